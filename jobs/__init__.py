@@ -1,0 +1,41 @@
+"""The engine: durable jobs with an append-only event log. It knows nothing of chat, HTTP, models or tools."""
+
+from jobs.client import JobClient
+from jobs.context import JobContext, Step, TaskFunction, Turn
+from jobs.errors import (
+    EpochStale,
+    JobConflict,
+    JobFailed,
+    JobIncomplete,
+    JobNotFound,
+    JobsError,
+    KeyReused,
+    StepFailed,
+    ThreadNotFound,
+)
+from jobs.events import JobEvent
+from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+
+__all__ = [
+    "JSON",
+    "EpochStale",
+    "Job",
+    "JobClient",
+    "JobConflict",
+    "JobContext",
+    "JobEvent",
+    "JobFailed",
+    "JobIncomplete",
+    "JobNotFound",
+    "JobRequest",
+    "JobStatus",
+    "JobsError",
+    "KeyReused",
+    "Step",
+    "StepFailed",
+    "TaskFunction",
+    "Thread",
+    "ThreadNotFound",
+    "Turn",
+    "WorkerRecord",
+]

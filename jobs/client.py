@@ -1,0 +1,123 @@
+"""The only door for front ends: submit a job, and follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Self
+
+from jobs.errors import ThreadNotFound
+from jobs.events import JobEvent
+from jobs.models import JSON, Job, JobRequest, Thread
+from jobs.store import JobFilter, JobStore
+from jobs.tail import PAGE, SAFETY_POLL_SECONDS, Tails
+from jobs.wake import Wake, thread_topic
+
+
+class JobClient:
+    """`async with JobClient(store, wake) as client`. Where a `user` is named, other people's things are not found."""
+
+    def __init__(self, store: JobStore, wake: Wake) -> None:
+        self._store = store
+        self._wake = wake
+        self._tails = Tails(store, wake)
+
+    async def __aenter__(self) -> Self:
+        await self._tails.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tails.__aexit__()
+
+    async def submit(self, request: JobRequest) -> Job:
+        """Raises `ThreadNotFound`, `KeyReused`. The same key gives the same job."""
+        return await self._store.submit(request)
+
+    async def get(self, job_id: str, user: str) -> Job:
+        """Raises `JobNotFound`."""
+        return await self._store.get(job_id, user)
+
+    async def position(self, job_id: str) -> int | None:
+        return await self._store.position(job_id)
+
+    async def jobs(self, query: JobFilter) -> list[Job]:
+        return await self._store.jobs(query)
+
+    async def cancel(self, job_id: str, user: str) -> Job:
+        """Wish the job to stop; idempotent, harmless on a finished job. Raises `JobNotFound`."""
+        await self._store.get(job_id, user)
+        return await self._store.request_cancel(job_id, by=user)
+
+    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
+        """A new job that goes on from the failed step. Raises `JobNotFound`, `JobConflict`."""
+        return await self._store.retry(job_id, user, arguments)
+
+    async def delete(self, job_id: str, user: str) -> None:
+        """Raises `JobNotFound`, `JobConflict` while it runs."""
+        await self._store.delete_job(job_id, user)
+
+    async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
+        """Pages of events behind `starting_after`, to the terminal event. Raises `JobNotFound`."""
+        job = await self._store.get(job_id, user)
+        after = min(max(starting_after, 0), job.last_seq)
+        if job.finished and after == job.last_seq:
+            return
+        async for page in self._tails.follow(job_id, after):
+            yield page
+
+    async def events(self, job_id: str) -> list[JobEvent]:
+        """The whole log as it stands."""
+        events: list[JobEvent] = []
+        while page := await self._store.read(job_id, events[-1].seq if events else 0, PAGE):
+            events += page
+        return events
+
+    async def thread(self, thread_id: str, user: str | None = None) -> Thread:
+        """Raises `ThreadNotFound`."""
+        return await self._store.thread(thread_id, user)
+
+    async def threads(
+        self, user: str, *, search: str | None = None, limit: int = 20, before: str | None = None
+    ) -> list[Thread]:
+        """Newest first; `search` looks in titles, questions and answers."""
+        return await self._store.threads(user, search=search, limit=limit, before=before)
+
+    async def thread_jobs(self, thread_id: str) -> list[Job]:
+        """The turns in order, the newest of each chain of retries."""
+        return await self._store.thread_jobs(thread_id)
+
+    async def rename_thread(self, thread_id: str, user: str, title: str) -> None:
+        await self._store.rename_thread(thread_id, user, title)
+
+    async def delete_thread(self, thread_id: str, user: str) -> None:
+        """Hide it and stop its jobs; what is stored goes when they have ended. Raises `ThreadNotFound`."""
+        await self._store.delete_thread(thread_id, user)
+
+    async def follow_thread(self, thread_id: str) -> AsyncIterator[list[Job]]:
+        """The turns of the thread, now and after each change, wherever it was made; ends when it is deleted."""
+        changed = asyncio.Event()
+        deafen = self._wake.listen(lambda topics: changed.set() if thread_topic(thread_id) in topics else None)
+        seen: Sequence[str] | None = None
+        try:
+            while True:
+                changed.clear()
+                turns = await self._store.thread_jobs(thread_id)
+                if seen != [job.id for job in turns]:
+                    seen = [job.id for job in turns]
+                    yield turns
+                try:
+                    async with asyncio.timeout(SAFETY_POLL_SECONDS):
+                        await changed.wait()
+                except TimeoutError:
+                    continue
+                if seen and await self._deleted(thread_id):
+                    return
+        finally:
+            deafen()
+
+    async def _deleted(self, thread_id: str) -> bool:
+        try:
+            await self._store.thread(thread_id)
+        except ThreadNotFound:
+            return True
+        return False

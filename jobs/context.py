@@ -1,0 +1,218 @@
+"""What a running job may do: steps that run once, text, progress, logs. Everything goes through the event log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jobs.deltas import DeltaBuffer
+from jobs.errors import StepFailed
+from jobs.events import Artifact, JobEvent, Log, Payload, Progress, StepFinished, StepKind, StepStarted
+from jobs.models import JSON, Job
+from jobs.store import JobStore
+
+Item = TypeVar("Item")
+
+PROGRESS_SECONDS = 0.1
+"""Progress of one step is written at most this often; the last report of a step is always written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """An earlier turn of the thread: the job, and its steps and end (no text deltas)."""
+
+    job: Job
+    events: Sequence[JobEvent]
+
+
+TaskFunction = Callable[["JobContext"], Awaitable[JSON]]
+"""A task gives the result of `job.completed`, or raises `JobFailed` or `JobIncomplete`."""
+
+
+class Step:
+    """A step while it runs."""
+
+    def __init__(self, context: JobContext, path: str, attempt: int) -> None:
+        self._context = context
+        self.path = path
+        self.attempt = attempt
+
+    def text(self, text: str) -> None:
+        """Stream a piece of text. Never waits: pieces are coalesced and written behind each other."""
+        self._context.deltas.add(self.path, text)
+
+    async def progress(self, done: float, total: float | None, message: str = "") -> None:
+        await self._context.progress(done, total, message, step=self.path)
+
+    async def log(self, level: str, message: str) -> None:
+        await self._context.log(level, message, step=self.path)
+
+
+@dataclass(kw_only=True)
+class _Running:
+    """A step's bookkeeping between its start and its end."""
+
+    name: str
+    kind: StepKind
+
+
+class JobContext:
+    """Made by the worker for one attempt of one job. All writes carry its epoch and are refused when it is stale."""
+
+    def __init__(self, job: Job, store: JobStore, milestones: Sequence[JobEvent], *, lost: Callable[[], None]) -> None:
+        self.job = job
+        self.stopped: list[dict[str, JSON]] = []
+        """What a cancel stopped: {step, name, kind, seconds}, written into the terminal event."""
+        self.draining = asyncio.Event()
+        """Set when the process is about to end: no new step is begun."""
+        self.cancelled_at: float | None = None
+        """Monotonic time of the cancel; None: not cancelled."""
+        self._store = store
+        self._finished = {e.data["step"]: e.data for e in milestones if e.type == "step.finished"}
+        self._attempts: dict[str, int] = {}
+        for event in milestones:
+            if event.type == "step.started":
+                self._attempts[event.data["step"]] = event.data["attempt"]
+        self._running: dict[str, _Running] = {}
+        self._held: set[str] = set()
+        self._usage: dict[str, int] | None = None
+        self._progress_at: dict[str | None, float] = {}
+        self.deltas = DeltaBuffer(lambda payloads: store.append_soon(job.id, job.epoch, payloads), lost=lost)
+
+    @property
+    def cancelled(self) -> bool:
+        return self.cancelled_at is not None
+
+    @property
+    def usage(self) -> dict[str, int] | None:
+        return self._usage
+
+    def add_usage(self, input_tokens: int, output_tokens: int) -> None:
+        """Count tokens, of replayed steps too: the sum belongs to the job, not to the attempt."""
+        before = self._usage or {"input_tokens": 0, "output_tokens": 0}
+        self._usage = {
+            "input_tokens": before["input_tokens"] + input_tokens,
+            "output_tokens": before["output_tokens"] + output_tokens,
+        }
+
+    async def emit(self, *payloads: Payload) -> int:
+        """Append events behind the text written so far; gives the last seq. Raises `EpochStale`."""
+        self.deltas.flush()
+        return await self._store.append_soon(self.job.id, self.job.epoch, payloads)
+
+    async def log(self, level: str, message: str, *, step: str | None = None) -> None:
+        await self.emit(Log(step=step, level=level, message=message))
+
+    async def progress(self, done: float, total: float | None, message: str = "", *, step: str | None = None) -> None:
+        now = time.monotonic()
+        last = total is not None and done >= total
+        if not last and now - self._progress_at.get(step, -1.0) < PROGRESS_SECONDS:
+            return
+        self._progress_at[step] = now
+        await self.emit(Progress(step=step, done=done, total=total, message=message))
+
+    async def artifact(self, *, name: str, mime: str, size: int) -> None:
+        await self.emit(Artifact(name=name, mime=mime, size=size))
+
+    def recorded(self, path: str) -> bool:
+        return path in self._finished
+
+    async def step(
+        self,
+        path: str,
+        run: Callable[[Step], Awaitable[JSON]],
+        *,
+        name: str,
+        kind: StepKind,
+        parent: str | None = None,
+        input: JSON = None,
+    ) -> JSON:
+        """Run once, ever: a finished step gives its recorded output or raises its recorded `StepFailed`.
+
+        Any exception but `StepFailed`, and cancellation, leave no record: the step runs again when the job is resumed.
+        """
+        if path in self._finished:
+            return self._replay(path)
+        await self._wait_while_draining(path)
+        attempt = self._attempts[path] = self._attempts.get(path, 0) + 1
+        await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
+        self._running[path] = _Running(name=name, kind=kind)
+        begun = time.monotonic()
+        try:
+            output = await run(Step(self, path, attempt))
+        except StepFailed as failure:
+            await self._finish(path, begun, error=failure.as_json())
+            raise
+        except asyncio.CancelledError:
+            self._note_stopped(path)
+            raise
+        finally:
+            del self._running[path]
+        await self._finish(path, begun, output=output)
+        return output
+
+    async def map(
+        self,
+        path: str,
+        items: Sequence[Item],
+        run: Callable[[Step, Item], Awaitable[JSON]],
+        *,
+        limit: int,
+        name: str,
+    ) -> list[JSON]:
+        """Run `run` over the items, at most `limit` at a time; each is a step `<path>/part:<i>` of its own."""
+        slots = asyncio.Semaphore(limit)
+
+        async def part(index: int, item: Item) -> JSON:
+            async with slots:
+                part_path = f"{path}/part:{index}"
+                return await self.step(part_path, lambda step: run(step, item), name=name, kind="part", parent=path)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = [group.create_task(part(index, item)) for index, item in enumerate(items)]
+        except* StepFailed as failures:
+            raise failures.exceptions[0] from None
+        return [done.result() for done in parts]
+
+    async def history(self) -> list[Turn]:
+        """The earlier turns of the thread, oldest first, the newest of each chain of retries."""
+        if self.job.thread_id is None:
+            return []
+        earlier = [
+            job
+            for job in await self._store.thread_jobs(self.job.thread_id)
+            if job.turn < self.job.turn and job.root_id != self.job.root_id
+        ]
+        return [Turn(job=job, events=await self._store.milestones(job.id)) for job in earlier]
+
+    def at_checkpoint(self) -> bool:
+        """No step runs but those that wait for a step of their own to begin."""
+        return all(any(held.startswith(f"{path}/") for held in self._held) for path in self._running)
+
+    def _replay(self, path: str) -> JSON:
+        recorded = self._finished[path]
+        if "error" in recorded:
+            raise StepFailed(recorded["error"]["code"], recorded["error"]["message"])
+        return recorded.get("output")
+
+    async def _wait_while_draining(self, path: str) -> None:
+        """A draining process begins no step: whoever takes the job over does."""
+        if self.draining.is_set():
+            self._held.add(path)
+            await asyncio.Future()
+
+    async def _finish(self, path: str, begun: float, *, output: JSON = None, error: dict[str, str] | None = None) -> None:
+        seconds = round(time.monotonic() - begun, 3)
+        finished = StepFinished(step=path, seconds=seconds, output=output, error=error)
+        await self.emit(finished)
+        self._finished[path] = finished.data()
+
+    def _note_stopped(self, path: str) -> None:
+        if self.cancelled_at is not None:
+            step = self._running[path]
+            seconds = round(time.monotonic() - self.cancelled_at, 3)
+            self.stopped.append({"step": path, "name": step.name, "kind": step.kind, "seconds": seconds})

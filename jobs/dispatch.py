@@ -1,0 +1,19 @@
+"""How jobs find workers: the promise. `local.py` keeps it with the jobs table alone, on one machine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jobs.models import Job
+
+
+class Dispatcher(Protocol):
+    """One worker's side of the queue. `async with` announces the worker, keeps its heartbeat and takes it off."""
+
+    worker_id: str
+
+    async def take(self) -> Job | None:
+        """Wait for the next eligible job and hold it; None once `stop_taking` was called. Not to be cancelled."""
+
+    def stop_taking(self) -> None:
+        """Claim nothing more."""

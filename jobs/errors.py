@@ -1,0 +1,67 @@
+"""What can go wrong in the engine.
+
+    JobsError
+    ├── JobNotFound       no such job, or another user's
+    ├── ThreadNotFound    no such thread, or another user's
+    ├── JobConflict       the job's state does not allow the call
+    ├── KeyReused         an idempotency key came again with another request
+    ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
+    ├── JobFailed         raised by task code: the job ends as failed with this sentence
+    │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
+    └── JobIncomplete     raised by task code: the job ends as incomplete with what is there
+"""
+
+from __future__ import annotations
+
+from jobs.models import JSON
+
+
+class JobsError(Exception):
+    """Base of the engine's errors. The message is a sentence that may be shown to people."""
+
+
+class JobNotFound(JobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"There is no job {job_id[:80]!r}.")
+
+
+class ThreadNotFound(JobsError):
+    def __init__(self, thread_id: str) -> None:
+        super().__init__(f"There is no thread {thread_id[:80]!r}.")
+
+
+class JobConflict(JobsError):
+    pass
+
+
+class KeyReused(JobsError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The idempotency key {key[:80]!r} was used before with another request; use a new key.")
+
+
+class EpochStale(JobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"Job {job_id} was taken over by another worker.")
+
+
+class JobFailed(JobsError):
+    """`code` is for programs, `message` is a sentence that tells a person what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def as_json(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message}
+
+
+class StepFailed(JobFailed):
+    pass
+
+
+class JobIncomplete(JobsError):
+    def __init__(self, reason: str, result: JSON) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.result = result

@@ -1,0 +1,155 @@
+"""The event log's records: one typed payload per event type, and the JSON form that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar, Literal
+
+from jobs.models import JSON, JobStatus
+
+StepKind = Literal["model", "tool", "part"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEvent:
+    """One line of a job's log. `(job_id, seq)` is unique; seq is 1, 2, 3 … without gaps."""
+
+    job_id: str
+    seq: int
+    type: str
+    at: float
+    """Unix seconds."""
+    data: Mapping[str, JSON]
+    """The payload's fields; never `seq`, `type` or `at`."""
+
+    @property
+    def terminal(self) -> bool:
+        return self.type in TERMINAL
+
+
+class Payload:
+    """Base of the payloads. Optional fields that are None are left out of the stored form."""
+
+    type: ClassVar[str]
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def data(self) -> dict[str, JSON]:
+        fields = asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
+        return {name: value for name, value in fields.items() if value is not None or name not in self.optional}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobQueued(Payload):
+    type: ClassVar[str] = "job.queued"
+    position: int
+    """How many jobs start before this one, as seen at submit; 0: none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStarted(Payload):
+    type: ClassVar[str] = "job.started"
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(Payload):
+    """A repeated one withdraws the step's text so far."""
+
+    type: ClassVar[str] = "step.started"
+    optional: ClassVar[frozenset[str]] = frozenset({"parent", "input"})
+    step: str
+    name: str
+    kind: StepKind
+    attempt: int
+    parent: str | None = None
+    input: JSON = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta(Payload):
+    type: ClassVar[str] = "text.delta"
+    step: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Payload):
+    type: ClassVar[str] = "progress"
+    step: str | None
+    done: float
+    total: float | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Payload):
+    type: ClassVar[str] = "log"
+    step: str | None
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(Payload):
+    type: ClassVar[str] = "artifact"
+    name: str
+    mime: str
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFinished(Payload):
+    """The step's checkpoint: `output`, or `error` {code, message}."""
+
+    type: ClassVar[str] = "step.finished"
+    optional: ClassVar[frozenset[str]] = frozenset({"output", "error"})
+    step: str
+    seconds: float
+    output: JSON = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCancelling(Payload):
+    type: ClassVar[str] = "job.cancelling"
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCompleted(Payload):
+    type: ClassVar[str] = "job.completed"
+    result: JSON
+    usage: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailedEvent(Payload):
+    type: ClassVar[str] = "job.failed"
+    error: Mapping[str, str]
+    """{code, message}; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCancelled(Payload):
+    type: ClassVar[str] = "job.cancelled"
+    stopped: list[Mapping[str, JSON]]
+    """What was stopped: {step, name, kind, seconds} each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobIncompleteEvent(Payload):
+    type: ClassVar[str] = "job.incomplete"
+    reason: str
+    result: JSON
+
+
+TERMINAL: Mapping[str, JobStatus] = {
+    "job.completed": JobStatus.COMPLETED,
+    "job.failed": JobStatus.FAILED,
+    "job.cancelled": JobStatus.CANCELLED,
+    "job.incomplete": JobStatus.INCOMPLETE,
+}
+"""Terminal event type → the status it brings."""

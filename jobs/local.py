@@ -1,0 +1,179 @@
+"""Dispatch on one machine: the jobs table is the queue, a file lock and a heartbeat counter tell who is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobs.models import JSON, Job, WorkerRecord
+from jobs.store import Eligibility, JobStore
+from jobs.wake import Wake
+
+SAFETY_POLL_SECONDS = 1.0
+"""A lost wake-up costs at most this."""
+
+
+class WorkerLock:
+    """A lock on `<directory>/<worker>.lock`, held as long as the process lives. The file holds the process id."""
+
+    def __init__(self, directory: Path, worker: str) -> None:
+        self._path = directory / f"{worker}.lock"
+
+    def __enter__(self) -> Self:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def is_free(directory: Path, worker: str) -> bool:
+    """Whether nobody holds the worker's lock: its process is dead."""
+    try:
+        descriptor = os.open(directory / f"{worker}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: observers do not see each other
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+class Liveness:
+    """Tells which workers are alive. A counter that stands still counts on the observer's own clock, awake time only."""
+
+    def __init__(self, directory: Path, *, ttl_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._directory = directory
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
+        """Those that hold their lock and were not declared stopped."""
+        return [one.id for one in workers if not one.stopped and not is_free(self._directory, one.id)]
+
+    def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+        """Those that hold their lock, but whose counter has stood still for the TTL."""
+        now = self._clock()
+        self._seen = {one.id: self._first_seen(one, now) for one in workers}
+        return [
+            one
+            for one in workers
+            if not one.stopped
+            and now - self._seen[one.id][1] >= self._ttl_seconds
+            and not is_free(self._directory, one.id)
+        ]
+
+    def _first_seen(self, worker: WorkerRecord, now: float) -> tuple[int, float]:
+        beat, since = self._seen.get(worker.id, (-1, now))
+        return (worker.beat, since if beat == worker.beat else now)
+
+    async def bury(self, store: JobStore, workers: Iterable[WorkerRecord]) -> None:
+        """Forget the workers that are dead and hold nothing any more."""
+        for one in workers:
+            if is_free(self._directory, one.id) and not await store.held(one.id):
+                await store.remove_worker(one.id)
+                (self._directory / f"{one.id}.lock").unlink(missing_ok=True)
+
+
+class LocalDispatcher:
+    """The worker's side of the queue on one machine."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        wake: Wake,
+        directory: Path,
+        *,
+        tasks: Sequence[str],
+        catalogue: Sequence[Mapping[str, JSON]] = (),
+        user_slots: int,
+        ttl_seconds: float,
+        liveness: Liveness | None = None,
+    ) -> None:
+        self.worker_id = f"worker_{secrets.token_hex(6)}"
+        self._store = store
+        self._wake = wake
+        self._directory = directory
+        self._record = WorkerRecord(
+            id=self.worker_id, beat=0, stopped=False, tasks=tuple(tasks), catalogue=tuple(catalogue)
+        )
+        self._user_slots = user_slots
+        self._beat_seconds = min(2.0, ttl_seconds / 4)
+        self._liveness = liveness or Liveness(directory, ttl_seconds=ttl_seconds)
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._ending = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    async def __aenter__(self) -> Self:
+        self._lock = WorkerLock(self._directory, self.worker_id).__enter__()
+        await self._store.register_worker(self._record)
+        self._deafen = self._wake.listen(self._on_wake)
+        self._heart.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        await asyncio.to_thread(self._heart.join)
+        self._deafen()
+        await self._store.remove_worker(self.worker_id)
+        self._lock.__exit__(None, None, None)
+
+    async def take(self) -> Job | None:
+        while not self._closed:
+            self._changed.clear()
+            job = await self._claim()
+            if job is not None:
+                return job
+            try:
+                async with asyncio.timeout(SAFETY_POLL_SECONDS):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._observe()
+        return None
+
+    def stop_taking(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+    async def _claim(self) -> Job | None:
+        workers = await self._store.workers()
+        eligibility = Eligibility(
+            tasks=self._record.tasks, alive=self._liveness.alive(workers), user_slots=self._user_slots
+        )
+        return await self._store.claim(self.worker_id, eligibility)
+
+    async def _observe(self) -> None:
+        workers = await self._store.workers()
+        for one in self._liveness.stopped([w for w in workers if w.id != self.worker_id]):
+            await self._store.declare_stopped(one.id, one.beat)
+        await self._liveness.bury(self._store, [w for w in workers if w.id != self.worker_id])
+
+    def _on_wake(self, topics: frozenset[str]) -> None:
+        if "queue" in topics:
+            self._changed.set()
+
+    def _beat(self) -> None:
+        """On a thread: a busy event loop must not look like a dead process."""
+        while not self._ending.wait(self._beat_seconds):
+            self._store.beat(self.worker_id)

@@ -1,0 +1,230 @@
+"""Jobs and their event logs inside a transaction: insert, claim, append with the fence, retry, read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from jobs.answer import answer_text
+from jobs.errors import EpochStale, JobNotFound, KeyReused
+from jobs.events import TERMINAL, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
+from jobs.models import JSON, TRANSITIONS, Job, JobRequest, JobStatus
+from jobs.sqlite import rows
+from jobs.store import Eligibility, JobFilter
+
+LOCAL_USER = "local"
+"""One person on a laptop: the bound on a user's running jobs is for users that are told apart."""
+
+MILESTONES = "type NOT IN ('text.delta', 'progress')"
+
+
+def places(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def find(connection: sqlite3.Connection, job_id: str, user: str | None = None) -> Job:
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", [job_id]).fetchone()
+    if row is None or (user is not None and row["user"] != user):
+        raise JobNotFound(job_id)
+    return rows.job(row)
+
+
+def find_by_key(connection: sqlite3.Connection, request: JobRequest) -> Job | None:
+    if request.key is None:
+        return None
+    sql = "SELECT * FROM jobs WHERE user = ? AND submit_key = ?"
+    row = connection.execute(sql, [request.user, request.key]).fetchone()
+    if row is None:
+        return None
+    job = rows.job(row)
+    if job.request != request:
+        raise KeyReused(request.key)
+    return job
+
+
+def find_jobs(connection: sqlite3.Connection, query: JobFilter) -> list[Job]:
+    where, values = ["user = ?"], [query.user]
+    for column in ("status", "task", "thread_id"):
+        if (value := getattr(query, column)) is not None:
+            where.append(f"{column} = ?")
+            values.append(value)
+    if query.before is not None:
+        where.append("number < (SELECT number FROM jobs WHERE id = ?)")
+        values.append(query.before)
+    sql = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
+    return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
+
+
+def insert_job(
+    connection: sqlite3.Connection,
+    job_id: str,
+    request: JobRequest,
+    *,
+    turn: int,
+    root_id: str,
+    retry_of: str | None,
+    at: float,
+) -> None:
+    """The job and event 1."""
+    connection.execute(
+        "INSERT INTO jobs (id, task, user, request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)"
+        " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+        [
+            job_id,
+            request.task,
+            request.user,
+            rows.encode_request(request),
+            request.key,
+            request.thread_id,
+            turn,
+            retry_of,
+            root_id,
+            at,
+        ],
+    )
+    append(connection, job_id, 0, [JobQueued(position=position(connection, job_id) or 0)], at)
+
+
+def position(connection: sqlite3.Connection, job_id: str) -> int | None:
+    """Queued jobs before it, and turns of its own thread that still run. None: it is not queued."""
+    sql = """
+        SELECT (SELECT count(*) FROM jobs AS other WHERE other.id <> job.id AND (
+                   other.status = 'queued' AND other.number < job.number
+                   OR other.status = 'in_progress' AND other.thread_id = job.thread_id))
+        FROM jobs AS job WHERE id = ? AND status = 'queued'
+    """
+    row = connection.execute(sql, [job_id]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:
+    """What lost its holder first, then the queue in its order."""
+    lost = f"""
+        SELECT id FROM jobs WHERE status = 'in_progress' AND worker <> ?
+        AND worker NOT IN ({places(eligibility.alive)})
+        AND (cancelled_by IS NOT NULL OR task IN ({places(eligibility.tasks)})) ORDER BY number LIMIT 1
+    """
+    row = connection.execute(lost, [worker, *eligibility.alive, *eligibility.tasks]).fetchone()
+    if row is None:
+        queued = f"""
+            SELECT id FROM jobs AS job WHERE status = 'queued' AND task IN ({places(eligibility.tasks)})
+            AND (thread_id IS NULL OR NOT EXISTS (
+                SELECT 1 FROM jobs AS other WHERE other.thread_id = job.thread_id AND (other.status = 'in_progress'
+                OR other.status = 'queued' AND (other.turn, other.number) < (job.turn, job.number))))
+            AND (user = '{LOCAL_USER}' OR (
+                SELECT count(*) FROM jobs AS running WHERE running.status = 'in_progress' AND running.user = job.user
+                ) < ?)
+            ORDER BY number LIMIT 1
+        """
+        row = connection.execute(queued, [*eligibility.tasks, eligibility.user_slots]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) -> Job:
+    """The next epoch for this worker. A job that is wished to stop ends here, without running."""
+    connection.execute(
+        "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
+        " WHERE id = ?",
+        [worker, at, job_id],
+    )
+    job = find(connection, job_id)
+    if job.cancelled_by is not None:
+        append(connection, job_id, job.epoch, [JobCancelled(stopped=[])], at)
+    else:
+        append(connection, job_id, job.epoch, [JobStarted(attempt=job.attempt, worker=worker)], at)
+    return find(connection, job_id)
+
+
+def append(
+    connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Sequence[Payload], at: float
+) -> tuple[int, bool]:
+    """Write behind the fence; gives the last seq and whether the job ended."""
+    row = connection.execute("SELECT epoch, last_seq, status FROM jobs WHERE id = ?", [job_id]).fetchone()
+    if row is None:
+        raise JobNotFound(job_id)
+    if row["epoch"] != epoch or JobStatus(row["status"]) not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS):
+        raise EpochStale(job_id)
+    last = row["last_seq"]
+    connection.executemany(
+        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)",
+        [(job_id, last + i, epoch, one.type, rows.encode(one.data()), at) for i, one in enumerate(payloads, 1)],
+    )
+    last += len(payloads)
+    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [last, job_id])
+    ended = next((TERMINAL[one.type] for one in payloads if one.type in TERMINAL), None)
+    if ended is not None:
+        end(connection, job_id, JobStatus(row["status"]), ended, at)
+    return last, ended is not None
+
+
+def end(connection: sqlite3.Connection, job_id: str, before: JobStatus, after: JobStatus, at: float) -> None:
+    if after not in TRANSITIONS[before]:
+        raise ValueError(f"a job cannot go from {before} to {after}")
+    answer = answer_text(read(connection, {job_id: 0}, limit=-1))
+    sql = "UPDATE jobs SET status = ?, finished_at = ?, answer = ? WHERE id = ?"
+    connection.execute(sql, [after, at, answer.encode("utf-8", "replace").decode(), job_id])
+
+
+def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:
+    """Record the wish; what nobody runs ends at once, under an epoch of its own."""
+    job = find(connection, job_id)
+    if job.finished:
+        return job
+    connection.execute("UPDATE jobs SET cancelled_by = coalesce(cancelled_by, ?) WHERE id = ?", [by, job_id])
+    if job.status is JobStatus.QUEUED:
+        connection.execute("UPDATE jobs SET epoch = epoch + 1 WHERE id = ?", [job_id])
+        append(connection, job_id, job.epoch + 1, [JobCancelling(by=by), JobCancelled(stopped=[])], at)
+    return find(connection, job_id)
+
+
+def newest_of_chain(connection: sqlite3.Connection, root_id: str) -> Job:
+    sql = "SELECT * FROM jobs WHERE root_id = ? ORDER BY number DESC LIMIT 1"
+    return rows.job(connection.execute(sql, [root_id]).fetchone())
+
+
+def insert_retry(
+    connection: sqlite3.Connection, job_id: str, failed: Job, arguments: Mapping[str, JSON] | None, at: float
+) -> None:
+    """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
+    request = replace(failed.request, key=None, arguments=arguments or failed.request.arguments)
+    insert_job(
+        connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at
+    )
+    events = read(connection, {failed.id: 0}, limit=-1)
+    seq = 1
+    for one in reusable(events):
+        seq += 1
+        connection.execute(
+            "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
+            [job_id, seq, one.type, rows.encode(one.data), one.at],
+        )
+    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [seq, job_id])
+
+
+def reusable(events: Sequence[JobEvent]) -> list[JobEvent]:
+    """What a retry starts with: the last attempt of each step that finished without an error, and the artifacts."""
+    finished = {e.data["step"] for e in events if e.type == "step.finished" and "error" not in e.data}
+    begun = {e.data["step"]: e.seq for e in events if e.type == "step.started"}
+    return [
+        e
+        for e in events
+        if e.type == "artifact" or (e.data.get("step") in finished and e.seq >= begun[e.data["step"]])
+    ]
+
+
+def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
+    sql = "SELECT * FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+    return [
+        rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])
+    ]
+
+
+def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:
+    sql = f"SELECT * FROM job_events WHERE job_id = ? AND {MILESTONES} ORDER BY seq"
+    return [rows.event(row) for row in connection.execute(sql, [job_id])]
+
+
+def purge(connection: sqlite3.Connection, job_id: str) -> None:
+    connection.execute("DELETE FROM job_events WHERE job_id = ?", [job_id])
+    connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])

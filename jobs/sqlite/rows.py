@@ -1,0 +1,76 @@
+"""Between rows and records."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import orjson
+
+from jobs.events import JobEvent
+from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+
+
+def encode(value: JSON) -> str:
+    """JSON text. Lone surrogates, which a model may stream, become escapes that SQLite can hold."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(value, allow_nan=False)
+
+
+def decode(text: str) -> JSON:
+    return json.loads(text) if "\\u" in text else orjson.loads(text)
+
+
+def encode_request(request: JobRequest) -> str:
+    return encode({**asdict(request), "arguments": dict(request.arguments)})
+
+
+def decode_request(text: str) -> JobRequest:
+    fields: Mapping[str, JSON] = decode(text)
+    return JobRequest(**{**fields, "files": tuple(fields["files"])})
+
+
+def job(row: sqlite3.Row) -> Job:
+    return Job(
+        id=row["id"],
+        request=decode_request(row["request"]),
+        status=JobStatus(row["status"]),
+        epoch=row["epoch"],
+        worker=row["worker"],
+        turn=row["turn"],
+        retry_of=row["retry_of"],
+        root_id=row["root_id"],
+        cancelled_by=row["cancelled_by"],
+        last_seq=row["last_seq"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def event(row: sqlite3.Row) -> JobEvent:
+    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=decode(row["data"]))
+
+
+def thread(row: sqlite3.Row) -> Thread:
+    return Thread(
+        id=row["id"],
+        owner=row["owner"],
+        title=row["title"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def worker(row: sqlite3.Row) -> WorkerRecord:
+    return WorkerRecord(
+        id=row["id"],
+        beat=row["beat"],
+        stopped=bool(row["stopped"]),
+        tasks=tuple(decode(row["tasks"])),
+        catalogue=tuple(decode(row["catalogue"])),
+    )

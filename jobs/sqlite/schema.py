@@ -1,0 +1,82 @@
+"""Tables of the job store. `PRAGMA user_version` counts the steps of `MIGRATIONS` that a file has seen."""
+
+from __future__ import annotations
+
+import sqlite3
+
+MIGRATIONS = (
+    """
+    CREATE TABLE threads (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        title TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        deleted_at REAL
+    );
+    CREATE INDEX threads_by_owner ON threads (owner, updated_at) WHERE deleted_at IS NULL;
+
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        task TEXT NOT NULL,
+        user TEXT NOT NULL,
+        request TEXT NOT NULL,
+        submit_key TEXT,
+        status TEXT NOT NULL,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        worker TEXT,
+        thread_id TEXT,
+        turn INTEGER NOT NULL DEFAULT 0,
+        retry_of TEXT,
+        root_id TEXT NOT NULL,
+        cancelled_by TEXT,
+        last_seq INTEGER NOT NULL DEFAULT 0,
+        answer TEXT,
+        created_at REAL NOT NULL,
+        started_at REAL,
+        finished_at REAL
+    );
+    CREATE UNIQUE INDEX jobs_by_key ON jobs (user, submit_key) WHERE submit_key IS NOT NULL;
+    CREATE INDEX jobs_by_user ON jobs (user, number);
+    CREATE INDEX jobs_by_thread ON jobs (thread_id, turn, number) WHERE thread_id IS NOT NULL;
+    CREATE INDEX jobs_unfinished ON jobs (status, number) WHERE status IN ('queued', 'in_progress');
+    CREATE INDEX jobs_by_root ON jobs (root_id, number);
+
+    CREATE TABLE job_events (
+        job_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (job_id, seq)
+    ) WITHOUT ROWID;
+    -- Checkpoints of a job with 100,000 deltas are found without reading the deltas.
+    CREATE INDEX job_milestones ON job_events (job_id, seq) WHERE type NOT IN ('text.delta', 'progress');
+
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY,
+        beat INTEGER NOT NULL DEFAULT 0,
+        stopped INTEGER NOT NULL DEFAULT 0,
+        tasks TEXT NOT NULL,
+        catalogue TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file up to date. Several processes may start at once: each step is one exclusive transaction."""
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version >= len(MIGRATIONS):
+            connection.execute("COMMIT")
+            return
+        for statement in MIGRATIONS[version].split(";"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.execute("COMMIT")

@@ -1,0 +1,244 @@
+"""`JobStore` on SQLite. Each method is one transaction; the SQL of a method stands in the method."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from jobs.errors import JobConflict
+from jobs.events import JobEvent, Payload
+from jobs.models import JSON, RETRYABLE, Job, JobRequest, Thread, WorkerRecord
+from jobs.sqlite import log, rows, threads
+from jobs.sqlite.database import Database
+from jobs.sqlite.schema import migrate
+from jobs.store import Eligibility, JobFilter
+from jobs.wake import Wake, job_topic, thread_topic
+
+T = TypeVar("T")
+
+
+class SqliteStore:
+    """`async with SqliteStore(path, wake) as store`: opens the file, brings its tables up to date, closes it."""
+
+    def __init__(self, path: Path, wake: Wake, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = Database(path, self._wake_others)
+        self._wake = wake
+        self._clock = clock
+        self._topics: set[str] = set()  # touched on the writer thread only
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._database.open, migrate)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._database.close)
+
+    # --- jobs -------------------------------------------------------------------------------------------------
+
+    async def submit(self, request: JobRequest) -> Job:
+        def transaction(connection: sqlite3.Connection) -> Job:
+            known = log.find_by_key(connection, request)
+            if known is not None:
+                return known
+            turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
+            job_id = new_id()
+            log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
+            self._announce(job_id, request.thread_id)
+            return log.find(connection, job_id)
+
+        return await self._write(transaction)
+
+    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
+        def transaction(connection: sqlite3.Connection) -> Job:
+            newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
+            if newest.id != job_id and not newest.finished:
+                return newest
+            if newest.status not in RETRYABLE:
+                raise JobConflict(f"The job is {newest.status}; only a job that failed or was stopped can be retried.")
+            new = new_id()
+            log.insert_retry(connection, new, newest, arguments, self._clock())
+            self._announce(new, newest.thread_id)
+            return log.find(connection, new)
+
+        return await self._write(transaction)
+
+    async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
+        def transaction(connection: sqlite3.Connection) -> Job | None:
+            while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
+                claimed = log.take(connection, job_id, worker, self._clock())
+                self._topics.add(job_topic(job_id))
+                if not claimed.finished:
+                    return claimed
+                self._topics.add("queue")
+            return None
+
+        return await self._write(transaction)
+
+    async def append(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> int:
+        return await self.append_soon(job_id, epoch, payloads)
+
+    def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
+        at = self._clock()
+
+        def transaction(connection: sqlite3.Connection) -> int:
+            last, ended = log.append(connection, job_id, epoch, payloads, at)
+            self._topics.add(job_topic(job_id))
+            if ended:
+                self._topics.add("queue")
+            return last
+
+        return asyncio.wrap_future(self._database.write(transaction))
+
+    async def request_cancel(self, job_id: str, by: str) -> Job:
+        def transaction(connection: sqlite3.Connection) -> Job:
+            job = log.wish_to_stop(connection, job_id, by, self._clock())
+            self._topics.update({job_topic(job_id), "cancel", "queue"})
+            return job
+
+        return await self._write(transaction)
+
+    async def get(self, job_id: str, user: str | None = None) -> Job:
+        return await self._read(lambda connection: log.find(connection, job_id, user))
+
+    async def jobs(self, query: JobFilter) -> list[Job]:
+        return await self._read(lambda connection: log.find_jobs(connection, query))
+
+    async def held(self, worker: str) -> list[Job]:
+        sql = "SELECT * FROM jobs WHERE status = 'in_progress' AND worker = ?"
+        return await self._read(lambda connection: [rows.job(row) for row in connection.execute(sql, [worker])])
+
+    async def position(self, job_id: str) -> int | None:
+        return await self._read(lambda connection: log.position(connection, job_id))
+
+    async def read(self, job_id: str, after: int, limit: int) -> list[JobEvent]:
+        return await self.read_many({job_id: after}, limit)
+
+    async def read_many(self, after: Mapping[str, int], limit: int) -> list[JobEvent]:
+        return await self._read(lambda connection: log.read(connection, after, limit))
+
+    async def last_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
+        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({log.places(job_ids)})"
+        return await self._read(lambda connection: {row[0]: row[1] for row in connection.execute(sql, job_ids)})
+
+    async def milestones(self, job_id: str) -> list[JobEvent]:
+        return await self._read(lambda connection: log.milestones(connection, job_id))
+
+    async def delete_job(self, job_id: str, user: str) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            job = log.find(connection, job_id, user)
+            if not job.finished:
+                raise JobConflict("The job is still running; cancel it first.")
+            log.purge(connection, job_id)
+            self._announce(job_id, job.thread_id)
+
+        await self._write(transaction)
+
+    # --- threads ----------------------------------------------------------------------------------------------
+
+    async def thread(self, thread_id: str, owner: str | None = None) -> Thread:
+        return await self._read(lambda connection: threads.find(connection, thread_id, owner))
+
+    async def threads(self, owner: str, *, search: str | None, limit: int, before: str | None) -> list[Thread]:
+        return await self._read(lambda connection: threads.find_all(connection, owner, search, limit, before))
+
+    async def thread_jobs(self, thread_id: str) -> list[Job]:
+        return await self._read(lambda connection: threads.turns(connection, thread_id))
+
+    async def rename_thread(self, thread_id: str, owner: str, title: str) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            threads.find(connection, thread_id, owner)
+            connection.execute("UPDATE threads SET title = ? WHERE id = ?", [title, thread_id])
+
+        await self._write(transaction)
+
+    async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
+        def transaction(connection: sqlite3.Connection) -> list[Job]:
+            threads.find(connection, thread_id, owner)
+            at = self._clock()
+            connection.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [at, thread_id])
+            sql = "SELECT id FROM jobs WHERE thread_id = ? AND status IN ('queued', 'in_progress')"
+            unfinished = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
+            self._topics.update({thread_topic(thread_id), "cancel", "queue", *map(job_topic, unfinished)})
+            return [log.wish_to_stop(connection, job_id, owner, at) for job_id in unfinished]
+
+        return await self._write(transaction)
+
+    async def deleted_threads(self) -> list[str]:
+        return await self._read(threads.deleted)
+
+    async def purge_thread(self, thread_id: str) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            for (job_id,) in connection.execute("SELECT id FROM jobs WHERE thread_id = ?", [thread_id]).fetchall():
+                log.purge(connection, job_id)
+                self._topics.add(job_topic(job_id))
+            connection.execute("DELETE FROM threads WHERE id = ?", [thread_id])
+
+        await self._write(transaction)
+
+    # --- workers ----------------------------------------------------------------------------------------------
+
+    async def register_worker(self, record: WorkerRecord) -> None:
+        sql = "INSERT OR REPLACE INTO workers (id, beat, stopped, tasks, catalogue) VALUES (?, ?, ?, ?, ?)"
+        values = [record.id, record.beat, record.stopped, rows.encode(record.tasks), rows.encode(record.catalogue)]
+
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute(sql, values)
+            self._topics.add("workers")
+
+        await self._write(transaction)
+
+    async def remove_worker(self, worker: str) -> None:
+        def transaction(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM workers WHERE id = ?", [worker])
+            self._topics.update({"workers", "queue"})
+
+        await self._write(transaction)
+
+    async def workers(self) -> list[WorkerRecord]:
+        sql = "SELECT * FROM workers"
+        return await self._read(lambda connection: [rows.worker(row) for row in connection.execute(sql)])
+
+    def beat(self, worker: str) -> None:
+        sql = "UPDATE workers SET beat = beat + 1, stopped = 0 WHERE id = ?"
+        self._database.write(lambda connection: connection.execute(sql, [worker]).rowcount)
+
+    async def declare_stopped(self, worker: str, beat: int) -> bool:
+        def transaction(connection: sqlite3.Connection) -> bool:
+            sql = "UPDATE workers SET stopped = 1 WHERE id = ? AND beat = ?"
+            self._topics.add("queue")
+            return connection.execute(sql, [worker, beat]).rowcount == 1
+
+        return await self._write(transaction)
+
+    async def ping(self) -> None:
+        await self._read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    # --- the database -----------------------------------------------------------------------------------------
+
+    async def _write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.wrap_future(self._database.write(transaction))
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._database.read(query)
+
+    def _announce(self, job_id: str, thread_id: str | None) -> None:
+        self._topics.update({"queue", job_topic(job_id)})
+        if thread_id:
+            self._topics.add(thread_topic(thread_id))
+
+    def _wake_others(self) -> None:
+        topics, self._topics = self._topics, set()
+        if topics:
+            self._wake.notify(topics)
+
+
+def new_id() -> str:
+    return f"job_{secrets.token_hex(12)}"

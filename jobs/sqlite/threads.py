@@ -1,0 +1,83 @@
+"""Threads inside a transaction: their turns, their titles, finding them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from jobs.errors import ThreadNotFound
+from jobs.models import Job, JobRequest, Thread
+from jobs.sqlite import rows
+
+TITLE_CHARACTERS = 60
+
+
+def find(connection: sqlite3.Connection, thread_id: str, owner: str | None) -> Thread:
+    row = connection.execute("SELECT * FROM threads WHERE id = ? AND deleted_at IS NULL", [thread_id]).fetchone()
+    if row is None or (owner is not None and row["owner"] != owner):
+        raise ThreadNotFound(thread_id)
+    return rows.thread(row)
+
+
+def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) -> int:
+    """The new job's place in its thread, which is made if it is new."""
+    thread_id = str(request.thread_id)
+    row = connection.execute("SELECT owner, deleted_at FROM threads WHERE id = ?", [thread_id]).fetchone()
+    if row is None:
+        sql = "INSERT INTO threads (id, owner, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
+        connection.execute(sql, [thread_id, request.user, title_of(request), at, at])
+        return 1
+    if row["owner"] != request.user or row["deleted_at"] is not None:
+        raise ThreadNotFound(thread_id)
+    connection.execute("UPDATE threads SET updated_at = ? WHERE id = ?", [at, thread_id])
+    sql = "SELECT coalesce(max(turn), 0) + 1 FROM jobs WHERE thread_id = ?"
+    turn: int = connection.execute(sql, [thread_id]).fetchone()[0]
+    return turn
+
+
+def title_of(request: JobRequest) -> str:
+    """A short title cut from the first message, at a word's end."""
+    words = " ".join((request.input or "").split()) or request.task.replace("_", " ")
+    if len(words) <= TITLE_CHARACTERS:
+        return words
+    cut = words[:TITLE_CHARACTERS]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(".,;:!?") + "…"
+
+
+def find_all(
+    connection: sqlite3.Connection, owner: str, search: str | None, limit: int, before: str | None
+) -> list[Thread]:
+    where, values = ["owner = ?", "deleted_at IS NULL"], [owner]
+    if before is not None:
+        where.append("(updated_at, number) < (SELECT updated_at, number FROM threads WHERE id = ?)")
+        values.append(before)
+    if search:
+        where.append(
+            "(title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND "
+            "(json_extract(jobs.request, '$.input') LIKE ? ESCAPE '\\' OR jobs.answer LIKE ? ESCAPE '\\')))"
+        )
+        values += [like(search)] * 3
+    sql = f"SELECT * FROM threads WHERE {' AND '.join(where)} ORDER BY updated_at DESC, number DESC LIMIT ?"
+    return [rows.thread(row) for row in connection.execute(sql, [*values, limit])]
+
+
+def like(words: str) -> str:
+    """A LIKE pattern that finds the words as they stand."""
+    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def turns(connection: sqlite3.Connection, thread_id: str) -> list[Job]:
+    sql = """
+        SELECT * FROM jobs AS job WHERE thread_id = ?
+        AND NOT EXISTS (SELECT 1 FROM jobs AS newer WHERE newer.root_id = job.root_id AND newer.number > job.number)
+        ORDER BY turn, number
+    """
+    return [rows.job(row) for row in connection.execute(sql, [thread_id])]
+
+
+def deleted(connection: sqlite3.Connection) -> list[str]:
+    sql = """
+        SELECT id FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND jobs.status IN ('queued', 'in_progress'))
+    """
+    return [row[0] for row in connection.execute(sql)]

@@ -1,0 +1,126 @@
+"""What a job store promises. SQLite is `jobs/sqlite/`; every back end passes `tests/jobs/test_store.py`."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobs.events import JobEvent, Payload
+from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """What to list: a user's jobs, newest first."""
+
+    user: str
+    status: JobStatus | None = None
+    task: str | None = None
+    thread_id: str | None = None
+    limit: int = 50
+    before: str | None = None
+    """A job id: list what is older."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eligibility:
+    """Which jobs a worker may claim."""
+
+    tasks: Sequence[str]
+    alive: Sequence[str]
+    """Workers that hold their jobs. A job in progress whose holder is not among them is free to be taken over."""
+    user_slots: int
+    """Jobs of one user that run at a time; the shared user `local` has no such bound."""
+
+
+class JobStore(Protocol):
+    """Jobs, their event logs and their threads, in one database.
+
+    A method is one transaction. `user` arguments make other people's things not found.
+    """
+
+    async def submit(self, request: JobRequest) -> Job:
+        """Create the job, its thread if that is new, and event 1. The same key gives the same job.
+
+        Raises `ThreadNotFound`, `KeyReused`.
+        """
+
+    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
+        """A new job that starts with the finished steps of this one. Raises `JobNotFound`, `JobConflict`."""
+
+    async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
+        """Take the next eligible job: next epoch, `job.started`. A job that is wished to stop is ended instead."""
+
+    async def append(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> int:
+        """Write events as the holder of the epoch; gives the last seq. A terminal event ends the job.
+
+        Raises `EpochStale`.
+        """
+
+    def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> Future[int]:
+        """`append`, in the order of the calls, without waiting for it."""
+
+    async def request_cancel(self, job_id: str, by: str) -> Job:
+        """Record the wish; end the job here and now if nobody holds it. Harmless on a finished job."""
+
+    async def get(self, job_id: str, user: str | None = None) -> Job:
+        """Raises `JobNotFound`."""
+
+    async def jobs(self, query: JobFilter) -> list[Job]: ...
+
+    async def held(self, worker: str) -> list[Job]:
+        """The unfinished jobs whose epoch this worker holds."""
+
+    async def position(self, job_id: str) -> int | None:
+        """How many queued jobs are before this one; None when it is not queued."""
+
+    async def read(self, job_id: str, after: int, limit: int) -> list[JobEvent]: ...
+
+    async def read_many(self, after: Mapping[str, int], limit: int) -> list[JobEvent]:
+        """The events behind each job's seq, at most `limit` a job, in one read."""
+
+    async def last_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """The log's length of those jobs that exist."""
+
+    async def milestones(self, job_id: str) -> list[JobEvent]:
+        """All events but text and progress: steps, artifacts, logs, the end."""
+
+    async def delete_job(self, job_id: str, user: str) -> None:
+        """Raises `JobNotFound`, `JobConflict` while it runs."""
+
+    async def thread(self, thread_id: str, owner: str | None = None) -> Thread:
+        """Raises `ThreadNotFound`."""
+
+    async def threads(self, owner: str, *, search: str | None, limit: int, before: str | None) -> list[Thread]:
+        """Newest first; `search` looks in titles, questions and answers; `before` is a thread's id."""
+
+    async def thread_jobs(self, thread_id: str) -> list[Job]:
+        """The turns in order, the newest of each chain of retries."""
+
+    async def rename_thread(self, thread_id: str, owner: str, title: str) -> None: ...
+
+    async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
+        """Hide it and wish its jobs to stop; gives the unfinished ones. `purge_thread` follows when they ended."""
+
+    async def deleted_threads(self) -> list[str]:
+        """Hidden threads whose jobs have all ended."""
+
+    async def purge_thread(self, thread_id: str) -> None:
+        """Delete the thread, its jobs and their logs."""
+
+    async def register_worker(self, record: WorkerRecord) -> None: ...
+
+    async def remove_worker(self, worker: str) -> None: ...
+
+    async def workers(self) -> list[WorkerRecord]: ...
+
+    def beat(self, worker: str) -> None:
+        """Advance the heartbeat counter, soon. Callable from any thread."""
+
+    async def declare_stopped(self, worker: str, beat: int) -> bool:
+        """Say that the worker stands still, unless its counter moved on from `beat`."""
+
+    async def ping(self) -> None:
+        """Raises when the database is out of reach."""

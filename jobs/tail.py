@@ -1,0 +1,148 @@
+"""The live ends of the logs that are being followed: one read of the store serves all followers of all jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from typing import Iterator, Self
+
+from jobs.errors import JobNotFound
+from jobs.events import JobEvent
+from jobs.store import JobStore
+from jobs.wake import Wake, job_topic
+
+SAFETY_POLL_SECONDS = 1.0
+PAGE = 500
+"""Events read at a time."""
+KEPT = 2_000
+"""Events kept in memory for each followed job; a slower follower reads the store."""
+
+
+class _Tail:
+    """The newest events of one job. The log never changes, so what is kept here can not be stale, only short."""
+
+    def __init__(self, last_seq: int) -> None:
+        self.events: list[JobEvent] = []
+        self.last_seq = last_seq
+        self.followers = 0
+        self.gone = False
+        self.changed = asyncio.Event()
+
+    def after(self, seq: int) -> list[JobEvent] | None:
+        """The events behind `seq`; None when they are not all here."""
+        first = self.last_seq - len(self.events) + 1
+        return self.events[seq - first + 1 :] if seq >= first - 1 else None
+
+    def extend(self, events: list[JobEvent]) -> None:
+        self.events += events
+        self.last_seq = events[-1].seq
+        del self.events[:-KEPT]
+        self.wake()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Tails:
+    """`async with Tails(store, wake) as tails`; `tails.follow` gives pages of events."""
+
+    def __init__(self, store: JobStore, wake: Wake) -> None:
+        self._store = store
+        self._wake = wake
+        self._tails: dict[str, _Tail] = {}
+        self._dirty: set[str] = set()
+        self._woken = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._deafen = self._wake.listen(self._on_wake)
+        self._reader = asyncio.create_task(self._run(), name="log-tails")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._deafen()
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def follow(self, job_id: str, after: int) -> AsyncIterator[list[JobEvent]]:
+        """Pages of events behind `after`, stored ones first, then live ones, to the terminal event.
+
+        The caller pulls: one that is slow holds up nobody and is owed nothing but its place. Raises `JobNotFound`,
+        also when the job is deleted meanwhile.
+        """
+        with self._tail(job_id) as tail:
+            seq = after
+            while True:
+                changed = tail.changed
+                events = tail.after(seq)
+                if events is None or (not events and tail.last_seq < 0):
+                    events = await self._store.read(job_id, seq, PAGE)
+                if events:
+                    seq = events[-1].seq
+                    yield events
+                    if events[-1].terminal:
+                        return
+                elif tail.gone:
+                    raise JobNotFound(job_id)
+                else:
+                    await changed.wait()
+
+    @contextmanager
+    def _tail(self, job_id: str) -> Iterator[_Tail]:
+        tail = self._tails.setdefault(job_id, _Tail(-1))
+        tail.followers += 1
+        self._dirty.add(job_id)
+        self._woken.set()
+        try:
+            yield tail
+        finally:
+            tail.followers -= 1
+            if not tail.followers:
+                self._tails.pop(job_id, None)
+
+    def _on_wake(self, topics: frozenset[str]) -> None:
+        changed = {job_id for job_id in self._tails if job_topic(job_id) in topics}
+        if changed:
+            self._dirty |= changed
+            self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SAFETY_POLL_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                self._dirty |= self._tails.keys()
+            self._woken.clear()
+            dirty, self._dirty = self._dirty & self._tails.keys(), set()
+            if dirty:
+                await self._refresh(dirty)
+
+    async def _refresh(self, dirty: set[str]) -> None:
+        """One look at the lengths, one read of what is new."""
+        lengths = await self._store.last_seqs(sorted(dirty))
+        behind: dict[str, int] = {}
+        for job_id in dirty & self._tails.keys():
+            tail = self._tails[job_id]
+            if job_id not in lengths:
+                tail.gone = True
+                tail.wake()
+            elif tail.last_seq < 0:
+                tail.last_seq = max(0, lengths[job_id])
+                tail.wake()
+            elif lengths[job_id] > tail.last_seq:
+                behind[job_id] = tail.last_seq
+        if behind:
+            await self._extend(behind)
+
+    async def _extend(self, behind: dict[str, int]) -> None:
+        pages: dict[str, list[JobEvent]] = {}
+        for event in await self._store.read_many(behind, PAGE):
+            pages.setdefault(event.job_id, []).append(event)
+        for job_id, events in pages.items():
+            if (tail := self._tails.get(job_id)) is not None and tail.last_seq == behind[job_id]:
+                tail.extend(events)
+            if len(events) == PAGE:
+                self._dirty.add(job_id)
+                self._woken.set()

@@ -1,0 +1,173 @@
+"""The worker: takes jobs, runs their tasks, writes how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Mapping
+
+from jobs.context import JobContext, TaskFunction
+from jobs.dispatch import Dispatcher
+from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound
+from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload
+from jobs.models import Job
+from jobs.store import JobStore
+from jobs.wake import Wake
+
+logger = logging.getLogger(__name__)
+
+CANCEL_POLL_SECONDS = 1.0
+"""A lost wake-up delays a cancel by at most this."""
+
+INTERNAL_ERROR = JobFailed(
+    "internal_error", "Something went wrong inside the server. Retry goes on from the last finished step."
+)
+
+
+class _Held:
+    """A job that runs here."""
+
+    def __init__(self, context: JobContext, task: asyncio.Task[None]) -> None:
+        self.context = context
+        self.task = task
+        self._told = False
+
+    def leave(self) -> None:
+        """Cancel once: a second cancel would break into the clean-up of the first."""
+        if not self._told:
+            self._told = True
+            self.task.cancel()
+
+
+class Worker:
+    """Runs up to `slots` jobs at a time on the current event loop, until `drain` or `finish` is called."""
+
+    def __init__(
+        self, store: JobStore, dispatcher: Dispatcher, wake: Wake, tasks: Mapping[str, TaskFunction], *, slots: int
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._wake = wake
+        self._tasks = tasks
+        self._slots = asyncio.Semaphore(slots)
+        self._held: dict[str, _Held] = {}
+        self._wishes = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until told to stop, then return when the last job has ended or was left to others."""
+        deafen = self._wake.listen(self._on_wake)
+        watcher = asyncio.create_task(self._watch_wishes())
+        try:
+            async with asyncio.TaskGroup() as jobs:
+                while (job := await self._next()) is not None:
+                    jobs.create_task(self._run(job), name=job.id)
+        finally:
+            deafen()
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
+
+    def finish(self) -> None:
+        """Claim nothing more; `run` returns when the jobs that run here have ended."""
+        self._dispatcher.stop_taking()
+
+    async def drain(self, seconds: float) -> None:
+        """Claim nothing more, begin no step, and leave each job at its checkpoint, after `seconds` at the latest."""
+        self._dispatcher.stop_taking()
+        deadline = time.monotonic() + seconds
+        for held in self._held.values():
+            held.context.draining.set()
+        while self._held and time.monotonic() < deadline:
+            for held in self._held.values():
+                if held.context.at_checkpoint():
+                    held.leave()
+            await asyncio.wait({held.task for held in self._held.values()}, timeout=0.05)
+        for held in self._held.values():
+            held.leave()
+
+    async def _next(self) -> Job | None:
+        await self._slots.acquire()
+        return await self._dispatcher.take()
+
+    async def _run(self, job: Job) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            context = JobContext(job, self._store, await self._store.milestones(job.id), lost=task.cancel)
+            self._held[job.id] = _Held(context, task)
+            self._wishes.set()  # the wish may be older than the claim
+            ending = await self._outcome(context)
+            if ending is not None:
+                await _finish_in_any_case(context.emit(ending))
+        except (EpochStale, JobNotFound):
+            logger.warning("%s is not ours any more: stopped", job.id)
+        finally:
+            self._held.pop(job.id, None)
+            self._slots.release()
+
+    async def _outcome(self, context: JobContext) -> Payload | None:
+        """Run the task; the terminal event, or None when the job is left to whoever takes it over."""
+        try:
+            result = await self._tasks[context.job.request.task](context)
+            return JobCompleted(result=result, usage=context.usage)
+        except JobFailed as failure:
+            return JobFailedEvent(error=failure.as_json())
+        except JobIncomplete as incomplete:
+            return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)
+        except asyncio.CancelledError:
+            if context.deltas.failure is not None:  # the store is out of reach: end the process, others take over
+                raise context.deltas.failure from None
+            return JobCancelled(stopped=context.stopped) if context.cancelled else None
+        except (EpochStale, JobNotFound):
+            raise
+        except Exception:
+            logger.exception("%s (task %s) failed", context.job.id, context.job.request.task)
+            return JobFailedEvent(error=INTERNAL_ERROR.as_json())
+
+    def _on_wake(self, topics: frozenset[str]) -> None:
+        if "cancel" in topics:
+            self._wishes.set()
+
+    async def _watch_wishes(self) -> None:
+        """Obey cancels, and let go of what another worker has taken over."""
+        while True:
+            try:
+                async with asyncio.timeout(CANCEL_POLL_SECONDS):
+                    await self._wishes.wait()
+            except TimeoutError:
+                pass
+            self._wishes.clear()
+            if self._held:
+                await self._obey()
+
+    async def _obey(self) -> None:
+        mine = {job.id: job for job in await self._store.held(self._dispatcher.worker_id)}
+        for job_id, held in tuple(self._held.items()):
+            job = mine.get(job_id)
+            if job is None or job.epoch != held.context.job.epoch:
+                if not await self._ended_here(job_id):
+                    held.leave()
+            elif job.cancelled_by is not None and not held.context.cancelled:
+                held.context.cancelled_at = time.monotonic()
+                written = asyncio.ensure_future(held.context.emit(JobCancelling(by=job.cancelled_by)))
+                written.add_done_callback(lambda done: done.cancelled() or done.exception())
+                held.leave()
+
+    async def _ended_here(self, job_id: str) -> bool:
+        """Whether the job is missing among ours because it has just ended in our own hands."""
+        try:
+            job = await self._store.get(job_id)
+            return job.finished and job.worker == self._dispatcher.worker_id
+        except JobNotFound:
+            return False
+
+
+async def _finish_in_any_case(write: Awaitable[int]) -> None:
+    """Write the end even while the process is being cancelled: a job that has ended must say so."""
+    writing = asyncio.ensure_future(write)
+    while not writing.done():
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            continue
+    writing.result()

@@ -1,0 +1,198 @@
+"""The real laptop server as a subprocess: started, killed, restarted and looked at from outside."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests import processes
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURE_TOOLS = ROOT / "tests" / "fixture_tools"
+PRELOAD = ROOT / "tests" / "preload"
+START_SECONDS = 40
+NOISE = (
+    "Traceback (most recent call last)",
+    "Task exception was never retrieved",
+    "Task was destroyed",
+    "was never awaited",
+    "Exception in ASGI",
+    "Unclosed",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """One data directory and the processes that serve it. `folder` must be empty."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data_dir = folder / "data"
+        self.log_file = folder / "server.log"
+        self.expected_noise: tuple[str, ...] = ()
+        self._marker = f"LONGHAUL_DATA_DIR={self.data_dir}"
+        self._app_root = folder / "app"
+        self._environment = self._clean_environment(folder) | environment
+        self._web: subprocess.Popen[bytes] | None = None
+
+    def _clean_environment(self, folder: Path) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(PRELOAD),
+            # Chainlit keeps uploads under its root and deletes them all when it ends: servers must not share one.
+            "CHAINLIT_APP_ROOT": str(self._app_root),
+            "LONGHAUL_DATA_DIR": str(self.data_dir),
+            "LONGHAUL_TOOL_DIRS": os.pathsep.join([str(ROOT / "tools"), str(FIXTURE_TOOLS)]),
+            "LONGHAUL_WORKER_TTL_SECONDS": "3",
+            "LONGHAUL_DRAIN_SECONDS": "2",
+        }
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self, **environment: str) -> None:
+        """Starts the web process and waits until it serves and a worker is there. Extra variables last for this start."""
+        self._copy_app_root()
+        self._web = self._spawn(environment)
+        await until(self._serves, within=START_SECONDS, what=f"the server answers; its log: {self.log()[-2000:]}")
+        await self.workers_ready()
+
+    def _copy_app_root(self) -> None:
+        for name in (".chainlit", "public"):
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, self._app_root / name, dirs_exist_ok=True)
+        for page in ROOT.glob("chainlit*.md"):
+            shutil.copy(page, self._app_root)
+
+    def _spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        command = [Path(sys.executable).with_name("chainlit"), "run", "app.py", "--headless", "--port", str(self.port)]
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self._environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def _serves(self) -> bool:
+        assert self._web is not None
+        if self._web.poll() is not None:
+            raise AssertionError(f"the server ended with {self._web.returncode}; its log: {self.log()[-2000:]}")
+        try:
+            return (await self.get("/healthz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def workers_ready(self, count: int = 1) -> None:
+        await until(
+            lambda: self._workers_at_least(count),
+            within=START_SECONDS,
+            what=f"{count} workers; the server's log: {self.log()[-2000:]}",
+        )
+
+    async def _workers_at_least(self, count: int) -> bool:
+        answer: dict[str, Any] = (await self.get("/readyz")).json()
+        return bool(answer["workers"] >= count)
+
+    def kill_web(self) -> None:
+        """kill -9 of the web process alone."""
+        assert self._web is not None
+        self._web.kill()
+        self._web.wait()
+
+    def terminate_web(self) -> None:
+        assert self._web is not None
+        self._web.send_signal(signal.SIGTERM)
+
+    async def ended(self, within: float = 15) -> int:
+        """The exit code of the web process."""
+        web = self._web
+        assert web is not None
+        await until(lambda: web.poll() is not None, within=within, what="the web process has ended")
+        return web.returncode
+
+    def kill_everything(self) -> None:
+        """kill -9 of web, workers and tool hosts."""
+        processes.kill_all(self._marker)
+        if self._web is not None:
+            self._web.wait()
+
+    async def stop(self) -> None:
+        """Ends everything as a person would, by SIGTERM, then whatever is left."""
+        if self._web is not None and self._web.poll() is None:
+            self.terminate_web()
+            try:
+                await self.ended()
+            finally:
+                self.kill_everything()
+        self.kill_everything()
+
+    # -- workers ------------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[int]:
+        """Process ids of the living workers, orphans too."""
+        return processes.marked(self._marker, "worker.py")
+
+    def hosts(self) -> list[int]:
+        """Process ids of the living tool hosts."""
+        return processes.marked(self._marker, "toolkit.host")
+
+    def kill_workers(self) -> list[int]:
+        """kill -9 of every worker; returns the ids they had."""
+        return self.signal_workers(signal.SIGKILL)
+
+    def signal_workers(self, number: signal.Signals) -> list[int]:
+        pids = self.workers()
+        assert pids, "no worker is running"
+        for pid in pids:
+            processes.send(pid, number)
+        return pids
+
+    # -- views --------------------------------------------------------------------------------------------------
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(timeout=10) as client:
+            return await client.get(self.url + path)
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def check_log(self) -> None:
+        """Fails when the log has a traceback or another sign of an error that nobody handled."""
+        noisy = [line for line in self.log().splitlines() if any(sign in line for sign in NOISE)]
+        noisy = [line for line in noisy if not any(expected in line for expected in self.expected_noise)]
+        assert not noisy, f"{noisy[:3]} in the server's log:\n{self.log()[-4000:]}"
+
+
+async def latencies(server: Server, path: str, until_event: asyncio.Event, every: float = 0.02) -> list[float]:
+    """Seconds each GET of `path` took, one after the other on one connection, until the event is set."""
+    import time
+
+    taken = []
+    async with httpx.AsyncClient(timeout=30) as client:
+        while not until_event.is_set():
+            begin = time.perf_counter()
+            (await client.get(server.url + path)).raise_for_status()
+            taken.append(time.perf_counter() - begin)
+            await asyncio.sleep(every)
+    return taken

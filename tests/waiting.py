@@ -1,0 +1,25 @@
+"""Waiting for a condition with a bound, never for a number of seconds."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.02
+
+
+async def until(condition: Callable[[], T | Awaitable[T]], *, within: float, what: str) -> T:
+    """The first truthy value of `condition`, asked again and again; fails with `what` after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {within} s: {what}; last seen {value!r}")
+        await asyncio.sleep(POLL_SECONDS)

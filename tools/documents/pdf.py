@@ -1,0 +1,157 @@
+"""PDF by pypdf: the text page by page, without running heads, hyphens at line ends and broken lines."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from pypdf import PdfReader
+from pypdf.errors import DependencyError, LimitReachedError
+
+from tools.documents.document import Document, DocumentError, Passage, Place, Watch
+
+_FEWEST_PAGES_WITH_HEADS = 4
+_ENDS_SENTENCE = re.compile(r"""[.!?:;…]["'”’)\]]*$""")
+_HYPHEN = re.compile(r"(\w)[-\u00ad\u2010]$")
+
+
+def read(path: Path, name: str, watch: Watch) -> Document:
+    """Raises DocumentError for damaged and encrypted files and for scans without text."""
+    with path.open("rb") as file:
+        reader = _open(file, name)
+        count = _count(reader, name)
+        if count > watch.limits.pages:
+            raise DocumentError(f"{name!r} has {count:,} pages; at most {watch.limits.pages:,} can be read in one call.")
+        lines, damaged = _lines_by_page(reader, name, count, watch)
+    heads = _running_heads(lines)
+    texts = [_paragraphs([line for line in page if _anonymous(line) not in heads]) for page in lines]
+    places = tuple(Place(kind="page", number=number) for number in range(1, count + 1))
+    passages = tuple(
+        Passage(place=place, text=text) for place, page in zip(places, texts, strict=True) for text in page if text
+    )
+    if not any(re.search(r"\w", passage.text) for passage in passages):
+        raise _without_text(name, count, damaged)
+    empty = [place.number for place, page in zip(places, texts, strict=True) if not page]
+    remarks = tuple(_remarks(name, sorted(set(empty) - set(damaged)), damaged))
+    return Document(name=name, kind="PDF", passages=passages, places=places, pages=count, remarks=remarks)
+
+
+def _open(file: object, name: str) -> PdfReader:
+    try:
+        reader = PdfReader(file, strict=False)  # type: ignore[arg-type]  # an open binary file
+        locked = reader.is_encrypted and not reader.decrypt("")  # an owner's password alone does not forbid reading
+    except DependencyError as error:
+        raise DocumentError(f"{name!r} is encrypted in a way that cannot be read here.") from error
+    except Exception as error:  # noqa: BLE001 - broken files make pypdf raise whatever its parser stumbles over
+        raise _damaged(name) from error
+    if locked:
+        raise DocumentError(f"{name!r} is encrypted. Save it without a password and send that.")
+    return reader
+
+
+def _count(reader: PdfReader, name: str) -> int:
+    try:
+        count = len(reader.pages)
+    except Exception as error:  # noqa: BLE001 - as above: the page tree is the next thing that can be broken
+        raise _damaged(name) from error
+    if count == 0:
+        raise _damaged(name)
+    return count
+
+
+def _lines_by_page(reader: PdfReader, name: str, count: int, watch: Watch) -> tuple[list[list[str]], list[int]]:
+    pages: list[list[str]] = []
+    damaged: list[int] = []
+    characters = 0
+    for number in range(1, count + 1):
+        if watch.stopped():
+            raise DocumentError(f"Reading {name!r} was stopped.")
+        text = _text(reader, number)
+        if text is None:
+            damaged.append(number)
+        characters += len(text or "")
+        if characters > 2 * watch.limits.characters:  # headroom for what cleaning takes away
+            raise DocumentError(f"{name!r} holds more than {watch.limits.characters:,} characters of text: too much.")
+        pages.append([line.strip() for line in (text or "").splitlines() if line.strip()])
+        watch.page(number, count)
+    if len(damaged) == count:
+        raise _damaged(name)
+    return pages, damaged
+
+
+def _text(reader: PdfReader, number: int) -> str | None:
+    """None when the page is damaged: one broken page must not cost the others."""
+    try:
+        page = reader.pages[number - 1]
+        text = page.extract_text()
+    except (LimitReachedError, RecursionError, MemoryError):
+        return None
+    except Exception:  # noqa: BLE001 - broken pages make pypdf raise whatever its parser stumbles over
+        return None
+    # Fonts without a usable character map give NULs and lone surrogates, which no JSON can carry.
+    return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def _anonymous(line: str) -> str:
+    """The line without its numbers: `Chapter 3 · 41` and `Chapter 3 · 42` are one running head."""
+    return re.sub(r"\d+", "#", line).strip().casefold()
+
+
+def _running_heads(pages: list[list[str]]) -> set[str]:
+    """First and last lines that come back on most pages, page numbers among them."""
+    filled = [page for page in pages if len(page) > 1]
+    if len(filled) < _FEWEST_PAGES_WITH_HEADS:
+        return set()
+    counts = Counter(line for page in filled for line in {_anonymous(page[0]), _anonymous(page[-1])})
+    return {line for line, seen in counts.items() if seen > len(filled) / 2}
+
+
+def _paragraphs(lines: list[str]) -> list[str]:
+    """Lines joined to running text; a short line without a full stop is a heading and stands alone."""
+    if not lines:
+        return []
+    usual = median(len(line) for line in lines)
+    return [" ".join(paragraph).strip() for paragraph in _grouped(lines, usual)]
+
+
+def _grouped(lines: list[str], usual: float) -> Iterator[list[str]]:
+    current: list[str] = []
+    for line in lines:
+        hyphen = current and _HYPHEN.search(current[-1])
+        if hyphen and line[:1].islower():
+            current[-1] = current[-1][:-1] + line
+            continue
+        short = current and len(current[-1]) < 0.7 * usual
+        if short and line[:1].isupper() and (len(current) == 1 or _ENDS_SENTENCE.search(current[-1])):
+            yield current
+            current = []
+        current.append(line)
+    if current:
+        yield current
+
+
+def _remarks(name: str, empty: list[int], damaged: list[int]) -> Iterator[str]:
+    if empty:
+        yield f"{name}: no text on {_numbers(empty)}; pictures are not read."
+    if damaged:
+        yield f"{name}: {_numbers(damaged)} could not be read."
+
+
+def _numbers(pages: list[int]) -> str:
+    shown = ", ".join(str(number) for number in pages[:10])
+    more = f" and {len(pages) - 10} more" if len(pages) > 10 else ""
+    return f"{'page' if len(pages) == 1 else 'pages'} {shown}{more}"
+
+
+def _damaged(name: str) -> DocumentError:
+    return DocumentError(f"{name!r} is a damaged PDF and cannot be read. Export or download it again.")
+
+
+def _without_text(name: str, count: int, damaged: list[int]) -> DocumentError:
+    if damaged:
+        return _damaged(name)
+    pages = "1 page" if count == 1 else f"{count:,} pages"
+    return DocumentError(
+        f"{name!r} has {pages} but no text: it looks like a scan. Run text recognition (OCR) on it and send the result."
+    )

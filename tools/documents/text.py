@@ -1,0 +1,99 @@
+"""Plain text of any common encoding, cited by line."""
+
+import re
+from collections.abc import Iterator
+
+from charset_normalizer import from_bytes
+
+from tools.documents.document import Document, DocumentError
+from tools.documents.outline import Outline
+
+_MARKS = (  # longest first: the UTF-32 mark begins with the UTF-16 one
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_META = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})""", re.IGNORECASE)
+_SAMPLE_BYTES = 64_000  # enough to tell an encoding; charset-normalizer takes seconds for each further megabyte
+_LONGEST_PASSAGE = 1_200  # characters after which a text without blank lines gets a new passage, and a new line to cite
+_CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
+
+
+def looks_binary(head: bytes) -> bool:
+    """Whether these first bytes are no text in any encoding we read."""
+    if any(head.startswith(mark) for mark, _ in _MARKS) or _utf16_without_mark(head):
+        return False
+    return head.count(0) > 0 or len(head.translate(None, _CONTROL)) < 0.95 * len(head)
+
+
+def decode(content: bytes, name: str, *, markup: bool = False) -> str:
+    """The text of `content`: by its byte order mark, by what HTML says of itself, as UTF-8, else by its statistics."""
+    for encoding in _candidates(content, markup):
+        try:
+            text = content.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            continue
+        return _clean(text)
+    best = from_bytes(_sample(content)).best()
+    if best is None:
+        raise DocumentError(f"The text of {name!r} is in no encoding that can be recognised. Save it as UTF-8.")
+    return _clean(content.decode(best.encoding, "replace"))
+
+
+def read(text: str, name: str) -> Document:
+    lines = text.splitlines()
+    outline = Outline(fallback="line")
+    for number, passage in _passages(lines):
+        outline.add(passage, number)
+    return outline.document(name, "text", lines=len(lines))
+
+
+def _candidates(content: bytes, markup: bool) -> Iterator[str]:
+    yield from (encoding for mark, encoding in _MARKS if content.startswith(mark))
+    if guess := _utf16_without_mark(content):
+        yield guess
+    yield "utf-8"
+    declared = _META.search(content[:4_096]) if markup else None
+    if declared:
+        yield declared.group(1).decode("ascii")
+
+
+def _utf16_without_mark(content: bytes) -> str | None:
+    """UTF-16 of mostly Western text has a NUL in every other byte."""
+    head = content[:_SAMPLE_BYTES]
+    half = len(head) // 2
+    if half < 2:
+        return None
+    if head[1::2].count(0) > 0.7 * half and head[::2].count(0) < 0.05 * half:
+        return "utf-16-le"
+    if head[::2].count(0) > 0.7 * half and head[1::2].count(0) < 0.05 * half:
+        return "utf-16-be"
+    return None
+
+
+def _sample(content: bytes) -> bytes:
+    if len(content) <= _SAMPLE_BYTES:
+        return content
+    end = content.rfind(b"\n", _SAMPLE_BYTES // 2, _SAMPLE_BYTES)
+    return content[: end if end > 0 else _SAMPLE_BYTES]
+
+
+def _clean(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
+
+
+def _passages(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """(line it starts at, text): paragraphs between blank lines, long ones cut at line ends."""
+    block: list[str] = []
+    size = 0
+    for number, line in enumerate(lines, 1):
+        if block and (not line.strip() or size > _LONGEST_PASSAGE):
+            yield number - len(block), "\n".join(block)
+            block, size = [], 0
+        if line.strip():
+            block.append(line)
+            size += len(line)
+    if block:
+        yield len(lines) - len(block) + 1, "\n".join(block)
