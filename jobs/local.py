@@ -81,6 +81,13 @@ class Liveness:
             and not is_free(self._directory, one.id)
         ]
 
+    def process_id(self, worker: str) -> int | None:
+        """The process that holds the worker's lock, as its file says."""
+        try:
+            return int((self._directory / f"{worker}.lock").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
     def _first_seen(self, worker: WorkerRecord, now: float) -> tuple[int, float]:
         beat, since = self._seen.get(worker.id, (-1, now))
         return (worker.beat, since if beat == worker.beat else now)

@@ -22,6 +22,7 @@ import re
 import socket
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -80,6 +81,12 @@ class Request:
         return messages
 
 
+def script(text: str = "", /, **options: object) -> str:
+    """A message with these options that no other test sends."""
+    named = {**options, "id": uuid.uuid4().hex[:8]}
+    return " ".join([text, *(f"{name}={value}" for name, value in named.items())]).strip()
+
+
 class ConnectionCut(Exception):
     """The script wants the connection dropped."""
 
@@ -87,8 +94,8 @@ class ConnectionCut(Exception):
 class Endpoint:
     """`with Endpoint() as endpoint:` serves on `endpoint.url` until the block ends."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._requests: list[Request] = []

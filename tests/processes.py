@@ -9,7 +9,7 @@ PROC = Path("/proc")
 
 
 def marked(marker: str, command: str = "") -> list[int]:
-    """Ids of the living processes started with `marker` (NAME=value) in their environment, whose command line contains `command`."""
+    """Ids of living processes with `marker` (NAME=value) in their environment and `command` in their command line."""
     own = os.getpid()
     candidates = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
     return sorted(pid for pid in candidates if pid != own and _matches(pid, marker, command))

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def free_port() -> int:
 class Server:
     """One data directory and the processes that serve it. `folder` must be empty."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = folder / "data"
@@ -68,7 +68,7 @@ class Server:
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def start(self, **environment: str) -> None:
-        """Starts the web process and waits until it serves and a worker is there. Extra variables last for this start."""
+        """Starts the web process; returns when it serves and a worker is there. Extra variables last for this start."""
         self._copy_app_root()
         self._web = self._spawn(environment)
         await until(self._serves, within=START_SECONDS, what=f"the server answers; its log: {self.log()[-2000:]}")
@@ -81,8 +81,9 @@ class Server:
         for page in ROOT.glob("chainlit*.md"):
             shutil.copy(page, self._app_root)
 
-    def _spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        command = [Path(sys.executable).with_name("chainlit"), "run", "app.py", "--headless", "--port", str(self.port)]
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        chainlit = str(Path(sys.executable).with_name("chainlit"))
+        command = [chainlit, "run", "app.py", "--headless", "--port", str(self.port)]
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -124,12 +125,10 @@ class Server:
         assert self._web is not None
         self._web.send_signal(signal.SIGTERM)
 
-    async def ended(self, within: float = 15) -> int:
-        """The exit code of the web process."""
-        web = self._web
-        assert web is not None
-        await until(lambda: web.poll() is not None, within=within, what="the web process has ended")
-        return web.returncode
+    def ended(self, within: float = 15) -> int:
+        """Waits for the web process to end; its exit code."""
+        assert self._web is not None
+        return self._web.wait(within)
 
     def kill_everything(self) -> None:
         """kill -9 of web, workers and tool hosts."""
@@ -137,15 +136,15 @@ class Server:
         if self._web is not None:
             self._web.wait()
 
-    async def stop(self) -> None:
-        """Ends everything as a person would, by SIGTERM, then whatever is left."""
-        if self._web is not None and self._web.poll() is None:
-            self.terminate_web()
-            try:
-                await self.ended()
-            finally:
-                self.kill_everything()
-        self.kill_everything()
+    def stop(self) -> None:
+        """Ends the web process as a person would, by SIGTERM, then whatever is left."""
+        try:
+            if self._web is not None and self._web.poll() is None:
+                self.terminate_web()
+                code = self.ended()
+                assert code == 0, f"SIGTERM ended the server with {code}"
+        finally:
+            self.kill_everything()
 
     # -- workers ------------------------------------------------------------------------------------------------
 
@@ -186,8 +185,6 @@ class Server:
 
 async def latencies(server: Server, path: str, until_event: asyncio.Event, every: float = 0.02) -> list[float]:
     """Seconds each GET of `path` took, one after the other on one connection, until the event is set."""
-    import time
-
     taken = []
     async with httpx.AsyncClient(timeout=30) as client:
         while not until_event.is_set():

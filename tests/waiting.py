@@ -4,13 +4,17 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.02
 
 
+@overload
+async def until(condition: Callable[[], Awaitable[T]], *, within: float, what: str) -> T: ...
+@overload
+async def until(condition: Callable[[], T], *, within: float, what: str) -> T: ...
 async def until(condition: Callable[[], T | Awaitable[T]], *, within: float, what: str) -> T:
     """The first truthy value of `condition`, asked again and again; fails with `what` after `within` seconds."""
     deadline = time.monotonic() + within

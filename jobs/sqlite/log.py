@@ -66,7 +66,7 @@ def insert_job(
     retry_of: str | None,
     at: float,
 ) -> None:
-    """The job and event 1."""
+    """The job and event 1. A retry keeps the request's key as it was; only its original is found by it."""
     connection.execute(
         "INSERT INTO jobs (id, task, user, request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)"
         " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
@@ -75,7 +75,7 @@ def insert_job(
             request.task,
             request.user,
             rows.encode_request(request),
-            request.key,
+            request.key if retry_of is None else None,
             request.thread_id,
             turn,
             retry_of,
@@ -187,7 +187,7 @@ def insert_retry(
     connection: sqlite3.Connection, job_id: str, failed: Job, arguments: Mapping[str, JSON] | None, at: float
 ) -> None:
     """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
-    request = replace(failed.request, key=None, arguments=arguments or failed.request.arguments)
+    request = replace(failed.request, arguments=arguments or failed.request.arguments)
     insert_job(
         connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at
     )

@@ -1,5 +1,6 @@
 """Documents cut into chunks of the size a model reads in one call; every sentence carries its citation."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -45,18 +46,21 @@ def cut(documents: Iterable[Document], *, named: bool, characters: int = CHUNK_C
 
 
 def _cut_one(document: Document, named: bool, characters: int) -> Iterator[Chunk]:
-    lines: list[str] = []
-    size = 0
-    first = last = document.passages[0].place
-    for place, line in _lines(document, named):
-        if lines and size + len(line) > characters:
-            yield Chunk(document=document.name, first=first, last=last, material="\n".join(lines))
-            lines, size, first = [], 0, place
-        lines.append(line)
-        size += len(line) + 1
-        last = place
-    if lines:
-        yield Chunk(document=document.name, first=first, last=last, material="\n".join(lines))
+    cited = list(_lines(document, named))
+    total = sum(len(line) for _, line in cited)
+    # Even parts: a last chunk of three sentences would cost a call, and give them the weight of twenty pages.
+    parts = math.ceil(total / characters)
+    begun, seen, made = 0, 0, 0
+    for index, (_, line) in enumerate(cited):
+        seen += len(line)
+        if seen >= total * (made + 1) / parts:
+            yield _chunk(document.name, cited[begun : index + 1])
+            begun, made = index + 1, made + 1
+
+
+def _chunk(name: str, cited: list[tuple[Place, str]]) -> Chunk:
+    material = "\n".join(line for _, line in cited)
+    return Chunk(document=name, first=cited[0][0], last=cited[-1][0], material=material)
 
 
 def _lines(document: Document, named: bool) -> Iterator[tuple[Place, str]]:

@@ -87,8 +87,9 @@ class Citations:
     def _name(self, part: str) -> tuple[str | None, str]:
         """The document's name at the head of a citation, and what follows it."""
         for name in sorted(self._places, key=len, reverse=True):
-            if part.casefold().startswith(name.casefold()):
-                return name, part[len(name) :].lstrip(" ,:-–")
+            rest = part[len(name) :]
+            if part.casefold().startswith(name.casefold()) and (not rest or rest[0] in " ,:"):
+                return name, rest.lstrip(" ,:-–")
         return None, part
 
     def _numbered(self, name: str | None, text: str) -> list[str | None] | None:

@@ -112,3 +112,8 @@ class Watch:
     limits: Limits = field(default_factory=Limits)
     stopped: Callable[[], bool] = no_stop  # asked between pages: a thread cannot be cancelled
     page: Callable[[int, int], None] = no_progress  # told (done, total) after each page
+
+    def check(self, name: str) -> None:
+        """Raises DocumentError when nobody waits for the document any more."""
+        if self.stopped():
+            raise DocumentError(f"Reading {name!r} was stopped.")

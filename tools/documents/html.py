@@ -8,7 +8,9 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from tools.documents.document import Document
 from tools.documents.outline import Outline
 
-_UNSEEN = "script, style, noscript, template, svg, nav, head, iframe, object, button, select, [hidden], [aria-hidden=true]"
+_UNSEEN = (
+    "script, style, noscript, template, svg, nav, head, iframe, object, button, select, [hidden], [aria-hidden=true]"
+)
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _BLOCKS = _HEADINGS | {
     "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
@@ -49,7 +51,7 @@ def _passages(body: LexborNode) -> Iterator[tuple[bool, str]]:
 
 
 def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
-    """Each node when it is entered (True) and left (False); without recursion, since pages nest as deep as they like."""
+    """Each node when it is entered (True) and left (False); no recursion, since pages nest as deep as they like."""
     stack = [(root, True)]
     while stack:
         node, entered = stack.pop()

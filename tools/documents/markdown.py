@@ -1,7 +1,6 @@
 """Markdown: passages under their headings. Only what tells headings from text is parsed; the rest is text already."""
 
 import re
-from collections.abc import Iterator
 
 from tools.documents.document import Document
 from tools.documents.outline import Outline
@@ -23,7 +22,11 @@ def read(text: str, name: str) -> Document:
     skipped = text[: front.end()].count("\n") if front else 0
     lines = text.splitlines()
     outline = Outline(fallback="line")
-    for heading, number, block in _blocks(lines, skipped):
+    blocks = _Blocks()
+    for number, line in enumerate(lines[skipped:], skipped + 1):
+        blocks.line(number, line)
+    blocks.close()
+    for heading, number, block in blocks.done:
         if heading:
             outline.head(_plain(block))
         else:
@@ -31,40 +34,48 @@ def read(text: str, name: str) -> Document:
     return outline.document(name, "Markdown", lines=len(lines))
 
 
-def _blocks(lines: list[str], start: int) -> Iterator[tuple[bool, int, str]]:
-    """(is a heading, line it starts at, text)."""
-    block: list[str] = []
-    fence = ""
-    begun = start + 1
-    for number, line in enumerate(lines[start:], start + 1):
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark.group(1).startswith(fence):
-                fence = ""
-                if block:
-                    yield False, begun, "\n".join(block)
-                block = []
-            else:
-                block.append(line)
-            continue
-        atx = _ATX.match(line)
-        underlined = bool(block) and _UNDERLINE.match(line) is not None and len(block) == 1
-        if underlined:
-            yield True, begun, block[0]
-            block = []
-            continue
-        if block and (atx or mark or not line.strip() or _ITEM.match(line)):
-            yield False, begun, "\n".join(block)
-            block = []
-        if mark:
-            fence = mark.group(1)
-        elif atx:
-            yield True, number, atx.group("title") or ""
-        elif line.strip():
-            block.append(line)
-        begun = begun if len(block) > 1 else number
-    if block:
-        yield False, begun, "\n".join(block)
+class _Blocks:
+    """Takes lines one after the other; `done` are the blocks so far: (is a heading, line it starts at, text)."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[bool, int, str]] = []
+        self._open: list[str] = []
+        self._begun = 0
+        self._fence = ""
+
+    def line(self, number: int, line: str) -> None:
+        fence = _FENCE.match(line)
+        if self._fence:
+            self._in_fence(number, line, closes=fence is not None and fence.group(1).startswith(self._fence))
+        elif fence:
+            self.close()
+            self._fence = fence.group(1)
+        elif len(self._open) == 1 and _UNDERLINE.match(line):
+            self.close(heading=True)
+        elif atx := _ATX.match(line):
+            self.close()
+            self.done.append((True, number, atx.group("title") or ""))
+        else:
+            if not line.strip() or _ITEM.match(line):
+                self.close()
+            self._add(number, line)
+
+    def close(self, *, heading: bool = False) -> None:
+        if self._open:
+            self.done.append((heading, self._begun, "\n".join(self._open)))
+        self._open = []
+
+    def _in_fence(self, number: int, line: str, *, closes: bool) -> None:
+        if closes:
+            self._fence = ""
+            self.close()
+        else:
+            self._add(number, line)
+
+    def _add(self, number: int, line: str) -> None:
+        if line.strip():
+            self._begun = self._begun if self._open else number
+            self._open.append(line)
 
 
 def _plain(text: str) -> str:

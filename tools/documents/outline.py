@@ -1,4 +1,4 @@
-"""Documents without pages: passages are cited by the heading they stand under, or by number where nothing has headings."""
+"""Documents without pages: passages are cited by the heading they stand under, or by number where there are none."""
 
 from typing import Literal
 

@@ -22,7 +22,9 @@ def read(path: Path, name: str, watch: Watch) -> Document:
         reader = _open(file, name)
         count = _count(reader, name)
         if count > watch.limits.pages:
-            raise DocumentError(f"{name!r} has {count:,} pages; at most {watch.limits.pages:,} can be read in one call.")
+            raise DocumentError(
+                f"{name!r} has {count:,} pages; at most {watch.limits.pages:,} can be read in one call."
+            )
         lines, damaged = _lines_by_page(reader, name, count, watch)
     heads = _running_heads(lines)
     texts = [_paragraphs([line for line in page if _anonymous(line) not in heads]) for page in lines]
@@ -43,7 +45,7 @@ def _open(file: object, name: str) -> PdfReader:
         locked = reader.is_encrypted and not reader.decrypt("")  # an owner's password alone does not forbid reading
     except DependencyError as error:
         raise DocumentError(f"{name!r} is encrypted in a way that cannot be read here.") from error
-    except Exception as error:  # noqa: BLE001 - broken files make pypdf raise whatever its parser stumbles over
+    except Exception as error:  # broken files make pypdf raise whatever its parser stumbles over
         raise _damaged(name) from error
     if locked:
         raise DocumentError(f"{name!r} is encrypted. Save it without a password and send that.")
@@ -53,7 +55,7 @@ def _open(file: object, name: str) -> PdfReader:
 def _count(reader: PdfReader, name: str) -> int:
     try:
         count = len(reader.pages)
-    except Exception as error:  # noqa: BLE001 - as above: the page tree is the next thing that can be broken
+    except Exception as error:  # as above: the page tree is the next thing that can be broken
         raise _damaged(name) from error
     if count == 0:
         raise _damaged(name)
@@ -65,8 +67,7 @@ def _lines_by_page(reader: PdfReader, name: str, count: int, watch: Watch) -> tu
     damaged: list[int] = []
     characters = 0
     for number in range(1, count + 1):
-        if watch.stopped():
-            raise DocumentError(f"Reading {name!r} was stopped.")
+        watch.check(name)
         text = _text(reader, number)
         if text is None:
             damaged.append(number)

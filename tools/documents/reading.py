@@ -1,4 +1,4 @@
-"""From a file to a Document: what kind it is is decided by its content first, by its name only where content is silent."""
+"""From a file to a Document. Its kind is told by its content first, by its name only where the content is silent."""
 
 import re
 import zipfile
@@ -120,7 +120,9 @@ def _kind_of_archive(reading: Reading, suffix: str) -> str:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         if suffix == ".docx":
-            raise DocumentError(f"{reading.name!r} is a damaged Word document: its end is missing or broken.") from error
+            raise DocumentError(
+                f"{reading.name!r} is a damaged Word document: its end is missing or broken."
+            ) from error
         raise _unsupported(reading.name, "a damaged zip archive") from error
     if "word/document.xml" in names:
         return "word"

@@ -22,21 +22,22 @@ def read(path: Path, name: str, watch: Watch) -> Document:
     try:
         document = docx.Document(str(path))
         for heading, text in _blocks(document, {}):
-            if watch.stopped():
-                raise DocumentError(f"Reading {name!r} was stopped.")
+            watch.check(name)
             if heading:
                 outline.head(text)
             else:
                 outline.add(text)
     except DocumentError:
         raise
-    except Exception as error:  # noqa: BLE001 - broken XML and missing parts raise anything from lxml's and python-docx's trees
-        raise DocumentError(f"{name!r} is a damaged Word document and cannot be read. Save it again in Word.") from error
+    except Exception as error:  # broken XML and missing parts raise anything from two libraries' trees
+        raise DocumentError(
+            f"{name!r} is a damaged Word document and cannot be read. Save it again in Word."
+        ) from error
     return outline.document(name, "Word")
 
 
 def _check_archive(path: Path, name: str, watch: Watch) -> None:
-    # The sizes are the archive's own claim; zipfile reads no more than was claimed, so a lie fails instead of filling memory.
+    # The sizes are the archive's own claim; zipfile reads no more than that, so a lie fails and fills no memory.
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
     unpacked = sum(entry.file_size for entry in entries)

@@ -1,0 +1,60 @@
+"""What every request must show: a `Host` that is ours, and an `Origin`, if any, that may call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MISDIRECTED = 421
+FORBIDDEN = 403
+
+
+class RequestGuard:
+    """ASGI middleware. A foreign `Host` (DNS rebinding) or `Origin` (another site's page) gets no further.
+
+    Websockets are held to the same rule: browsers do not keep other sites from opening them.
+    """
+
+    def __init__(self, app: App, *, allowed_hosts: Collection[str], allowed_origins: Collection[str] = ()) -> None:
+        self._app = app
+        self._hosts = {host.lower() for host in allowed_hosts}
+        self._origins = {origin.lower().rstrip("/") for origin in allowed_origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"}:
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await _refuse(scope, send, *refusal)
+                return
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "").lower()
+        if _without_port(host) not in self._hosts and "*" not in self._hosts:
+            return MISDIRECTED, "misdirected_request", "This server does not answer to that host name."
+        origin = headers.get("origin", "").lower()
+        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+            return FORBIDDEN, "foreign_origin", "Pages of that origin may not call this server."
+        return None
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+async def _refuse(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = f'{{"error":{{"code":"{code}","message":"{message}"}}}}'.encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,139 @@
+"""One model call: its tokens as they come, its retries before the first of them, its end as a reply or one failure."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from langchain_core.callbacks import AsyncCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages.ai import UsageMetadata
+
+from agent.faults import CutShort, Fault
+from agent.replies import ModelReply, ToolCall
+
+Purpose = Literal["chat", "complete"]
+Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]
+"""Invokes the model it is given, once."""
+Warn = Callable[[str], Awaitable[None]]
+"""Tells the user of a wait."""
+
+
+class TokenStream(AsyncCallbackHandler):
+    """Takes the pieces of one call as they arrive, and what only single chunks say."""
+
+    raise_error = True  # LangChain would log our exception and let the call run on
+    run_inline = True
+
+    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+        self._on_text = on_text
+        self._pieces: list[str] = []
+        self.started = False
+        """Something of the answer has come: it must not be asked for a second time."""
+        self.finish_reason: str | None = None
+        self.usage: UsageMetadata | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:  # noqa: ARG002 - theirs
+        message = chunk.message
+        # Merged messages add up repeated finish reasons ("stopstop") and running totals of usage: the last one counts.
+        self.finish_reason = message.response_metadata.get("finish_reason") or self.finish_reason
+        self.usage = message.usage_metadata or self.usage
+        text = storable(str(message.text))
+        self.started = self.started or bool(text or message.tool_call_chunks)
+        if text:
+            self._pieces.append(text)
+            if self._on_text is not None:
+                self._on_text(text)
+
+
+class ModelSource(Protocol):
+    """Where models come from: an endpoint, or the offline model."""
+
+    name: str
+    """The model that is asked when a request names none."""
+
+    def model(self, name: str | None, purpose: Purpose, stream: TokenStream) -> BaseChatModel: ...
+
+    def fault(self, error: Exception, stream: TokenStream) -> Fault | None:
+        """What the error means; None: it is none of the model's."""
+
+    async def aclose(self) -> None: ...
+
+
+async def call_model(
+    source: ModelSource,
+    ask: Ask,
+    *,
+    model: str | None,
+    purpose: Purpose,
+    warn: Warn,
+    on_text: Callable[[str], None] | None = None,
+) -> ModelReply:
+    """Ask, and ask again while nothing of an answer has come. Raises `StepFailed` with the last fault."""
+    for attempt in itertools.count():
+        stream = TokenStream(on_text)
+        try:
+            return _reply(await ask(source.model(model, purpose, stream)), stream)
+        except Exception as error:  # the source's table decides; what it does not know goes on
+            fault = source.fault(error, stream)
+            if fault is None:
+                raise
+        pause = None if stream.started else fault.pause(attempt)
+        if pause is None:
+            raise fault.as_error()
+        await _wait(fault, pause, warn)
+    raise AssertionError("unreachable")
+
+
+def instruct(instruction: str, material: str) -> Ask:
+    """The question of a tool: an instruction, and the material it applies to."""
+    messages: Sequence[BaseMessage] = [SystemMessage(instruction), HumanMessage(material)]
+
+    async def ask(model: BaseChatModel) -> BaseMessage:
+        return await model.ainvoke(list(messages))
+
+    return ask
+
+
+async def _wait(fault: Fault, pause: float, warn: Warn) -> None:
+    if fault.silent:
+        return
+    seconds = pause if fault.retry_after is not None else pause * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
+    await warn(f"{fault.reason} Trying again in {seconds:.1f} s." if seconds else f"{fault.reason} Trying again.")
+    await asyncio.sleep(seconds)
+
+
+def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
+    if stream.finish_reason is None:
+        raise CutShort
+    assert isinstance(message, AIMessage)
+    usage = stream.usage
+    return ModelReply(
+        text=stream.text,
+        calls=_tool_calls(message),
+        finish_reason=stream.finish_reason,
+        input_tokens=usage["input_tokens"] if usage else None,
+        output_tokens=usage["output_tokens"] if usage else None,
+    )
+
+
+def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    """Ids are left empty: whoever records the reply gives them."""
+    usable = [ToolCall(id="", name=call["name"], arguments=call["args"]) for call in message.tool_calls]
+    broken = [ToolCall(id="", name=call["name"] or "", arguments=None) for call in message.invalid_tool_calls]
+    return (*usable, *broken)
+
+
+def storable(text: str) -> str:
+    """The text without what databases and UTF-8 refuse: NUL and halves of surrogate pairs."""
+    if text.isascii():
+        return text.replace("\0", "")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")

@@ -1,0 +1,56 @@
+"""What a failed model call means: a code, a sentence a person can act on, and whether asking again may help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobs.errors import StepFailed
+
+TRANSIENT = (0.4, 0.8, 1.6)
+"""Pauses in seconds. Their sum stays below the 3 s for which front ends hold back an answer's HTTP status."""
+LIMITED = (2.0, 4.0, 8.0)
+"""Pauses after a refusal for too many requests that names none."""
+ONCE = (0.0,)
+RETRY_AFTER_SECONDS = 30.0
+"""A longer `Retry-After` is cut to this: a person is waiting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Why a model call failed."""
+
+    code: str
+    """For programs: `model_unreachable`, `model_auth`, …"""
+    reason: str
+    """A sentence that says what happened."""
+    advice: str = ""
+    """A sentence that says what to do."""
+    pauses: tuple[float, ...] = ()
+    """Seconds before each further attempt, as long as no token has come; empty: asking again is no use."""
+    retry_after: float | None = None
+    """What the endpoint asked to wait, in seconds."""
+    silent: bool = False
+    """The next attempt differs from this one and is made without a word to the user."""
+
+    def pause(self, attempt: int) -> float | None:
+        """Seconds to wait after the failed attempt 0, 1, 2 …; None: give up."""
+        if attempt >= len(self.pauses):
+            return None
+        if self.retry_after is None:
+            return self.pauses[attempt]
+        return min(self.retry_after, RETRY_AFTER_SECONDS)
+
+    def as_error(self) -> StepFailed:
+        return StepFailed(self.code, f"{self.reason} {self.advice}".strip())
+
+
+class CutShort(Exception):
+    """The stream ended cleanly, but without a `finish_reason`: the rest of the answer is missing."""
+
+
+TRUNCATED = Fault(
+    code="model_truncated",
+    reason="The model's answer broke off before its end.",
+    advice="Retry to ask again.",
+    pauses=TRANSIENT,
+)

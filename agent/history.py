@@ -1,0 +1,149 @@
+"""What the model is told of the conversation: the earlier turns of its thread, read from their logs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    convert_to_messages,
+    trim_messages,
+)
+from langchain_core.messages.utils import count_tokens_approximately
+
+from agent.replies import ModelReply
+from files.errors import StoredFileNotFound
+from files.store import FileStore, StoredFile
+from jobs.context import JobContext, Turn
+from jobs.models import JSON, Job, JobStatus
+
+CHAT = "chat"
+MODEL_STEP = re.compile(r"model:(\d+)")
+RESULT_CHARACTERS = 40_000
+"""What the model reads of a tool's result at most; the log holds all of it."""
+
+UNANSWERED: Mapping[JobStatus, str] = {
+    JobStatus.CANCELLED: "(The user stopped this answer before it was finished.)",
+    JobStatus.FAILED: "(This answer failed before it was finished.)",
+    JobStatus.INCOMPLETE: "(This answer was cut off.)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """The messages up to and with the user's newest, and what belongs to them."""
+
+    messages: Sequence[BaseMessage]
+    files: tuple[str, ...]
+    """Ids of all files of the thread, oldest first."""
+    trimmed: bool
+    """Earlier messages were left out."""
+
+
+async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
+    """Never leaves out the newest message; leaves out whole turns' beginnings, so that no tool result stands alone."""
+    turns = await ctx.history()
+    known = await _known_files((job.request.files for job in (*(turn.job for turn in turns), ctx.job)), files)
+    earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
+    newest = _question(ctx.job, known)
+    room = max(0, max_tokens - count_tokens_approximately([newest]))
+    kept = trim_messages(
+        earlier, max_tokens=room, token_counter=count_tokens_approximately, strategy="last", start_on="human"
+    )
+    return Conversation(messages=[*kept, newest], files=tuple(known), trimmed=len(kept) < len(earlier))
+
+
+def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:
+    """A chat turn as its messages; a tool that the user ran as a question and its answer."""
+    if turn.job.request.task != CHAT:
+        return _tool_job_messages(turn)
+    outputs = {event.data["step"]: event.data.get("output") for event in turn.events if event.type == "step.finished"}
+    messages: list[BaseMessage] = [_question(turn.job, files)]
+    for step, output in outputs.items():
+        if MODEL_STEP.fullmatch(step) and output is not None:
+            messages += _reply_messages(turn.job, step, ModelReply.from_json(output), outputs)
+    if not (isinstance(messages[-1], AIMessage) and messages[-1].text):
+        messages.append(AIMessage(UNANSWERED.get(turn.job.status, "(No answer.)")))
+    return messages
+
+
+def ai_message(reply: ModelReply, *, prefix: str = "") -> AIMessage:
+    calls = [
+        {"id": prefix + call.id, "name": call.name, "args": dict(call.arguments or {}), "type": "tool_call"}
+        for call in reply.calls
+    ]
+    return AIMessage(content=reply.text, tool_calls=calls)
+
+
+def tool_message(output: Mapping[str, JSON], *, call_id: str, name: str) -> ToolMessage:
+    """`output`: as a tool step of a chat turn records it."""
+    status = "error" if output.get("error") else "success"
+    return ToolMessage(content=shortened(output["content"]), tool_call_id=call_id, name=name, status=status)
+
+
+def content_of(value: JSON) -> str:
+    """A tool's value as the model reads it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def shortened(content: str) -> str:
+    if len(content) <= RESULT_CHARACTERS:
+        return content
+    return f"{content[:RESULT_CHARACTERS]}\n… ({len(content) - RESULT_CHARACTERS} more characters were left out)"
+
+
+def _reply_messages(
+    job: Job, step: str, reply: ModelReply, outputs: Mapping[str, JSON]
+) -> Iterable[AIMessage | ToolMessage]:
+    prefix = f"turn_{job.turn}_"  # ids count from the start in every turn
+    yield ai_message(reply, prefix=prefix)
+    for index, call in enumerate(reply.calls):
+        output = outputs.get(f"{step}/call:{index}") or {"content": "(This call was not finished.)", "error": True}
+        yield tool_message(output, call_id=prefix + call.id, name=call.name)
+
+
+def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
+    request = turn.job.request
+    question = HumanMessage(f"(I ran the tool {request.task} with {json.dumps(dict(request.arguments))}.)")
+    end = turn.events[-1] if turn.events else None
+    match end.type if end else None:
+        case "job.completed":
+            answer = f"(It gave:)\n{shortened(content_of(end.data['result']))}" if end else ""
+        case "job.failed":
+            answer = f"(It failed: {end.data['error']['message']})" if end else ""
+        case _:
+            answer = "(It was not finished.)"
+    return [question, AIMessage(answer)]
+
+
+def _question(job: Job, files: Mapping[str, StoredFile]) -> HumanMessage:
+    """The user's words and a list of what is attached. The offline model takes the files from the message's side."""
+    attached = [files[file] for file in job.request.files if file in files]
+    text = job.request.input or ""
+    if attached:
+        lines = [f"- {file.id}: {file.name} ({file.mime}, {file.size} bytes)" for file in attached]
+        text = "\n".join([text, "", "Attached files:", *lines]).lstrip("\n")
+    described = [{"id": file.id, "name": file.name, "mime": file.mime} for file in attached]
+    return HumanMessage(content=text, additional_kwargs={"words": job.request.input or "", "files": described})
+
+
+def _brought_along(job: Job) -> list[BaseMessage]:
+    """Callers without a thread send the earlier messages with each request, in OpenAI's form."""
+    return convert_to_messages(job.request.arguments.get("messages") or [])
+
+
+async def _known_files(groups: Iterable[Sequence[str]], files: FileStore) -> dict[str, StoredFile]:
+    """Files by id; one that was deleted since is left out."""
+    known: dict[str, StoredFile] = {}
+    for file_id in dict.fromkeys(file_id for group in groups for file_id in group):
+        try:
+            known[file_id] = await files.get(file_id)
+        except StoredFileNotFound:
+            continue
+    return known

@@ -1,0 +1,50 @@
+"""What a model said, as it is recorded in the log and read back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobs.models import JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A wish of the model to have a tool called."""
+
+    id: str
+    """Unique in its conversation, and ours: endpoints repeat theirs."""
+    name: str
+    arguments: Mapping[str, JSON] | None
+    """None: what the model sent is not a JSON object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReply:
+    """One answer of a model, whole."""
+
+    text: str
+    calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    """OpenAI's word: `stop`, `tool_calls`, `length`, `content_filter`."""
+    input_tokens: int | None = None
+    """None: the endpoint does not count."""
+    output_tokens: int | None = None
+
+    def as_json(self) -> dict[str, JSON]:
+        calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in self.calls]
+        usage = None
+        if self.input_tokens is not None:
+            usage = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens or 0}
+        return {"text": self.text, "tool_calls": calls, "finish_reason": self.finish_reason, "usage": usage}
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, JSON]) -> ModelReply:
+        usage = recorded["usage"] or {}
+        return cls(
+            text=recorded["text"],
+            calls=tuple(ToolCall(**call) for call in recorded["tool_calls"]),
+            finish_reason=recorded["finish_reason"],
+            input_tokens=usage.get("input_tokens"),
+            output_tokens=usage.get("output_tokens"),
+        )

@@ -1,0 +1,25 @@
+"""The tasks a worker registers: the chat turn, and each tool as a job of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.model import Models
+from agent.tools import Toolbox, tool_task
+from files.store import FileStore
+from jobs.context import JobContext, TaskFunction
+from jobs.models import JSON
+from toolkit.pool import HostPool
+
+
+def build_tasks(models: Models, pool: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:
+    """Tasks by name. A tool may not be named `chat`: the turn keeps the name."""
+    toolbox = Toolbox(pool, models, files)
+
+    async def answer(ctx: JobContext) -> JSON:
+        await models.ready()
+        from agent.chat import chat  # loaded by now; at the top it would cost the worker's start two seconds
+
+        return await chat(ctx, models, toolbox, files)
+
+    return {**{spec.name: tool_task(toolbox, spec.name) for spec in pool.catalogue}, "chat": answer}

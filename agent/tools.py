@@ -1,0 +1,218 @@
+"""Tool calls as steps of a job: what a tool's context asks for is written to the job's log, and read from it again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agent.model import Models
+from agent.replies import ModelReply
+from files.errors import StoredFileNotFound
+from files.store import FileStore
+from jobs.context import JobContext, Step, TaskFunction
+from jobs.errors import StepFailed
+from jobs.models import JSON
+from toolkit.catalogue import ToolSpec
+from toolkit.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
+from toolkit.handler import CallContext, Recorded
+from toolkit.pool import HostPool
+from toolkit.uploads import FileInfo
+
+DIRECT_CALL = "call:0"
+"""The one step of a job that is a tool call itself."""
+
+ERROR_CODES: Sequence[tuple[type[ToolError], str]] = (
+    (ToolArgumentsInvalid, "tool_arguments_invalid"),
+    (ToolCrashed, "tool_crashed"),
+    (ToolTimeout, "tool_timeout"),
+    (ToolUnknown, "tool_unknown"),
+    (ToolHostsUnavailable, "tool_unavailable"),
+    (ToolError, "tool_failed"),
+)
+
+
+class Toolbox:
+    """The tools of one worker, called on behalf of jobs."""
+
+    def __init__(self, pool: HostPool, models: Models, files: FileStore) -> None:
+        self._pool = pool
+        self._models = models
+        self._files = files
+
+    @property
+    def catalogue(self) -> tuple[ToolSpec, ...]:
+        return self._pool.catalogue
+
+    async def call(
+        self, ctx: JobContext, path: str, name: str, arguments: Mapping[str, JSON], files: Sequence[str]
+    ) -> JSON:
+        """Run the tool as the step `path` of the job. Raises `ToolError`, and `StepFailed` of its model calls."""
+        context = CallContext(
+            thread_id=ctx.job.thread_id,
+            user=ctx.job.user,
+            idempotency_key=f"{ctx.job.root_id}/{path}",
+            files=tuple(files),
+        )
+        async with JobCall(ctx, path, self._models, self._files) as call:
+            return await self._pool.call(name, dict(arguments), context, call)
+
+
+class JobCall:
+    """The worker's end of one tool call. Parts the tool left unfinished are closed without a record at its end."""
+
+    def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore) -> None:
+        self._ctx = ctx
+        self._path = path
+        self._models = models
+        self._files = files
+        self._parts: dict[str, _Part] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(part.leave() for part in self._parts.values()))
+
+    async def progress(self, done: float, total: float | None, message: str) -> None:
+        await self._ctx.progress(done, total, message, step=self._path)
+
+    async def log(self, level: str, message: str) -> None:
+        await self._ctx.log(level, message, step=self._path)
+
+    async def begin_step(self, path: str, name: str) -> Recorded | None:
+        """The recorded output of a finished part; else the part begins, again if it had begun before."""
+        step = f"{self._path}/{path}"
+        if step in self._parts:
+            await self._parts.pop(step).leave()
+        if self._ctx.recorded(step):
+            return Recorded(output=await self._ctx.step(step, _replayed, name=name, kind="part"))
+        part = _Part(self._ctx, step, name, self._parent(step))
+        await part.begun()
+        self._parts[step] = part
+        return None
+
+    async def end_step(self, path: str, output: JSON) -> None:
+        step = f"{self._path}/{path}"
+        await self._parts[step].end(output)
+        del self._parts[step]
+
+    async def complete(self, path: str, instruction: str, material: str) -> str:
+        """A recorded model call. One that waits for its turn has not begun: a draining worker need not wait for it."""
+        step = f"{self._path}/{path}"
+        if self._ctx.recorded(step):
+            return await self._complete(step, instruction, material)
+        async with self._models.complete_slots:
+            return await self._complete(step, instruction, material)
+
+    async def open_file(self, file_id: str) -> FileInfo:
+        try:
+            file = await self._files.get(file_id, owner=self._ctx.job.user)
+        except StoredFileNotFound as error:
+            raise ToolError(str(error)) from None
+        path = str(self._files.path(file.id))
+        return FileInfo(id=file.id, name=file.name, mime=file.mime, size=file.size, path=path)
+
+    async def save_artifact(self, name: str, mime: str, path: str) -> None:
+        saved = await self._files.save_artifact(self._ctx.job.root_id, name=name, mime=mime, source=Path(path))
+        await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size)
+
+    async def _complete(self, path: str, instruction: str, material: str) -> str:
+        model = self._ctx.job.request.model
+
+        async def run(step: Step) -> JSON:
+            warn = partial(step.log, "warning")
+            return (await self._models.complete(instruction, material, model=model, warn=warn)).as_json()
+
+        name = model or self._models.settings.model
+        recorded = await self._ctx.step(path, run, name=name, kind="model", parent=self._parent(path))
+        reply = ModelReply.from_json(recorded)
+        count_usage(self._ctx, reply)
+        return reply.text
+
+    def _parent(self, path: str) -> str:
+        """The part the step belongs to, else the call."""
+        while len(path := path.rpartition("/")[0]) > len(self._path):
+            if path in self._parts:
+                return path
+        return self._path
+
+
+class _Part:
+    """A part that runs in the tool host while its step is open here."""
+
+    def __init__(self, ctx: JobContext, path: str, name: str, parent: str) -> None:
+        self._begun = asyncio.Event()
+        self._output: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(ctx.step(path, self._run, name=name, kind="part", parent=parent), name=path)
+
+    async def begun(self) -> None:
+        """Wait for the step's start to be written. Raises what kept it from being written."""
+        waiting = asyncio.create_task(self._begun.wait())
+        try:
+            await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.leave()
+            raise
+        finally:
+            waiting.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def end(self, output: JSON) -> None:
+        """Write the checkpoint. Once begun it is written, whatever becomes of the caller."""
+        self._output.set_result(output)
+        await asyncio.shield(self._task)
+
+    async def leave(self) -> None:
+        """Close a part without a record, unless its checkpoint is on its way."""
+        if not self._output.done():
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, step: Step) -> JSON:  # noqa: ARG002 - its words come from the tool, by way of the call
+        self._begun.set()
+        return await self._output
+
+
+def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
+    """The task of jobs that call this tool directly. The tool's value is the result."""
+
+    async def call_tool(ctx: JobContext) -> JSON:
+        arguments = ctx.job.request.arguments
+        files = await files_of_thread(ctx)
+
+        async def run(step: Step) -> JSON:
+            try:
+                return await toolbox.call(ctx, step.path, name, arguments, files)
+            except ToolError as error:
+                raise StepFailed(error_code(error), str(error)) from error
+
+        return await ctx.step(DIRECT_CALL, run, name=name, kind="tool", input=dict(arguments))
+
+    return call_tool
+
+
+async def files_of_thread(ctx: JobContext) -> tuple[str, ...]:
+    """Ids of the files that came with this turn and the earlier ones of its thread, oldest first."""
+    turns = [turn.job for turn in await ctx.history()]
+    return tuple(dict.fromkeys(file for job in (*turns, ctx.job) for file in job.request.files))
+
+
+def error_code(error: ToolError) -> str:
+    return next(code for kind, code in ERROR_CODES if isinstance(error, kind))
+
+
+def count_usage(ctx: JobContext, reply: ModelReply) -> None:
+    """Of replayed calls too: the sum belongs to the job."""
+    if reply.input_tokens is not None:
+        ctx.add_usage(reply.input_tokens, reply.output_tokens or 0)
+
+
+async def _replayed(step: Step) -> JSON:
+    raise AssertionError(f"{step.path} is recorded and runs no more")

@@ -1,0 +1,50 @@
+"""The laptop's entry: `chainlit run app.py`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
+
+from accounts import auth_secret
+from settings import Settings, provide_to_chainlit, refuse, require_loopback
+
+settings = Settings.load()
+provide_to_chainlit(auth_secret=auth_secret(settings.data))
+
+import chainlit as cl
+from chainlit.config import config
+
+from api import health_routes
+from handlers import install_chat
+from handlers.chat import open_chat
+from handlers.install import put_first
+from services.web import WebServices, open_web
+
+require_loopback(settings, config.run.host)
+
+logger = logging.getLogger("longhaul")
+slot = install_chat(settings)
+opened = AsyncExitStack()
+running: list[WebServices] = []
+put_first(health_routes(lambda: running[0] if running else None))
+
+
+@cl.on_app_startup
+async def start() -> None:
+    try:
+        services = await opened.enter_async_context(open_web(settings))
+        slot.current = await opened.enter_async_context(open_chat(services))
+        running.append(services)
+    except Exception as error:  # noqa: BLE001  # Chainlit would serve a page on which nothing works
+        logger.exception("the start failed")
+        refuse(f"The server could not start: {error}.")
+
+
+@cl.on_app_shutdown
+async def stop() -> None:
+    running.clear()
+    await opened.aclose()

@@ -1,0 +1,22 @@
+"""What can go wrong with stored files.
+
+    FilesError
+    ├── StoredFileNotFound    no such file, or another user's
+    └── FileTooLarge          more bytes than the limit
+"""
+
+from __future__ import annotations
+
+
+class FilesError(Exception):
+    """Base of the file store's errors. The message is a sentence that may be shown to people."""
+
+
+class StoredFileNotFound(FilesError):
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"There is no file {file_id[:80]!r}.")
+
+
+class FileTooLarge(FilesError):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The file is larger than the limit of {limit_bytes // 1_000_000} MB.")

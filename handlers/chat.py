@@ -1,0 +1,137 @@
+"""The chat: a message becomes a job; a button or Stop becomes a wish about one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import chainlit as cl
+from chainlit.session import WebsocketSession
+
+from accounts import LOCAL_USER
+from files import StoredFileNotFound
+from handlers.chat_store import ChatStore
+from handlers.data_layer import DataLayer
+from handlers.starters import SampleStarter, starter_of
+from handlers.turns import Turns
+from handlers.uploads import remember
+from handlers.views import Views
+from jobs import JobConflict, JobNotFound, JobRequest, JobsError
+from services.web import WebServices
+
+TASK = "chat"
+MEGABYTE = 1_000_000
+
+
+class Chat:
+    """What the Chainlit callbacks do. Nothing here runs a job, or waits for one."""
+
+    def __init__(self, services: WebServices, views: Views, data_layer: DataLayer) -> None:
+        self.files = services.files
+        self.data_layer = data_layer
+        self._services = services
+        self._jobs = services.jobs
+        self._views = views
+
+    async def accept(self, session: WebsocketSession, payload: dict[str, Any]) -> bool:
+        """Whether a message may become a turn. A file that nobody knows is an error, never a turn without the file."""
+        message, references = payload["message"], payload.get("fileReferences") or []
+        limit = self._services.settings.max_body_mb * MEGABYTE
+        if len(message.get("output", "").encode("utf-8", "replace")) > limit:
+            return await self._refuse(session, f"The message is longer than the limit of {limit // MEGABYTE} MB.")
+        for reference in references:
+            if reference["id"] not in session.files:
+                try:
+                    remember(session, await self.files.get(reference["id"], user_of(session)), self.files)
+                except StoredFileNotFound:
+                    return await self._refuse(session, "An attached file is not there any more; attach it again.")
+        return True
+
+    async def on_message(self, message: cl.Message) -> None:
+        """Submit, and let go: the job is not this handler's, and the page is told by the session's view."""
+        session = cl.context.session
+        files = [element.id for element in message.elements or []]
+        starter = starter_of(message.content)
+        if starter is not None and not files:
+            files = [await self._attach(starter, user_of(session))]
+        request = JobRequest(
+            task=TASK,
+            user=user_of(session),
+            input=without_surrogates(message.content),
+            thread_id=session.thread_id,
+            files=tuple(files),
+            key=message.id,
+        )
+        try:
+            await self._jobs.submit(request)
+        except JobsError as error:
+            await self._refuse(session, str(error))
+            return
+        await session.emit("first_interaction", {"interaction": message.content, "thread_id": session.thread_id})
+        await self._views.of(session).start()
+        self._show_stop_after(asyncio.current_task(), session)
+
+    async def on_connected(self, session: WebsocketSession) -> None:
+        """A page has connected: for the first time, after a blip, by opening a thread, or after a restart."""
+        view = self._views.of(session)
+        if view.loaded:
+            await view.after_load()
+        elif session.restored or session.thread_id_to_resume:
+            await view.repair()
+
+    async def on_resume(self, thread: dict[str, Any]) -> None:
+        """Chainlit sends this very dict to the page afterwards, and then `on_connected` follows exactly behind it."""
+        thread.update(await self._views.of(cl.context.session).load())
+
+    async def on_stop(self, session: WebsocketSession) -> None:
+        for job_id in self._views.of(session).unfinished:
+            await self._jobs.cancel(job_id, user_of(session))
+
+    async def on_retry(self, action: cl.Action) -> None:
+        session = cl.context.session
+        try:
+            await self._jobs.retry(str(action.payload.get("job_id")), user_of(session))
+        except (JobNotFound, JobConflict) as error:
+            await session.emit("toast", {"message": str(error), "type": "error"})
+
+    async def _attach(self, starter: SampleStarter, user: str) -> str:
+        stored = await self.files.save(
+            name=starter.file,
+            mime=starter.mime,
+            owner=user,
+            source=starter.path,
+            limit_bytes=self._services.settings.max_upload_mb * MEGABYTE,
+        )
+        return stored.id
+
+    async def _refuse(self, session: WebsocketSession, sentence: str) -> bool:
+        await session.emit("toast", {"message": sentence, "type": "error"})
+        await session.emit("task_end", {})
+        return False
+
+    def _show_stop_after(self, handler: asyncio.Task[Any] | None, session: WebsocketSession) -> None:
+        """Chainlit hides Stop when the message's handler has returned; the job goes on, so show it again."""
+        if handler is not None:
+            view = self._views.of(session)
+            handler.add_done_callback(lambda _: view.show_soon())
+
+
+@asynccontextmanager
+async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
+    async with AsyncExitStack() as stack:
+        url = f"sqlite+aiosqlite:///{services.settings.data / 'chat.db'}"
+        store = await stack.enter_async_context(ChatStore(url))
+        turns = Turns(services.jobs, services.files)
+        views = await stack.enter_async_context(Views(services.jobs, turns))
+        yield Chat(services, views, DataLayer(services.jobs, turns, store))
+
+
+def user_of(session: WebsocketSession) -> str:
+    return str(session.user.identifier) if session.user else LOCAL_USER
+
+
+def without_surrogates(text: str) -> str:
+    """Half a character, as a broken paste may hold, can be neither stored nor sent on."""
+    return text.encode("utf-8", "replace").decode()

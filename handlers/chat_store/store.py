@@ -1,0 +1,122 @@
+"""Users and feedback, in portable SQL. Errors are raised, never swallowed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from handlers.chat_store.tables import feedbacks, users
+
+MIGRATIONS = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredUser:
+    identifier: str
+    metadata: dict[str, Any]
+    created_at: float
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFeedback:
+    id: str
+    for_id: str
+    thread_id: str
+    value: int
+    """0: bad, 1: good."""
+    comment: str | None
+
+
+class ChatStore:
+    """`async with ChatStore(url) as store`: brings the tables up to date first. `url` names an async driver."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_async_engine(url)
+
+    async def __aenter__(self) -> Self:
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_migrate)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._engine.dispose()
+
+    async def user(self, identifier: str) -> StoredUser | None:
+        query = sa.select(users).where(users.c.identifier == identifier)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return StoredUser(
+            identifier=row.identifier, metadata=json.loads(row._mapping["metadata"]), created_at=row.created_at
+        )
+
+    async def save_user(self, identifier: str, metadata: dict[str, Any]) -> StoredUser:
+        known = await self.user(identifier)
+        if known is None:
+            values = {"identifier": identifier, "metadata": json.dumps(metadata), "created_at": time.time()}
+            try:
+                await self._run(sa.insert(users).values(**values))
+            except sa.exc.IntegrityError:  # another page of the same person was quicker
+                known = await self.user(identifier)
+        if known is not None:
+            await self._run(
+                sa.update(users).where(users.c.identifier == identifier).values(metadata=json.dumps(metadata))
+            )
+        saved = await self.user(identifier)
+        assert saved is not None
+        return saved
+
+    async def save_feedback(self, feedback: StoredFeedback) -> str:
+        """One for each run: a new one replaces the old. Gives its id."""
+        values = {
+            "id": feedback.id,
+            "thread_id": feedback.thread_id,
+            "value": feedback.value,
+            "comment": feedback.comment,
+        }
+        async with self._engine.begin() as connection:
+            where = feedbacks.c.for_id == feedback.for_id
+            updated = await connection.execute(sa.update(feedbacks).where(where).values(**values))
+            if updated.rowcount == 0:
+                await connection.execute(sa.insert(feedbacks).values(for_id=feedback.for_id, **values))
+        return feedback.id
+
+    async def delete_feedback(self, feedback_id: str) -> bool:
+        return await self._run(sa.delete(feedbacks).where(feedbacks.c.id == feedback_id)) > 0
+
+    async def feedback_of_thread(self, thread_id: str) -> Sequence[StoredFeedback]:
+        query = sa.select(feedbacks).where(feedbacks.c.thread_id == thread_id)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            StoredFeedback(
+                id=row.id, for_id=row.for_id, thread_id=row.thread_id, value=row.value, comment=row.comment
+            )
+            for row in rows
+        ]
+
+    async def delete_thread(self, thread_id: str) -> None:
+        await self._run(sa.delete(feedbacks).where(feedbacks.c.thread_id == thread_id))
+
+    async def _run(self, statement: sa.Insert | sa.Update | sa.Delete) -> int:
+        async with self._engine.begin() as connection:
+            return int((await connection.execute(statement)).rowcount)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,156 @@
+"""Chainlit's data layer over jobs and files: threads and their steps are read from the event log.
+
+What Chainlit wants stored of messages, steps and elements is in the log already; those calls have nothing to do.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from chainlit.data.base import BaseDataLayer
+from chainlit.element import Element, ElementDict
+from chainlit.step import StepDict
+from chainlit.types import Feedback, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from chainlit.user import PersistedUser, User
+
+from handlers.chat_store import ChatStore
+from handlers.chat_store.store import StoredFeedback, StoredUser
+from handlers.render import iso
+from handlers.turns import Turns
+from handlers.view import thread_dict
+from jobs import JobClient, Thread, ThreadNotFound
+
+TITLE_CHARACTERS = 200
+
+
+class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
+    """A user's id is the identifier: there is nothing else to know a person by."""
+
+    def __init__(self, jobs: JobClient, turns: Turns, chat: ChatStore) -> None:
+        self._jobs = jobs
+        self._turns = turns
+        self._chat = chat
+
+    # --- users ------------------------------------------------------------------------------------------------
+
+    async def get_user(self, identifier: str) -> PersistedUser | None:
+        stored = await self._chat.user(identifier)
+        return None if stored is None else persisted(stored)
+
+    async def create_user(self, user: User) -> PersistedUser:
+        return persisted(await self._chat.save_user(user.identifier, user.metadata or {}))
+
+    # --- threads ----------------------------------------------------------------------------------------------
+
+    async def get_thread_author(self, thread_id: str) -> str:
+        """Empty when there is no such thread: Chainlit then answers 404."""
+        thread = await self._thread(thread_id)
+        return "" if thread is None else thread.owner
+
+    async def get_thread(self, thread_id: str) -> ThreadDict | None:
+        thread = await self._thread(thread_id)
+        if thread is None:
+            return None
+        rendered = thread_dict(thread, await self._turns.of_thread(thread_id))
+        feedback = {one.for_id: one for one in await self._chat.feedback_of_thread(thread_id)}
+        for step in rendered["steps"]:
+            if (given := feedback.get(step["id"])) is not None:
+                step["feedback"] = {
+                    "id": given.id,
+                    "forId": given.for_id,
+                    "value": given.value,
+                    "comment": given.comment,
+                }
+        return rendered  # type: ignore[return-value]
+
+    async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
+        """A page of the user's threads, newest first; the search finds titles, questions and answers."""
+        found = await self._jobs.threads(
+            filters.userId or "", search=filters.search, limit=pagination.first + 1, before=pagination.cursor
+        )
+        page = found[: pagination.first]
+        return PaginatedResponse(
+            data=[thread_dict(thread, []) for thread in page],
+            pageInfo=PageInfo(
+                hasNextPage=len(found) > len(page),
+                startCursor=page[0].id if page else None,
+                endCursor=page[-1].id if page else None,
+            ),
+        )
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        name: str | None = None,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,  # noqa: ARG002  # nothing of a session belongs to the thread
+        tags: list[str] | None = None,  # noqa: ARG002
+    ) -> None:
+        """Rename. At a thread's first message Chainlit calls with the user's id: the title is made by submit."""
+        thread = await self._thread(thread_id)
+        if thread is not None and name and user_id is None:
+            await self._jobs.rename_thread(thread_id, thread.owner, name[:TITLE_CHARACTERS])
+
+    async def delete_thread(self, thread_id: str) -> None:
+        thread = await self._thread(thread_id)
+        if thread is not None:
+            await self._jobs.delete_thread(thread_id, thread.owner)
+            await self._chat.delete_thread(thread_id)
+
+    async def _thread(self, thread_id: str) -> Thread | None:
+        try:
+            return await self._jobs.thread(thread_id)
+        except ThreadNotFound:
+            return None
+
+    # --- feedback ---------------------------------------------------------------------------------------------
+
+    async def upsert_feedback(self, feedback: Feedback) -> str:
+        return await self._chat.save_feedback(
+            StoredFeedback(
+                id=feedback.id or str(uuid.uuid4()),
+                for_id=feedback.forId,
+                thread_id=feedback.threadId or "",
+                value=feedback.value,
+                comment=feedback.comment,
+            )
+        )
+
+    async def delete_feedback(self, feedback_id: str) -> bool:
+        return await self._chat.delete_feedback(feedback_id)
+
+    # --- what the log and the file store hold already -----------------------------------------------------------
+
+    async def create_step(self, step_dict: StepDict) -> None: ...
+
+    async def update_step(self, step_dict: StepDict) -> None: ...
+
+    async def delete_step(self, step_id: str) -> None: ...
+
+    async def create_element(self, element: Element) -> None: ...
+
+    async def delete_element(self, element_id: str, thread_id: str | None = None) -> None: ...
+
+    async def get_element(self, thread_id: str, element_id: str) -> ElementDict | None:
+        thread = await self.get_thread(thread_id)
+        elements = (thread.get("elements") or []) if thread else []
+        return next((one for one in elements if one["id"] == element_id), None)
+
+    async def get_favorite_steps(self, user_id: str) -> list[StepDict]:  # noqa: ARG002  # switched off in the config
+        return []
+
+    async def build_debug_url(self) -> str:
+        return ""
+
+    async def close(self) -> None:
+        """The services are closed by who opened them."""
+
+
+def persisted(stored: StoredUser) -> PersistedUser:
+    return PersistedUser(
+        id=stored.identifier,
+        identifier=stored.identifier,
+        metadata=stored.metadata,
+        createdAt=iso(stored.created_at),
+    )

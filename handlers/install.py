@@ -1,0 +1,92 @@
+"""Registers the chat with Chainlit: its callbacks, its socket events, its routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import chainlit as cl
+from chainlit.server import app
+from chainlit.user import User
+from starlette.datastructures import Headers
+
+from accounts import RequestGuard
+from files import FileStore
+from handlers import sockets
+from handlers.actions import RETRY
+from handlers.chat import MEGABYTE, Chat
+from handlers.data_layer import DataLayer
+from handlers.login import LocalLogin, local_user
+from handlers.starters import STARTERS
+from handlers.uploads import upload_routes
+from settings import Settings
+
+
+class ChatSlot:
+    """Holds the chat while it is open. Chainlit's callbacks are registered before anything may be opened."""
+
+    def __init__(self) -> None:
+        self.current: Chat | None = None
+
+    @property
+    def chat(self) -> Chat:
+        assert self.current is not None, "the chat is not open"
+        return self.current
+
+    def files(self) -> FileStore:
+        return self.chat.files
+
+
+def install_chat(settings: Settings) -> ChatSlot:
+    """Register once, at import; the caller opens the chat into the slot when the server starts."""
+    slot = ChatSlot()
+    _register_callbacks(slot)
+    _register_socket_events(slot, settings)
+    app.add_middleware(LocalLogin)
+    app.add_middleware(
+        RequestGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins
+    )
+    put_first(upload_routes(slot.files, limit_bytes=settings.max_upload_mb * MEGABYTE))
+    return slot
+
+
+def put_first(router: Any) -> None:
+    """Add routes before Chainlit's own, whose last one answers every path with the page."""
+    known = len(app.router.routes)
+    app.include_router(router)
+    added = app.router.routes[known:]
+    del app.router.routes[known:]
+    app.router.routes[:0] = added
+
+
+def _register_callbacks(slot: ChatSlot) -> None:
+    @cl.on_message
+    async def on_message(message: cl.Message) -> None:
+        await slot.chat.on_message(message)
+
+    @cl.on_chat_resume
+    async def on_chat_resume(thread: dict[str, Any]) -> None:
+        await slot.chat.on_resume(thread)
+
+    @cl.action_callback(RETRY)
+    async def on_retry(action: cl.Action) -> None:
+        await slot.chat.on_retry(action)
+
+    @cl.header_auth_callback
+    async def log_in(headers: Headers) -> User:  # noqa: ARG001  # nobody is asked who they are
+        return local_user()
+
+    @cl.data_layer
+    def data_layer() -> DataLayer:
+        return slot.chat.data_layer
+
+    @cl.set_starters
+    async def starters() -> list[cl.Starter]:
+        return [cl.Starter(label=one.label, message=one.message) for one in STARTERS if one.path.is_file()]
+
+
+def _register_socket_events(slot: ChatSlot, settings: Settings) -> None:
+    sockets.tune(message_bytes=settings.max_body_mb * MEGABYTE)
+    sockets.after_connect(lambda session: slot.chat.on_connected(session))
+    sockets.before_message(lambda session, payload: slot.chat.accept(session, payload))
+    sockets.on_stop(lambda session: slot.chat.on_stop(session))
+    sockets.refuse_edits()

@@ -1,0 +1,66 @@
+"""Chainlit's socket events that Longhaul extends. The framework offers no callback for them; the handlers' registry of
+python-socketio is public."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chainlit.server import sio
+from chainlit.session import WebsocketSession
+
+Handler = Callable[..., Awaitable[Any]]
+
+PING_SECONDS = 5
+"""A connection that went half-open is noticed within twice this; Chainlit's default takes 41 s."""
+
+
+def tune(*, message_bytes: int) -> None:
+    """Notice dead connections soon; take messages up to the limit (a longer one would cut the connection silently)."""
+    sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
+    sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # what JSON escapes may add
+
+
+def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:
+    """Call `shown` when a page is connected: first, again after a blip, resumed, or after a restart.
+
+    It runs after Chainlit's own handler, which hides Stop and sends a resumed thread.
+    """
+    original: Handler = sio.handlers["/"]["connection_successful"]
+
+    async def connection_successful(sid: str) -> None:
+        await original(sid)
+        session = WebsocketSession.get(sid)
+        if session is not None:
+            await shown(session)
+
+    sio.on("connection_successful", connection_successful)
+
+
+def before_message(accept: Callable[[WebsocketSession, dict[str, Any]], Awaitable[bool]]) -> None:
+    """Ask `accept` whether a message may become a turn, before Chainlit drops what it does not know of it."""
+    original: Handler = sio.handlers["/"]["client_message"]
+
+    async def client_message(sid: str, payload: dict[str, Any]) -> None:
+        if await accept(WebsocketSession.require(sid), payload):
+            await original(sid, payload)
+
+    sio.on("client_message", client_message)
+
+
+def on_stop(stop: Callable[[WebsocketSession], Awaitable[None]]) -> None:
+    """Stop is a wish about the jobs: Chainlit's own handler would cancel a task that has long ended, and say so."""
+
+    async def handler(sid: str) -> None:
+        await stop(WebsocketSession.require(sid))
+
+    sio.on("stop", handler)
+
+
+def refuse_edits() -> None:
+    """A turn is a job, and what a job was asked never changes."""
+
+    async def edit_message(sid: str, payload: dict[str, Any]) -> None:  # noqa: ARG001  # the event's own signature
+        return
+
+    sio.on("edit_message", edit_message)

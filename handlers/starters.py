@@ -1,0 +1,51 @@
+"""What a new chat offers: real questions on the documents that ship in `samples/`."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleStarter:
+    """A message that is sent together with a sample document."""
+
+    label: str
+    message: str
+    file: str
+    """Name in `samples/`."""
+
+    @property
+    def path(self) -> Path:
+        return SAMPLES / self.file
+
+    @property
+    def mime(self) -> str:
+        return mimetypes.guess_type(self.file)[0] or "text/plain"
+
+
+STARTERS = (
+    SampleStarter(
+        label="Summarise a handbook of 40 pages",
+        message="Summarise the attached signals handbook, with page references.",
+        file="signals-handbook.pdf",
+    ),
+    SampleStarter(
+        label="What went wrong in the incident?",
+        message="Summarise the attached incident report: what happened, why, and what was decided.",
+        file="incident-report.md",
+    ),
+    SampleStarter(
+        label="What did the committee decide?",
+        message="Summarise the decisions in the attached committee minutes.",
+        file="committee-minutes.docx",
+    ),
+)
+
+
+def starter_of(message: str) -> SampleStarter | None:
+    """The starter that sends exactly this message."""
+    return next((starter for starter in STARTERS if starter.message == message), None)

@@ -1,0 +1,194 @@
+"""One browser session's view of its thread: follows every turn and keeps the page in step with the log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from chainlit.session import WebsocketSession
+
+from handlers.actions import retry_action
+from handlers.render import Append, Change, Remove, StepDict, TurnScreen, Upsert, iso
+from handlers.turns import Turns
+from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
+
+
+def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
+    """A thread in Chainlit's own shape; `turns` in their order."""
+    return {
+        "id": thread.id,
+        "createdAt": iso(thread.created_at),
+        "name": thread.title,
+        "userId": thread.owner,
+        "userIdentifier": thread.owner,
+        "tags": [],
+        "metadata": {},
+        "steps": [step for turn in turns for step in turn.steps()],
+        "elements": [element for turn in turns for element in turn.elements()],
+    }
+
+
+class ThreadView:
+    """Lives as long as the browser's session, not as its socket: what a dropped socket missed is shown after it.
+
+    The page is only ever told what follows from the log. Whenever that may not be enough (the socket was away, turns
+    arrived in another order, a retry took a turn's place) the whole thread is sent again, and replaces the page's.
+    """
+
+    def __init__(self, session: WebsocketSession, jobs: JobClient, turns: Turns) -> None:
+        self._session = session
+        self._jobs = jobs
+        self._open = turns
+        self._turns: dict[str, TurnScreen] = {}  # by root job
+        self._following: dict[str, asyncio.Task[None]] = {}  # by job
+        self._watching: asyncio.Task[None] | None = None
+        self._showing: set[asyncio.Task[None]] = set()
+        self._page = asyncio.Lock()  # one writer: changes of several turns do not mix with a refresh
+        self._loading = False
+        self.loaded = False
+        """`load` gave the thread and nothing follows it yet: the page is about to show it."""
+
+    @property
+    def thread_id(self) -> str:
+        return str(self._session.thread_id)
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The jobs that Stop stops."""
+        return [turn.job_id for turn in self._turns.values() if turn.ended is None]
+
+    async def start(self) -> None:
+        """Follow the thread. Harmless when it is followed already."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch(), name=f"view {self.thread_id}")
+
+    async def close(self) -> None:
+        tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
+        self._watching = None
+        self._following.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def load(self) -> dict[str, Any]:
+        """Stop following, and give the thread as it stands; `start` goes on exactly behind it."""
+        await self.close()
+        thread = await self._jobs.thread(self.thread_id, self._user)
+        self._turns = {turn.root_id: turn for turn in await self._open.of_thread(self.thread_id)}
+        self.loaded = True
+        return thread_dict(thread, self._in_order())
+
+    async def repair(self) -> None:
+        """Show the page everything again, and go on from there."""
+        try:
+            await self._emit("resume_thread", await self.load())
+        except ThreadNotFound:
+            return  # nothing was ever said here
+        await self.after_load()
+
+    async def after_load(self) -> None:
+        """The page shows what `load` gave: add what is not part of a thread, and follow."""
+        self.loaded = self._loading = False
+        for turn in self._turns.values():
+            await self._offer_retry(turn)
+        await self.show_running()
+        await self.start()
+
+    async def show_running(self) -> None:
+        """Stop is shown while a turn runs."""
+        loading = bool(self.unfinished)
+        if loading != self._loading:
+            self._loading = loading
+            await self._emit("task_start" if loading else "task_end", {})
+
+    def show_soon(self) -> None:
+        """The framework has just hidden Stop: show it if a turn runs."""
+        self._loading = False
+        showing = asyncio.create_task(self.show_running(), name="show stop")
+        self._showing.add(showing)
+        showing.add_done_callback(self._showing.discard)
+
+    async def _watch(self) -> None:
+        async for jobs in self._jobs.follow_thread(self.thread_id):
+            for job in jobs:
+                if job.id not in self._following and not self._shows_end_of(job):
+                    await self._join(job)
+        await self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
+
+    def _shows_end_of(self, job: Job) -> bool:
+        turn = self._turns.get(job.root_id)
+        return turn is not None and turn.job_id == job.id and turn.ended is not None
+
+    async def _join(self, job: Job) -> None:
+        """A turn that the page does not follow yet: a new one, one that goes on after a reload, or a retry."""
+        known = self._turns.get(job.root_id)
+        if known is None or known.job_id != job.id:
+            turn = await self._open.begin(job)
+            async with self._page:
+                self._turns[job.root_id] = turn
+                if known is not None:
+                    await self._withdraw_retry(known)
+                if known is not None or turn is not self._in_order()[-1]:
+                    await self._refresh()
+                else:
+                    await self._show([Upsert(step) for step in turn.steps()])
+                    for element in turn.elements():
+                        await self._emit("element", element)
+                await self.show_running()
+        self._own(job.id, self._follow(self._turns[job.root_id]))
+
+    def _own(self, job_id: str, following: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(following, name=f"follow {job_id}")
+        self._following[job_id] = task
+        task.add_done_callback(lambda done: self._following.pop(job_id, None) if done is task else None)
+
+    async def _follow(self, turn: TurnScreen) -> None:
+        try:
+            async for page in self._jobs.follow(turn.job_id, self._user, turn.seq):
+                async with self._page:
+                    await self._show(turn.feed(page))
+                    if turn.ended is not None:
+                        await self._offer_retry(turn)
+                        await self.show_running()
+        except JobNotFound:
+            return  # deleted: the thread's own end tells the page
+
+    async def _refresh(self) -> None:
+        thread = await self._jobs.thread(self.thread_id, self._user)
+        await self._emit("resume_thread", thread_dict(thread, self._in_order()))
+
+    async def _show(self, changes: list[Change]) -> None:
+        for change in changes:
+            match change:
+                case Upsert(step):
+                    await self._emit(*upsert(step))
+                case Append(step_id, text):
+                    token = {"id": step_id, "token": text, "isSequence": False, "isInput": False}
+                    await self._emit("stream_token", token)
+                case Remove(step_id):
+                    await self._emit("delete_message", {"id": step_id})
+
+    async def _offer_retry(self, turn: TurnScreen) -> None:
+        if turn.ended is not None and turn.ended.type != "job.completed":
+            action = retry_action(turn.job_id, for_id=f"{turn.root_id}:end")
+            await self._emit("remove_action", action)  # the page would show it twice
+            await self._emit("action", action)
+
+    async def _withdraw_retry(self, turn: TurnScreen) -> None:
+        await self._emit("remove_action", retry_action(turn.job_id, for_id=f"{turn.root_id}:end"))
+
+    def _in_order(self) -> list[TurnScreen]:
+        return sorted(self._turns.values(), key=lambda turn: turn.turn)
+
+    @property
+    def _user(self) -> str:
+        return str(self._session.user.identifier) if self._session.user else ""
+
+    async def _emit(self, event: str, data: Any) -> None:
+        await self._session.emit(event, data)
+
+
+def upsert(step: StepDict) -> tuple[str, StepDict]:
+    """Chainlit's event for a whole step, or for some fields of one that the page has."""
+    return ("new_message" if "type" in step else "update_message"), step

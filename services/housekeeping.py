@@ -1,0 +1,57 @@
+"""Clears away what people deleted, once its jobs have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Self
+
+from files import FileStore
+from jobs.store import JobStore
+from jobs.wake import Wake
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 60.0
+"""A deletion is cleared when its last job ends, which is a wake-up; this is the bound when that was lost."""
+
+
+class Housekeeping:
+    """`async with Housekeeping(...)`: runs in the background until it is closed."""
+
+    def __init__(self, store: JobStore, files: FileStore, wake: Wake) -> None:
+        self._store = store
+        self._files = files
+        self._wake = wake
+        self._woken = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._deafen = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
+        self._task = asyncio.create_task(self._run(), name="housekeeping")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._deafen()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            for thread_id in await self._store.deleted_threads():
+                await self._purge(thread_id)
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _purge(self, thread_id: str) -> None:
+        """Files first: while the jobs are there, a crash in between is made good by the next round."""
+        jobs = await self._store.thread_jobs(thread_id)
+        for job in jobs:
+            await self._files.delete_artifacts(job.root_id)
+            for file_id in job.request.files:
+                await self._files.delete(file_id)
+        await self._store.purge_thread(thread_id)
+        logger.info("deleted thread cleared: %d turns", len(jobs))

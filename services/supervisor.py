@@ -1,0 +1,122 @@
+"""Starts worker processes, starts them again when they end, and adds one beside a worker that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Self
+
+from jobs.local import Liveness
+from jobs.store import JobStore
+
+logger = logging.getLogger(__name__)
+
+WORKER = Path(__file__).parent.parent / "worker.py"
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 15.0
+STEADY_SECONDS = 20.0
+"""A worker that lived this long was well: the next restart is quick again."""
+OBSERVE_SECONDS = 0.5
+KILL_SECONDS = 3.0
+"""Beyond the drain, before a worker that does not end is killed."""
+
+
+class Supervisor:
+    """`async with Supervisor(...)`: keeps `processes` workers running until it is closed, then drains them."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        liveness: Liveness,
+        *,
+        processes: int,
+        drain_seconds: float,
+        command: Sequence[str] = (sys.executable, str(WORKER), "--supervised"),
+    ) -> None:
+        self._store = store
+        self._liveness = liveness
+        self._processes = processes
+        self._drain_seconds = drain_seconds
+        self._command = command
+        self._children: set[asyncio.subprocess.Process] = set()
+        self._retired: set[asyncio.subprocess.Process] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self.restarts = 0
+        """How often a worker was started again."""
+
+    async def __aenter__(self) -> Self:
+        for _ in range(self._processes):
+            self._own(self._keep_running())
+        if self._processes:
+            self._own(self._observe())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """SIGTERM drains; what does not end in time is killed: its jobs go on at the next start."""
+        self._closing = True
+        children = [child for child in self._children if child.returncode is None]
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._drain_seconds + KILL_SECONDS):
+                await asyncio.gather(*(child.wait() for child in children))
+        except TimeoutError:
+            for child in children:
+                if child.returncode is None:
+                    child.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _own(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep_running(self) -> None:
+        loop = asyncio.get_running_loop()
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._closing:
+            begun = loop.time()
+            child = await self._start()
+            code = await child.wait()
+            self._children.discard(child)
+            if self._closing or child in self._retired:
+                self._retired.discard(child)
+                return
+            if loop.time() - begun > STEADY_SECONDS:
+                backoff = FIRST_BACKOFF_SECONDS
+            logger.warning("the worker ended with exit code %s; starting another in %.1f s", code, backoff)
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            self.restarts += 1
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        """In a session of its own, so that Ctrl-C reaches us alone; its stdin ends when we end, however that is."""
+        child = await asyncio.create_subprocess_exec(
+            *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
+        )
+        self._children.add(child)
+        return child
+
+    async def _observe(self) -> None:
+        """A worker whose heartbeat stands still is declared stopped, and a new one takes its jobs over."""
+        while True:
+            await asyncio.sleep(OBSERVE_SECONDS)
+            for worker in self._liveness.stopped(await self._store.workers()):
+                if await self._store.declare_stopped(worker.id, worker.beat):
+                    self._replace(self._liveness.process_id(worker.id))
+
+    def _replace(self, process_id: int | None) -> None:
+        """The stopped child's stdin is closed: should it wake up, it finishes what is left to it, and ends."""
+        for child in self._children - self._retired:
+            if child.pid == process_id and child.stdin is not None:
+                logger.warning("worker process %d has stood still for too long; starting another", child.pid)
+                self._retired.add(child)
+                child.stdin.close()
+                self._own(self._keep_running())

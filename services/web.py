@@ -1,0 +1,59 @@
+"""What the web process holds: the store, the door to the jobs, the files, and the workers it supervises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from accounts import auth_secret
+from files import DirectoryFileStore, FileStore
+from jobs import JobClient
+from jobs.local import Liveness
+from jobs.sqlite import SqliteStore
+from jobs.store import JobStore
+from jobs.wake import DatagramWake
+from services.health import ModelProbe
+from services.housekeeping import Housekeeping
+from services.supervisor import Supervisor
+from settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebServices:
+    """Handed to the front ends; they open nothing themselves."""
+
+    settings: Settings
+    store: JobStore
+    jobs: JobClient
+    files: FileStore
+    liveness: Liveness
+    """Tells which workers are alive."""
+
+    model: ModelProbe
+
+    async def workers(self) -> int:
+        """How many workers are alive."""
+        return len(self.liveness.alive(await self.store.workers()))
+
+
+@asynccontextmanager
+async def open_web(settings: Settings) -> AsyncIterator[WebServices]:
+    """Open everything, start the supervised workers; on the way out drain them first, then close."""
+    data = settings.data
+    await asyncio.to_thread(auth_secret, data)
+    async with AsyncExitStack() as stack:
+        wake = await stack.enter_async_context(DatagramWake(data / "wake"))
+        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
+        jobs = await stack.enter_async_context(JobClient(store, wake))
+        files = DirectoryFileStore(data / "files")
+        liveness = Liveness(data / "workers", ttl_seconds=settings.worker_ttl_seconds)
+        await stack.enter_async_context(Housekeeping(store, files, wake))
+        await stack.enter_async_context(
+            Supervisor(
+                store, liveness, processes=settings.embedded_workers, drain_seconds=settings.drain_seconds
+            )
+        )
+        model = await stack.enter_async_context(ModelProbe(settings))
+        yield WebServices(settings=settings, store=store, jobs=jobs, files=files, liveness=liveness, model=model)

@@ -1,0 +1,88 @@
+"""What a worker process holds: the store, the tool hosts, the models, and the worker itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from agent.model import ModelSettings, open_models
+from agent.tasks import build_tasks
+from files import DirectoryFileStore
+from jobs.local import LocalDispatcher
+from jobs.sqlite import SqliteStore
+from jobs.wake import DatagramWake
+from jobs.worker import Worker
+from settings import Settings
+from toolkit.pool import HostPool
+
+logger = logging.getLogger(__name__)
+
+
+async def run_worker(settings: Settings, *, supervised: bool) -> None:
+    """Work until told to stop. A supervised worker finishes what it runs and ends when its parent is gone."""
+    data = settings.data
+    async with AsyncExitStack() as stack:
+        wake = await stack.enter_async_context(DatagramWake(data / "wake"))
+        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
+        files = DirectoryFileStore(data / "files")
+        pool = await stack.enter_async_context(HostPool([path.resolve() for path in settings.tool_dirs]))
+        models = await stack.enter_async_context(open_models(model_settings(settings)))
+        tasks = build_tasks(models, pool, files)
+        dispatcher = await stack.enter_async_context(
+            LocalDispatcher(
+                store,
+                wake,
+                data / "workers",
+                tasks=tuple(tasks),
+                catalogue=[tool.to_json() for tool in pool.catalogue],
+                user_slots=settings.user_slots,
+                ttl_seconds=settings.worker_ttl_seconds,
+            )
+        )
+        worker = Worker(store, dispatcher, wake, tasks, slots=settings.worker_slots)
+        await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
+
+
+def model_settings(settings: Settings) -> ModelSettings:
+    key = settings.openai_api_key
+    return ModelSettings(
+        model=settings.model_name,
+        base_url=settings.openai_base_url,
+        api_key=key.get_secret_value() if key is not None else None,
+        idle_seconds=settings.model_idle_seconds,
+    )
+
+
+async def _run_until_told(worker: Worker, drain_seconds: float, *, supervised: bool) -> None:
+    loop = asyncio.get_running_loop()
+    running = asyncio.create_task(worker.run(), name="worker")
+    ending: list[asyncio.Task[None]] = []
+
+    def drain() -> None:
+        if not ending:
+            ending.append(asyncio.create_task(worker.drain(drain_seconds), name="drain"))
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, drain)
+    if supervised:
+        await _on_end_of_input(worker.finish)
+    await running
+    await asyncio.gather(*ending)
+
+
+async def _on_end_of_input(finish: Callable[[], None]) -> None:
+    """At end of file on stdin the parent is gone."""
+    loop = asyncio.get_running_loop()
+
+    def readable() -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            loop.remove_reader(sys.stdin)
+            logger.info("the web process is gone: finishing what runs here")
+            finish()
+
+    loop.add_reader(sys.stdin, readable)

@@ -1,0 +1,107 @@
+"""Jobs over the real SQLite store, run by hand: the test is the worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.model import Models, ModelSettings, open_models
+from agent.tasks import build_tasks
+from files.store import DirectoryFileStore, StoredFile
+from jobs.answer import answer_text
+from jobs.context import JobContext, TaskFunction
+from jobs.errors import JobFailed, JobIncomplete
+from jobs.events import JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent
+from jobs.models import JSON, JobRequest
+from jobs.sqlite.store import SqliteStore
+from jobs.store import Eligibility
+from jobs.wake import DatagramWake
+from toolkit.pool import HostPool
+
+TOOLBOX = Path(__file__).parent / "toolbox"
+USER = "ada"
+
+
+class Desk:
+    """Submits jobs, runs their tasks and reads their logs."""
+
+    def __init__(self, store: SqliteStore, files: DirectoryFileStore, models: Models, pool: HostPool) -> None:
+        self.store = store
+        self.files = files
+        self.models = models
+        self.pool = pool
+        self.tasks: Mapping[str, TaskFunction] = build_tasks(models, pool, files)
+        self._workers = 0
+
+    async def submit(self, input: str | None = None, *, task: str = "chat", **fields: Any) -> JobContext:
+        await self.store.submit(JobRequest(task=task, user=USER, input=input, **fields))
+        return await self.take()
+
+    async def take(self) -> JobContext:
+        """As a new worker, all earlier ones being dead."""
+        self._workers += 1
+        eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100)
+        job = await self.store.claim(f"worker_{self._workers}", eligibility)
+        assert job is not None
+        return JobContext(job, self.store, await self.store.milestones(job.id), lost=lambda: None)
+
+    async def run(self, ctx: JobContext) -> JSON:
+        """Run the task and write how it ended, as a worker does."""
+        try:
+            result = await self.tasks[ctx.job.request.task](ctx)
+        except JobFailed as failure:
+            await ctx.emit(JobFailedEvent(error=failure.as_json()))
+            raise
+        except JobIncomplete as end:
+            await ctx.emit(JobIncompleteEvent(reason=end.reason, result=end.result))
+            raise
+        await ctx.emit(JobCompleted(result=result, usage=ctx.usage))
+        return result
+
+    async def answer(self, input: str | None = None, **fields: Any) -> str:
+        ctx = await self.submit(input, **fields)
+        result = await self.run(ctx)
+        assert result["text"] == answer_text(await self.events(ctx))
+        text: str = result["text"]
+        return text
+
+    async def events(self, ctx: JobContext, type: str | None = None) -> list[JobEvent]:
+        ctx.deltas.flush()
+        await self.store.ping()
+        events = await self.store.read(ctx.job.id, 0, 100_000)
+        return [event for event in events if type in (None, event.type)]
+
+    async def finished(self, ctx: JobContext) -> dict[str, Any]:
+        """The recorded steps' data by path."""
+        return {event.data["step"]: event.data for event in await self.events(ctx, "step.finished")}
+
+    async def logs(self, ctx: JobContext) -> list[str]:
+        return [f"{event.data['level']}: {event.data['message']}" for event in await self.events(ctx, "log")]
+
+    async def upload(self, name: str, content: str, *, owner: str = USER) -> StoredFile:
+        async def source() -> AsyncIterator[bytes]:
+            yield content.encode()
+
+        return await self.files.save(name=name, mime="text/plain", owner=owner, source=source(), limit_bytes=10**6)
+
+
+@asynccontextmanager
+async def open_desk(directory: Path, settings: ModelSettings, tool_dirs: Sequence[Path]) -> AsyncIterator[Desk]:
+    async with (
+        DatagramWake(directory / "wake") as wake,
+        SqliteStore(directory / "jobs.sqlite", wake) as store,
+        open_models(settings) as models,
+        HostPool(tool_dirs) as pool,
+    ):
+        yield Desk(store, DirectoryFileStore(directory / "files"), models, pool)
+
+
+def settings_for(url: str | None, **changes: Any) -> ModelSettings:
+    """For a test endpoint; None: the offline model."""
+    if url is None:
+        return ModelSettings(model="offline", **changes)
+    return ModelSettings(
+        **{"model": "test-model", "base_url": url, "api_key": "sk-secret", "idle_seconds": 20, **changes}
+    )

@@ -1,0 +1,33 @@
+"""What fits the model's context."""
+
+from pathlib import Path
+
+from agent.chat import MESSAGES_LEFT_OUT
+from tests.agent.desk import TOOLBOX, Desk, open_desk, settings_for
+from tests.endpoint import Endpoint
+
+
+async def test_old_turns_are_left_out_whole_and_the_user_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
+    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=150), [TOOLBOX]) as desk:
+        await desk.answer('tokens=1 word=first call echo {"text": "' + "x" * 300 + '"}', thread_id="t1")
+        await desk.answer("tokens=30 word=second", thread_id="t1")
+        ctx = await desk.submit("tokens=1 word=third", thread_id="t1")
+        await desk.run(ctx)
+        told = [m["content"] for m in endpoint.requests("word=third")[0].messages[1:]]
+        assert await desk.logs(ctx) == [f"info: {MESSAGES_LEFT_OUT}"]
+    assert told[0] == "tokens=30 word=second"
+    assert told[-1] == "tokens=1 word=third"
+
+
+async def test_a_message_larger_than_the_context_is_still_sent(endpoint: Endpoint, tmp_path: Path) -> None:
+    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=10), [TOOLBOX]) as desk:
+        await desk.answer("tokens=1 word=first", thread_id="t1")
+        await desk.answer("tokens=1 word=second " + "x" * 400, thread_id="t1")
+    assert len(endpoint.requests("word=second")[0].messages) == 2
+
+
+async def test_a_deleted_file_is_left_out_of_the_list(desk: Desk, endpoint: Endpoint) -> None:
+    file = await desk.upload("gone.txt", "x")
+    await desk.files.delete(file.id)
+    await desk.answer("tokens=1", files=(file.id,))
+    assert endpoint.requests()[0].messages[1]["content"] == "tokens=1"

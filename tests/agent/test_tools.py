@@ -1,0 +1,105 @@
+"""Tools as jobs of their own, and what their contexts ask of the job."""
+
+import asyncio
+
+import pytest
+
+from jobs.errors import StepFailed
+from tests.agent.desk import Desk
+from tests.endpoint import Endpoint
+from tests.waiting import until
+
+
+async def test_a_tool_job_gives_the_tools_value(desk: Desk) -> None:
+    ctx = await desk.submit(task="echo", arguments={"text": "hi"})
+    assert await desk.run(ctx) == "hi"
+    assert list(await desk.finished(ctx)) == ["call:0"]
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "code"),
+    [
+        ("refuse", {}, "tool_failed"),
+        ("crash", {}, "tool_crashed"),
+        ("echo", {"text": 1}, "tool_arguments_invalid"),
+    ],
+)
+async def test_a_failing_tool_fails_its_job_with_a_sentence(
+    desk: Desk, task: str, arguments: dict[str, object], code: str
+) -> None:
+    ctx = await desk.submit(task=task, arguments=arguments)
+    with pytest.raises(StepFailed) as caught:
+        await desk.run(ctx)
+    assert caught.value.code == code
+    assert caught.value.message.endswith(".")
+
+
+async def test_parts_and_model_calls_are_steps_below_their_call(desk: Desk, endpoint: Endpoint) -> None:
+    ctx = await desk.submit(task="ask_about", arguments={"items": ["word=a tokens=1", "word=b tokens=1"]})
+    assert await desk.run(ctx) == {"word=a tokens=1": "a0 ", "word=b tokens=1": "b0 "}
+    started = {e.data["step"]: e.data.get("parent") for e in await desk.events(ctx, "step.started")}
+    assert started == {
+        "call:0": None,
+        "call:0/part:0": "call:0",
+        "call:0/part:1": "call:0",
+        "call:0/part:0/complete:0": "call:0/part:0",
+        "call:0/part:1/complete:0": "call:0/part:1",
+    }
+    assert not await desk.events(ctx, "text.delta")
+
+
+async def test_finished_parts_do_not_run_again(desk: Desk, endpoint: Endpoint) -> None:
+    items = ["word=a tokens=1", "word=b tokens=1", "word=c delay=30"]
+    ctx = await desk.submit(task="ask_about", arguments={"items": items, "limit": 3})
+    running = asyncio.create_task(desk.run(ctx))
+
+    async def two_are_done() -> bool:
+        finished = await desk.finished(ctx)
+        return {"call:0/part:0", "call:0/part:1"} <= set(finished) and len(endpoint.requests()) == 3
+
+    await until(two_are_done, within=10, what="two parts are recorded, the third runs")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    again = await desk.take()
+    running = asyncio.create_task(desk.run(again))
+    await until(lambda: len(endpoint.requests()) == 4, within=10, what="the third part asks again")
+    assert [request.script for request in endpoint.requests()].count(items[2]) == 2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_failed_part_runs_again_on_retry_and_the_others_do_not(desk: Desk, endpoint: Endpoint) -> None:
+    items = ["word=a tokens=1", "status=401 times=1 tokens=1"]
+    ctx = await desk.submit(task="ask_about", arguments={"items": items, "limit": 1})
+    with pytest.raises(StepFailed):
+        await desk.run(ctx)
+    await desk.store.retry(ctx.job.id, ctx.job.user)
+    again = await desk.take()
+    assert await desk.run(again) == {items[0]: "a0 ", items[1]: "w0 "}
+    assert len(endpoint.requests("word=a")) == 1
+
+
+async def test_only_so_many_model_calls_of_tools_run_at_a_time(desk: Desk, endpoint: Endpoint) -> None:
+    items = [f"word=x{i} tokens=4 rate=20" for i in range(10)]
+    ctx = await desk.submit(task="ask_about", arguments={"items": items, "limit": 10})
+    await desk.run(ctx)
+    spans = [(request.received_at, request.finished_at or 0) for request in endpoint.requests()]
+    assert max(sum(begin <= at < end for begin, end in spans) for at, _ in spans) <= 4
+
+
+async def test_artifacts_are_stored_and_told(desk: Desk) -> None:
+    ctx = await desk.submit(task="save", arguments={"name": "table.csv"})
+    await desk.run(ctx)
+    told = [dict(event.data) for event in await desk.events(ctx, "artifact")]
+    assert told == [{"name": "table.csv", "mime": "text/csv", "size": 8}]
+    assert desk.files.artifact_path(ctx.job.root_id, "table.csv").read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.alone
+async def test_a_cancelled_tool_job_ends_within_its_grace(desk: Desk) -> None:
+    ctx = await desk.submit(task="wait_for_ever")
+    running = asyncio.create_task(desk.run(ctx))
+    await until(lambda: desk.events(ctx, "progress"), within=10, what="the tool runs")
+    running.cancel()
+    async with asyncio.timeout(1):
+        await asyncio.gather(running, return_exceptions=True)

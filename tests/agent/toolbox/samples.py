@@ -1,0 +1,75 @@
+"""Tools for the tests of the model side, loaded by real tool hosts."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from toolkit import AsyncToolContext, ToolContext, ToolError, UploadedFile, tool
+
+
+@tool
+def echo(text: str) -> str:
+    """Give the text back.
+
+    A second paragraph, for those who read on.
+    """
+    return text
+
+
+@tool
+def note(ctx: ToolContext, path: str, line: str) -> str:
+    """Append a line to a file, as a trace of each run."""
+    with Path(path).open("a") as trace:
+        trace.write(f"{line} {ctx.idempotency_key}\n")
+    return f"noted {line}"
+
+
+@tool
+def refuse() -> str:
+    """Fail with a sentence."""
+    raise ToolError("The moon is not full.")
+
+
+@tool(run_in="process")
+def crash() -> str:
+    """End the process."""
+    os._exit(3)
+
+
+@tool
+async def wait_for_ever(ctx: AsyncToolContext) -> str:
+    """Report once, then wait."""
+    ctx.report_progress(1, 2, "waiting")
+    await asyncio.Event().wait()
+    return "never"
+
+
+@tool
+async def ask_about(ctx: AsyncToolContext, items: list[str], limit: int = 2) -> dict[str, str]:
+    """Ask the model about each item, in recorded parts."""
+
+    async def ask(item: str) -> str:
+        return await ctx.complete("Answer in one word.", item)
+
+    answers = await ctx.map(items, ask, limit=limit)
+    return dict(zip(items, answers, strict=True))
+
+
+@tool
+def save(ctx: ToolContext, name: str) -> str:
+    """Save a small artifact."""
+    ctx.save_artifact(name, b"a,b\n1,2\n")
+    return name
+
+
+@tool
+def read(ctx: ToolContext, document: UploadedFile) -> str:
+    """Give the content of a file, and the names of all files of the conversation."""
+    names = ", ".join(file.name for file in ctx.files)
+    return f"{document.path.read_text()} (of {names})"
+
+
+@tool
+def summarize_documents(documents: list[UploadedFile], focus: str = "") -> dict[str, object]:
+    """Summarise files."""
+    return {"summary": f"- A point of {documents[0].name} [p. 1]", "focus": focus, "remarks": ["One page is blank."]}

@@ -1,0 +1,85 @@
+"""A real Chromium, tabs in it, and one server that the tests which do no harm to it share."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from tests.browser.page import RECORDER, Chat
+from tests.conftest import model_environment
+from tests.endpoint import Endpoint
+from tests.server import Server
+
+HERE = Path(__file__).parent
+CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser and pages live on one loop: so do the tests that use them."""
+    on_session_loop = pytest.mark.asyncio(loop_scope="session")
+    for item in items:
+        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(on_session_loop, append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CANDIDATES)), None)
+    assert executable, "no Chromium found: scripts/test finds or installs one"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+OpenChat = Callable[..., Awaitable[Chat]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]:
+    """`await open_chat(url, path="/")` opens a tab in the same browser as the tabs before, or in a fresh one."""
+    contexts: list[BrowserContext] = []
+    tabs: list[Chat] = []
+
+    async def open_one(base: str, path: str = "/", *, fresh: bool = False) -> Chat:
+        if fresh or not contexts:
+            contexts.append(await browser.new_context())
+            await contexts[-1].add_init_script(RECORDER)
+        tab = Chat(await contexts[-1].new_page(), base)
+        tabs.append(tab)
+        await tab.open(path)
+        return tab
+
+    yield open_one
+    leaks = [text for tab in tabs if not tab.page.is_closed() for _, text in await tab.steps() if "Traceback" in text]
+    for index, tab in enumerate(tabs):
+        if not tab.page.is_closed():
+            await tab.page.screenshot(path=tmp_path / f"tab-{index}.png")
+    for context in contexts:
+        await context.close()
+    assert not leaks, f"a traceback on the page: {leaks}"
+
+
+@pytest.fixture(scope="session")
+def shared_endpoint() -> Iterator[Endpoint]:
+    """The model of the shared server. Find a test's own requests by their text."""
+    with Endpoint() as serving:
+        yield serving
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_server(shared_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """One server for the tests that neither kill nor slow it."""
+    server = Server(tmp_path_factory.mktemp("shared"), model_environment(shared_endpoint) | IMPATIENT)
+    await server.start()
+    yield server
+    server.stop()
+    server.check_log()
+
+
+IMPATIENT = {"LONGHAUL_MODEL_IDLE_SECONDS": "4"}
+"""A model that is silent for longer has failed: tests of silence need not wait a minute."""

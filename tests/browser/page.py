@@ -1,0 +1,162 @@
+"""One tab of the chat as a person sees it."""
+
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Locator, Page
+
+from tests.waiting import until
+
+# Runs in every document before anything else. Looks at the page after each change and keeps: when each numbered word
+# of the last answer was first seen (ms), which words went away again, and which were there twice.
+RECORDER = """
+(() => {
+  const seen = new Map(), record = {gone: [], doubled: []};
+  window.recorder = {seen, record};
+  let questions = 0;
+  const answer = () => {
+    const steps = [...document.querySelectorAll('[data-step-type]')];
+    const asked = steps.findLastIndex(step => step.dataset.stepType === 'user_message');
+    const count = steps.filter(step => step.dataset.stepType === 'user_message').length;
+    if (count > questions) { questions = count; seen.clear(); }
+    return steps.slice(asked + 1).filter(step => step.dataset.stepType === 'assistant_message')
+      .map(step => step.innerText).join(' ');
+  };
+  const look = () => {
+    const words = answer().match(/\\b[a-z]\\d+\\b/g) || [], now = new Set(words);
+    for (const word of seen.keys()) if (!now.has(word)) record.gone.push([performance.now(), word]);
+    if (now.size < words.length) record.doubled.push([performance.now(), words.filter((w, i) => words.indexOf(w) < i)]);
+    for (const word of now) if (!seen.has(word)) seen.set(word, performance.now());
+  };
+  new MutationObserver(look).observe(document, {childList: true, subtree: true, characterData: true});
+})()
+"""
+
+
+class Chat:
+    """A tab. `base` is the server (or the proxy before it)."""
+
+    def __init__(self, page: Page, base: str) -> None:
+        self.page = page
+        self.base = base
+
+    async def open(self, path: str = "/") -> None:
+        await self.page.goto(self.base + path)
+        await self.ready()
+
+    async def ready(self) -> None:
+        await self.page.wait_for_selector("#chat-input")
+
+    async def reload(self) -> None:
+        await self.page.reload()
+        await self.ready()
+
+    async def send(self, text: str) -> None:
+        await self.page.fill("#chat-input", text)
+        await self.page.click("#chat-submit:not([disabled])")
+
+    async def upload(self, *files: Path) -> None:
+        await self.page.set_input_files("#upload-button-input", [str(file) for file in files])
+
+    async def press_stop(self) -> float:
+        """Monotonic time of the click."""
+        await self.page.click("#stop-button")
+        return time.monotonic()
+
+    async def in_thread(self) -> str:
+        """The path of the thread's own page."""
+        await self.page.wait_for_url("**/thread/*")
+        return self.page.url.removeprefix(self.base)
+
+    @property
+    def stop_button(self) -> Locator:
+        return self.page.locator("#stop-button")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name)
+
+    async def shows_stop(self) -> bool:
+        return await self.stop_button.is_visible()
+
+    async def steps(self) -> list[tuple[str, str]]:
+        """What the conversation shows, top to bottom: kind of step and its text."""
+        found: list[list[str]] = await self.page.evaluate(
+            "[...document.querySelectorAll('[data-step-type]')].map(s => [s.dataset.stepType, s.innerText.trim()])"
+        )
+        return [(kind, text) for kind, text in found]
+
+    async def questions(self) -> list[str]:
+        return [text for kind, text in await self.steps() if kind == "user_message"]
+
+    async def answer(self) -> str:
+        """All that the assistant says after the last question."""
+        steps = await self.steps()
+        asked = max((i for i, (kind, _) in enumerate(steps) if kind == "user_message"), default=-1)
+        return "\n".join(text for kind, text in steps[asked + 1 :] if kind == "assistant_message")
+
+    async def words(self, word: str = "w") -> list[int]:
+        """The numbers of the numbered words in the last answer, as shown."""
+        return numbers(await self.answer(), word)
+
+    async def sees_word(self, number: int, *, within: float = 10, word: str = "w") -> None:
+        async def shown() -> bool:
+            return number in await self.words(word)
+
+        await until(shown, within=within, what=f"{word}{number} on the page")
+
+    async def says(self, *texts: str, within: float = 10) -> str:
+        """Waits until the last answer contains all the texts, whatever their case; gives the answer."""
+
+        async def contained() -> str:
+            answer = await self.answer()
+            return answer if all(text.lower() in answer.lower() for text in texts) else ""
+
+        try:
+            return await until(contained, within=within, what=f"an answer with {texts}")
+        except AssertionError as missing:
+            raise AssertionError(f"{missing}; the answer is {await self.answer()!r}") from None
+
+    async def shows_step(self, name: str, *, within: float = 10) -> None:
+        """Waits until the page shows a tool's step while the job runs."""
+
+        async def shown() -> bool:
+            return any(kind == "tool" and name in text for kind, text in await self.steps())
+
+        await until(shown, within=within, what=f"a step of {name} on the page")
+        await self.runs()
+
+    async def finishes(self, *, within: float = 10) -> None:
+        """Waits until nothing runs any more for this tab."""
+        await self.stop_button.wait_for(state="hidden", timeout=within * 1000)
+
+    async def runs(self, *, within: float = 5) -> None:
+        await self.stop_button.wait_for(state="visible", timeout=within * 1000)
+
+    async def has_words(self, count: int, *, within: float = 15, word: str = "w") -> None:
+        """Waits for the last word and the end, then every word must be there once, in order."""
+        await self.sees_word(count - 1, within=within, word=word)
+        await self.finishes()
+        assert_words(await self.words(word), count)
+
+    async def seen_at(self) -> dict[str, float]:
+        """For each numbered word of the last answer, the seconds (of the page's clock) when it was first seen."""
+        entries: list[list[Any]] = await self.page.evaluate("[...window.recorder.seen]")
+        return {word: at / 1000 for word, at in entries}
+
+    async def record(self) -> dict[str, list[Any]]:
+        """What went away and what was doubled since the page was loaded."""
+        record: dict[str, list[Any]] = await self.page.evaluate("window.recorder.record")
+        return record
+
+
+def numbers(text: str, word: str = "w") -> list[int]:
+    return [int(number) for number in re.findall(rf"\b{word}(\d+)\b", text)]
+
+
+def assert_words(shown: Sequence[int], count: int) -> None:
+    missing = sorted(set(range(count)) - set(shown))
+    doubled = sorted({number for number in shown if shown.count(number) > 1})
+    assert list(shown) == list(range(count)), f"missing {missing}, doubled {doubled}, shown {shown}"

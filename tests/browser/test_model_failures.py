@@ -1,0 +1,90 @@
+"""What a model endpoint can do wrong: a sentence the user can act on, and Retry."""
+
+import pytest
+
+from tests.browser.conftest import OpenChat
+from tests.conftest import StartServer
+from tests.endpoint import Endpoint, script
+from tests.server import Server, free_port
+
+INTERNALS = ("Traceback", "Error:", "Exception", "http://", "httpx", "openai.", "127.0.0.1", "test-key")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"status": 401}, ("key",)),
+        ({"hang": "60@40"}, ("silent",)),
+        ({"cut": 40}, ("broke off",)),
+        ({"eof": 40}, ("broke off",)),
+        ({"error": 40}, ()),
+        ({"malformed": 40}, ()),
+    ],
+    ids=["401", "silence in mid-stream", "cut", "no finish_reason", "error chunk", "malformed chunk"],
+)
+async def test_a_failure_is_a_sentence_and_retry_answers(
+    shared_server: Server,
+    shared_endpoint: Endpoint,
+    open_chat: OpenChat,
+    fault: dict[str, object],
+    words: tuple[str, ...],
+) -> None:
+    question = script(tokens=120, rate=60, times=1, **fault)
+    chat = await open_chat(shared_server.url)
+    await chat.send(question)
+
+    retry = chat.button("Retry")
+    await retry.wait_for(timeout=30_000)
+    answer = await chat.says(*words)
+    assert not [sign for sign in INTERNALS if sign in answer]
+    await chat.finishes()
+
+    await retry.click()
+    await chat.has_words(120)
+    await chat.reload()
+    await chat.has_words(120)
+    assert len(await chat.questions()) == 1
+    assert len(shared_endpoint.requests(question)) == 2
+
+
+async def test_a_rate_limited_model_is_asked_again_when_it_said(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    question = script(tokens=120, rate=60, status=429, retry_after=1, times=2)
+    chat = await open_chat(shared_server.url)
+    await chat.send(question)
+    await chat.has_words(120)
+
+    first, second, third = [request.received_at for request in shared_endpoint.requests(question)]
+    assert second - first >= 1
+    assert third - second >= 1
+    assert await chat.button("Retry").count() == 0
+
+
+async def test_a_model_that_is_silent_before_the_first_token_is_asked_again(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    question = script(tokens=120, rate=60, delay=60, times=1)
+    chat = await open_chat(shared_server.url)
+    await chat.send(question)
+    await chat.has_words(120)
+    first, _ = shared_endpoint.requests(question)
+    assert first.disconnected_at is not None
+
+
+async def test_a_model_that_is_down_is_named_and_retry_answers_when_it_is_back(
+    start_server: StartServer, open_chat: OpenChat
+) -> None:
+    port = free_port()
+    server = await start_server(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
+    chat = await open_chat(server.url)
+    await chat.send(script(tokens=120, rate=60))
+
+    retry = chat.button("Retry")
+    await retry.wait_for(timeout=30_000)
+    answer = await chat.says("could not be reached")
+    assert not [sign for sign in INTERNALS if sign in answer]
+
+    with Endpoint(port):
+        await retry.click()
+        await chat.has_words(120)

@@ -1,0 +1,64 @@
+"""Reloads and several tabs: each shows the whole stream, and that it runs."""
+
+from tests.browser.conftest import OpenChat
+from tests.endpoint import Endpoint, script
+from tests.server import Server
+from tests.waiting import until
+
+
+async def test_a_stream_survives_two_reloads_a_second_tab_and_the_end_of_the_first(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    question = script(tokens=120, rate=25)
+    first = await open_chat(shared_server.url)
+    await first.send(question)
+    thread = await first.in_thread()
+
+    for word in (15, 35):
+        await first.sees_word(word)
+        await first.reload()
+        await first.runs()
+    second = await open_chat(shared_server.url, thread)
+    await second.runs()
+    await first.sees_word(65)
+    await second.sees_word(65)
+    assert await first.shows_stop()
+    assert await second.shows_stop()
+
+    await first.page.close()
+    await second.has_words(120)
+    assert await second.record() == {"gone": [], "doubled": []}
+    assert len(shared_endpoint.requests(question)) == 1
+
+
+async def test_a_finished_answer_is_there_in_a_new_tab(shared_server: Server, open_chat: OpenChat) -> None:
+    first = await open_chat(shared_server.url)
+    await first.send(script(tokens=120))
+    await first.has_words(120)
+    second = await open_chat(shared_server.url, await first.in_thread())
+    await second.has_words(120)
+    assert await second.questions() == await first.questions()
+
+
+async def test_a_link_to_a_thread_works_in_a_fresh_browser(shared_server: Server, open_chat: OpenChat) -> None:
+    first = await open_chat(shared_server.url)
+    await first.send(script(tokens=120))
+    await first.has_words(120)
+    thread = await first.in_thread()
+    stranger = await open_chat(shared_server.url, thread, fresh=True)
+    await stranger.has_words(120)
+    assert await stranger.in_thread() == thread
+
+
+async def test_both_tabs_of_a_thread_see_a_new_turn_from_its_start(shared_server: Server, open_chat: OpenChat) -> None:
+    first = await open_chat(shared_server.url)
+    await first.send(script(tokens=3))
+    await first.has_words(3)
+    second = await open_chat(shared_server.url, await first.in_thread())
+    await second.has_words(3)
+
+    await first.send(script(tokens=120, rate=40))
+    await second.runs()
+    await until(second.questions, within=3, what="the question in the second tab")
+    await second.has_words(120)
+    await first.has_words(120)

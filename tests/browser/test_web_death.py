@@ -1,0 +1,43 @@
+"""kill -9 of the web process: the worker goes on, the page comes back by itself."""
+
+from tests.browser.conftest import OpenChat
+from tests.conftest import StartServer
+from tests.endpoint import Endpoint, script
+from tests.waiting import until
+
+
+async def test_the_page_reconnects_by_itself_and_goes_on(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    await chat.send(script(tokens=120, rate=8))
+    await chat.sees_word(20)
+
+    server.kill_web()
+    await server.start()
+
+    await chat.runs(within=10)
+    await chat.sees_word(110)
+    await chat.has_words(120)
+    assert await chat.record() == {"gone": [], "doubled": []}
+    assert len(endpoint.requests()) == 1, "the model was asked again"
+
+
+async def test_an_answer_that_ended_while_no_web_process_ran_is_whole(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    await chat.send(script(tokens=120, rate=40))
+    await chat.sees_word(20)
+    orphans = server.workers()
+
+    server.kill_web()
+    await until(lambda: not server.workers(), within=15, what=f"the orphan {orphans} has finished and ended")
+    await server.start()
+
+    await chat.has_words(120)
+    await chat.reload()
+    await chat.has_words(120)
+    assert len(endpoint.requests()) == 1, "the model was asked again"

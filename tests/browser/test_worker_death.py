@@ -1,0 +1,168 @@
+"""kill -9 and SIGSTOP of the worker: the job goes on from its last finished step, and nothing is doubled."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import OpenChat
+from tests.browser.page import Chat
+from tests.conftest import StartServer
+from tests.endpoint import Endpoint, Request, script
+from tests.waiting import until
+
+RESUME_SECONDS = 8
+AN_HOUR = "3600"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> "Notes":
+    return Notes(tmp_path / "notes.txt")
+
+
+class Notes:
+    """The file in which a tool leaves a line each time it really runs."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def call(self, tool: str, **arguments: object) -> str:
+        return f"call {tool} {json.dumps({'file': str(self.file), **arguments})}"
+
+    def lines(self) -> list[str]:
+        return self.file.read_text().splitlines() if self.file.exists() else []
+
+
+async def asked_again(endpoint: Endpoint, turn: int, times: int, *, within: float) -> Request:
+    """Waits for the model to be asked for that turn so many times; the last request."""
+
+    def requests() -> list[Request]:
+        return [request for request in endpoint.requests() if request.turn == turn]
+
+    await until(lambda: len(requests()) >= times, within=within, what=f"request {times} of turn {turn}")
+    return requests()[-1]
+
+
+def asked(endpoint: Endpoint) -> list[int]:
+    """The turn of each request to the model, in order."""
+    return [request.turn for request in endpoint.requests()]
+
+
+async def whole_after_reload(chat: Chat) -> None:
+    await chat.has_words(120)
+    await chat.reload()
+    await chat.has_words(120)
+
+
+async def test_a_worker_killed_in_mid_stream_is_replaced_and_its_text_too(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    await chat.send(script(tokens=120, rate=30))
+    await chat.sees_word(40)
+
+    server.kill_workers()
+    killed_at = time.monotonic()
+
+    request = await asked_again(endpoint, 0, 2, within=RESUME_SECONDS)
+    assert request.received_at - killed_at <= RESUME_SECONDS
+    assert 30 in await chat.words(), "what was read goes away before there is new text"
+    await chat.runs(within=1)
+    await whole_after_reload(chat)
+    assert (await chat.record())["doubled"] == []
+    assert asked(endpoint) == [0, 0]
+
+
+async def test_a_worker_killed_in_a_tool_repeats_no_finished_part_of_it(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    await chat.send(script(notes.call("note_in_steps", steps=4, seconds=1), tokens=120, rate=60))
+    await until(lambda: len(notes.lines()) == 3, within=15, what="the third part has begun")
+
+    server.kill_workers()
+
+    await until(lambda: len(notes.lines()) > 3, within=RESUME_SECONDS, what="the tool goes on")
+    await chat.sees_word(119)
+    await whole_after_reload(chat)
+    assert notes.lines() == ["step 0", "step 1", "step 2", "step 2", "step 3"]
+    assert asked(endpoint) == [0, 1]
+
+
+async def test_a_worker_killed_between_two_tool_calls_repeats_neither(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    calls = f"{notes.call('note', text='first')} {notes.call('note', text='second')}"
+    await chat.send(script(calls, tokens=120, rate=60, say=40, same_ids=1))
+    await until(lambda: 1 in asked(endpoint), within=15, what="the model is asked for the second call")
+
+    server.kill_workers()
+
+    await asked_again(endpoint, 1, 2, within=RESUME_SECONDS)
+    await chat.sees_word(119)
+    await whole_after_reload(chat)
+    assert notes.lines() == ["first", "second"]
+    assert asked(endpoint) == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("step", ["model:0", "model:0/call:0"])
+async def test_a_worker_killed_right_behind_a_finished_step_does_not_repeat_it(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes, tmp_path: Path, step: str
+) -> None:
+    killed = tmp_path / "killed"
+    server = await start_server(TEST_KILL_AFTER_STEP=f"{step}:{killed}")
+    chat = await open_chat(server.url)
+    await chat.send(script(notes.call("note", text="once"), tokens=120, rate=60))
+    await until(killed.exists, within=15, what="the worker has killed itself")
+
+    await asked_again(endpoint, 1, 1, within=RESUME_SECONDS)
+    await chat.sees_word(119)
+    await whole_after_reload(chat)
+    assert notes.lines() == ["once"]
+    assert asked(endpoint) == [0, 1]
+
+
+async def test_everything_killed_and_started_an_hour_later_goes_on(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes
+) -> None:
+    server = await start_server()
+    chat = await open_chat(server.url)
+    await chat.send(script(notes.call("note", text="once"), tokens=120, rate=30))
+    await chat.sees_word(40)
+
+    server.kill_everything()
+    await server.start(TEST_CLOCK_AHEAD_SECONDS=AN_HOUR)
+
+    await asked_again(endpoint, 1, 2, within=RESUME_SECONDS)
+    await chat.sees_word(119)
+    await whole_after_reload(chat)
+    assert notes.lines() == ["once"]
+    assert asked(endpoint) == [0, 1, 1]
+    assert (await chat.record())["doubled"] == []
+
+
+async def test_a_worker_that_comes_back_from_the_dead_writes_nothing(
+    start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    server = await start_server(LONGHAUL_WORKER_TTL_SECONDS="2")
+    chat = await open_chat(server.url)
+    await chat.send(script(tokens=120, rate=15))
+    await chat.sees_word(10)
+
+    [zombie] = server.signal_workers(signal.SIGSTOP)
+    await asked_again(endpoint, 0, 2, within=2 + RESUME_SECONDS)
+    await chat.sees_word(10)
+    server.signal_workers(signal.SIGCONT)
+
+    first, second = endpoint.requests()
+    await until(lambda: first.disconnected_at is not None, within=3, what="the zombie has let go of its model stream")
+    await whole_after_reload(chat)
+    assert second.disconnected_at is None
+    assert asked(endpoint) == [0, 0]
+    assert (await chat.record())["doubled"] == [], f"worker {zombie} wrote after its end"

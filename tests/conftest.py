@@ -1,0 +1,104 @@
+"""What every test has: a clean environment, loops that must not block, the scripted endpoint, the real server."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.endpoint import Endpoint
+from tests.server import Server
+
+OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "DATABASE_URL")
+BLOCKED_SECONDS = 1.0
+"""Far above what a loaded machine adds to a callback, far below what a blocking call in one costs its neighbours."""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fails the test when a callback of an event loop of this process keeps the loop for long."""
+    blocked: list[str] = []
+    run = asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> Any:
+        begin = time.perf_counter()
+        result = run(handle)
+        if (seconds := time.perf_counter() - begin) > BLOCKED_SECONDS:
+            blocked.append(f"{handle!r} took {seconds:.2f} s")
+        return result
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    yield
+    assert not blocked, f"blocked its event loop: {blocked}"
+
+
+@pytest.fixture(autouse=True)
+def machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests marked `alone` measure time: none runs beside them in another process of this test run."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "single")
+    place = Path(tempfile.gettempdir()) / f"longhaul-tests-{run}"
+    alone = request.node.get_closest_marker("alone") is not None
+    with contextlib.ExitStack() as locks:
+        # Whoever waits for the machine holds the gate, so that no newcomer slips in before it.
+        with locked(place.with_suffix(".gate"), fcntl.LOCK_EX):
+            locks.enter_context(locked(place.with_suffix(".lock"), fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
+
+
+@contextlib.contextmanager
+def locked(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    """A scripted OpenAI-compatible endpoint of this test's own; its module lists what a message can ask of it."""
+    with Endpoint() as serving:
+        yield serving
+
+
+StartServer = Callable[..., Awaitable[Server]]
+
+
+@pytest.fixture
+def start_server(endpoint: Endpoint, tmp_path: Path) -> Iterator[StartServer]:
+    """`await start_server(NAME="value", …)` starts the real server with the scripted endpoint as its model.
+
+    With `offline=True` it has no endpoint: the offline model answers.
+    """
+    servers: list[Server] = []
+
+    async def start(*, offline: bool = False, **environment: str) -> Server:
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        server = Server(folder, ({} if offline else model_environment(endpoint)) | environment)
+        servers.append(server)
+        await server.start()
+        return server
+
+    yield start
+    with contextlib.ExitStack() as ending:
+        for server in servers:
+            ending.callback(server.check_log)
+            ending.callback(server.stop)
+
+
+def model_environment(endpoint: Endpoint) -> dict[str, str]:
+    return {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "test-key", "LONGHAUL_MODEL": "test-model"}

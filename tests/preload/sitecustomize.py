@@ -1,0 +1,69 @@
+"""Loaded by every Python process of a server under test: moves its clock, or kills it at a chosen point.
+
+TEST_CLOCK_AHEAD_SECONDS   the wall clock is that much ahead
+TEST_KILL_AFTER_STEP       PATH:FILE; the process that finishes the step PATH is killed (-9) before it does anything
+                           after it, once: FILE is made and says that it happened
+"""
+
+import importlib.abc
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+def move_clock(seconds: float) -> None:
+    real = time.time
+    real_ns = time.time_ns
+    time.time = lambda: real() + seconds
+    time.time_ns = lambda: real_ns() + int(seconds * 1e9)
+
+
+def kill_after_step(context: ModuleType, path: str, happened: Path) -> None:
+    run_step = context.JobContext.step
+
+    async def step(self: Any, step_path: str, *arguments: Any, **options: Any) -> Any:
+        output = await run_step(self, step_path, *arguments, **options)
+        if step_path == path and not happened.exists():
+            happened.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return output
+
+    context.JobContext.step = step
+
+
+class AfterImport(importlib.abc.MetaPathFinder):
+    """Calls `change` with the module `name` as soon as it is imported."""
+
+    def __init__(self, name: str, change: Any) -> None:
+        self._name = name
+        self._change = change
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.loader is not None
+        execute = spec.loader.exec_module
+
+        def execute_and_change(module: ModuleType) -> None:
+            execute(module)
+            self._change(module)
+
+        spec.loader.exec_module = execute_and_change  # type: ignore[method-assign]  # this one loader only
+        return spec
+
+
+if ahead := os.environ.get("TEST_CLOCK_AHEAD_SECONDS"):
+    move_clock(float(ahead))
+if chosen := os.environ.get("TEST_KILL_AFTER_STEP"):
+    step_path, _, file = chosen.rpartition(":")
+    sys.meta_path.insert(0, AfterImport("jobs.context", lambda module: kill_after_step(module, step_path, Path(file))))

@@ -1,0 +1,94 @@
+"""Who may import whom: the direction of the arrows in docs/architecture.md, held."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENTRIES = ("app", "asgi", "worker")
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "settings": set(),
+    "jobs": set(),
+    "toolkit": set(),
+    "files": set(),
+    "accounts": set(),
+    "tools": {"toolkit"},
+    "agent": {"jobs", "toolkit", "files"},
+    "services": {"settings", "jobs", "files", "accounts"},
+    "services/web": {"settings", "jobs", "files", "accounts"},
+    "services/worker": {"settings", "jobs", "files", "toolkit", "agent"},
+    "handlers": {"services", "jobs", "toolkit", "accounts"},
+    "api": {"services", "jobs", "toolkit", "accounts"},
+    **{entry: {"services", "settings", "handlers", "api"} for entry in ENTRIES},
+}
+"""Beside itself. Nobody imports an entry; handlers and api are strangers; web knows neither agent nor tools."""
+
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "chainlit": ("handlers", *ENTRIES),
+    "fastapi": ("api", *ENTRIES),
+    "sse_starlette": ("api", *ENTRIES),
+    "procrastinate": ("jobs/procrastinate",),
+    "langchain": ("agent",),
+    "langchain_core": ("agent",),
+    "langchain_openai": ("agent",),
+    "langgraph": ("agent",),
+}
+"""A library that can be replaced by changing one place."""
+
+OURS = {name.partition("/")[0] for name in MAY_IMPORT}
+
+
+def modules() -> list[Path]:
+    return [
+        module
+        for name in sorted(OURS)
+        for module in [ROOT / f"{name}.py", *sorted((ROOT / name).rglob("*.py"))]
+        if module.exists()
+    ]
+
+
+def imports(module: Path) -> set[str]:
+    """Dotted names of all that the module imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def place(module: Path) -> str:
+    """The module's dotted place as a path without suffix: `jobs/store`, `settings`."""
+    return module.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def is_in(where: str, places: tuple[str, ...]) -> bool:
+    return any(where == one or where.startswith(f"{one}/") for one in places)
+
+
+@pytest.mark.parametrize("module", modules(), ids=place)
+def test_a_module_imports_only_what_its_place_allows(module: Path) -> None:
+    where = place(module)
+    package = where.partition("/")[0]
+    allowed = MAY_IMPORT.get(where, MAY_IMPORT.get(package, set())) | {package}
+    roots = {name.partition(".")[0] for name in imports(module)}
+    assert roots & OURS <= allowed, f"{where} must not know {sorted(roots & OURS - allowed)}: see docs/architecture.md"
+
+
+@pytest.mark.parametrize("module", modules(), ids=place)
+def test_a_replaceable_library_is_imported_in_its_one_place(module: Path) -> None:
+    where = place(module)
+    for library in {name.partition(".")[0] for name in imports(module)} & set(ONLY_IN):
+        assert is_in(where, ONLY_IN[library]), f"{library} belongs into {ONLY_IN[library]}, not into {where}"
+
+
+@pytest.mark.parametrize("module", modules(), ids=place)
+def test_only_settings_reads_the_environment(module: Path) -> None:
+    if place(module) == "settings":
+        return
+    for node in ast.walk(ast.parse(module.read_text())):
+        reads = isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+        assert not reads, f"{place(module)} line {getattr(node, 'lineno', 0)}: ask settings.py"

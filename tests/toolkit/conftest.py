@@ -1,0 +1,30 @@
+"""A pool of real hosts with this folder's sample tools."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from tests.toolkit.recording import RecordingHandler
+from toolkit.pool import HostPool
+
+SAMPLE_TOOLS = Path(__file__).parent / "sample_tools"
+
+
+@pytest_asyncio.fixture
+async def pool() -> AsyncIterator[HostPool]:
+    """Of one test: it may lose its hosts."""
+    async with HostPool([SAMPLE_TOOLS]) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_pool() -> AsyncIterator[HostPool]:
+    """Of a module whose tests leave the hosts as they find them."""
+    async with HostPool([SAMPLE_TOOLS]) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture
+async def handler(tmp_path: Path) -> RecordingHandler:
+    return RecordingHandler(tmp_path)

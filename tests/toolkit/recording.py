@@ -1,0 +1,76 @@
+"""A call handler that keeps in memory what a tool asked for."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import ToolError
+from toolkit.handler import CallContext, Recorded
+from toolkit.uploads import FileInfo
+
+
+class ModelGone(Exception):
+    """Stands for an error of the worker's own, which the pool must raise as it is."""
+
+
+class RecordingHandler:
+    """Answers like a worker; `finished` survives a call, so that giving it to a second one is a resumed job."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder  # its files are the user's; a file's name is its id
+        self.progresses: list[tuple[float, float | None, str]] = []
+        self.logs: list[tuple[str, str]] = []
+        self.begun: list[str] = []
+        self.names: dict[str, str] = {}
+        self.finished: dict[str, Any] = {}
+        self.completions: dict[str, tuple[str, str]] = {}
+        self.artifacts: dict[str, tuple[str, bytes]] = {}
+        self.hanging = asyncio.Event()
+        self.hang_cancelled = False
+
+    async def progress(self, done: float, total: float | None, message: str) -> None:
+        self.progresses.append((done, total, message))
+
+    async def log(self, level: str, message: str) -> None:
+        self.logs.append((level, message))
+
+    async def begin_step(self, path: str, name: str) -> Recorded | None:
+        if path in self.finished:
+            return Recorded(output=self.finished[path])
+        self.begun.append(path)
+        self.names[path] = name
+        return None
+
+    async def end_step(self, path: str, output: Any) -> None:
+        self.finished[path] = output
+
+    async def complete(self, path: str, instruction: str, material: str) -> str:
+        if instruction == "hang":
+            await self._hang()
+        if instruction == "refuse":
+            raise ModelGone("The model is out of reach.")
+        self.completions[path] = (instruction, material)
+        return f"{instruction} {material}"
+
+    async def open_file(self, file_id: str) -> FileInfo:
+        path = None if self.folder is None else self.folder / file_id
+        if path is None or not path.is_file():
+            raise ToolError(f"There is no file {file_id!r}.")
+        return FileInfo(id=file_id, name=file_id, mime="text/plain", size=path.stat().st_size, path=str(path))
+
+    async def save_artifact(self, name: str, mime: str, path: str) -> None:
+        self.artifacts[name] = (mime, Path(path).read_bytes())
+
+    def said(self, text: str) -> bool:
+        """Whether a line of the log contains the text."""
+        return any(text in message for _, message in self.logs)
+
+    async def _hang(self) -> None:
+        self.hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hang_cancelled = True
+
+
+ORIGIN = CallContext(thread_id="thread_1", user="ada", idempotency_key="job_1/call:0")

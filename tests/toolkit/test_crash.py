@@ -1,0 +1,118 @@
+"""A tool that takes its process down fails alone; hosts do not outlive their worker."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import is_dead
+from tests.toolkit.recording import ORIGIN, RecordingHandler
+from tests.waiting import until
+from toolkit.errors import ToolCrashed, ToolHostsUnavailable
+from toolkit.pool import HostPool
+
+SAMPLE_TOOLS = Path(__file__).parent / "sample_tools"
+
+ORPHANING_WORKER = """
+import asyncio, sys
+from pathlib import Path
+from tests.toolkit.recording import ORIGIN, RecordingHandler
+from toolkit.pool import HostPool
+
+async def main():
+    async with HostPool([Path(sys.argv[1])]) as pool:
+        handlers = [RecordingHandler() for _ in range(3)]
+        names = ("wait_stubbornly", "wait_in_process", "block_the_loop")
+        arguments = ({}, {}, {"seconds": 60})
+        calls = [pool.call(*of, ORIGIN, handler) for *of, handler in zip(names, arguments, handlers)]
+        tasks = [asyncio.create_task(call) for call in calls]
+        while not all(handler.logs for handler in handlers):
+            await asyncio.sleep(0.02)
+        print(*pool.host_pids, flush=True)
+        await asyncio.gather(*tasks)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_tool_that_ends_its_process_fails_with_a_clear_message(
+    pool: HostPool, handler: RecordingHandler, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    with pytest.raises(ToolCrashed, match=r"^The tool leave ended its process \(exit code 1\)\.$"):
+        await pool.call("leave", {"go": str(tmp_path / "go")}, ORIGIN, handler)
+    assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
+
+
+async def test_the_neighbour_of_a_crash_completes(pool: HostPool, handler: RecordingHandler, tmp_path: Path) -> None:
+    marks, go = tmp_path / "marks", tmp_path / "go"
+    leaving = asyncio.create_task(pool.call("leave", {"go": str(go)}, ORIGIN, handler))
+    arguments = {"seconds": 0.3, "marks": str(marks)}
+    neighbour = asyncio.create_task(pool.call("wait_and_count", arguments, ORIGIN, RecordingHandler()))
+    await until(lambda: handler.logs and marks.exists(), within=10, what="both run")
+    go.touch()
+    with pytest.raises(ToolCrashed, match="exit code 1"):
+        await leaving
+    assert await neighbour == "done"
+    assert marks.read_text() == "ran\nran\n"
+
+
+async def test_a_host_that_is_killed_fails_its_only_call(pool: HostPool, handler: RecordingHandler) -> None:
+    call = asyncio.create_task(pool.call("wait_in_process", {}, ORIGIN, handler))
+    await until(lambda: handler.logs, within=10, what="the tool runs")
+    for pid in pool.host_pids:
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(ToolCrashed, match=r"wait_in_process ended its process \(SIGKILL, perhaps for want of memory\)"):
+        await call
+    assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
+
+
+async def test_a_segfault_is_named(pool: HostPool, handler: RecordingHandler) -> None:
+    with pytest.raises(ToolCrashed, match="SIGSEGV"):
+        await pool.call("segfault", {}, ORIGIN, handler)
+
+
+async def test_leaving_from_a_task_nobody_awaits_is_a_crash_of_that_call(
+    pool: HostPool, handler: RecordingHandler
+) -> None:
+    with pytest.raises(ToolCrashed, match="exit code 4"):
+        await pool.call("leave_from_loop", {"code": 4}, ORIGIN, handler)
+
+
+async def test_hosts_killed_while_idle_are_replaced(pool: HostPool, handler: RecordingHandler) -> None:
+    for pid in pool.host_pids:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: not pool.host_pids, within=2, what="their death is known")
+    assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
+
+
+async def test_all_hosts_end_within_a_second_of_a_killed_worker() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-c", ORPHANING_WORKER, str(SAMPLE_TOOLS)], stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdout is not None
+    with worker, contextlib.closing(worker.stdout):
+        pids = [int(pid) for pid in (await asyncio.to_thread(worker.stdout.readline)).split()]
+        assert len(pids) >= 3
+        assert not any(is_dead(pid) for pid in pids)
+        worker.kill()
+        await until(lambda: all(is_dead(pid) for pid in pids), within=1, what="all hosts have ended")
+
+
+async def test_a_host_that_ends_while_it_loads_its_tools_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "fatal.py").write_text("import os\nos._exit(7)\n")
+    with pytest.raises(ToolHostsUnavailable, match=r"ended while it loaded its tools \(exit code 7\)"):
+        async with HostPool([tmp_path]):
+            pass
+
+
+async def test_a_host_that_never_gets_ready_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(60)\n")
+    with pytest.raises(ToolHostsUnavailable, match=r"did not load its tools within 0\.5 s"):
+        async with HostPool([tmp_path], start_seconds=0.5):
+            pass

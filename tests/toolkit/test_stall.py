@@ -1,0 +1,101 @@
+"""A tool that blocks the loop it shares delays nobody for long, and its author learns where it did."""
+
+import asyncio
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.toolkit.recording import ORIGIN, RecordingHandler
+from tests.waiting import until
+from toolkit.pool import HostPool
+
+
+async def begin_block(pool: HostPool, handler: RecordingHandler, seconds: float) -> "asyncio.Task[object]":
+    task = asyncio.create_task(pool.call("block_the_loop", {"seconds": seconds}, ORIGIN, handler))
+    await until(lambda: handler.logs, within=10, what="the loop is blocked")
+    return task
+
+
+async def end(task: "asyncio.Task[object]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", ["add", "add_async"])
+async def test_a_blocked_loop_delays_a_second_call_by_less_than_half_a_second(
+    pool: HostPool, handler: RecordingHandler, name: str
+) -> None:
+    await until(lambda: len(pool.host_pids) == 2, within=5, what="the spare host lives")
+    blocking = await begin_block(pool, handler, 70)
+    began = time.monotonic()
+    assert await pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()) == 2
+    assert time.monotonic() - began < 0.5
+    for _ in range(20):
+        began = time.monotonic()
+        await pool.call(name, {"left": 1}, ORIGIN, RecordingHandler())
+        assert time.monotonic() - began < 0.5
+    assert not blocking.done()
+    await end(blocking)
+
+
+async def test_a_call_already_there_moves_to_another_host(
+    pool: HostPool, handler: RecordingHandler, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    arguments = {"seconds": 0.6, "marks": str(marks)}
+    neighbour = asyncio.create_task(pool.call("wait_and_count", arguments, ORIGIN, RecordingHandler()))
+    await until(marks.exists, within=10, what="the neighbour runs")
+    blocking = await begin_block(pool, handler, 70)
+    began = time.monotonic()
+    assert await neighbour == "done"
+    assert time.monotonic() - began < 5
+    assert marks.read_text() == "ran\nran\n"
+    assert not blocking.done()
+    await end(blocking)
+
+
+async def test_a_thread_beside_a_blocked_loop_goes_on_where_it_is(pool: HostPool, handler: RecordingHandler) -> None:
+    thread = RecordingHandler()
+    talking = asyncio.create_task(pool.call("in_thread", {"number": 1}, ORIGIN, thread))
+    blocking = await begin_block(pool, handler, 1.5)
+    assert (await talking)["said"] == "conclude all"
+    assert await blocking == "slept"
+
+
+async def test_the_author_is_told_where_the_loop_was_blocked_and_for_how_long(
+    pool: HostPool, handler: RecordingHandler
+) -> None:
+    assert await (await begin_block(pool, handler, 1.5)) == "slept"
+    await until(lambda: len(handler.logs) >= 3, within=2, what="both warnings came")
+    (_, so_far), (level, total) = handler.logs[1:]
+    where = r"at misbehaving\.py:\d+ in block_the_loop\(\): use asyncio\.to_thread or make it `def`"
+    assert re.fullmatch(rf"blocked the loop for 1\.\d s so far {where}", so_far)
+    assert re.fullmatch(rf"blocked the loop for 1\.\d s {where}", total)
+    assert level == "warning"
+
+
+async def test_a_host_is_used_again_when_its_stall_is_over(pool: HostPool, handler: RecordingHandler) -> None:
+    await (await begin_block(pool, handler, 0.6))
+    for _ in range(5):
+        await pool.call("add", {"left": 1}, ORIGIN, handler)
+    await until(lambda: len(pool.host_pids) <= 2, within=2, what="one shared host and one spare are left")
+
+
+@pytest.mark.alone
+async def test_a_tool_that_holds_the_interpreter_delays_a_second_call_by_less_than_half_a_second(
+    pool: HostPool, handler: RecordingHandler
+) -> None:
+    await until(lambda: len(pool.host_pids) == 2, within=5, what="the spare host lives")
+    holding = asyncio.create_task(pool.call("hold_the_interpreter", {"size": 10**9}, ORIGIN, handler))
+    await until(lambda: handler.logs, within=10, what="it holds the interpreter")
+    began = time.monotonic()
+    assert await pool.call("add", {"left": 1}, ORIGIN, RecordingHandler()) == 2
+    assert time.monotonic() - began < 0.5
+    assert not holding.done()
+    began = time.monotonic()
+    await end(holding)
+    assert time.monotonic() - began < 0.6

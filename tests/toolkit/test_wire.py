@@ -1,0 +1,66 @@
+"""Frames on the socket pair."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit import wire
+from toolkit.errors import NotJson
+
+
+@dataclass
+class Point:
+    x: int
+
+
+@pytest.mark.parametrize(
+    ("value", "after"),
+    [
+        ({"a": (1, None, True, "ü")}, {"a": [1, None, True, "ü"]}),
+        (Point(x=1), {"x": 1}),
+        (date(2024, 1, 2), "2024-01-02"),
+        (np.int64(3), 3),
+        (np.array([1.5, 2]), [1.5, 2.0]),
+    ],
+)
+def test_values_are_read_as_they_will_be_after_a_restart(value: Any, after: Any) -> None:
+    assert wire.plain(value) == after
+
+
+@pytest.mark.parametrize("value", [object(), float("inf"), np.array([np.nan]), {(1, 2): 3}])
+def test_values_that_json_cannot_carry_are_refused(value: Any) -> None:
+    with pytest.raises(NotJson):
+        wire.plain(value)
+
+
+async def test_both_ends_read_what_the_other_sends() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        channel = wire.Channel(theirs)
+        channel.send({"t": "hello", "text": "ü" * 1000})
+        assert await wire.read(reader) == {"t": "hello", "text": "ü" * 1000}
+        writer.write(wire.encode({"t": "ping"}))
+        assert await asyncio.to_thread(channel.receive) == {"t": "ping"}
+        writer.close()
+        await writer.wait_closed()
+        assert await asyncio.to_thread(channel.receive) is None
+
+
+async def test_a_frame_that_announces_too_much_is_refused() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\xff\xff\xff\xff")
+    with pytest.raises(wire.MessageTooLarge):
+        await wire.read(reader)
+
+
+async def test_a_stream_that_ends_within_a_frame_has_ended() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(wire.encode({"t": "hello"})[:-1])
+    reader.feed_eof()
+    assert await wire.read(reader) is None

@@ -1,0 +1,38 @@
+"""Tools and where they run.
+
+Authors need what is named here; workers need `toolkit.pool.HostPool` and `toolkit.handler` besides. Tool code runs in
+hosts, child processes of the worker: a tool that blocks, burns, leaks or ends its process fails alone.
+"""
+
+from toolkit.catalogue import ToolSpec
+from toolkit.context import AsyncToolContext, ToolContext
+from toolkit.errors import (
+    CallCancelled,
+    ToolArgumentsInvalid,
+    ToolCrashed,
+    ToolDefinitionError,
+    ToolError,
+    ToolHostsUnavailable,
+    ToolTimeout,
+    ToolUnknown,
+)
+from toolkit.tool import Tool, tool
+from toolkit.uploads import FileInfo, UploadedFile
+
+__all__ = [
+    "AsyncToolContext",
+    "CallCancelled",
+    "FileInfo",
+    "Tool",
+    "ToolArgumentsInvalid",
+    "ToolContext",
+    "ToolCrashed",
+    "ToolDefinitionError",
+    "ToolError",
+    "ToolHostsUnavailable",
+    "ToolSpec",
+    "ToolTimeout",
+    "ToolUnknown",
+    "UploadedFile",
+    "tool",
+]

@@ -1,0 +1,98 @@
+"""A function's parameters as JSON Schema, and a caller's JSON as the function's arguments."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from toolkit.errors import ToolArgumentsInvalid, ToolDefinitionError
+from toolkit.uploads import UploadedFile
+from toolkit.wire import JSON
+
+_MAX_PROBLEMS_TOLD = 3
+_UNSUPPORTED: dict[Any, str] = {
+    inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
+    inspect.Parameter.VAR_POSITIONAL: "takes any number of values",
+    inspect.Parameter.VAR_KEYWORD: "takes any names",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """Arguments that fit."""
+
+    values: dict[str, Any]  # by parameter name, converted to the annotated types
+    files: list[UploadedFile]  # those among the values, to be found before the call
+
+
+class Parameters:
+    """The parameters of one function behind its context."""
+
+    def __init__(self, function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
+        self._names = [parameter.name for parameter in parameters]
+        hints = annotations_of(function)
+        # Fields get names of their own, as a parameter may be called `json` or `model_name`, which a model reserves.
+        fields: dict[str, Any] = {f"p{i}": _field(parameter, hints) for i, parameter in enumerate(parameters)}
+        self._model: type[BaseModel] = create_model(
+            function.__name__, __base__=None, __config__=ConfigDict(extra="forbid"), **fields
+        )
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments."""
+        schema = self._model.model_json_schema()
+        schema.pop("title", None)
+        return schema
+
+    def check(self, arguments: Mapping[str, JSON]) -> Checked:
+        """Convert and check. Raises ToolArgumentsInvalid with a sentence that names the fields."""
+        files: list[UploadedFile] = []
+        try:
+            model = self._model.model_validate(arguments, context={"files": files})
+        except ValidationError as error:
+            raise self._invalid(error) from error
+        return Checked(values={name: getattr(model, f"p{i}") for i, name in enumerate(self._names)}, files=files)
+
+    def _invalid(self, error: ValidationError) -> ToolArgumentsInvalid:
+        problems = error.errors(include_url=False)
+        sentences = [self._sentence(problem) for problem in problems[:_MAX_PROBLEMS_TOLD]]
+        return ToolArgumentsInvalid(" ".join(sentences), tuple(_path(problem) for problem in problems))
+
+    def _sentence(self, problem: ErrorDetails) -> str:
+        path = _path(problem)
+        if problem["type"] == "missing":
+            return f"The argument {path!r} is missing."
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(self._names) or "none"
+            return f"There is no argument {path!r} (the tool's arguments: {known})."
+        got = repr(problem["input"])
+        return f"The argument {path!r} is wrong: {_lower(problem['msg'])}, not {got[:60]}{'…' if got[60:] else ''}."
+
+
+def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters' types. The return type is left alone: it may name what only type checkers import."""
+    named = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    holder = types.SimpleNamespace(__annotations__=named)
+    namespace = getattr(function, "__globals__", {})
+    return typing.get_type_hints(holder, globalns=namespace, include_extras=True)
+
+
+def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any, Any]:
+    if problem := _UNSUPPORTED.get(parameter.kind):
+        raise ToolDefinitionError(f"the parameter {parameter.name!r} {problem}: a tool's parameters are plain names")
+    if parameter.name not in hints:
+        raise ToolDefinitionError(f"the parameter {parameter.name!r} has no type: annotate it")
+    default = PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
+    return hints[parameter.name], Field(default, alias=parameter.name)
+
+
+def _path(problem: ErrorDetails) -> str:
+    return ".".join(str(part) for part in problem["loc"]) or "arguments"
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".")

@@ -1,0 +1,314 @@
+"""What a tool may ask of the machinery around it: ToolContext for `def`, AsyncToolContext for `async def`."""
+
+import asyncio
+import math
+import mimetypes
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol, TypeVar, cast, get_args
+
+from toolkit.uploads import FileInfo, UploadedFile
+from toolkit.wire import JSON, plain
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+Level = Literal["info", "warning", "error"]
+
+_MAX_NAME = 200
+_MAX_LOG_LINE = 4000
+_MAX_PROGRESS_MESSAGE = 300
+
+# Where in the call we are: "" at its top, "part:3" in the fourth part of its first map. Threads of a map copy it.
+_place: ContextVar[str] = ContextVar("place", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallInfo:
+    """What a call knows of its origin."""
+
+    thread_id: str | None  # the conversation
+    user: str
+    idempotency_key: str  # the same when the call runs again after a crash: pass it to services that take one
+    files: tuple[FileInfo, ...]  # those of the conversation
+    scratch: str  # a directory for artifacts on their way to the worker
+
+
+class Link(Protocol):
+    """The context's way to the worker."""
+
+    @property
+    def cancelled(self) -> bool: ...
+
+    def request(self, method: str, **fields: JSON) -> "Future[JSON]":
+        """Ask the worker. Raises CallCancelled, NotJson."""
+
+    async def answer(self, request: "Future[JSON]") -> JSON:
+        """Await the answer; giving up tells the worker so."""
+
+    def progress(self, done: float, total: float | None, message: str) -> None: ...
+
+    def log(self, level: str, message: str) -> None: ...
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """This thread belongs to the call: a cancel may interrupt it."""
+
+
+class _Context:
+    """What both contexts share."""
+
+    def __init__(self, link: Link, info: CallInfo) -> None:
+        self._link = link
+        self._info = info
+        self._seen: Counter[str] = Counter()  # how often a numbered or named path was begun
+        self._files = [UploadedFile(file.id, file) for file in info.files]
+
+    @property
+    def thread_id(self) -> str | None:
+        """The conversation the call belongs to."""
+        return self._info.thread_id
+
+    @property
+    def user(self) -> str:
+        """Who called."""
+        return self._info.user
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same whenever this call is run again: give it to services that would otherwise act twice."""
+        return self._info.idempotency_key
+
+    @property
+    def files(self) -> list[UploadedFile]:
+        """The files of the conversation."""
+        return list(self._files)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled. A loop that calls no other method should look."""
+        return self._link.cancelled
+
+    def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Say how far the call is. May be called as often as you like: the newest goes out, 20 a second."""
+        if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
+            raise ValueError(f"progress {done!r} of {total!r}: give finite numbers, or None as the total")
+        self._link.progress(_number(done), None if total is None else _number(total), message[:_MAX_PROGRESS_MESSAGE])
+
+    def log(self, level: Level, message: str) -> None:
+        """A line in the job's log, which the user can read; `level` is 'info', 'warning' or 'error'."""
+        if level not in get_args(Level):
+            raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
+        self._link.log(level, message[:_MAX_LOG_LINE])
+
+    def open(self, file: UploadedFile) -> BinaryIO:
+        """The file's content, as bytes."""
+        return file.open()
+
+    def _step_path(self, name: str) -> str:
+        path = _under(_place.get(), f"step:{_path_name(name)}")
+        self._seen[path] += 1
+        if self._seen[path] > 1:
+            raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, give each its own")
+        return path
+
+    def _map_path(self) -> str:
+        key = _under(_place.get(), "map")
+        number = self._seen[key]
+        self._seen[key] += 1
+        return _under(_place.get(), f"map:{number}") if number else _place.get()
+
+    def _complete_path(self) -> str:
+        key = _under(_place.get(), "complete")
+        number = self._seen[key]
+        self._seen[key] += 1
+        return f"{key}:{number}"
+
+
+class ToolContext(_Context):
+    """For tools written as `def`. Its methods may be called from any thread of the call."""
+
+    def step(self, name: str, fn: Callable[[], Value]) -> Value:
+        """Run `fn` once: when the call is run again after a crash, its JSON value is read back instead."""
+        return self._checkpointed(self._step_path(name), name, fn)
+
+    def map(
+        self, items: Iterable[Item], fn: Callable[[Item], Value], limit: int = 4, name: str = "part"
+    ) -> list[Value]:
+        """`fn` of every item, `limit` at a time in threads; the values in the items' order.
+
+        Each part is a checkpoint like a step. The first exception ends the map.
+        """
+        parts = list(items)
+        base = self._map_path()
+        failed = threading.Event()  # no part begins behind a failed one
+
+        def part(index: int, item: Item) -> Value | None:
+            if failed.is_set():
+                return None
+            with self._link.interruptible(), _setting_on_error(failed):
+                title = f"{name} {index + 1} of {len(parts)}"
+                return self._checkpointed(_under(base, f"part:{index}"), title, partial(fn, item))
+
+        with ThreadPoolExecutor(max_workers=_limit(limit), thread_name_prefix="map") as threads:
+            futures = [threads.submit(copy_context().run, part, i, item) for i, item in enumerate(parts)]
+        return _results(futures)
+
+    def complete(self, instruction: str, material: str = "") -> str:
+        """What the model makes of the material by the instruction; checkpointed and rate-limited."""
+        path = self._complete_path()
+        return str(self._ask("complete", path=path, instruction=instruction, material=material))
+
+    def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
+        """Give the user a file: its bytes, or the path of a finished file, which is copied."""
+        with _artifact(name, data, self._info.scratch) as path:
+            self._ask("save_artifact", name=name, mime=mime or _mime(name), path=path)
+
+    def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
+        recorded = self._ask("begin_step", path=path, name=name)
+        if recorded is not None:
+            output: Value = recorded["output"]
+            return output
+        with _at(path):
+            output = plain(fn())
+        self._ask("end_step", path=path, output=output)
+        return output
+
+    def _ask(self, method: str, **fields: JSON) -> JSON:
+        return self._link.request(method, **fields).result()
+
+
+class AsyncToolContext(_Context):
+    """For tools written as `async def`. Its awaitable methods may be called from any task of the call."""
+
+    async def step(self, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
+        """Run `fn` once: when the call is run again after a crash, its JSON value is read back instead."""
+        return await self._checkpointed(self._step_path(name), name, fn)
+
+    async def map(
+        self, items: Iterable[Item], fn: Callable[[Item], Awaitable[Value]], limit: int = 4, name: str = "part"
+    ) -> list[Value]:
+        """`fn` of every item, `limit` at a time; the values in the items' order.
+
+        Each part is a checkpoint like a step. The first exception ends the map.
+        """
+        parts = list(items)
+        base = self._map_path()
+        results: dict[int, Value] = {}
+        waiting = iter(enumerate(parts))
+
+        async def work() -> None:
+            for i, item in waiting:
+                title = f"{name} {i + 1} of {len(parts)}"
+                results[i] = await self._checkpointed(_under(base, f"part:{i}"), title, partial(fn, item))
+
+        await _all([work() for _ in range(min(_limit(limit), len(parts)))])
+        return [results[i] for i in range(len(parts))]
+
+    async def complete(self, instruction: str, material: str = "") -> str:
+        """What the model makes of the material by the instruction; checkpointed and rate-limited."""
+        path = self._complete_path()
+        return str(await self._ask("complete", path=path, instruction=instruction, material=material))
+
+    async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
+        """Give the user a file: its bytes, or the path of a finished file, which is copied."""
+        with _artifact(name, data, self._info.scratch) as path:
+            await self._ask("save_artifact", name=name, mime=mime or _mime(name), path=path)
+
+    async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
+        recorded = await self._ask("begin_step", path=path, name=name)
+        if recorded is not None:
+            output: Value = recorded["output"]
+            return output
+        with _at(path):
+            output = plain(await fn())
+        await self._ask("end_step", path=path, output=output)
+        return output
+
+    async def _ask(self, method: str, **fields: JSON) -> JSON:
+        return await self._link.answer(self._link.request(method, **fields))
+
+
+@contextmanager
+def _at(path: str) -> Iterator[None]:
+    token = _place.set(path)
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+@contextmanager
+def _artifact(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
+    """The path of a file with the content, for as long as the worker needs to take it over."""
+    if not name or len(name) > _MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+        raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        path = Path(data).absolute()
+        if not path.is_file():
+            raise ValueError(f"the artifact {name!r}: give its bytes, or the path of a file that exists (encode text)")
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix="artifact-") as file:
+        file.write(data)
+        file.flush()
+        yield file.name
+
+
+async def _all(work: Sequence[Awaitable[None]]) -> None:
+    """Await all; the first exception cancels the rest and is raised as it is, not in a group."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextmanager
+def _setting_on_error(flag: threading.Event) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        flag.set()
+        raise
+
+
+def _results(futures: "Sequence[Future[Value | None]]") -> list[Value]:
+    """All values, or the exception that ended the map: without one no part was left out."""
+    for future in futures:
+        if error := future.exception():
+            raise error
+    return [cast("Value", future.result()) for future in futures]
+
+
+def _under(base: str, name: str) -> str:
+    return f"{base}/{name}" if base else name
+
+
+def _path_name(name: str) -> str:
+    if not name or len(name) > _MAX_NAME:
+        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {_MAX_NAME} characters")
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def _limit(limit: int) -> int:
+    if limit < 1:
+        raise ValueError(f"the limit of a map is {limit!r}: it must be at least 1")
+    return limit
+
+
+def _mime(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _number(value: float) -> float:
+    """Plain int or float: authors pass numpy numbers."""
+    return int(value) if float(value).is_integer() else float(value)

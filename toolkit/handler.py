@@ -1,0 +1,85 @@
+"""What a worker gives to a call: where it comes from, and who does what the tool asks of its context."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from toolkit.uploads import FileInfo
+from toolkit.wire import JSON, Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallContext:
+    """What a call knows of its origin."""
+
+    thread_id: str | None  # the conversation
+    user: str
+    idempotency_key: str  # stable over re-runs and restarts
+    files: tuple[str, ...] = ()  # ids of the conversation's files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A step that was finished by an earlier run."""
+
+    output: JSON
+
+
+class CallHandler(Protocol):
+    """Does for the tool what it asks of its context. Paths are relative to the call: 'step:load', 'part:3/complete:0'.
+
+    An exception raised here ends the call, unless the tool catches it, and `HostPool.call` raises it as it is. Reports
+    come one after another, requests beside each other; both are cancelled when the call ends or moves to another host.
+    """
+
+    async def progress(self, done: float, total: float | None, message: str) -> None: ...
+
+    async def log(self, level: str, message: str) -> None: ...
+
+    async def begin_step(self, path: str, name: str) -> Recorded | None:
+        """The value of an earlier run, or None: run it. The same path again means that the step runs again."""
+
+    async def end_step(self, path: str, output: JSON) -> None: ...
+
+    async def complete(self, path: str, instruction: str, material: str) -> str: ...
+
+    async def open_file(self, file_id: str) -> FileInfo:
+        """Raises ToolError when the user has no such file."""
+
+    async def save_artifact(self, name: str, mime: str, path: str) -> None:
+        """Copy the file before returning: it may be gone then."""
+
+
+async def serve(handler: CallHandler, method: str, fields: Message) -> JSON:
+    """Answer one request of a tool. Raises what the handler raises."""
+    return await _METHODS[method](handler, **fields)
+
+
+async def _begin_step(handler: CallHandler, path: str, name: str) -> JSON:
+    recorded = await handler.begin_step(path, name)
+    return None if recorded is None else {"output": recorded.output}
+
+
+async def _end_step(handler: CallHandler, path: str, output: JSON) -> JSON:
+    await handler.end_step(path, output)
+
+
+async def _complete(handler: CallHandler, path: str, instruction: str, material: str) -> JSON:
+    return await handler.complete(path, instruction, material)
+
+
+async def _open_file(handler: CallHandler, file_id: str) -> JSON:
+    return (await handler.open_file(file_id)).to_json()
+
+
+async def _save_artifact(handler: CallHandler, name: str, mime: str, path: str) -> JSON:
+    await handler.save_artifact(name, mime, path)
+
+
+_METHODS: dict[str, Callable[..., Coroutine[Any, Any, JSON]]] = {
+    "begin_step": _begin_step,
+    "end_step": _end_step,
+    "complete": _complete,
+    "open_file": _open_file,
+    "save_artifact": _save_artifact,
+}

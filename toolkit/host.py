@@ -1,0 +1,162 @@
+"""A tool host: the child process that imports tools and runs their calls. Started by the pool, never by hand."""
+
+import asyncio
+import contextvars
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.registry import load_tools
+from toolkit.running import CallThreads, RunningCall, current_call
+from toolkit.tool import Tool
+from toolkit.watchdog import TOLD_SECONDS, Stall, Watchdog
+from toolkit.wire import Channel, Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOptions:
+    """The host's command line: the number of the control socket, then the tool directories."""
+
+    control: int
+    directories: tuple[Path, ...]
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> "HostOptions":
+        return cls(control=int(arguments[0]), directories=tuple(Path(argument) for argument in arguments[1:]))
+
+
+class Host:
+    """Reads the control socket in a thread, so that it obeys, and notices its parent's death, with a blocked loop."""
+
+    def __init__(self, channel: Channel, directories: tuple[Path, ...]) -> None:
+        self._channel = channel
+        self._directories = directories
+        self._tools: dict[str, Tool[..., Any]] = {}
+        self._calls: dict[int, RunningCall] = {}
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(_task_of_call)
+        self._loop.set_default_executor(CallThreads())
+        self._watchdog = Watchdog(self._loop, self._stalled, directories)
+
+    def run(self) -> None:
+        """Load the tools, say hello, serve until the process ends."""
+        threading.Thread(target=self._control, name="control", daemon=True).start()
+        asyncio.set_event_loop(self._loop)
+        registry = load_tools(self._directories)
+        self._tools.update(registry.tools)
+        catalogue = [tool.spec.to_json() for tool in registry.tools.values()]
+        self._channel.send({"t": "hello", "catalogue": catalogue, "problems": registry.problems})
+        self._loop.run_forever()
+
+    def _control(self) -> None:
+        try:
+            while message := self._channel.receive():
+                self._obey(message)
+        finally:
+            end_process_group()
+
+    def _obey(self, message: Message) -> None:
+        match message["t"]:
+            case "call":
+                self._begin(message)
+            case "ping":
+                self._loop.call_soon_threadsafe(self._channel.send, {"t": "pong", "ping": message["ping"]})
+            case kind:
+                call = self._calls.get(message["call"])
+                if call is not None:
+                    _tell_call(call, kind, message)
+
+    def _begin(self, message: Message) -> None:
+        tool = self._tools.get(message["tool"])
+        if tool is None:  # its file was changed since the catalogue was read
+            sentence = f"The tool {message['tool']} is no longer there."
+            self._channel.send({"t": "error", "kind": "tool", "message": sentence, "call": message["call"]})
+            return
+        call = RunningCall(message, tool, self._channel, self._loop, self._ended)
+        self._calls[call.id] = call
+        if tool.spec.run_in == "loop":
+            self._watchdog.watch()
+        call.start()
+
+    def _ended(self, call: RunningCall) -> None:
+        del self._calls[call.id]
+        if call.tool.spec.run_in == "loop":
+            self._watchdog.rest()
+
+    def _stalled(self, stall: Stall) -> None:
+        """On the watchdog's thread: the loop's own is the one that is blocked."""
+        context = None if stall.task is None else _call_of.get(id(stall.task))
+        call = None if context is None else context.id
+        self._channel.send({"t": "stall", "seconds": stall.seconds, "call": call, "over": stall.over})
+        if context is None or not (stall.over or stall.seconds >= TOLD_SECONDS):
+            return
+        so_far = "" if stall.over else " so far"
+        seconds = f"{stall.seconds:.1f} s{so_far}"
+        text = f"blocked the loop for {seconds} {stall.where}: use asyncio.to_thread or make it `def`"
+        sys.stderr.write(f"The tool {context.tool.name} {text}\n")
+        self._channel.send({"t": "log", "level": "warning", "message": text, "call": call})
+
+
+# By the task's id: the watchdog asks from another thread, where a weak mapping must not be walked.
+_call_of: dict[int, RunningCall] = {}
+
+
+def _task_of_call(
+    loop: asyncio.AbstractEventLoop,
+    coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    *,
+    context: contextvars.Context | None = None,
+    **options: Any,
+) -> "asyncio.Task[Any]":
+    """A task that is known to the call that started it."""
+    task = asyncio.Task(coro, loop=loop, context=context, **options)
+    call = current_call.get() if context is None else context.get(current_call)
+    if call is not None:
+        call.tasks.add(task)
+        _call_of[id(task)] = call
+        task.add_done_callback(_forget_task)
+    return task
+
+
+def _forget_task(task: "asyncio.Task[Any]") -> None:
+    _call_of.pop(id(task)).tasks.discard(task)
+
+
+def _tell_call(call: RunningCall, kind: str, message: Message) -> None:
+    match kind:
+        case "cancel":
+            call.cancel()
+        case "interrupt":
+            call.interrupt()
+        case "answer":
+            call.answer_arrived(message)
+
+
+def end_process_group() -> None:
+    """Leave at once, without clean-up that a stuck tool could hold up, and take the tools' own children along."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def main(arguments: list[str]) -> None:
+    """Run a host with the arguments of HostOptions."""
+    options = HostOptions.parse(arguments)
+    os.set_inheritable(options.control, False)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # what tools print must not wait for the end
+    sys.path.extend(str(directory.resolve()) for directory in options.directories)
+    try:
+        Host(Channel(socket.socket(fileno=options.control)), options.directories).run()
+    except SystemExit as error:  # raised in a task that a tool started
+        os._exit(error.code if isinstance(error.code, int) else 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

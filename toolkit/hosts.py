@@ -1,0 +1,238 @@
+"""A tool host as its worker sees it: the child process, its socket, and the attempts that run in it."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from toolkit import wire
+from toolkit.calls import Attempt, Call, Moved
+from toolkit.catalogue import ToolSpec
+from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolCrashed, ToolHostsUnavailable
+from toolkit.wire import JSON, Message
+
+logger = logging.getLogger(__name__)
+
+# Neither the current directory nor PYTHONPATH decides what a host imports: the directory above this package does.
+_BOOT = "import sys; sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
+_ROOT = str(Path(__file__).resolve().parent.parent)
+
+_FRESH_SECONDS = 0.05  # a pong this young needs no new ping
+_MOVE_SECONDS = 1.0  # a loop blocked this long loses its other calls
+
+_numbers = itertools.count(1)
+
+
+class Host:
+    """One child process. `Host.start` opens it, `kill` and `closed` end it."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.catalogue: tuple[ToolSpec, ...] = ()
+        self.problems: tuple[str, ...] = ()
+        self.attempts: dict[int, Attempt] = {}
+        self.stalled = False  # its loop does not answer
+        self.closed = asyncio.Event()  # the process is gone and its attempts know
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._blamed: Attempt | None = None  # for whose sake we killed it
+        self._ready = asyncio.Event()
+        self._pongs: dict[int, asyncio.Event] = {}
+        self._answered_at = 0.0
+        self._life = asyncio.create_task(self._live())
+
+    @classmethod
+    async def start(cls, directories: Sequence[Path], timeout_seconds: float) -> "Host":
+        """A host that has loaded its tools. Raises ToolHostsUnavailable."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _BOOT, _ROOT, str(theirs.fileno()), *map(str, directories)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=2,  # what tools print is for the operator, beside their tracebacks
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
+            )
+        host = cls(process, *await asyncio.open_connection(sock=ours))
+        try:
+            await host._hello(timeout_seconds)
+        except BaseException:
+            host.kill()
+            await host.closed.wait()
+            raise
+        return host
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also its group's."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls may be sent to it."""
+        return self._process.returncode is None and not self.closed.is_set() and self._blamed is None
+
+    async def answers(self, timeout_seconds: float) -> bool:
+        """Whether its loop runs; if not, the host counts as stalled until the answer comes."""
+        if time.monotonic() - self._answered_at < _FRESH_SECONDS:
+            return True
+        number = next(_numbers)
+        pong = self._pongs[number] = asyncio.Event()
+        self.send({"t": "ping", "ping": number})
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await pong.wait()
+        except TimeoutError:
+            self.stalled = True
+        return self.alive and not self.stalled
+
+    async def run(self, call: Call, scratch: str, grace_seconds: float) -> JSON:
+        """Run the call to its end. Raises as Attempt.result; when cancelled, the tool has stopped on return."""
+        attempt = Attempt(next(_numbers), call, self.send)
+        self.attempts[attempt.number] = attempt
+        try:
+            if self.closed.is_set():
+                raise Moved(alone=False)
+            self._send_call(attempt, scratch)
+            return await attempt.result()
+        finally:
+            try:
+                await self._leave(attempt, grace_seconds)
+            finally:
+                self.attempts.pop(attempt.number, None)
+
+    def send(self, message: Message) -> None:
+        """To the host; lost when it is gone, which `closed` tells. Raises NotJson."""
+        frame = wire.encode(message)
+        if not self._writer.is_closing():
+            self._writer.write(frame)
+
+    def kill(self, blamed: Attempt | None = None) -> None:
+        """End the process and all it started; other attempts than the blamed one are moved."""
+        self._blamed = self._blamed or blamed
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    # -- attempts
+
+    def _send_call(self, attempt: Attempt, scratch: str) -> None:
+        try:
+            self.send(attempt.call.message(attempt.number, scratch))
+        except NotJson as error:
+            attempt.over.set()
+            raise ToolArgumentsInvalid(f"The arguments of {attempt.call.spec.name} cannot be sent: {error}.") from error
+
+    async def _leave(self, attempt: Attempt, grace_seconds: float) -> None:
+        """However the attempt ended: nothing of it runs on, here or in the host."""
+        await attempt.close()
+        if attempt.over.is_set() or self.closed.is_set():
+            return
+        if attempt.moved:  # the host lives on for another call's sake and obeys when it can
+            self.send({"t": "cancel", "call": attempt.number})
+            return
+        # Its own task: a second cancel of the caller must not leave the tool running.
+        stopping = asyncio.create_task(self._stop(attempt, grace_seconds))
+        await asyncio.shield(stopping)
+
+    async def _stop(self, attempt: Attempt, grace_seconds: float) -> None:
+        if attempt.call.spec.run_in != "process":
+            for wish in ("cancel", "interrupt"):
+                self.send({"t": wish, "call": attempt.number})
+                if await self._stopped(attempt, grace_seconds / 2):
+                    return
+        self.kill(attempt)
+        await self.closed.wait()
+
+    async def _stopped(self, attempt: Attempt, timeout_seconds: float) -> bool:
+        waits = {asyncio.create_task(attempt.over.wait()), asyncio.create_task(self.closed.wait())}
+        done, pending = await asyncio.wait(waits, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        return bool(done)
+
+    # -- life
+
+    async def _hello(self, timeout_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._ready.wait()
+        except TimeoutError as error:
+            raise ToolHostsUnavailable(f"A tool host did not load its tools within {timeout_seconds:g} s.") from error
+        if not self.catalogue and self.closed.is_set():
+            raise ToolHostsUnavailable(f"A tool host ended while it loaded its tools ({self._how()}).")
+
+    async def _live(self) -> None:
+        reading = asyncio.create_task(self._read())
+        await self._process.wait()
+        # What it said before it died still counts; a child of a tool may hold the socket open, so not for long.
+        await asyncio.wait({reading}, timeout=0.2)
+        reading.cancel()
+        self._writer.close()
+        self.kill()  # the children it leaves
+        self._end_attempts()
+        self.closed.set()
+        self._ready.set()
+        for pong in self._pongs.values():
+            pong.set()
+
+    async def _read(self) -> None:
+        try:
+            while message := await wire.read(self._reader):
+                self._receive(message)
+        except (NotJson, ValueError, LookupError, TypeError) as error:
+            logger.warning("a tool host broke the protocol: %s", error)
+        finally:
+            if self._process.returncode is None:
+                self.kill()  # it closed its socket or broke the protocol: nothing can be said to it any more
+
+    def _receive(self, message: Message) -> None:
+        match message["t"]:
+            case "hello":
+                self.catalogue = tuple(ToolSpec(**spec) for spec in message["catalogue"])
+                self.problems = tuple(message["problems"])
+                self._ready.set()
+            case "pong":
+                self.stalled = False
+                self._answered_at = time.monotonic()
+                if pong := self._pongs.pop(message["ping"], None):
+                    pong.set()
+            case "stall":
+                self._stall(message)
+            case _:
+                if attempt := self.attempts.get(message["call"]):
+                    attempt.receive(message)
+
+    def _stall(self, message: Message) -> None:
+        self.stalled = not message["over"]
+        self._answered_at = 0.0
+        if self.stalled and message["seconds"] >= _MOVE_SECONDS and message["call"] is not None:
+            for attempt in self.attempts.values():
+                if attempt.number != message["call"] and attempt.call.spec.run_in == "loop":
+                    attempt.move(alone=False)
+
+    def _end_attempts(self) -> None:
+        for attempt in list(self.attempts.values()):
+            if attempt.over.is_set() or attempt is self._blamed:
+                attempt.over.set()
+            elif self._blamed is not None:
+                attempt.move(alone=False)
+            elif len(self.attempts) > 1:
+                attempt.move(alone=True)
+            else:
+                attempt.fail(ToolCrashed(f"The tool {attempt.call.spec.name} ended its process ({self._how()})."))
+
+    def _how(self) -> str:
+        code = self._process.returncode or 0
+        if code >= 0:
+            return f"exit code {code}"
+        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        return f"{signal.Signals(-code).name}{hint}"

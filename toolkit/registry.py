@@ -1,0 +1,86 @@
+"""Loads directories of tools. A file that cannot be loaded is a problem to report, never a reason to offer nothing."""
+
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from toolkit.errors import ToolDefinitionError
+from toolkit.tool import Tool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """What was found."""
+
+    tools: dict[str, Tool[..., Any]]  # by name
+    problems: tuple[str, ...]  # one line for each file that was skipped
+
+
+def load_tools(directories: Sequence[Path]) -> Registry:
+    """Import every `*.py` that does not start with '_' and collect its tools."""
+    tools: dict[str, Tool[..., Any]] = {}
+    problems: list[str] = []
+    for file in _files(directories, problems):
+        try:
+            found = _tools_of(_import(file))
+            _check_new(found, tools)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's program may raise anything
+            problems.append(f"{file}: not loaded: {_where(error, file)}{_what(error)}")
+        else:
+            tools.update(found)
+    return Registry(tools=tools, problems=tuple(problems))
+
+
+def _files(directories: Sequence[Path], problems: list[str]) -> Iterable[Path]:
+    for directory in directories:
+        if directory.is_dir():
+            yield from sorted(file for file in directory.glob("*.py") if not file.name.startswith("_"))
+        else:
+            problems.append(f"{directory}: not loaded: there is no such directory")
+
+
+def _import(file: Path) -> ModuleType:
+    # The name by which a neighbour imports it too (`from tools.index import …`), so that it is loaded once.
+    name = f"{file.resolve().parent.name}.{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ToolDefinitionError("it is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _tools_of(module: ModuleType) -> dict[str, Tool[..., Any]]:
+    found = [value for value in vars(module).values() if isinstance(value, Tool)]
+    return {tool.name: tool for tool in found if tool.function.__module__ == module.__name__}
+
+
+def _check_new(found: Iterable[str], known: Iterable[str]) -> None:
+    for name in set(found) & set(known):
+        raise ToolDefinitionError(f"there is another tool {name!r}: give one of them a name of its own")
+
+
+def _where(error: BaseException, file: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: "
+    lines = []
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f"line {lines[-1]}: " if lines else ""
+
+
+def _what(error: BaseException) -> str:
+    text = str(error).splitlines()[0] if str(error) else ""
+    return text if isinstance(error, ToolDefinitionError) else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -1,0 +1,67 @@
+"""Progress and log lines of one call on their way out, held to a rate that no screen and no store suffers from."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from toolkit.wire import Message
+
+PROGRESS_SECONDS = 0.05  # a screen shows no more
+LOG_LINES_PER_SECOND = 100
+
+
+class Reports:
+    """Thread-safe. The newest progress always arrives; log lines beyond the rate are counted and told."""
+
+    def __init__(self, send: Callable[[Message], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._send = send
+        self._loop = loop
+        self._lock = threading.RLock()
+        self._progress: Message | None = None  # waits for its turn
+        self._progress_at = 0.0
+        self._window_at = 0.0
+        self._lines = 0
+        self._left_out = 0
+
+    def progress(self, message: Message) -> None:
+        """At once, or as the newest one when its turn comes."""
+        with self._lock:
+            scheduled = self._progress is not None
+            self._progress = message
+            wait = self._progress_at + PROGRESS_SECONDS - time.monotonic()
+            if wait <= 0:
+                self._flush_progress()
+            elif not scheduled:
+                self._loop.call_soon_threadsafe(self._loop.call_later, wait, self._flush_progress)
+
+    def log(self, level: str, message: str) -> None:
+        """At once, or not at all."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._window_at >= 1:
+                self._window_at, self._lines = now, 0
+                self._tell_left_out()
+            self._lines += 1
+            if self._lines > LOG_LINES_PER_SECOND:
+                self._left_out += 1
+            else:
+                self._send({"t": "log", "level": level, "message": message})
+
+    def flush(self) -> None:
+        """What still waits, before the call's end."""
+        with self._lock:
+            self._flush_progress()
+            self._tell_left_out()
+
+    def _flush_progress(self) -> None:
+        with self._lock:
+            if self._progress is not None:
+                self._send(self._progress)
+                self._progress, self._progress_at = None, time.monotonic()
+
+    def _tell_left_out(self) -> None:
+        if self._left_out:
+            text = f"{self._left_out} log lines were left out: a tool may write {LOG_LINES_PER_SECOND} a second."
+            self._send({"t": "log", "level": "warning", "message": text})
+            self._left_out = 0

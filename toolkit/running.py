@@ -1,0 +1,298 @@
+"""One call as its host runs it."""
+
+import asyncio
+import contextvars
+import ctypes
+import itertools
+import resource
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from toolkit.context import AsyncToolContext, CallInfo, ToolContext
+from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError
+from toolkit.reports import Reports
+from toolkit.tool import Tool
+from toolkit.uploads import FileInfo, UploadedFile
+from toolkit.wire import JSON, Channel, Message
+
+# The call whose code runs: tasks that a tool starts inherit it, which is how they are found when the call ends.
+current_call: contextvars.ContextVar["RunningCall | None"] = contextvars.ContextVar("current_call", default=None)
+
+_request_ids = itertools.count(1)
+_MAX_THREADS = 64  # of all `asyncio.to_thread` in one host; the standard 5 or 6 let one tool starve the others
+
+
+class RunningCall:
+    """Runs the tool, speaks for it to the worker (it is the context's Link) and sends exactly one end."""
+
+    def __init__(
+        self,
+        message: Message,
+        tool: Tool[..., Any],
+        channel: Channel,
+        loop: asyncio.AbstractEventLoop,
+        on_end: Callable[["RunningCall"], None],
+    ) -> None:
+        self.id: int = message["call"]
+        self.tool = tool
+        self._arguments: dict[str, JSON] = message["arguments"]
+        self._info = _call_info(message["info"])
+        self._channel = channel
+        self._loop = loop
+        self._on_end = on_end
+        self._cancelled = threading.Event()
+        self._reports = Reports(self._send, loop)
+        self._pending: dict[int, Future[JSON]] = {}
+        self._threads: set[int] = set()
+        self._interrupting = threading.Lock()
+        self.tasks: set[asyncio.Task[Any]] = set()  # of the loop; the tool's own and all it started
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin in the tool's place; called on the control thread."""
+        if self.tool.is_async:
+            self._loop.call_soon_threadsafe(self._start_task)
+        else:
+            threading.Thread(target=self._run_in_thread, name=self.tool.name, daemon=True).start()
+
+    def cancel(self) -> None:
+        """Ask: the flag is up, requests fail, an async call gets its CancelledError."""
+        self._cancelled.set()
+        for request in list(self._pending):
+            self._settle(request, CallCancelled())
+        if self.tool.is_async:
+            self._loop.call_soon_threadsafe(self._cancel_tasks)
+
+    def interrupt(self) -> None:
+        """Insist: raise CallCancelled between two bytecodes of the call's threads. What remains is to end the host."""
+        if self.tool.is_async:
+            self._loop.call_soon_threadsafe(self._cancel_tasks)
+        with self._interrupting:
+            for thread in self._threads:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(CallCancelled))
+
+    def answer_arrived(self, message: Message) -> None:
+        """The worker's answer to a request."""
+        if "error" in message:
+            self._settle(message["request"], RequestFailed(message["error"], message["request"]))
+        else:
+            self._settle(message["request"], None, message["value"])
+
+    # -- Link
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the worker asked to stop."""
+        return self._cancelled.is_set()
+
+    def request(self, method: str, **fields: JSON) -> "Future[JSON]":
+        """Ask the worker. Raises CallCancelled, NotJson."""
+        self._check()
+        number = next(_request_ids)
+        future: Future[JSON] = Future()
+        future.request_id = number  # type: ignore[attr-defined]
+        self._pending[number] = future
+        try:
+            self._send({"t": "request", "request": number, "method": method, "fields": fields})
+        except NotJson:
+            del self._pending[number]
+            raise
+        if self.cancelled:  # between the check and the entry
+            self._settle(number, CallCancelled())
+        return future
+
+    async def answer(self, request: "Future[JSON]") -> JSON:
+        """Await the answer; giving up tells the worker so."""
+        try:
+            return await asyncio.wrap_future(request)
+        except asyncio.CancelledError:
+            number: int = request.request_id  # type: ignore[attr-defined]
+            self._pending.pop(number, None)
+            self._send({"t": "abandon", "request": number})
+            raise
+
+    def progress(self, done: float, total: float | None, message: str) -> None:
+        """Raises CallCancelled."""
+        self._check()
+        self._reports.progress({"t": "progress", "done": done, "total": total, "message": message})
+
+    def log(self, level: str, message: str) -> None:
+        """Raises CallCancelled."""
+        self._check()
+        self._reports.log(level, message)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """This thread belongs to the call: a cancel may interrupt it."""
+        thread = threading.get_ident()
+        with self._interrupting:
+            self._threads.add(thread)
+        try:
+            yield
+        finally:
+            with self._interrupting:
+                self._threads.discard(thread)
+
+    # -- running
+
+    def _run_in_thread(self) -> None:
+        try:
+            with self.interruptible():
+                value = self._call_sync()
+        except BaseException as error:  # noqa: BLE001 - whatever a tool raises, SystemExit too, ends this call only
+            self._failed(error)
+        else:
+            self._succeeded(value)
+
+    def _call_sync(self) -> object:
+        checked = self.tool.parameters.check(self._arguments)
+        for file in checked.files:
+            _fill(file, self.request("open_file", file_id=file.id).result())
+        with _memory_limit(self.tool.memory_mb):
+            if self.tool.spec.takes_context:
+                return self.tool.function(ToolContext(self, self._info), **checked.values)
+            return self.tool.function(**checked.values)
+
+    def _start_task(self) -> None:
+        if self.cancelled:
+            self._failed(CallCancelled())
+            return
+        context = contextvars.copy_context()
+        context.run(current_call.set, self)
+        self._loop.create_task(self._run_on_loop(), context=context)
+
+    async def _run_on_loop(self) -> None:
+        try:
+            value = await self._call_async()
+        except BaseException as error:  # noqa: BLE001 - as in a thread; a CancelledError ends here all the same
+            self._end_tasks()
+            await self._end_threads()
+            self._failed(error)
+        else:
+            self._end_tasks()
+            self._succeeded(value)
+
+    async def _call_async(self) -> object:
+        checked = self.tool.parameters.check(self._arguments)
+        for file in checked.files:
+            _fill(file, await self.answer(self.request("open_file", file_id=file.id)))
+        with _memory_limit(self.tool.memory_mb):
+            if self.tool.spec.takes_context:
+                return await self.tool.function(AsyncToolContext(self, self._info), **checked.values)
+            return await self.tool.function(**checked.values)
+
+    def _cancel_tasks(self) -> None:
+        for task in list(self.tasks):
+            task.cancel()
+
+    def _end_tasks(self) -> None:
+        """What the tool started and did not await must not outlive its call."""
+        own = asyncio.current_task()
+        for task in list(self.tasks):
+            if task is not own:
+                task.cancel()
+
+    async def _end_threads(self) -> None:
+        """A cancelled call has not stopped while a thread of it works; if one never ends, the worker ends the host."""
+        while self.cancelled and self._threads:  # noqa: ASYNC110 - threads end where no event of the loop is set
+            await asyncio.sleep(0.01)
+
+    # -- ends
+
+    def _succeeded(self, value: object) -> None:
+        self._reports.flush()
+        try:
+            self._send({"t": "result", "value": value})
+        except NotJson as error:
+            self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
+        self._on_end(self)
+
+    def _failed(self, error: BaseException) -> None:
+        self._reports.flush()
+        if self.cancelled:
+            self._send({"t": "stopped"})
+        elif isinstance(error, RequestFailed):
+            self._send({"t": "error", "kind": "request", "message": str(error), "failed": error.request})
+        elif isinstance(error, ToolArgumentsInvalid):
+            self._send({"t": "error", "kind": "arguments", "message": str(error), "fields": list(error.fields)})
+        else:
+            self._send_error(self._sentence(error))
+        self._on_end(self)
+
+    def _sentence(self, error: BaseException) -> str:
+        if isinstance(error, ToolError):
+            return str(error)
+        if isinstance(error, NotJson):
+            return f"The tool {self.tool.name} passed on a value that is not JSON: {error}."
+        if isinstance(error, MemoryError) and self.tool.memory_mb:
+            return f"The tool {self.tool.name} needed more than its {self.tool.memory_mb} MB of memory."
+        traceback.print_exception(error, file=sys.stderr)
+        return f"The tool {self.tool.name} failed unexpectedly."
+
+    def _send_error(self, sentence: str) -> None:
+        self._send({"t": "error", "kind": "tool", "message": sentence[:4000]})
+
+    # -- plumbing
+
+    def _send(self, message: Message) -> None:
+        self._channel.send({**message, "call": self.id})
+
+    def _check(self) -> None:
+        if self.cancelled:
+            raise CallCancelled
+
+    def _settle(self, request: int, error: BaseException | None, value: JSON = None) -> None:
+        future = self._pending.pop(request, None)
+        if future is None or not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+
+class CallThreads(ThreadPoolExecutor):
+    """The executor behind `asyncio.to_thread`: each thread is known to the call it works for."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=_MAX_THREADS, thread_name_prefix="tools")
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """As in ThreadPoolExecutor; called on the loop, in the context of the task that asks."""
+        call = current_call.get()
+        if call is None:
+            return super().submit(fn, *args, **kwargs)
+        return super().submit(_in_thread_of, call, fn, *args, **kwargs)
+
+
+def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with call.interruptible():
+        return fn(*args, **kwargs)
+
+
+def _call_info(info: Message) -> CallInfo:
+    files = tuple(FileInfo(**file) for file in info["files"])
+    return CallInfo(**{**info, "files": files})
+
+
+def _fill(file: UploadedFile, info: Message) -> None:
+    file.found(FileInfo(**info))
+
+
+@contextmanager
+def _memory_limit(memory_mb: int | None) -> Iterator[None]:
+    """RLIMIT_DATA, not RLIMIT_AS: address space that numpy's threads merely reserve must not count."""
+    if memory_mb is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1024 * 1024, hard))
+    try:
+        yield
+    finally:
+        if memory_mb is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))

@@ -1,0 +1,138 @@
+"""`@tool`: one typed Python function becomes a tool."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
+
+from pydantic.errors import PydanticUserError
+
+from toolkit.arguments import Parameters, annotations_of
+from toolkit.catalogue import RunIn, ToolSpec
+from toolkit.context import AsyncToolContext, ToolContext
+from toolkit.errors import ToolDefinitionError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tool(Generic[P, R]):
+    """A function with what is needed to offer and call it. Calling the tool calls the function."""
+
+    function: Callable[P, R]
+    parameters: Parameters
+    spec: ToolSpec
+    is_async: bool
+    memory_mb: int | None  # of the tool's own process; None: no limit
+
+    @property
+    def name(self) -> str:
+        """The name it is offered under."""
+        return self.spec.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+
+@overload
+def tool(function: Callable[P, R], /) -> Tool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    run_in: RunIn | None = None,
+    timeout_seconds: float | None = None,
+    memory_mb: int | None = None,
+    name: str | None = None,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    run_in: RunIn | None = None,
+    timeout_seconds: float | None = None,
+    memory_mb: int | None = None,
+    name: str | None = None,
+) -> Any:
+    """Make a function a tool.
+
+    run_in: `def` runs in a thread and `async def` on the loop of a host that tools share; "process" gives the call a
+    process of its own, which is what CPU-bound work needs. timeout_seconds: the call is stopped then. memory_mb: what
+    the call may allocate (process only). name: the function's own when not given. The docstring is the description.
+    Raises ToolDefinitionError when the function cannot be a tool.
+    """
+
+    def make(function: Callable[..., Any]) -> Tool[..., Any]:
+        try:
+            return _make(function, name or function.__name__, run_in, timeout_seconds, memory_mb)
+        except (ToolDefinitionError, PydanticUserError, NameError) as error:
+            raise ToolDefinitionError(f"the tool {function.__name__!r}: {error}") from error
+
+    return make if function is None else make(function)
+
+
+def _make(
+    function: Callable[..., Any], name: str, run_in: RunIn | None, timeout_seconds: float | None, memory_mb: int | None
+) -> Tool[..., Any]:
+    is_async = inspect.iscoroutinefunction(function)
+    place = _place(run_in, is_async)
+    _check_options(name, timeout_seconds, memory_mb, place)
+    context, rest = _split(function, is_async)
+    parameters = Parameters(function, rest)
+    spec = ToolSpec(
+        name=name,
+        description=inspect.getdoc(function) or name.replace("_", " "),
+        parameters=parameters.schema(),
+        run_in=place,
+        timeout_seconds=timeout_seconds,
+        takes_context=context,
+    )
+    return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async, memory_mb=memory_mb)
+
+
+def _place(run_in: RunIn | None, is_async: bool) -> RunIn:
+    if run_in is None:
+        return "loop" if is_async else "thread"
+    if run_in not in get_args(RunIn):
+        raise ToolDefinitionError(f"run_in is {run_in!r}: it is 'thread', 'process' or 'loop'")
+    if run_in == "thread" and is_async:
+        raise ToolDefinitionError("an `async def` cannot run in a thread: leave run_in out, or make it `def`")
+    if run_in == "loop" and not is_async:
+        raise ToolDefinitionError("a `def` would block the loop: leave run_in out, or make it `async def`")
+    return run_in
+
+
+def _check_options(name: str, timeout_seconds: float | None, memory_mb: int | None, place: RunIn) -> None:
+    if not _NAME.fullmatch(name):
+        raise ToolDefinitionError(f"the name {name!r} has other characters than letters, digits, '_' and '-'")
+    if timeout_seconds is not None and timeout_seconds <= 0:
+        raise ToolDefinitionError(f"timeout_seconds is {timeout_seconds!r}: it must be above 0")
+    if memory_mb is not None and (memory_mb <= 0 or place != "process"):
+        raise ToolDefinitionError("memory_mb needs run_in='process' and a number above 0")
+
+
+def _split(function: Callable[..., Any], is_async: bool) -> tuple[bool, list[inspect.Parameter]]:
+    """Whether the first parameter is the context, and the parameters that callers give."""
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = annotations_of(function)
+    for position, parameter in enumerate(parameters):
+        if hints.get(parameter.name) in (ToolContext, AsyncToolContext):
+            _check_context(position, parameter.name, hints[parameter.name], is_async)
+    has_context = bool(parameters) and hints.get(parameters[0].name) in (ToolContext, AsyncToolContext)
+    return has_context, parameters[1:] if has_context else parameters
+
+
+def _check_context(position: int, name: str, given: type, is_async: bool) -> None:
+    if position > 0:
+        raise ToolDefinitionError(f"the context {name!r} must be the first parameter, and there is one")
+    if is_async and given is ToolContext:
+        raise ToolDefinitionError("it is `async def` and takes ToolContext: take AsyncToolContext, or make it `def`")
+    if not is_async and given is AsyncToolContext:
+        raise ToolDefinitionError("it is `def` and takes AsyncToolContext: take ToolContext, or make it `async def`")

@@ -1,0 +1,107 @@
+"""Messages between a worker and its tool hosts: JSON objects on a socket pair, each behind its length in four bytes."""
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+from typing import Any, TypeAlias
+
+import pydantic_core
+
+from toolkit.errors import NotJson
+
+# What json.loads gives; a recursive alias would make every list invariant trouble for authors.
+JSON: TypeAlias = Any
+Message: TypeAlias = dict[str, Any]
+
+# Larger things are artifacts: a message is parsed on the worker's loop, where 4 MiB cost about 20 ms.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+
+_LENGTH = struct.Struct("!I")
+
+
+class MessageTooLarge(NotJson):
+    """The message would be larger than MAX_MESSAGE_BYTES."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it has {size / 1e6:.1f} MB, at most {MAX_MESSAGE_BYTES / 1e6:.1f} MB can be passed on")
+
+
+def dump(value: JSON) -> bytes:
+    """JSON in UTF-8. Lone surrogates become '?', as nothing behind us can store them. Raises NotJson."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NotJson(_reason(error)) from error
+    return text.encode("utf-8", "replace")
+
+
+def plain(value: object) -> JSON:
+    """The value as it will be after a restart: tuples are lists, models are objects. Raises NotJson."""
+    return json.loads(dump(value))
+
+
+def encode(message: Message) -> bytes:
+    """One frame. Raises MessageTooLarge, NotJson."""
+    body = dump(message)
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise MessageTooLarge(len(body))
+    return _LENGTH.pack(len(body)) + body
+
+
+async def read(reader: asyncio.StreamReader) -> Message | None:
+    """The next message, or None at the end of the stream. Raises MessageTooLarge when the host breaks the rules."""
+    try:
+        (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        if size > MAX_MESSAGE_BYTES:
+            raise MessageTooLarge(size)
+        return _parse(await reader.readexactly(size))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+class Channel:
+    """The host's end, for threads: sending blocks while the worker is behind, which is what bounds a talkative tool."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._incoming = connection.makefile("rb")
+        self._sending = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Raises MessageTooLarge, NotJson; OSError when the worker is gone."""
+        frame = encode(message)
+        with self._sending:
+            self._connection.sendall(frame)
+
+    def receive(self) -> Message | None:
+        """The next message, or None at the end of the stream."""
+        header = self._incoming.read(_LENGTH.size)
+        if len(header) < _LENGTH.size:
+            return None
+        body = self._incoming.read(_LENGTH.unpack(header)[0])
+        return _parse(body) if body else None
+
+
+def _parse(body: bytes) -> Message:
+    message: Message = json.loads(body)
+    return message
+
+
+def _plain(value: object) -> JSON:
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, pandas series
+        return value.tolist()
+    try:
+        return pydantic_core.to_jsonable_python(value)
+    except pydantic_core.PydanticSerializationError as error:
+        raise TypeError(f"it contains a {type(value).__name__}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if "float values" in text:
+        return "it contains NaN or infinity (use None)"
+    if isinstance(error, RecursionError) or "ircular" in text:
+        return "it contains itself or is nested too deeply"
+    return text

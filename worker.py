@@ -1,0 +1,31 @@
+"""One worker process: `python worker.py`. `--supervised` is for the web process that starts it as its child."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from settings import Settings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run one Longhaul worker.")
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    settings = Settings.load()
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s worker %(levelname)s %(message)s")
+
+    from services.worker import run_worker  # after the settings: a bad value is told without a second's imports
+
+    asyncio.run(run_worker(settings, supervised=options.supervised))
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)
