@@ -52,6 +52,7 @@ class Attempt:
         self.number = number
         self.call = call
         self.over = asyncio.Event()  # the host runs it no more
+        self.begun = False  # the tool's code runs
         self.moved = False
         self._send = send
         self._outcome: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
@@ -69,7 +70,9 @@ class Attempt:
         kind = message["t"]
         if kind in _END:
             self.over.set()
-        if kind == "abandon":
+        if kind == "begun":
+            self.begun = True
+        elif kind == "abandon":
             if task := self._requests.get(message["request"]):
                 task.cancel()
         elif kind not in ("progress", "log") or self._incoming.qsize() < _MAX_WAITING_REPORTS:

@@ -85,8 +85,10 @@ class Host:
         call.start()
 
     def _ended(self, call: RunningCall) -> None:
+        """Just before the call's end is sent."""
         del self._calls[call.id]
         if call.tool.spec.run_in == "loop":
+            self._watchdog.recovered()
             self._watchdog.rest()
 
     def _stalled(self, stall: Stall) -> None:

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,6 @@ logger = logging.getLogger(__name__)
 _BOOT = "import sys; sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
 _ROOT = str(Path(__file__).resolve().parent.parent)
 
-_FRESH_SECONDS = 0.05  # a pong this young needs no new ping
 _MOVE_SECONDS = 1.0  # a loop blocked this long loses its other calls
 
 _numbers = itertools.count(1)
@@ -47,7 +45,6 @@ class Host:
         self._blamed: Attempt | None = None  # for whose sake we killed it
         self._ready = asyncio.Event()
         self._pongs: dict[int, asyncio.Event] = {}
-        self._answered_at = 0.0
         self._life = asyncio.create_task(self._live())
 
     @classmethod
@@ -83,8 +80,6 @@ class Host:
 
     async def answers(self, timeout_seconds: float) -> bool:
         """Whether its loop runs; if not, the host counts as stalled until the answer comes."""
-        if time.monotonic() - self._answered_at < _FRESH_SECONDS:
-            return True
         number = next(_numbers)
         pong = self._pongs[number] = asyncio.Event()
         self.send({"t": "ping", "ping": number})
@@ -95,10 +90,15 @@ class Host:
             self.stalled = True
         return self.alive and not self.stalled
 
-    async def run(self, call: Call, scratch: str, grace_seconds: float) -> JSON:
-        """Run the call to its end. Raises as Attempt.result; when cancelled, the tool has stopped on return."""
+    async def run(self, call: Call, scratch: str, grace_seconds: float, begin_seconds: float | None = None) -> JSON:
+        """Run the call to its end, unless it does not begin in time.
+
+        Raises as Attempt.result, so Moved when it did not begin; when cancelled, the tool has stopped on return.
+        """
         attempt = Attempt(next(_numbers), call, self.send)
         self.attempts[attempt.number] = attempt
+        if begin_seconds is not None:
+            asyncio.get_running_loop().call_later(begin_seconds, self._expect_begun, attempt)
         try:
             if self.closed.is_set():
                 raise Moved(alone=False)
@@ -123,6 +123,12 @@ class Host:
             os.killpg(self.pid, signal.SIGKILL)
 
     # -- attempts
+
+    def _expect_begun(self, attempt: Attempt) -> None:
+        """A loop that was blocked between its pong and the call, or an interpreter held by one call in C."""
+        if attempt.number in self.attempts and not attempt.begun:
+            self.stalled = True
+            attempt.move(alone=False)
 
     def _send_call(self, attempt: Attempt, scratch: str) -> None:
         try:
@@ -202,7 +208,6 @@ class Host:
                 self._ready.set()
             case "pong":
                 self.stalled = False
-                self._answered_at = time.monotonic()
                 if pong := self._pongs.pop(message["ping"], None):
                     pong.set()
             case "stall":
@@ -213,7 +218,6 @@ class Host:
 
     def _stall(self, message: Message) -> None:
         self.stalled = not message["over"]
-        self._answered_at = 0.0
         if self.stalled and message["seconds"] >= _MOVE_SECONDS and message["call"] is not None:
             for attempt in self.attempts.values():
                 if attempt.number != message["call"] and attempt.call.spec.run_in == "loop":

@@ -26,7 +26,7 @@ class HostPool:
         self,
         tool_dirs: Sequence[Path],
         *,
-        grace_seconds: float = 0.4,  # how long a cancelled tool may take before its host is killed
+        grace_seconds: float = 0.3,  # how long a cancelled tool may take before its host is killed
         stall_seconds: float = 0.25,  # how long a loop may keep silent before a call goes elsewhere
         spare_hosts: int = 1,  # started ahead of need
         process_limit: int = 8,  # hosts of one call that run at a time; further calls wait
@@ -91,11 +91,13 @@ class HostPool:
         files = await _known_files(context.files, handler) if spec.takes_context else ()
         call = Call(spec=spec, arguments=arguments, context=context, files=files, handler=handler)
         alone = spec.run_in == "process"
+        begin_seconds = self._stall_seconds
         while True:
             try:
-                return await (self._run_alone(call) if alone else self._run_shared(call))
+                return await (self._run_alone(call) if alone else self._run_shared(call, begin_seconds))
             except Moved as moved:
                 alone = alone or moved.alone
+                begin_seconds *= 2  # on an overloaded machine no host is quick
 
     # -- running
 
@@ -107,17 +109,17 @@ class HostPool:
             finally:
                 host.kill()
 
-    async def _run_shared(self, call: Call) -> JSON:
+    async def _run_shared(self, call: Call, begin_seconds: float) -> JSON:
         host = await self._shared_host(call.spec)
         try:
-            return await self._run(host, call)
+            return await self._run(host, call, begin_seconds)
         finally:
             self._tidy(host)
 
-    async def _run(self, host: Host, call: Call) -> JSON:
+    async def _run(self, host: Host, call: Call, begin_seconds: float | None = None) -> JSON:
         try:
             async with asyncio.timeout(call.spec.timeout_seconds) as limit:
-                return await host.run(call, self._scratch.name, self._grace_seconds)
+                return await host.run(call, self._scratch.name, self._grace_seconds, begin_seconds)
         except TimeoutError as error:
             if not limit.expired():
                 raise  # the handler's

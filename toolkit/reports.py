@@ -20,6 +20,7 @@ class Reports:
         self._lock = threading.RLock()
         self._progress: Message | None = None  # waits for its turn
         self._progress_at = 0.0
+        self._scheduled = False
         self._window_at = 0.0
         self._lines = 0
         self._left_out = 0
@@ -27,13 +28,13 @@ class Reports:
     def progress(self, message: Message) -> None:
         """At once, or as the newest one when its turn comes."""
         with self._lock:
-            scheduled = self._progress is not None
             self._progress = message
             wait = self._progress_at + PROGRESS_SECONDS - time.monotonic()
             if wait <= 0:
                 self._flush_progress()
-            elif not scheduled:
-                self._loop.call_soon_threadsafe(self._loop.call_later, wait, self._flush_progress)
+            elif not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon_threadsafe(self._loop.call_later, wait, self._on_time)
 
     def log(self, level: str, message: str) -> None:
         """At once, or not at all."""
@@ -54,11 +55,16 @@ class Reports:
             self._flush_progress()
             self._tell_left_out()
 
-    def _flush_progress(self) -> None:
+    def _on_time(self) -> None:
         with self._lock:
+            self._scheduled = False
             if self._progress is not None:
-                self._send(self._progress)
-                self._progress, self._progress_at = None, time.monotonic()
+                self.progress(self._progress)
+
+    def _flush_progress(self) -> None:
+        if self._progress is not None:
+            self._send(self._progress)
+            self._progress, self._progress_at = None, time.monotonic()
 
     def _tell_left_out(self) -> None:
         if self._left_out:

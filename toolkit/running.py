@@ -151,6 +151,7 @@ class RunningCall:
             self._succeeded(value)
 
     def _call_sync(self) -> object:
+        self._send({"t": "begun"})
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             _fill(file, self.request("open_file", file_id=file.id).result())
@@ -179,6 +180,7 @@ class RunningCall:
             self._succeeded(value)
 
     async def _call_async(self) -> object:
+        self._send({"t": "begun"})
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             _fill(file, await self.answer(self.request("open_file", file_id=file.id)))
@@ -207,14 +209,15 @@ class RunningCall:
 
     def _succeeded(self, value: object) -> None:
         self._reports.flush()
+        self._on_end(self)
         try:
             self._send({"t": "result", "value": value})
         except NotJson as error:
             self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
-        self._on_end(self)
 
     def _failed(self, error: BaseException) -> None:
         self._reports.flush()
+        self._on_end(self)
         if self.cancelled:
             self._send({"t": "stopped"})
         elif isinstance(error, RequestFailed):
@@ -223,7 +226,6 @@ class RunningCall:
             self._send({"t": "error", "kind": "arguments", "message": str(error), "fields": list(error.fields)})
         else:
             self._send_error(self._sentence(error))
-        self._on_end(self)
 
     def _sentence(self, error: BaseException) -> str:
         if isinstance(error, ToolError):

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +34,8 @@ class Watchdog:
         self._tell = tell
         self._directories = tuple(str(directory.resolve()) for directory in author_directories)
         self._loop_thread = threading.get_ident()
+        self._began: float | None = None  # of the stall that lasts
+        self._stall: Stall | None = None  # as it was told of last
         self._watched = 0
         self._lock = threading.Lock()
         self._needed = threading.Event()
@@ -44,6 +46,14 @@ class Watchdog:
         with self._lock:
             self._watched += 1
             self._needed.set()
+
+    def recovered(self) -> None:
+        """The loop runs again. A call that ends says so too, lest its result overtakes what is told of it."""
+        with self._lock:
+            if self._began is not None and self._stall is not None:
+                seconds = time.monotonic() - self._began
+                self._began = None
+                self._tell(replace(self._stall, seconds=seconds, over=True))
 
     def rest(self) -> None:
         """A call on the loop has ended; with none left the thread sleeps and costs nothing."""
@@ -62,13 +72,19 @@ class Watchdog:
             time.sleep(BEAT_SECONDS)
 
     def _stalled(self, beat: threading.Event, began: float) -> None:
-        where, task = self._culprit()
-        self._tell(Stall(seconds=time.monotonic() - began, where=where, task=task, over=False))
+        self._began = began
+        self._report()
         if not beat.wait(TOLD_SECONDS - STALL_SECONDS):
-            where, task = self._culprit()
-            self._tell(Stall(seconds=time.monotonic() - began, where=where, task=task, over=False))
+            self._report()
             beat.wait()
-        self._tell(Stall(seconds=time.monotonic() - began, where=where, task=task, over=True))
+        self.recovered()
+
+    def _report(self) -> None:
+        where, task = self._culprit()
+        with self._lock:
+            if self._began is not None:
+                self._stall = Stall(seconds=time.monotonic() - self._began, where=where, task=task, over=False)
+                self._tell(self._stall)
 
     def _culprit(self) -> tuple[str, "asyncio.Task[object] | None"]:
         task = asyncio.current_task(self._loop)

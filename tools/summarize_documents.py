@@ -55,8 +55,8 @@ async def summarize_documents(
     files = ctx.files if documents is None else documents
     read = await _read_all(ctx, files)
     named = len(read) > 1
-    work = _Summary(ctx=ctx, documents=read, focus=focus.strip(), parallel=parallel, named=named)
-    return await work.write()
+    chunks = await asyncio.to_thread(cut, read, named=named)  # half a second of a book of 500 pages
+    return await _Summary(ctx, read, chunks, focus=focus.strip(), parallel=parallel, named=named).write()
 
 
 async def _read_all(ctx: AsyncToolContext, files: list[UploadedFile]) -> list[Document]:
@@ -91,14 +91,21 @@ class _Summary:
     """One call at work: chunks to notes, notes to the summary."""
 
     def __init__(
-        self, *, ctx: AsyncToolContext, documents: list[Document], focus: str, parallel: int, named: bool
+        self,
+        ctx: AsyncToolContext,
+        documents: list[Document],
+        chunks: list[Chunk],
+        *,
+        focus: str,
+        parallel: int,
+        named: bool,  # citations carry the document's name
     ) -> None:
         self._ctx = ctx
         self._documents = documents
+        self._chunks = chunks
         self._focus = focus
         self._parallel = parallel
         self._named = named
-        self._chunks = cut(documents, named=named)
         self._citations = Citations(documents=documents, named=named)
         self._dropped = 0
         self._started = self._running = 0

@@ -1,23 +1,30 @@
-"""A desk with the scripted endpoint as its model, and one with the offline model."""
+"""A desk with the scripted endpoint as its model, and one with the offline model; their tool hosts serve a whole module."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
+import pytest_asyncio
 
 from tests.agent.desk import TOOLBOX, Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
+from toolkit.pool import HostPool
 
 
-@pytest.fixture
-async def desk(endpoint: Endpoint, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(tmp_path, settings_for(endpoint.url), [TOOLBOX]) as desk:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[HostPool]:
+    async with HostPool([TOOLBOX]) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def desk(endpoint: Endpoint, tmp_path: Path, pool: HostPool) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, settings_for(endpoint.url), pool) as desk:
         await desk.models.ready()
         yield desk
 
 
-@pytest.fixture
-async def offline(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with open_desk(tmp_path, settings_for(None), [TOOLBOX]) as desk:
+@pytest_asyncio.fixture(loop_scope="module")
+async def offline(tmp_path: Path, pool: HostPool) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, settings_for(None), pool) as desk:
         await desk.models.ready()
         yield desk

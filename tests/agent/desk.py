@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(directory: Path, settings: ModelSettings, tool_dirs: Sequence[Path]) -> AsyncIterator[Desk]:
+async def open_desk(directory: Path, settings: ModelSettings, pool: HostPool) -> AsyncIterator[Desk]:
     async with (
         DatagramWake(directory / "wake") as wake,
         SqliteStore(directory / "jobs.sqlite", wake) as store,
         open_models(settings) as models,
-        HostPool(tool_dirs) as pool,
     ):
         yield Desk(store, DirectoryFileStore(directory / "files"), models, pool)
 

@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
+import pytest
+
 from agent.chat import MESSAGES_LEFT_OUT
-from tests.agent.desk import TOOLBOX, Desk, open_desk, settings_for
+from tests.agent.desk import Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
+from toolkit.pool import HostPool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_old_turns_are_left_out_whole_and_the_user_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
-    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=150), [TOOLBOX]) as desk:
+async def test_old_turns_are_left_out_whole_and_the_user_is_told(
+    endpoint: Endpoint, tmp_path: Path, pool: HostPool
+) -> None:
+    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=150), pool) as desk:
         await desk.answer('tokens=1 word=first call echo {"text": "' + "x" * 300 + '"}', thread_id="t1")
         await desk.answer("tokens=30 word=second", thread_id="t1")
         ctx = await desk.submit("tokens=1 word=third", thread_id="t1")
@@ -19,8 +26,10 @@ async def test_old_turns_are_left_out_whole_and_the_user_is_told(endpoint: Endpo
     assert told[-1] == "tokens=1 word=third"
 
 
-async def test_a_message_larger_than_the_context_is_still_sent(endpoint: Endpoint, tmp_path: Path) -> None:
-    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=10), [TOOLBOX]) as desk:
+async def test_a_message_larger_than_the_context_is_still_sent(
+    endpoint: Endpoint, tmp_path: Path, pool: HostPool
+) -> None:
+    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=10), pool) as desk:
         await desk.answer("tokens=1 word=first", thread_id="t1")
         await desk.answer("tokens=1 word=second " + "x" * 400, thread_id="t1")
     assert len(endpoint.requests("word=second")[0].messages) == 2

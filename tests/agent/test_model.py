@@ -1,18 +1,33 @@
 """What failing endpoints come to, over real HTTP."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import Request, Response
+from openai import RateLimitError
 
+from agent.calls import storable
+from agent.faults import LIMITED
 from agent.model import Models, open_models
-from agent.replies import ModelReply
+from agent.replies import ModelReply, ToolCall
+from agent.upstream import fault_of
 from jobs.errors import StepFailed
 from tests.agent.desk import settings_for
 from tests.endpoint import Endpoint
 from tests.waiting import until
+
+REFUSED = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+    b'{"error": {"message": "stream_options is not supported", "type": "invalid_request_error"}}'
+)
+UNCOUNTED = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    b'data: {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+)
 
 
 class Call:
@@ -165,16 +180,56 @@ async def test_a_cancelled_call_closes_its_stream_at_once(endpoint: Endpoint, ca
             await running
         assert time.monotonic() - begin < 0.2
         if "429" not in script:
-            closed = await until(lambda: request[0].disconnected_at, within=5, what="the stream is closed")
-            assert closed - begin < 0.5
+            await until(lambda: request[0].disconnected_at, within=5, what="the stream is closed")
+            assert request[0].disconnected_at is not None
+            assert request[0].disconnected_at - begin < 0.5
 
 
-async def test_an_endpoint_that_counts_no_tokens_is_asked_without(endpoint: Endpoint, call: Call) -> None:
-    async with open_models(settings_for(endpoint.url)) as models:
-        reply = await call(models, "tokens=1")
-        assert endpoint.requests()[0].body["stream_options"] == {"include_usage": True}
-    assert reply.as_json()["usage"] is not None
-    assert ModelReply.from_json(ModelReply(text="x").as_json()) == ModelReply(text="x")
+async def test_an_endpoint_that_refuses_to_count_tokens_is_asked_without(call: Call) -> None:
+    asked: list[bool] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-l"))
+        counting = b"stream_options" in await reader.readexactly(length)
+        asked.append(counting)
+        writer.write(REFUSED if counting else UNCOUNTED)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with open_models(settings_for(url)) as models:
+            replies = [await call(models, "anything") for _ in range(2)]
+    assert [reply.text for reply in replies] == ["hi", "hi"]
+    assert replies[0].input_tokens is None
+    assert asked == [True, False, False]
+    assert not call.warnings
+
+
+def test_a_reply_is_read_back_as_it_was_written() -> None:
+    spoken = ToolCall(id="call_1_0", name="echo", arguments={"text": "hi"})
+    broken = ToolCall(id="call_1_1", name="echo", arguments=None)
+    reply = ModelReply(text="x", calls=(spoken, broken), finish_reason="tool_calls", input_tokens=3, output_tokens=1)
+    assert ModelReply.from_json(json.loads(json.dumps(reply.as_json()))) == reply
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [("plain", "plain"), ("Grüße 🦉", "Grüße 🦉"), ("\ud83e\udd89", "🦉"), ("a\ud83eb", "a\ufffdb"), ("a\0b", "ab")],
+)
+def test_text_is_made_fit_for_the_store(text: str, stored: str) -> None:
+    assert storable(text) == stored
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("3600", 30.0), ("nan", LIMITED[0]), ("", LIMITED[0])]
+)
+def test_a_wished_pause_is_read_and_bounded(header: str, seconds: float) -> None:
+    response = Response(429, headers={"retry-after": header}, request=Request("POST", "http://localhost"))
+    fault = fault_of(RateLimitError("slow down", response=response, body=None), started=False)
+    assert fault is not None
+    assert fault.pause(0) == seconds
 
 
 async def test_nothing_is_traced_whatever_the_environment_says(

@@ -15,6 +15,8 @@ PARAGRAPH = (
     "Today the cottage is a small museum about the keepers and the lamp. "
 )
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.mark.parametrize("words", ["Hello!", "What can you do?", "Who wrote Faust?"])
 async def test_it_says_what_it_is_how_to_get_a_model_and_what_the_tools_are(offline: Desk, words: str) -> None:

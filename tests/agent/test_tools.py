@@ -9,6 +9,8 @@ from tests.agent.desk import Desk
 from tests.endpoint import Endpoint
 from tests.waiting import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_a_tool_job_gives_the_tools_value(desk: Desk) -> None:
     ctx = await desk.submit(task="echo", arguments={"text": "hi"})

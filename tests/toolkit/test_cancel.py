@@ -46,8 +46,9 @@ async def test_a_tool_that_can_be_stopped_is_stopped_and_its_host_stays(
     hosts = {pid: threads_of(pid) for pid in pool.host_pids}
     task = await begin(pool, name, handler)
     assert await cancel(task) < BOUND_SECONDS
-    for pid, threads in hosts.items():
-        await until(lambda pid=pid, threads=threads: threads_of(pid) <= threads + 1, within=1, what="no thread is left")
+    await until(
+        lambda: all(threads_of(pid) <= threads for pid, threads in hosts.items()), within=1, what="no thread is left"
+    )
 
 
 @pytest.mark.parametrize("name", STUBBORN)

@@ -1,44 +1,72 @@
 """Real documents for the tests, made on the spot."""
 
 import io
+import textwrap
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import docx
-from fpdf import FPDF
-from fpdf.enums import EncryptionMethod
+from pypdf import PdfReader, PdfWriter
+
+_FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman /Encoding /WinAnsiEncoding >>"
 
 
-def pdf(path: Path, pages: Iterable[str], *, head: str = "", password: str | None = None, owner: str = "") -> Path:
-    """One page for each text; `head` goes on top of every page, its number to the foot."""
-    book = FPDF(format="A4")
-    book.set_auto_page_break(False)
-    if password is not None or owner:
-        book.set_encryption(
-            owner_password=owner or "owner", user_password=password, encryption_method=EncryptionMethod.AES_256
-        )
-    for number, text in enumerate(pages, 1):
-        book.add_page()
-        book.set_font("Times", size=12)
-        if head:
-            book.cell(0, 8, head, new_x="LMARGIN", new_y="NEXT")
-        book.multi_cell(0, 6, text, new_x="LMARGIN", new_y="NEXT")
-        if head:
-            book.set_y(-20)
-            book.cell(0, 8, str(number))
-    book.output(str(path))
+def pdf(
+    path: Path, pages: Iterable[str], *, head: str = "", password: str = "", owner: str = "", broken: int = 0
+) -> Path:
+    """One page for each text; `head` goes on top of every page, its number to the foot. `broken`: the page that cannot be read."""
+    contents = [_page(text, head, number) for number, text in enumerate(pages, 1)]
+    filters = ["/Filter /Unheard-of" if number == broken else "" for number in range(1, len(contents) + 1)]
+    path.write_bytes(_file(contents, filters))
+    if password or owner:
+        writer = PdfWriter(clone_from=PdfReader(path))
+        writer.encrypt(user_password=password, owner_password=owner or "owner", algorithm="AES-256")
+        writer.write(path)
     return path
 
 
 def scan(path: Path, pages: int) -> Path:
-    """Pages with a picture and no text."""
-    book = FPDF()
-    for _ in range(pages):
-        book.add_page()
-        book.rect(20, 20, 120, 160, style="F")
-    book.output(str(path))
+    """Pages with a black square and no text."""
+    path.write_bytes(_file([b"100 300 400 400 re f"] * pages, [""] * pages))
     return path
+
+
+def _page(text: str, head: str, number: int) -> bytes:
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, 96, break_on_hyphens=False)]
+    if head:
+        lines = [head, *lines, str(number)]
+    shown = "".join(f"({_escaped(line)}) Tj T*\n" for line in lines)
+    return f"BT /F1 11 Tf 13 TL 50 790 Td\n{shown}ET".encode("cp1252")
+
+
+def _escaped(line: str) -> str:
+    return line.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
+
+
+def _file(contents: list[bytes], filters: list[str]) -> bytes:
+    """A PDF by hand: catalogue, page tree, font, then each page and its content."""
+    kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(len(contents)))
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(contents)} >>".encode(),
+    ]
+    objects.append(_FONT.encode())
+    for index, (content, coded) in enumerate(zip(contents, filters, strict=True)):
+        page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << /F1 3 0 R >> >>"
+        objects.append(f"{page} /Contents {5 + 2 * index} 0 R >>".encode())
+        objects.append(f"<< /Length {len(content)} {coded} >>\nstream\n".encode() + content + b"\nendstream")
+    out = io.BytesIO(b"%PDF-1.7\n")
+    out.seek(0, io.SEEK_END)
+    places = []
+    for number, body in enumerate(objects, 1):
+        places.append(out.tell())
+        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, body))
+    table = out.tell()
+    out.write(b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1))
+    out.writelines(b"%010d 00000 n \n" % place for place in places)
+    out.write(b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table))
+    return out.getvalue()
 
 
 def word(path: Path, blocks: Iterable[tuple[str, str]], table: list[list[str]] | None = None) -> Path:

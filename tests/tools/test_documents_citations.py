@@ -57,7 +57,7 @@ def test_a_sentence_carries_its_citation_inside_its_final_punctuation(sentence: 
 
 def test_chunks_are_even_and_know_their_pages() -> None:
     chunks = cut([book(text="A sentence of this page. " * 20)], named=False, characters=4_000)
-    assert [chunk.first.number for chunk in chunks][0] == 1
+    assert chunks[0].first.number == 1
     assert chunks[-1].last.number == 40
     assert "\n".join(chunk.material for chunk in chunks).count("[p. 17]") == 20
     sizes = [len(chunk.material) for chunk in chunks]

@@ -161,35 +161,35 @@ def test_other_archives_are_named_for_what_they_are(tmp_path: Path, name: str, i
 
 
 def test_a_pdf_in_name_only_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="'a.pdf' is not a PDF, though its name says so"):
+    with pytest.raises(DocumentError, match=r"'a.pdf' is not a PDF, though its name says so"):
         read(tmp_path / "a.pdf", "Just text.")
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="'a.txt' is empty"):
+    with pytest.raises(DocumentError, match=r"'a.txt' is empty"):
         read(tmp_path / "a.txt", b"")
 
 
 @pytest.mark.parametrize("content", ["   \n\n ", "<html><body><script>1</script></body></html>"])
 def test_a_file_without_text_is_refused(tmp_path: Path, content: str) -> None:
-    with pytest.raises(DocumentError, match="holds no text"):
+    with pytest.raises(DocumentError, match=r"holds no text"):
         read(tmp_path / "a.html", content)
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="'a.txt' has 3 MB; at most 2 MB"):
+    with pytest.raises(DocumentError, match=r"'a.txt' has 3 MB; at most 2 MB"):
         read(tmp_path / "a.txt", b"x" * 3_000_000, limits=Limits(bytes_per_file=2_000_000))
 
 
-def test_nuls_and_lone_surrogates_do_not_come_through(tmp_path: Path) -> None:
-    text = read(tmp_path / "a.md", b"A line with a NUL: \x00. " + b"Words. " * 500).passages[0].text
+def test_nuls_do_not_come_through(tmp_path: Path) -> None:
+    text = read(tmp_path / "a.md", b"Words. " * 500 + b"A line with a NUL: \x00.").passages[0].text
     assert "\0" not in text
 
 
 def test_documents_that_are_too_much_together_are_refused(tmp_path: Path) -> None:
     one, two = read(tmp_path / "1.txt", "word " * 100), read(tmp_path / "2.txt", "word " * 100)
     check_together([one, two], Limits(characters=1_000))
-    with pytest.raises(DocumentError, match="together; at most 900"):
+    with pytest.raises(DocumentError, match=r"together; at most 900"):
         check_together([one, two], Limits(characters=900))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from pypdf import PdfReader
 
 from agent.extract import follow_instruction
 from tests.toolkit.recording import RecordingHandler
@@ -73,6 +74,10 @@ def text_of_page(number: int) -> str:
     )
 
 
+def words_of_pages(path: Path) -> list[str]:
+    return [re.sub(r"\W+", " ", page.extract_text()) for page in PdfReader(path).pages]
+
+
 async def test_it_is_offered_with_what_it_takes(pool: HostPool) -> None:
     spec = next(spec for spec in pool.catalogue if spec.name == "summarize_documents")
     assert spec.run_in == "loop"
@@ -97,10 +102,8 @@ async def test_a_long_pdf_is_summarised_part_by_part_with_a_page_for_every_claim
 
 
 async def test_the_page_a_claim_names_holds_the_claim(pool: HostPool) -> None:
-    from pypdf import PdfReader
-
     result = await summarize(pool, Worker(SAMPLES), ["signals-handbook.pdf"])
-    pages = [re.sub(r"\W+", " ", page.extract_text()) for page in PdfReader(SAMPLES / "signals-handbook.pdf").pages]
+    pages = await asyncio.to_thread(words_of_pages, SAMPLES / "signals-handbook.pdf")
     for claim, page in re.findall(r"- (.+?) \[p\. (\d+)\]", result["summary"]):
         start = " ".join(re.sub(r"\W+", " ", claim).split()[:5])
         assert any(start in text for text in pages[int(page) - 1 : int(page) + 1]), (claim, page)
@@ -211,7 +214,7 @@ async def test_documents_that_say_nothing_about_the_focus(pool: HostPool) -> Non
 
 
 async def test_a_model_that_says_nothing_is_an_error(pool: HostPool) -> None:
-    with pytest.raises(ToolError, match="The model gave no summary of incident-report.md"):
+    with pytest.raises(ToolError, match=r"The model gave no summary of incident-report.md"):
         await summarize(pool, Worker(SAMPLES, lambda *_: " "), ["incident-report.md"])
 
 
@@ -226,14 +229,14 @@ async def test_material_is_no_instruction(pool: HostPool, tmp_path: Path) -> Non
 
 
 async def test_without_a_document_it_says_what_to_do(pool: HostPool, tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match="There is no document to summarise. Attach one first"):
+    with pytest.raises(ToolError, match=r"There is no document to summarise. Attach one first"):
         await summarize(pool, Worker(tmp_path))
 
 
 async def test_too_many_documents_are_refused(pool: HostPool, tmp_path: Path) -> None:
     for n in range(21):
         (tmp_path / f"{n}.txt").write_text("Words.")
-    with pytest.raises(ToolError, match="21 documents are too many for one call; send at most 20"):
+    with pytest.raises(ToolError, match=r"21 documents are too many for one call; send at most 20"):
         await summarize(pool, Worker(tmp_path))
 
 
@@ -248,7 +251,7 @@ async def test_one_bad_document_among_good_ones_is_named(pool: HostPool, tmp_pat
 
 @pytest.mark.parametrize("parallel", [0, 17, "many"])
 async def test_parallel_is_bounded(pool: HostPool, parallel: object) -> None:
-    with pytest.raises(ToolArgumentsInvalid, match="parallel"):
+    with pytest.raises(ToolArgumentsInvalid, match=r"parallel"):
         await summarize(pool, Worker(SAMPLES), ["incident-report.md"], parallel=parallel)
 
 

@@ -1,8 +1,8 @@
 """Tools that do what tools must not do."""
 
 import asyncio
+import ctypes
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -46,5 +46,5 @@ async def leave_from_loop(code: int) -> None:
 
 @tool(run_in="process")
 def segfault() -> None:
-    """Die by a signal."""
-    os.kill(os.getpid(), signal.SIGSEGV)
+    """Read what is not there."""
+    ctypes.string_at(0)

@@ -1,0 +1,108 @@
+"""Factories for the engine's tests: a store with its wake-ups, requests, workers on a loop of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jobs import JobClient, JobEvent, JobRequest, TaskFunction
+from jobs.local import LocalDispatcher
+from jobs.sqlite import SqliteStore
+from jobs.store import Eligibility, JobStore
+from jobs.wake import DatagramWake, Wake
+from jobs.worker import Worker
+
+LONG_AGO = 1_000_000.0
+
+
+@dataclass
+class Clock:
+    """Unix seconds that a test moves."""
+
+    now: float = LONG_AGO
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """One process's view of the engine."""
+
+    store: JobStore
+    wake: Wake
+    client: JobClient
+    directory: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def dispatcher(
+        self,
+        *,
+        tasks: tuple[str, ...] = ("chat",),
+        user_slots: int = 8,
+        ttl_seconds: float = 10,
+    ) -> LocalDispatcher:
+        return LocalDispatcher(
+            self.store,
+            self.wake,
+            self.directory / "workers",
+            tasks=tasks,
+            user_slots=user_slots,
+            ttl_seconds=ttl_seconds,
+        )
+
+    @asynccontextmanager
+    async def working(
+        self, tasks: Mapping[str, TaskFunction], *, slots: int = 50, user_slots: int = 8
+    ) -> AsyncIterator[Worker]:
+        """A worker that runs; it finishes what it holds when the block ends."""
+        async with self.dispatcher(tasks=tuple(tasks), user_slots=user_slots) as dispatcher:
+            worker = Worker(self.store, dispatcher, self.wake, tasks, slots=slots)
+            running = asyncio.create_task(worker.run())
+            try:
+                yield worker
+            finally:
+                worker.finish()
+                await running
+
+    async def log(self, job_id: str, user: str = "ada", after: int = 0) -> list[JobEvent]:
+        """The whole log, to the terminal event."""
+        return [event async for page in self.client.follow(job_id, user, after) for event in page]
+
+
+OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
+
+
+@asynccontextmanager
+async def sqlite_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
+    clock = clock or Clock()
+    async with (
+        DatagramWake(directory / "wake") as wake,
+        SqliteStore(directory / "jobs.db", wake, clock=clock) as store,
+        JobClient(store, wake) as client,
+    ):
+        yield Engine(store=store, wake=wake, client=client, directory=directory, clock=clock)
+
+
+BACKENDS = {"sqlite": sqlite_engine}
+
+
+def chat(text: str = "hello", **fields: object) -> JobRequest:
+    """A chat turn of Ada's."""
+    values: dict[str, object] = {"task": "chat", "user": "ada", "input": text} | fields
+    return JobRequest(**values)  # type: ignore[arg-type]
+
+
+def anything(*, alive: tuple[str, ...] = (), user_slots: int = 8, tasks: tuple[str, ...] = ("chat",)) -> Eligibility:
+    return Eligibility(tasks=tasks, alive=alive, user_slots=user_slots)
+
+
+def types(events: list[JobEvent]) -> list[str]:
+    return [event.type for event in events]
+
+
+def is_gapless(events: list[JobEvent]) -> bool:
+    return [event.seq for event in events] == list(range(1, len(events) + 1))

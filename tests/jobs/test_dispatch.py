@@ -1,0 +1,130 @@
+"""What every dispatcher promises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from jobs import Job
+from jobs.dispatch import Dispatcher
+from jobs.events import JobCompleted
+from jobs.local import Liveness, WorkerLock, is_free
+from jobs.models import WorkerRecord
+from tests.jobs.engine import Clock, Engine, OpenEngine, chat
+from tests.waiting import until
+
+SOON = 3.0
+"""Above any wake-up or safety poll, below a hang."""
+
+
+async def take(dispatcher: Dispatcher) -> Job:
+    async with asyncio.timeout(SOON):
+        job = await dispatcher.take()
+    assert job is not None
+    return job
+
+
+async def test_a_submitted_job_reaches_a_waiting_worker_by_a_wake_up_and_not_by_the_poll(
+    open_engine: OpenEngine, monkeypatch: object
+) -> None:
+    async with open_engine() as web, open_engine() as side, side.dispatcher() as dispatcher:
+        taking = asyncio.create_task(take(dispatcher))
+        await until(lambda: side.wake is not None, within=SOON, what="the dispatcher listens")
+        job = await web.store.submit(chat())
+        assert (await taking).id == job.id
+
+
+async def test_the_next_turn_starts_when_the_one_before_has_ended(engine: Engine) -> None:
+    async with engine.dispatcher() as dispatcher:
+        first = await engine.store.submit(chat("a", thread_id="t"))
+        second = await engine.store.submit(chat("b", thread_id="t"))
+        held = await take(dispatcher)
+        assert held.id == first.id
+        taking = asyncio.create_task(take(dispatcher))
+        await engine.store.append(first.id, held.epoch, [JobCompleted(result=None, usage=None)])
+        assert (await taking).id == second.id
+
+
+async def test_a_dispatcher_that_was_told_to_stop_gives_nothing_and_claims_nothing(engine: Engine) -> None:
+    async with engine.dispatcher() as dispatcher:
+        taking = asyncio.create_task(dispatcher.take())
+        dispatcher.stop_taking()
+        assert await asyncio.wait_for(taking, SOON) is None
+        job = await engine.store.submit(chat())
+        assert await dispatcher.take() is None
+        assert (await engine.store.get(job.id)).worker is None
+
+
+async def test_jobs_of_a_dead_worker_are_taken_over(engine: Engine) -> None:
+    dead = engine.dispatcher()
+    await dead.__aenter__()
+    job = await engine.store.submit(chat())
+    assert (await take(dead)).epoch == 1
+    # The process dies: the kernel frees its lock, nobody takes its record off.
+    os.close(dead._lock._descriptor)
+    async with engine.dispatcher() as other:
+        taken = await take(other)
+        assert (taken.id, taken.epoch) == (job.id, 2)
+        await engine.store.append(taken.id, 2, [JobCompleted(result=None, usage=None)])
+        taking = asyncio.create_task(other.take())
+        await until(
+            lambda: _known(engine, dead.worker_id, False), within=SOON, what="the dead worker's record is cleared"
+        )
+        other.stop_taking()
+        await taking
+    dead._ending.set()
+    await asyncio.to_thread(dead._heart.join)
+    dead._deafen()
+
+
+async def _known(engine: Engine, worker: str, expected: bool) -> bool:
+    return (worker in [one.id for one in await engine.store.workers()]) is expected
+
+
+async def test_a_live_worker_keeps_its_jobs(engine: Engine) -> None:
+    async with engine.dispatcher() as first, engine.dispatcher() as second:
+        await engine.store.submit(chat("a"))
+        held = await take(first)
+        await engine.store.submit(chat("b"))
+        other = await take(second)
+        assert other.id != held.id
+        taking = asyncio.create_task(second.take())
+        await second._observe()
+        assert [job.id for job in await engine.store.held(first.worker_id)] == [held.id]
+        second.stop_taking()
+        assert await taking is None
+
+
+def record(worker: str, beat: int) -> WorkerRecord:
+    return WorkerRecord(id=worker, beat=beat, stopped=False, tasks=(), catalogue=())
+
+
+def test_a_counter_that_stands_still_is_noticed_on_the_observers_own_clock(tmp_path: Path) -> None:
+    clock = Clock()
+    liveness = Liveness(tmp_path, ttl_seconds=10, clock=clock)
+    with WorkerLock(tmp_path, "w1"):
+        assert liveness.stopped([record("w1", 5)]) == []
+        clock.now += 9
+        assert liveness.stopped([record("w1", 5)]) == []
+        clock.now += 1
+        assert [one.id for one in liveness.stopped([record("w1", 5)])] == ["w1"]
+        assert liveness.stopped([record("w1", 6)]) == []
+
+
+def test_a_lid_that_was_closed_counts_for_nobody(tmp_path: Path) -> None:
+    """Both sides slept: the observer's clock did not run either."""
+    clock = Clock()
+    liveness = Liveness(tmp_path, ttl_seconds=10, clock=clock)
+    with WorkerLock(tmp_path, "w1"):
+        liveness.stopped([record("w1", 5)])
+        clock.now += 0.5  # an hour of sleep on the wall, half a second awake
+        assert liveness.stopped([record("w1", 5)]) == []
+
+
+def test_the_lock_tells_who_lives_and_observers_do_not_see_each_other(tmp_path: Path) -> None:
+    assert is_free(tmp_path, "w1")
+    with WorkerLock(tmp_path, "w1"):
+        assert not is_free(tmp_path, "w1")
+        assert Liveness(tmp_path, ttl_seconds=1).process_id("w1") == os.getpid()
+    assert is_free(tmp_path, "w1")

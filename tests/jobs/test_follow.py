@@ -1,0 +1,153 @@
+"""Following a job: from any seq, any number of followers, exactly once, to the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobs import JobEvent, JobNotFound
+from jobs.events import JobCompleted, TextDelta
+from jobs.tail import KEPT
+from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless
+
+SOON = 10.0
+DONE = JobCompleted(result=None, usage=None)
+
+
+async def begin(engine: Engine, **fields: object) -> str:
+    job = await engine.client.submit(chat(**fields))  # type: ignore[arg-type]
+    await engine.store.claim("w1", anything(alive=("w1",)))
+    return job.id
+
+
+async def write(engine: Engine, job_id: str, count: int) -> None:
+    for n in range(count):
+        await engine.store.append(job_id, 1, [TextDelta(step="model:1", text=f"{n} ")])
+
+
+async def test_followers_from_any_seq_see_exactly_what_is_behind_it(open_engine: OpenEngine) -> None:
+    async with open_engine() as web, open_engine() as worker:
+        job_id = await begin(worker)
+        late = asyncio.Event()
+
+        async def follow(after: int, wait: bool) -> list[JobEvent]:
+            if wait:
+                await late.wait()
+            return await web.log(job_id, after=after)
+
+        followers = [asyncio.create_task(follow(n % 7, n % 2 == 1)) for n in range(50)]
+        await write(worker, job_id, 40)
+        late.set()
+        await write(worker, job_id, 40)
+        await worker.store.append(job_id, 1, [DONE])
+        async with asyncio.timeout(SOON):
+            logs = await asyncio.gather(*followers)
+        whole = await worker.store.read(job_id, 0, 1000)
+        assert is_gapless(whole)
+        for n, log in enumerate(logs):
+            assert log == whole[n % 7 :]
+
+
+async def test_many_followers_of_one_job_share_one_read_of_the_store(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await begin(engine)
+    followers = [asyncio.create_task(engine.log(job_id)) for _ in range(200)]
+    await asyncio.sleep(0)
+    reads = 0
+    read_many = engine.store.read_many
+
+    async def counted(after: dict[str, int], limit: int) -> list[JobEvent]:
+        nonlocal reads
+        reads += 1
+        return await read_many(after, limit)
+
+    # The first read of each follower is its own, wherever it starts; from then on they share.
+    while any(follower.get_coro() is None for follower in followers):
+        await asyncio.sleep(0)
+    await write(engine, job_id, 1)
+    await asyncio.sleep(0.3)
+    monkeypatch.setattr(engine.store, "read_many", counted)
+    await write(engine, job_id, 20)
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        logs = await asyncio.gather(*followers)
+    assert all(log == logs[0] for log in logs)
+    assert reads <= 25
+
+
+async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine: Engine) -> None:
+    job_id = await begin(engine)
+    slow = engine.client.follow(job_id, "ada")
+    seen = list(await anext(slow))
+    quick = asyncio.create_task(engine.log(job_id))
+    await engine.store.append(job_id, 1, [TextDelta(step="m", text=str(n)) for n in range(KEPT + 500)])
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        whole = await quick
+        async for page in slow:
+            seen += page
+    assert seen == whole
+    assert is_gapless(seen)
+
+
+async def test_a_lost_wake_up_is_made_good_by_the_safety_poll(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = await begin(engine)
+    following = asyncio.create_task(engine.log(job_id))
+    monkeypatch.setattr(engine.wake, "notify", lambda topics: None)
+    await write(engine, job_id, 3)
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        assert is_gapless(await following)
+
+
+async def test_a_finished_job_is_replayed_and_behind_its_end_there_is_nothing(engine: Engine) -> None:
+    job_id = await begin(engine)
+    await write(engine, job_id, 3)
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        log = await engine.log(job_id)
+        assert is_gapless(log)
+        for after in (len(log), 10**9):
+            assert await engine.log(job_id, after=after) == []
+        assert await engine.log(job_id, after=-5) == log
+
+
+async def test_a_follower_far_ahead_of_a_running_job_still_sees_its_end(engine: Engine) -> None:
+    job_id = await begin(engine)
+    following = asyncio.create_task(engine.log(job_id, after=10**9))
+    await asyncio.sleep(0)
+    await write(engine, job_id, 3)
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        assert (await following)[-1].terminal
+
+
+async def test_another_users_job_cannot_be_followed(engine: Engine) -> None:
+    job_id = await begin(engine)
+    with pytest.raises(JobNotFound):
+        await anext(engine.client.follow(job_id, "bob"))
+
+
+async def test_a_follower_of_something_purged_gets_an_error_and_the_end(engine: Engine) -> None:
+    job_id = await begin(engine, thread_id="t")
+    following = engine.client.follow(job_id, "ada")
+    await anext(following)
+    await engine.store.purge_thread("t")
+    with pytest.raises(JobNotFound):
+        async with asyncio.timeout(SOON):
+            await anext(following)
+
+
+async def test_a_thread_tells_of_jobs_that_begin_elsewhere_and_of_its_end(open_engine: OpenEngine) -> None:
+    async with open_engine() as here, open_engine() as elsewhere:
+        await here.client.submit(chat("a", thread_id="t"))
+        following = aiter(here.client.follow_thread("t"))
+        async with asyncio.timeout(SOON):
+            assert [job.request.input for job in await anext(following)] == ["a"]
+            await elsewhere.client.submit(chat("b", thread_id="t"))
+            assert [job.request.input for job in await anext(following)] == ["a", "b"]
+            await elsewhere.client.delete_thread("t", "ada")
+            with pytest.raises(StopAsyncIteration):
+                await anext(following)

@@ -1,0 +1,399 @@
+"""What every job store promises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from jobs import EpochStale, JobConflict, JobNotFound, JobStatus, KeyReused, ThreadNotFound
+from jobs.events import (
+    Artifact,
+    JobCompleted,
+    JobFailedEvent,
+    Payload,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+)
+from jobs.models import WorkerRecord
+from jobs.store import JobFilter
+from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
+
+DONE = JobCompleted(result={"text": "hi"}, usage=None)
+FAILED = JobFailedEvent(error={"code": "model_unreachable", "message": "Try again."})
+
+
+def step(path: str, kind: str = "model", attempt: int = 1) -> StepStarted:
+    return StepStarted(step=path, name=path, kind=kind, attempt=attempt)  # type: ignore[arg-type]
+
+
+def text(path: str, words: str) -> TextDelta:
+    return TextDelta(step=path, text=words)
+
+
+def finished(path: str, output: object = None) -> StepFinished:
+    return StepFinished(step=path, seconds=0.1, output=output)
+
+
+async def ended(engine: Engine, *payloads: Payload, **fields: object) -> str:
+    """A job that ran with these events."""
+    job = await engine.store.submit(chat(**fields))  # type: ignore[arg-type]
+    claimed = await engine.store.claim("w1", anything())
+    assert claimed is not None
+    await engine.store.append(job.id, claimed.epoch, payloads)
+    return job.id
+
+
+async def test_submit_writes_the_first_event_in_its_own_transaction(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    assert (job.status, job.last_seq, job.epoch) == (JobStatus.QUEUED, 1, 0)
+    assert types(await engine.store.read(job.id, 0, 10)) == ["job.queued"]
+
+
+async def test_the_same_key_submits_once(engine: Engine) -> None:
+    first = await engine.store.submit(chat(key="k"))
+    assert (await engine.store.submit(chat(key="k"))).id == first.id
+    with pytest.raises(KeyReused):
+        await engine.store.submit(chat("other words", key="k"))
+    assert (await engine.store.submit(chat(key="k", user="bob"))).id != first.id
+
+
+async def test_many_submits_of_one_key_at_once_make_one_job(engine: Engine) -> None:
+    jobs = await asyncio.gather(*(engine.store.submit(chat(key="k")) for _ in range(20)))
+    assert len({job.id for job in jobs}) == 1
+
+
+async def test_a_thread_belongs_to_who_began_it(engine: Engine) -> None:
+    await engine.store.submit(chat(thread_id="t"))
+    with pytest.raises(ThreadNotFound):
+        await engine.store.submit(chat(thread_id="t", user="bob"))
+    with pytest.raises(ThreadNotFound):
+        await engine.store.thread("t", "bob")
+
+
+async def test_a_title_is_cut_from_the_first_message_at_a_words_end(engine: Engine) -> None:
+    await engine.store.submit(chat("one\n two  three", thread_id="short"))
+    await engine.store.submit(chat("word " * 40, thread_id="long"))
+    assert (await engine.store.thread("short")).title == "one two three"
+    title = (await engine.store.thread("long")).title
+    assert title.endswith("word…")
+    assert len(title) <= 61
+
+
+async def test_another_users_job_is_not_found(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    with pytest.raises(JobNotFound):
+        await engine.store.get(job.id, "bob")
+    with pytest.raises(JobNotFound):
+        await engine.store.retry(job.id, "bob")
+    with pytest.raises(JobNotFound):
+        await engine.store.delete_job(job.id, "bob")
+
+
+async def test_a_claim_takes_the_oldest_job_and_the_next_epoch(engine: Engine) -> None:
+    first, second = [await engine.store.submit(chat(name)) for name in ("a", "b")]
+    claims = [await engine.store.claim("w1", anything(alive=("w1",))) for _ in range(3)]
+    assert [claim and (claim.id, claim.epoch, claim.worker) for claim in claims] == [
+        (first.id, 1, "w1"),
+        (second.id, 1, "w1"),
+        None,
+    ]
+    assert types(await engine.store.read(first.id, 0, 10)) == ["job.queued", "job.started"]
+
+
+async def test_two_claims_at_once_never_take_the_same_job(engine: Engine) -> None:
+    jobs = [await engine.store.submit(chat(str(n))) for n in range(10)]
+    claims = await asyncio.gather(*(engine.store.claim(f"w{n}", anything(alive=("w",))) for n in range(10)))
+    taken = [claim.id for claim in claims if claim is not None]
+    # A worker that is not alive may lose its job to the next claim; nobody may hold the same epoch of the same job.
+    assert len({(claim.id, claim.epoch) for claim in claims if claim}) == len(taken)
+    assert set(taken) <= {job.id for job in jobs}
+
+
+async def test_a_worker_takes_only_tasks_that_it_has(engine: Engine) -> None:
+    await engine.store.submit(chat(task="unknown_tool"))
+    assert await engine.store.claim("w1", anything()) is None
+
+
+async def test_turns_of_a_thread_run_one_at_a_time_in_their_order(engine: Engine) -> None:
+    first = await engine.store.submit(chat("a", thread_id="t"))
+    second = await engine.store.submit(chat("b", thread_id="t"))
+    elsewhere = await engine.store.submit(chat("c", thread_id="other"))
+    alive = anything(alive=("w1",))
+    one, two, three = [await engine.store.claim("w1", alive) for _ in range(3)]
+    assert one is not None
+    assert two is not None
+    assert (one.id, two.id, three) == (first.id, elsewhere.id, None)
+    await engine.store.append(first.id, one.epoch, [DONE])
+    four = await engine.store.claim("w1", alive)
+    assert four is not None
+    assert four.id == second.id
+
+
+async def test_a_user_has_a_bounded_number_of_running_jobs_and_the_shared_user_has_not(engine: Engine) -> None:
+    for n in range(3):
+        await engine.store.submit(chat(str(n), user="bob"))
+        await engine.store.submit(chat(str(n), user="local"))
+    slots = anything(alive=("w1",), user_slots=2)
+    users = []
+    while (claim := await engine.store.claim("w1", slots)) is not None:
+        users.append(claim.user)
+    assert sorted(users) == ["bob", "bob", "local", "local", "local"]
+
+
+async def test_a_waiting_job_knows_its_position(engine: Engine) -> None:
+    first, second, third = [await engine.store.submit(chat(str(n), thread_id="t")) for n in range(3)]
+    assert [await engine.store.position(job.id) for job in (first, second, third)] == [0, 1, 2]
+    await engine.store.claim("w1", anything())
+    assert [await engine.store.position(job.id) for job in (first, second, third)] == [None, 1, 2]
+
+
+async def test_events_are_numbered_without_gaps_and_the_last_is_the_end(engine: Engine) -> None:
+    job_id = await ended(engine, step("model:1"), text("model:1", "hi"), finished("model:1"), DONE)
+    events = await engine.store.read(job_id, 0, 100)
+    assert is_gapless(events)
+    assert [event.type for event in events if event.terminal] == ["job.completed"]
+    assert (await engine.store.get(job_id)).status is JobStatus.COMPLETED
+
+
+async def test_nothing_is_written_behind_the_end(engine: Engine) -> None:
+    job_id = await ended(engine, DONE)
+    job = await engine.store.get(job_id)
+    with pytest.raises(EpochStale):
+        await engine.store.append(job_id, job.epoch, [text("model:1", "late")])
+    assert (await engine.store.get(job_id)).last_seq == job.last_seq
+
+
+async def test_a_worker_that_lost_its_job_is_refused(engine: Engine) -> None:
+    await engine.store.submit(chat())
+    zombie = await engine.store.claim("w1", anything(alive=("w1",)))
+    taken = await engine.store.claim("w2", anything(alive=("w2",)))
+    assert zombie is not None
+    assert taken is not None
+    assert (taken.id, taken.epoch) == (zombie.id, zombie.epoch + 1)
+    with pytest.raises(EpochStale):
+        await engine.store.append(zombie.id, zombie.epoch, [text("model:1", "second truth")])
+    await engine.store.append(taken.id, taken.epoch, [DONE])
+    assert types(await engine.store.read(taken.id, 0, 10)) == [
+        "job.queued",
+        "job.started",
+        "job.started",
+        "job.completed",
+    ]
+
+
+async def test_a_refused_write_leaves_the_writes_beside_it_alone(engine: Engine) -> None:
+    a, b = [await engine.store.submit(chat(name)) for name in "ab"]
+    for _ in "ab":
+        await engine.store.claim("w1", anything(alive=("w1",)))
+    good = [engine.store.append_soon(a.id, 1, [text("m", str(n))]) for n in range(5)]
+    bad = engine.store.append_soon(b.id, 7, [text("m", "stale")])
+    more = [engine.store.append_soon(a.id, 1, [text("m", str(n))]) for n in range(5)]
+    results = await asyncio.gather(*good, bad, *more, return_exceptions=True)
+    assert isinstance(results[5], EpochStale)
+    assert [result for result in results if isinstance(result, int)] == list(range(3, 13))
+
+
+async def test_a_worker_never_takes_over_its_own_jobs(engine: Engine) -> None:
+    await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    assert await engine.store.claim("w1", anything()) is None
+
+
+async def test_a_job_that_nobody_runs_is_cancelled_at_once(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    cancelled = await engine.store.request_cancel(job.id, "ada")
+    assert cancelled.status is JobStatus.CANCELLED
+    assert types(await engine.store.read(job.id, 0, 10)) == ["job.queued", "job.cancelling", "job.cancelled"]
+    assert (await engine.store.request_cancel(job.id, "ada")).last_seq == cancelled.last_seq
+    assert await engine.store.claim("w1", anything()) is None
+
+
+async def test_a_running_job_keeps_the_wish_to_stop_for_its_holder(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    wished = await engine.store.request_cancel(job.id, "ada")
+    assert (wished.status, wished.cancelled_by) == (JobStatus.IN_PROGRESS, "ada")
+    assert [held.cancelled_by for held in await engine.store.held("w1")] == ["ada"]
+
+
+async def test_taking_over_a_job_that_is_wished_to_stop_ends_it_without_running(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    await engine.store.request_cancel(job.id, "ada")
+    assert await engine.store.claim("w2", anything()) is None
+    assert (await engine.store.get(job.id)).status is JobStatus.CANCELLED
+
+
+async def test_a_retry_reuses_finished_steps_and_keeps_the_turn(engine: Engine) -> None:
+    failed = await ended(
+        engine,
+        step("model:1"),
+        text("model:1", "kept"),
+        finished("model:1", {"n": 1}),
+        step("model:1/call:0", "tool"),
+        Artifact(name="a.csv", mime="text/csv", size=3),
+        step("model:1/call:0/part:0", "part"),
+        finished("model:1/call:0/part:0", 7),
+        FAILED,
+        thread_id="t",
+        key="k",
+    )
+    await engine.store.submit(chat("later", thread_id="t"))
+    retry = await engine.store.retry(failed, "ada")
+    assert (retry.retry_of, retry.root_id, retry.turn, retry.status) == (failed, failed, 1, JobStatus.QUEUED)
+    events = await engine.store.read(retry.id, 0, 100)
+    assert is_gapless(events)
+    assert types(events)[1:] == [
+        "step.started",
+        "text.delta",
+        "step.finished",
+        "artifact",
+        "step.started",
+        "step.finished",
+    ]
+    assert [turn.id for turn in await engine.store.thread_jobs("t")][0] == retry.id
+    claimed = await engine.store.claim("w1", anything())
+    assert claimed is not None
+    assert claimed.id == retry.id
+
+
+async def test_only_the_last_attempt_of_a_step_is_copied_into_a_retry(engine: Engine) -> None:
+    failed = await ended(
+        engine,
+        step("model:1"),
+        text("model:1", "withdrawn"),
+        step("model:1", attempt=2),
+        text("model:1", "kept"),
+        finished("model:1"),
+        FAILED,
+    )
+    retry = await engine.store.retry(failed, "ada")
+    words = [event.data["text"] for event in await engine.store.read(retry.id, 0, 100) if event.type == "text.delta"]
+    assert words == ["kept"]
+
+
+async def test_a_second_retry_gives_the_live_one_and_a_completed_job_has_none(engine: Engine) -> None:
+    failed = await ended(engine, FAILED)
+    retry = await engine.store.retry(failed, "ada")
+    assert (await engine.store.retry(failed, "ada")).id == retry.id
+    with pytest.raises(JobConflict):
+        await engine.store.retry(retry.id, "ada")
+    claimed = await engine.store.claim("w1", anything())
+    assert claimed is not None
+    await engine.store.append(retry.id, claimed.epoch, [DONE])
+    with pytest.raises(JobConflict):
+        await engine.store.retry(retry.id, "ada")
+
+
+async def test_milestones_leave_the_text_out(engine: Engine) -> None:
+    job_id = await ended(engine, step("model:1"), *[text("model:1", "x")] * 50, finished("model:1"), DONE)
+    assert types(await engine.store.milestones(job_id)) == [
+        "job.queued",
+        "job.started",
+        "step.started",
+        "step.finished",
+        "job.completed",
+    ]
+
+
+async def test_the_search_finds_titles_questions_and_answers_and_takes_signs_as_they_are(engine: Engine) -> None:
+    await ended(
+        engine, step("model:1"), text("model:1", "the ans"), text("model:1", "wer is 50%"), DONE, thread_id="a"
+    )
+    await engine.store.submit(chat("a question on tides", thread_id="b"))
+
+    async def found(search: str) -> list[str]:
+        return [thread.id for thread in await engine.store.threads("ada", search=search, limit=9, before=None)]
+
+    assert await found("answer is 50%") == ["a"]
+    assert await found("tides") == ["b"]
+    assert await found("5%%") == []
+    assert await found("_nswer") == []
+
+
+async def test_threads_are_paged_newest_first(engine: Engine) -> None:
+    for n in range(5):
+        engine.clock.now += 1
+        await engine.store.submit(chat(thread_id=f"t{n}"))
+    engine.clock.now += 1
+    await engine.store.submit(chat(thread_id="t0"))
+    page = await engine.store.threads("ada", search=None, limit=3, before=None)
+    rest = await engine.store.threads("ada", search=None, limit=3, before=page[-1].id)
+    assert [thread.id for thread in page + rest] == ["t0", "t4", "t3", "t2", "t1"]
+    assert await engine.store.threads("bob", search=None, limit=3, before=None) == []
+
+
+async def test_jobs_are_listed_by_what_is_asked(engine: Engine) -> None:
+    done = await ended(engine, DONE, thread_id="t")
+    waiting = [(await engine.store.submit(chat(str(n)))).id for n in range(3)]
+
+    async def listed(**fields: object) -> list[str]:
+        return [job.id for job in await engine.store.jobs(JobFilter(user="ada", **fields))]  # type: ignore[arg-type]
+
+    assert await listed() == [*reversed(waiting), done]
+    assert await listed(status=JobStatus.COMPLETED) == [done]
+    assert await listed(thread_id="t") == [done]
+    assert await listed(limit=2, before=waiting[2]) == [waiting[1], waiting[0]]
+
+
+async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have_ended(engine: Engine) -> None:
+    running = await engine.store.submit(chat("a", thread_id="t"))
+    waiting = await engine.store.submit(chat("b", thread_id="t"))
+    claimed = await engine.store.claim("w1", anything())
+    assert claimed is not None
+    await engine.store.delete_thread("t", "ada")
+    with pytest.raises(ThreadNotFound):
+        await engine.store.thread("t")
+    with pytest.raises(ThreadNotFound):
+        await engine.store.submit(chat("c", thread_id="t"))
+    assert (await engine.store.get(waiting.id)).status is JobStatus.CANCELLED
+    assert await engine.store.deleted_threads() == []
+    await engine.store.append(running.id, claimed.epoch, [DONE])
+    assert await engine.store.deleted_threads() == ["t"]
+    await engine.store.purge_thread("t")
+    with pytest.raises(JobNotFound):
+        await engine.store.get(running.id)
+    assert await engine.store.read(running.id, 0, 10) == []
+
+
+async def test_a_running_job_is_not_deleted(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    with pytest.raises(JobConflict):
+        await engine.store.delete_job(job.id, "ada")
+    await engine.store.request_cancel(job.id, "ada")
+    await engine.store.delete_job(job.id, "ada")
+    with pytest.raises(JobNotFound):
+        await engine.store.get(job.id)
+
+
+async def test_a_worker_is_declared_stopped_only_while_its_counter_stands(engine: Engine) -> None:
+    await engine.store.register_worker(WorkerRecord(id="w1", beat=0, stopped=False, tasks=("chat",), catalogue=()))
+    engine.store.beat("w1")
+    assert not await engine.store.declare_stopped("w1", 0)
+    assert await engine.store.declare_stopped("w1", 1)
+    assert [worker.stopped for worker in await engine.store.workers()] == [True]
+    engine.store.beat("w1")
+    await engine.store.ping()
+    assert not await engine.store.declare_stopped("w1", 1)  # in the order of the writes: the beat is in
+    assert [worker.stopped for worker in await engine.store.workers()] == [False]
+
+
+async def test_half_characters_and_zero_bytes_survive_the_store(engine: Engine) -> None:
+    words = "a\x00b\ud800c — ✓"
+    job_id = await ended(engine, step("model:1"), text("model:1", words), DONE)
+    assert [e.data["text"] for e in await engine.store.read(job_id, 0, 100) if e.type == "text.delta"] == [words]
+
+
+async def test_two_processes_share_one_log(open_engine: OpenEngine) -> None:
+    async with open_engine() as web, open_engine() as worker:
+        job = await web.store.submit(chat())
+        claimed = await worker.store.claim("w1", anything())
+        assert claimed is not None
+        await asyncio.gather(
+            *(worker.store.append(job.id, claimed.epoch, [text("m", str(n))]) for n in range(50)),
+            *(web.store.submit(chat(str(n))) for n in range(50)),
+        )
+        await worker.store.append(job.id, claimed.epoch, [DONE])
+        assert is_gapless(await web.store.read(job.id, 0, 100))
