@@ -19,9 +19,8 @@ import chainlit as cl
 from chainlit.config import config
 
 from api import health_routes
-from handlers import install_chat
 from handlers.chat import open_chat
-from handlers.install import put_first
+from handlers.install import install_chat, put_first
 from services.web import WebServices, open_web
 
 require_loopback(settings, config.run.host)

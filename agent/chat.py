@@ -17,7 +17,7 @@ from langgraph.types import Command
 from agent.history import ai_message, content_of, read_conversation, tool_message
 from agent.model import Models
 from agent.offline import OfflineModel
-from agent.replies import ModelReply, ToolCall
+from agent.replies import ModelReply, Spent, ToolCall
 from agent.tools import Toolbox, count_usage
 from files.store import FileStore
 from jobs.context import JobContext, Step
@@ -108,25 +108,34 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         _, number, index = call_id.split("_")
         parent = f"model:{number}"
 
-        async def run(step: Step) -> JSON:
-            try:
-                return {"content": content_of(await self._call(step.path, call_id, name, arguments))}
-            except ToolError as error:
-                # The model reads it and tells the user: a tool's failure is not the turn's.
-                return {"content": f"Error: {error}", "error": str(error)}
-
         path = f"{parent}/call:{index}"
+        replayed = self._ctx.recorded(path)
+
+        async def run(step: Step) -> JSON:
+            spent = Spent()
+            output = await self._call(step.path, call_id, name, arguments, spent)
+            return {**output, "usage": spent.as_json()} if spent.input_tokens else output
+
         output = await self._ctx.step(path, run, name=name, kind="tool", parent=parent, input=arguments)
+        if replayed and "usage" in output:
+            self._ctx.add_usage(**output["usage"])  # a fresh run's model calls have counted themselves
         return tool_message(output, call_id=call_id, name=name)
 
     @property
     def _model(self) -> str | None:
         return self._ctx.job.request.model
 
-    async def _call(self, path: str, call_id: str, name: str, arguments: Mapping[str, JSON]) -> JSON:
+    async def _call(
+        self, path: str, call_id: str, name: str, arguments: Mapping[str, JSON], spent: Spent
+    ) -> dict[str, JSON]:
+        """What the model reads of the call. A tool's failure is not the turn's: the model tells the user of it."""
         if call_id in self._broken:
-            raise ToolError(f"The arguments for {name!r} were not a JSON object; send one that fits its parameters.")
-        return await self._toolbox.call(self._ctx, path, name, arguments, self._files)
+            return _failed(f"The arguments for {name!r} were not a JSON object; send one that fits its parameters.")
+        try:
+            value = await self._toolbox.call(self._ctx, path, name, arguments, files=self._files, spent=spent)
+        except ToolError as error:
+            return _failed(str(error))
+        return {"content": content_of(value)}
 
     def _take(self, reply: ModelReply) -> None:
         if reply.text:
@@ -149,6 +158,10 @@ def _numbered(reply: ModelReply, number: int) -> ModelReply:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
     )
+
+
+def _failed(sentence: str) -> dict[str, JSON]:
+    return {"content": f"Error: {sentence}", "error": sentence}
 
 
 def _after(separator: str, write: Callable[[str], None]) -> Callable[[str], None]:

@@ -19,6 +19,21 @@ class ToolCall:
     """None: what the model sent is not a JSON object."""
 
 
+@dataclass(kw_only=True)
+class Spent:
+    """Tokens that a tool's model calls used, to be recorded with its call."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, reply: ModelReply) -> None:
+        self.input_tokens += reply.input_tokens or 0
+        self.output_tokens += reply.output_tokens or 0
+
+    def as_json(self) -> dict[str, JSON]:
+        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelReply:
     """One answer of a model, whole."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.model import Models
-from agent.replies import ModelReply
+from agent.replies import ModelReply, Spent
 from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
@@ -48,24 +48,35 @@ class Toolbox:
         return self._pool.catalogue
 
     async def call(
-        self, ctx: JobContext, path: str, name: str, arguments: Mapping[str, JSON], files: Sequence[str]
+        self,
+        ctx: JobContext,
+        path: str,
+        name: str,
+        arguments: Mapping[str, JSON],
+        *,
+        files: Sequence[str],
+        spent: Spent | None = None,
     ) -> JSON:
-        """Run the tool as the step `path` of the job. Raises `ToolError`, and `StepFailed` of its model calls."""
+        """Run the tool as the step `path` of the job. `spent` counts its model calls, of a failing run too.
+
+        Raises `ToolError`, and `StepFailed` of its model calls.
+        """
         context = CallContext(
             thread_id=ctx.job.thread_id,
             user=ctx.job.user,
             idempotency_key=f"{ctx.job.root_id}/{path}",
             files=tuple(files),
         )
-        async with JobCall(ctx, path, self._models, self._files) as call:
+        async with JobCall(ctx, path, self._models, self._files, spent or Spent()) as call:
             return await self._pool.call(name, dict(arguments), context, call)
 
 
 class JobCall:
     """The worker's end of one tool call. Parts the tool left unfinished are closed without a record at its end."""
 
-    def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore) -> None:
+    def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore, spent: Spent) -> None:
         self._ctx = ctx
+        self._spent = spent
         self._path = path
         self._models = models
         self._files = files
@@ -133,6 +144,7 @@ class JobCall:
         recorded = await self._ctx.step(path, run, name=name, kind="model", parent=self._parent(path))
         reply = ModelReply.from_json(recorded)
         count_usage(self._ctx, reply)
+        self._spent.add(reply)
         return reply.text
 
     def _parent(self, path: str) -> str:
@@ -189,7 +201,7 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
 
         async def run(step: Step) -> JSON:
             try:
-                return await toolbox.call(ctx, step.path, name, arguments, files)
+                return await toolbox.call(ctx, step.path, name, arguments, files=files)
             except ToolError as error:
                 raise StepFailed(error_code(error), str(error)) from error
 

@@ -151,7 +151,7 @@ class TurnScreen:
             self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
         ]
         for path in self._tools:
-            if "end" not in self._steps[f"{self.root_id}:{path}"]:
+            if self._steps[f"{self.root_id}:{path}"]["end"] is None:
                 changes.append(self._patch(f"{self.root_id}:{path}", end=iso(event.at)))
         sentence = describe_end(event, answered=bool(self._messages))
         if sentence:
@@ -216,6 +216,8 @@ class TurnScreen:
             "input": "",
             "output": "",
             "createdAt": iso(at),
+            "start": None,
+            "end": None,  # said outright: a page keeps what a repeated step does not mention
             "streaming": False,
             "isError": False,
             "metadata": {},

@@ -50,6 +50,19 @@ class Host:
     @classmethod
     async def start(cls, directories: Sequence[Path], timeout_seconds: float) -> "Host":
         """A host that has loaded its tools. Raises ToolHostsUnavailable."""
+        spawning = asyncio.create_task(cls._spawn(directories))
+        try:
+            await asyncio.shield(spawning)
+            await spawning.result()._hello(timeout_seconds)
+        except BaseException:
+            host = await spawning  # a few milliseconds: a process half started could not be ended
+            host.kill()
+            await host.closed.wait()
+            raise
+        return spawning.result()
+
+    @classmethod
+    async def _spawn(cls, directories: Sequence[Path]) -> "Host":
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -59,14 +72,7 @@ class Host:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
             )
-        host = cls(process, *await asyncio.open_connection(sock=ours))
-        try:
-            await host._hello(timeout_seconds)
-        except BaseException:
-            host.kill()
-            await host.closed.wait()
-            raise
-        return host
+        return cls(process, *await asyncio.open_connection(sock=ours))
 
     @property
     def pid(self) -> int:

@@ -1,4 +1,4 @@
-"""A desk with the scripted endpoint as its model, and one with the offline model; their tool hosts serve a whole module."""
+"""A desk with the scripted endpoint as its model, and one with the offline model. Tool hosts serve a whole module."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

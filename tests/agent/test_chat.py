@@ -3,14 +3,18 @@
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.chat import MAX_MODEL_CALLS
+from agent.replies import ModelReply, ToolCall
+from jobs.context import Step
 from jobs.errors import JobFailed, JobIncomplete, StepFailed
 from jobs.events import JobCancelled
+from jobs.models import JSON
 from tests.agent.desk import Desk
 from tests.endpoint import Endpoint
 from tests.waiting import until
@@ -20,6 +24,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def call(name: str, **arguments: Any) -> str:
     return f"call {name} {json.dumps(arguments)}"
+
+
+def answering(output: JSON) -> Callable[[Step], Awaitable[JSON]]:
+    """A step that has this output."""
+
+    async def run(step: Step) -> JSON:
+        return output
+
+    return run
 
 
 async def test_the_result_is_the_text_that_was_streamed(desk: Desk) -> None:
@@ -85,6 +98,16 @@ async def test_a_failing_tool_is_told_to_the_model_and_fails_no_turn(desk: Desk,
     assert sentence in (await desk.finished(ctx))["model:1/call:0"]["output"]["error"]
 
 
+async def test_arguments_that_are_no_json_are_told_to_the_model(desk: Desk) -> None:
+    broken = ToolCall(id="call_1_0", name="echo", arguments=None)
+    reply = ModelReply(text="", calls=(broken,), finish_reason="tool_calls")
+    ctx = await desk.submit("tokens=1 word=z")
+    await ctx.step("model:1", answering(reply.as_json()), name="test-model", kind="model")
+    await desk.run(ctx)
+    output = (await desk.finished(ctx))["model:1/call:0"]["output"]
+    assert output["error"] == "The arguments for 'echo' were not a JSON object; send one that fits its parameters."
+
+
 async def test_the_tools_are_offered_with_their_schemas(desk: Desk, endpoint: Endpoint) -> None:
     await desk.answer("tokens=1")
     offered = {tool["function"]["name"]: tool["function"] for tool in endpoint.requests()[0].body["tools"]}
@@ -96,7 +119,7 @@ async def test_usage_is_the_sum_of_all_calls(desk: Desk) -> None:
     ctx = await desk.submit(f"say=2 tokens=3 {call('ask_about', items=['word=x'])}")
     await desk.run(ctx)
     outputs = [data["output"] for data in (await desk.finished(ctx)).values()]
-    used = [output["usage"]["output_tokens"] for output in outputs if isinstance(output, dict) and "usage" in output]
+    used = [output["usage"]["output_tokens"] for output in outputs if "tool_calls" in output]
     assert len(used) == 3
     assert ctx.usage is not None
     assert ctx.usage["output_tokens"] == sum(used)
@@ -133,7 +156,7 @@ async def test_a_turn_goes_on_behind_its_last_finished_step(desk: Desk, endpoint
 
 
 async def test_a_recorded_turn_gives_the_same_answer_without_a_model_call(desk: Desk, endpoint: Endpoint) -> None:
-    ctx = await desk.submit(f"say=2 tokens=2 {call('echo', text='hi')}")
+    ctx = await desk.submit(f"say=2 tokens=2 {call('echo', text='hi')} {call('ask_about', items=['word=x'])}")
     result = await desk.tasks["chat"](ctx)
     requests = len(endpoint.requests())
     again = await desk.take()

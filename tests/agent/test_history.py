@@ -12,9 +12,7 @@ from toolkit.pool import HostPool
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_old_turns_are_left_out_whole_and_the_user_is_told(
-    endpoint: Endpoint, tmp_path: Path, pool: HostPool
-) -> None:
+async def test_old_turns_are_left_out_and_the_user_is_told(endpoint: Endpoint, tmp_path: Path, pool: HostPool) -> None:
     async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=150), pool) as desk:
         await desk.answer('tokens=1 word=first call echo {"text": "' + "x" * 300 + '"}', thread_id="t1")
         await desk.answer("tokens=30 word=second", thread_id="t1")
@@ -26,9 +24,7 @@ async def test_old_turns_are_left_out_whole_and_the_user_is_told(
     assert told[-1] == "tokens=1 word=third"
 
 
-async def test_a_message_larger_than_the_context_is_still_sent(
-    endpoint: Endpoint, tmp_path: Path, pool: HostPool
-) -> None:
+async def test_a_message_above_the_context_is_still_sent(endpoint: Endpoint, tmp_path: Path, pool: HostPool) -> None:
     async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=10), pool) as desk:
         await desk.answer("tokens=1 word=first", thread_id="t1")
         await desk.answer("tokens=1 word=second " + "x" * 400, thread_id="t1")

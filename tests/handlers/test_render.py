@@ -1,0 +1,163 @@
+"""Tables of events, and what a page then shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.render import MESSAGE_CHARACTERS, Append, Remove, TurnScreen, Upsert
+from tests.handlers.screens import COMPLETED, Line, Page, finished, job, log, progress, started, text
+
+CANCELLED: Line = (
+    "job.cancelled",
+    {"stopped": [{"step": "model:1", "name": "model", "kind": "model", "seconds": 0.12}]},
+)
+FAILED: Line = ("job.failed", {"error": {"code": "model_unreachable", "message": "The model does not answer."}})
+
+
+def turn_of(*lines: Line, **fields: Any) -> TurnScreen:
+    turn = TurnScreen(job(**fields))
+    turn.feed(log(*lines))
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("lines", "answer"),
+    [
+        ([started("model:1"), text("model:1", "a"), text("model:1", "b"), finished("model:1"), COMPLETED], "ab"),
+        ([started("model:1"), text("model:1", "read"), started("model:1")], "read"),
+        ([started("model:1"), text("model:1", "old"), started("model:1"), text("model:1", "new")], "new"),
+        ([started("model:1"), text("model:1", "old"), started("model:1"), finished("model:1")], ""),
+        ([started("model:1"), text("model:1/call:0/complete:0", "a tool's own")], ""),
+        ([started("model:1"), text("model:1", "part"), CANCELLED], "partStopped: the model's answer (0.1 s)."),
+        ([started("model:1"), text("model:1", "part"), FAILED], "partThe model does not answer."),
+        ([("job.cancelled", {"stopped": []})], "Stopped before it began."),
+        ([("job.incomplete", {"reason": "length", "result": None})], "The answer is incomplete: length."),
+        ([("job.completed", {"result": {"summary": "**short**"}, "usage": None})], "**short**"),
+        ([("job.completed", {"result": {"n": 1}, "usage": None})], '```json\n{\n  "n": 1\n}\n```'),
+    ],
+    ids=[
+        "text",
+        "what was read stays until new text comes",
+        "withdrawn text is replaced",
+        "withdrawn and nothing new",
+        "a tool's text is no answer",
+        "stopped",
+        "failed",
+        "stopped early",
+        "incomplete",
+        "a tool's summary",
+        "a tool's result",
+    ],
+)
+def test_what_a_page_says(lines: list[Line], answer: str) -> None:
+    assert Page.opened_on(turn_of(*lines)).answer() == answer
+
+
+def test_a_turn_is_a_tree_of_message_run_tool_and_answer() -> None:
+    turn = turn_of(
+        started("model:1"),
+        started("model:1/call:0", "tool", name="summarize_documents", parent="model:1", input={"focus": "x"}),
+        finished("model:1/call:0", output={"content": "done"}),
+        finished("model:1"),
+        started("model:2"),
+        text("model:2", "hi"),
+    )
+    assert [(step["type"], step["id"], step["parentId"]) for step in turn.steps()] == [
+        ("user_message", "message-id", None),
+        ("run", "job_1:run", "message-id"),
+        ("tool", "job_1:model:1/call:0", "job_1:run"),
+        ("assistant_message", "job_1:model:2", "job_1:run"),
+    ]
+
+
+def test_a_running_tool_shows_its_progress_and_log_and_then_its_output() -> None:
+    call = "model:1/call:0"
+    turn = turn_of(
+        started(call, "tool", name="summarize_documents"),
+        ("log", {"step": call, "level": "warning", "message": "blocked the loop"}),
+        progress(f"{call}/part:3", 3, 12, "page 9"),
+    )
+    step = turn.steps()[-1]
+    assert "⚠️ blocked the loop" in step["output"]
+    assert "3 of 12 · page 9" in step["output"]
+    assert step["end"] is None
+    turn.feed(log(finished(call, output={"content": "all", "error": "It broke."})))
+    step = turn.steps()[-1]
+    assert step["isError"]
+    assert step["output"].endswith("all")
+    assert step["end"] is not None
+
+
+def test_the_end_closes_what_still_runs_on_the_screen() -> None:
+    turn = turn_of(started("model:1"), text("model:1", "a"), started("model:1/call:0", "tool"), CANCELLED)
+    steps = {step["id"]: step for step in turn.steps()}
+    assert not any(step["streaming"] for step in steps.values())
+    assert steps["job_1:run"]["end"] is not None
+    assert steps["job_1:model:1/call:0"]["end"] is not None
+
+
+def test_a_retry_writes_into_its_originals_place() -> None:
+    original = turn_of(started("model:1"), text("model:1", "a"), FAILED)
+    retry = TurnScreen(job(id="job_2", retry_of="job_1"))
+    retry.feed(log(started("model:1"), text("model:1", "a")))
+    assert [step["id"] for step in retry.steps()] == [step["id"] for step in original.steps()][:-1]
+
+
+def test_pieces_of_text_in_a_row_are_one_change() -> None:
+    turn = TurnScreen(job())
+    changes = turn.feed(log(started("model:1"), text("model:1", "a"), text("model:1", "b"), text("model:1", "c")))
+    assert [type(change) for change in changes] == [Upsert, Append]
+
+
+def test_new_text_replaces_withdrawn_text_in_place() -> None:
+    turn = TurnScreen(job())
+    events = log(started("model:1"), text("model:1", "old"), started("model:1"), text("model:1", "new"))
+    page = Page.opened_on(turn)
+    page.show(turn.feed(events[:3]))
+    changes = turn.feed(events[3:])
+    assert Remove("job_1:model:1") not in changes
+    page.show(changes)
+    assert page.answer() == "new"
+
+
+def test_a_very_long_answer_goes_on_in_further_messages() -> None:
+    paragraph = "word " * 400 + "\n\n"
+    turn = turn_of(started("model:1"), *[text("model:1", paragraph)] * 30, finished("model:1"), COMPLETED)
+    messages = [step for step in turn.steps() if step["type"] == "assistant_message"]
+    assert len(messages) > 1
+    assert all(len(step["output"]) < MESSAGE_CHARACTERS + 2 * len(paragraph) for step in messages)
+    assert "".join(step["output"] for step in messages).split() == (paragraph * 30).split()
+
+
+STEPS = ["model:1", "model:2"]
+LINES = st.one_of(
+    st.builds(started, st.sampled_from(STEPS)),
+    st.builds(text, st.sampled_from(STEPS), st.text("ab\n", min_size=1, max_size=3)),
+    st.builds(lambda step: started(f"{step}/call:0", "tool"), st.sampled_from(STEPS)),
+    st.builds(lambda step, n: progress(f"{step}/call:0", n, 9), st.sampled_from(STEPS), st.integers(0, 9)),
+    st.builds(lambda step: finished(f"{step}/call:0", output=1), st.sampled_from(STEPS)),
+    st.builds(finished, st.sampled_from(STEPS)),
+    st.just(("log", {"step": None, "level": "info", "message": "note"})),
+)
+
+
+@given(lines=st.lists(LINES, max_size=30), end=st.sampled_from([[], [COMPLETED], [FAILED], [CANCELLED]]), data=st.data())
+def test_a_page_that_watched_and_a_page_that_was_opened_later_show_the_same(
+    lines: list[Line], end: list[Line], data: st.DataObject
+) -> None:
+    """However the events come in pages: live, after a reload in between, or all at once."""
+    events = log(*lines, *end)
+    turn = TurnScreen(job())
+    watching = Page.opened_on(turn)
+    while events:
+        size = data.draw(st.integers(1, len(events)))
+        watching.show(turn.feed(events[:size]))
+        events = events[size:]
+        assert Page.opened_on(turn).steps == watching.steps
+    whole = TurnScreen(job())
+    whole.feed(log(*lines, *end))
+    assert Page.opened_on(whole).steps == watching.steps
