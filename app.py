@@ -38,7 +38,7 @@ async def start() -> None:
         services = await opened.enter_async_context(open_web(settings))
         slot.current = await opened.enter_async_context(open_chat(services))
         running.append(services)
-    except Exception as error:  # noqa: BLE001  # Chainlit would serve a page on which nothing works
+    except Exception as error:  # Chainlit would serve a page on which nothing works
         logger.exception("the start failed")
         refuse(f"The server could not start: {error}.")
 

@@ -48,7 +48,7 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
     Raises `JobIncomplete` when the model reached its limit, `JobFailed` when it fails or goes on for ever.
     """
     conversation = await read_conversation(ctx, files, max_tokens=models.settings.context_tokens)
-    if conversation.trimmed:
+    if conversation.trimmed and not ctx.recorded("model:1"):
         await ctx.log("info", MESSAGES_LEFT_OUT)
     turn = CheckpointedTurn(ctx, models, toolbox, conversation.files)
     # The agent wants a model at its construction; which one is asked is decided call by call.
@@ -107,7 +107,6 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         call_id, name, arguments = str(call["id"]), call["name"], call["args"]
         _, number, index = call_id.split("_")
         parent = f"model:{number}"
-
         path = f"{parent}/call:{index}"
         replayed = self._ctx.recorded(path)
 

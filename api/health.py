@@ -31,7 +31,7 @@ def health_routes(services: Callable[[], WebServices | None]) -> APIRouter:
         try:
             await current.store.ping()
             workers = await current.workers()
-        except Exception:  # noqa: BLE001  # whatever it is, the answer is that the store is out of reach
+        except Exception:  # whatever it is, the answer is that the store is out of reach
             logger.exception("the store does not answer")
             return JSONResponse({"store": "unreachable", "workers": 0, "model": "unknown"}, 503)
         return JSONResponse({"store": "ok", "workers": workers, "model": await current.model.state()})

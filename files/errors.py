@@ -1,8 +1,8 @@
 """What can go wrong with stored files.
 
-    FilesError
-    ├── StoredFileNotFound    no such file, or another user's
-    └── FileTooLarge          more bytes than the limit
+FilesError
+├── StoredFileNotFound    no such file, or another user's
+└── FileTooLarge          more bytes than the limit
 """
 
 from __future__ import annotations

@@ -141,9 +141,7 @@ def safe_name(name: str) -> str:
 
 async def _write(target: Path, source: Path | AsyncIterator[bytes], limit_bytes: int) -> int:
     if isinstance(source, Path):
-        if source.stat().st_size > limit_bytes:
-            raise FileTooLarge(limit_bytes)
-        return await asyncio.to_thread(_replace, target, source)
+        return await asyncio.to_thread(_copy, target, source, limit_bytes)
     size = 0
     with target.open("wb") as out:
         async for chunk in source:
@@ -152,6 +150,12 @@ async def _write(target: Path, source: Path | AsyncIterator[bytes], limit_bytes:
                 raise FileTooLarge(limit_bytes)
             await asyncio.to_thread(out.write, chunk)
     return size
+
+
+def _copy(target: Path, source: Path, limit_bytes: int) -> int:
+    if source.stat().st_size > limit_bytes:
+        raise FileTooLarge(limit_bytes)
+    return _replace(target, source)
 
 
 def _replace(target: Path, source: Path | bytes) -> int:

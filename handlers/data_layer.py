@@ -62,7 +62,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
                     "value": given.value,
                     "comment": given.comment,
                 }
-        return rendered  # type: ignore[return-value]
+        return rendered
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
         """A page of the user's threads, newest first; the search finds titles, questions and answers."""

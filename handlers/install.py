@@ -42,9 +42,7 @@ def install_chat(settings: Settings) -> ChatSlot:
     _register_callbacks(slot)
     _register_socket_events(slot, settings)
     app.add_middleware(LocalLogin)
-    app.add_middleware(
-        RequestGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins
-    )
+    app.add_middleware(RequestGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins)
     put_first(upload_routes(slot.files, limit_bytes=settings.max_upload_mb * MEGABYTE))
     return slot
 

@@ -150,9 +150,8 @@ class TurnScreen:
         changes: list[Change] = [
             self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
         ]
-        for path in self._tools:
-            if self._steps[f"{self.root_id}:{path}"]["end"] is None:
-                changes.append(self._patch(f"{self.root_id}:{path}", end=iso(event.at)))
+        tools = [self._steps[f"{self.root_id}:{path}"] for path in self._tools]
+        changes += [self._patch(tool["id"], end=iso(event.at)) for tool in tools if tool["end"] is None]
         sentence = describe_end(event, answered=bool(self._messages))
         if sentence:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, event.at)

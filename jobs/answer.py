@@ -25,7 +25,7 @@ class AnswerText:
         return "".join(piece for pieces in self._pieces.values() for piece in pieces)
 
     def feed(self, event: JobEvent) -> None:
-        step = event.data.get("step")
+        step = str(event.data.get("step"))
         if event.type == "step.started" and event.data["kind"] == "model" and not event.data.get("parent"):
             if self._pieces.setdefault(step, []):
                 self._withdrawn.add(step)

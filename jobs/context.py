@@ -205,7 +205,9 @@ class JobContext:
             self._held.add(path)
             await asyncio.Future()
 
-    async def _finish(self, path: str, begun: float, *, output: JSON = None, error: dict[str, str] | None = None) -> None:
+    async def _finish(
+        self, path: str, begun: float, *, output: JSON = None, error: dict[str, str] | None = None
+    ) -> None:
         seconds = round(time.monotonic() - begun, 3)
         finished = StepFinished(step=path, seconds=seconds, output=output, error=error)
         await self.emit(finished)

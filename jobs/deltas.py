@@ -16,9 +16,7 @@ PIECE_CHARACTERS = 4096
 class DeltaBuffer:
     """The unwritten text of one job. `append` must keep the order of its calls."""
 
-    def __init__(
-        self, append: Callable[[Sequence[Payload]], asyncio.Future[int]], *, lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, append: Callable[[Sequence[Payload]], asyncio.Future[int]], *, lost: Callable[[], None]) -> None:
         self._append = append
         self._lost = lost
         self._step = ""

@@ -1,14 +1,14 @@
 """What can go wrong in the engine.
 
-    JobsError
-    ├── JobNotFound       no such job, or another user's
-    ├── ThreadNotFound    no such thread, or another user's
-    ├── JobConflict       the job's state does not allow the call
-    ├── KeyReused         an idempotency key came again with another request
-    ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
-    ├── JobFailed         raised by task code: the job ends as failed with this sentence
-    │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
-    └── JobIncomplete     raised by task code: the job ends as incomplete with what is there
+JobsError
+├── JobNotFound       no such job, or another user's
+├── ThreadNotFound    no such thread, or another user's
+├── JobConflict       the job's state does not allow the call
+├── KeyReused         an idempotency key came again with another request
+├── EpochStale        the writer no longer holds the job: stop at once, write nothing
+├── JobFailed         raised by task code: the job ends as failed with this sentence
+│   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
+└── JobIncomplete     raised by task code: the job ends as incomplete with what is there
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
@@ -135,7 +135,7 @@ class JobFailedEvent(Payload):
 @dataclass(frozen=True, kw_only=True)
 class JobCancelled(Payload):
     type: ClassVar[str] = "job.cancelled"
-    stopped: list[Mapping[str, JSON]]
+    stopped: Sequence[Mapping[str, JSON]]
     """What was stopped: {step, name, kind, seconds} each."""
 
 

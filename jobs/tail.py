@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Iterator, Self
+from typing import Self
 
 from jobs.errors import JobNotFound
 from jobs.events import JobEvent

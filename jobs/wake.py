@@ -81,7 +81,7 @@ class DatagramWake:
     def _known_peers(self) -> tuple[str, ...]:
         changed = os.fstat(self._descriptor).st_mtime_ns
         if changed != self._peers_at:
-            self._peers_at, self._peers = changed, tuple(os.listdir(self._descriptor))
+            self._peers_at, self._peers = changed, tuple(os.listdir(self._descriptor))  # noqa: PTH208  # by descriptor
         return self._peers
 
     def _send(self, datagram: bytes, peer: str) -> None:

@@ -28,8 +28,9 @@ INTERNAL_ERROR = JobFailed(
 class _Held:
     """A job that runs here."""
 
-    def __init__(self, context: JobContext, task: asyncio.Task[None]) -> None:
-        self.context = context
+    context: JobContext
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
         self._told = False
 
@@ -92,9 +93,11 @@ class Worker:
     async def _run(self, job: Job) -> None:
         task = asyncio.current_task()
         assert task is not None
+        held = _Held(task)
         try:
-            context = JobContext(job, self._store, await self._store.milestones(job.id), lost=task.cancel)
-            self._held[job.id] = _Held(context, task)
+            milestones = await self._store.milestones(job.id)
+            context = held.context = JobContext(job, self._store, milestones, lost=held.leave)
+            self._held[job.id] = held
             self._wishes.set()  # the wish may be older than the claim
             ending = await self._outcome(context)
             if ending is not None:

@@ -51,9 +51,7 @@ async def open_web(settings: Settings) -> AsyncIterator[WebServices]:
         liveness = Liveness(data / "workers", ttl_seconds=settings.worker_ttl_seconds)
         await stack.enter_async_context(Housekeeping(store, files, wake))
         await stack.enter_async_context(
-            Supervisor(
-                store, liveness, processes=settings.embedded_workers, drain_seconds=settings.drain_seconds
-            )
+            Supervisor(store, liveness, processes=settings.embedded_workers, drain_seconds=settings.drain_seconds)
         )
         model = await stack.enter_async_context(ModelProbe(settings))
         yield WebServices(settings=settings, store=store, jobs=jobs, files=files, liveness=liveness, model=model)

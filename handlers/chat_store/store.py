@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -101,9 +100,7 @@ class ChatStore:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            StoredFeedback(
-                id=row.id, for_id=row.for_id, thread_id=row.thread_id, value=row.value, comment=row.comment
-            )
+            StoredFeedback(id=row.id, for_id=row.for_id, thread_id=row.thread_id, value=row.value, comment=row.comment)
             for row in rows
         ]
 

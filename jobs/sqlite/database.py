@@ -122,7 +122,7 @@ class Database:
             result = transaction(self._connection)
         except sqlite3.OperationalError:
             raise
-        except Exception as error:  # handed to the caller by the future
+        except Exception as error:  # noqa: BLE001  # handed to the caller by the future
             self._connection.execute("ROLLBACK TO one")
             self._connection.execute("RELEASE one")
             return None, error

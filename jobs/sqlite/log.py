@@ -188,9 +188,7 @@ def insert_retry(
 ) -> None:
     """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
     request = replace(failed.request, arguments=arguments or failed.request.arguments)
-    insert_job(
-        connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at
-    )
+    insert_job(connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at)
     events = read(connection, {failed.id: 0}, limit=-1)
     seq = 1
     for one in reusable(events):
@@ -207,17 +205,13 @@ def reusable(events: Sequence[JobEvent]) -> list[JobEvent]:
     finished = {e.data["step"] for e in events if e.type == "step.finished" and "error" not in e.data}
     begun = {e.data["step"]: e.seq for e in events if e.type == "step.started"}
     return [
-        e
-        for e in events
-        if e.type == "artifact" or (e.data.get("step") in finished and e.seq >= begun[e.data["step"]])
+        e for e in events if e.type == "artifact" or (e.data.get("step") in finished and e.seq >= begun[e.data["step"]])
     ]
 
 
 def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
     sql = "SELECT * FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return [
-        rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])
-    ]
+    return [rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])]
 
 
 def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:

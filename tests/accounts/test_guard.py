@@ -30,7 +30,9 @@ async def answer(headers: dict[str, str], kind: str = "http", **guard: Any) -> i
     return int(sent[0].get("status", sent[0].get("code", 0)))
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "LOCALHOST:1", "127.0.0.1:8000", "[::1]:8000", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "LOCALHOST:1", "127.0.0.1:8000", "[::1]:8000", "[::1]"]
+)
 async def test_our_own_names_are_served(host: str) -> None:
     assert await answer({"host": host}) == 200
 

@@ -145,7 +145,9 @@ LINES = st.one_of(
 )
 
 
-@given(lines=st.lists(LINES, max_size=30), end=st.sampled_from([[], [COMPLETED], [FAILED], [CANCELLED]]), data=st.data())
+@given(
+    lines=st.lists(LINES, max_size=30), end=st.sampled_from([[], [COMPLETED], [FAILED], [CANCELLED]]), data=st.data()
+)
 def test_a_page_that_watched_and_a_page_that_was_opened_later_show_the_same(
     lines: list[Line], end: list[Line], data: st.DataObject
 ) -> None:

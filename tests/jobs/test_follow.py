@@ -10,6 +10,7 @@ from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
 from jobs.tail import KEPT
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless
+from tests.waiting import until
 
 SOON = 10.0
 DONE = JobCompleted(result=None, usage=None)
@@ -54,7 +55,6 @@ async def test_many_followers_of_one_job_share_one_read_of_the_store(
 ) -> None:
     job_id = await begin(engine)
     followers = [asyncio.create_task(engine.log(job_id)) for _ in range(200)]
-    await asyncio.sleep(0)
     reads = 0
     read_many = engine.store.read_many
 
@@ -64,10 +64,13 @@ async def test_many_followers_of_one_job_share_one_read_of_the_store(
         return await read_many(after, limit)
 
     # The first read of each follower is its own, wherever it starts; from then on they share.
-    while any(follower.get_coro() is None for follower in followers):
-        await asyncio.sleep(0)
-    await write(engine, job_id, 1)
-    await asyncio.sleep(0.3)
+    tails = engine.client._tails
+
+    def everybody_follows_the_live_end() -> bool:
+        tail = tails._tails.get(job_id)
+        return tail is not None and tail.followers == len(followers) and tail.last_seq >= 2 and not tails._dirty
+
+    await until(everybody_follows_the_live_end, within=SOON, what="everybody follows the live end")
     monkeypatch.setattr(engine.store, "read_many", counted)
     await write(engine, job_id, 20)
     await engine.store.append(job_id, 1, [DONE])

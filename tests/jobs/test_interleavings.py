@@ -12,7 +12,16 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
 from jobs import EpochStale, Job, JobEvent
 from jobs.events import JobCompleted, TextDelta
@@ -55,7 +64,7 @@ class Interleavings(RuleBasedStateMachine):
         self.accepted[job.id] = []
 
     @rule(target=claims, worker=st.sampled_from(WORKERS))
-    def claim(self, worker: str) -> object:
+    def claim(self, worker: str) -> tuple[str, int] | MultipleResults[tuple[str, int]]:
         job = self.do(self.engine.store.claim(worker, anything(alive=tuple(self.alive | {worker}))))
         return multiple() if job is None else (job.id, job.epoch)
 

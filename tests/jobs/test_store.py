@@ -253,7 +253,7 @@ async def test_a_retry_reuses_finished_steps_and_keeps_the_turn(engine: Engine) 
         "step.started",
         "step.finished",
     ]
-    assert [turn.id for turn in await engine.store.thread_jobs("t")][0] == retry.id
+    assert (await engine.store.thread_jobs("t"))[0].id == retry.id
     claimed = await engine.store.claim("w1", anything())
     assert claimed is not None
     assert claimed.id == retry.id
@@ -299,9 +299,7 @@ async def test_milestones_leave_the_text_out(engine: Engine) -> None:
 
 
 async def test_the_search_finds_titles_questions_and_answers_and_takes_signs_as_they_are(engine: Engine) -> None:
-    await ended(
-        engine, step("model:1"), text("model:1", "the ans"), text("model:1", "wer is 50%"), DONE, thread_id="a"
-    )
+    await ended(engine, step("model:1"), text("model:1", "the ans"), text("model:1", "wer is 50%"), DONE, thread_id="a")
     await engine.store.submit(chat("a question on tides", thread_id="b"))
 
     async def found(search: str) -> list[str]:
