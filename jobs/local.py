@@ -57,7 +57,7 @@ def is_free(directory: Path, worker: str) -> bool:
 
 
 class Liveness:
-    """Tells which workers are alive. A counter that stands still is timed by the observer's own clock, awake time only."""
+    """Tells which workers are alive. A counter that stands still is timed by the observer, while it is awake."""
 
     def __init__(self, directory: Path, *, ttl_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory

@@ -69,6 +69,7 @@ class Supervisor:
             for child in children:
                 if child.returncode is None:
                     child.kill()
+                    await child.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -158,7 +158,3 @@ def main(arguments: list[str]) -> None:
         Host(Channel(socket.socket(fileno=options.control)), options.directories).run()
     except SystemExit as error:  # raised in a task that a tool started
         os._exit(error.code if isinstance(error.code, int) else 1)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -42,6 +42,21 @@ async def test_a_blocked_loop_delays_a_second_call_by_less_than_half_a_second(
     await end(blocking)
 
 
+@pytest.mark.alone
+@pytest.mark.parametrize("name", ["add", "add_async"])
+async def test_a_call_made_in_the_moment_the_loop_is_blocked_is_not_delayed_either(
+    pool: HostPool, handler: RecordingHandler, name: str
+) -> None:
+    await until(lambda: len(pool.host_pids) == 2, within=5, what="the spare host lives")
+    began = time.monotonic()
+    blocking = asyncio.create_task(pool.call("block_the_loop", {"seconds": 70}, ORIGIN, handler))
+    second = asyncio.create_task(pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()))
+    assert await second == 2
+    assert time.monotonic() - began < 0.5
+    await until(lambda: handler.logs, within=10, what="the loop is blocked")
+    await end(blocking)
+
+
 async def test_a_call_already_there_moves_to_another_host(
     pool: HostPool, handler: RecordingHandler, tmp_path: Path
 ) -> None:
