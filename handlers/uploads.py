@@ -40,7 +40,7 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> APIRou
         remember(session, stored, files())
         return {"id": stored.id}
 
-    @router.get("/project/file/{file_id}")
+    @router.get("/project/file/{file_id:path}")
     async def download(user: CurrentUser, file_id: str) -> FileResponse:
         if user is None:
             raise HTTPException(401, "Log in to see files.")

@@ -145,8 +145,10 @@ class HostPool:
         return spec.run_in == "loop" or threads < self._thread_limit
 
     def _tidy(self, host: Host) -> None:
-        """After a call: dead hosts are forgotten, of several idle ones one is enough."""
+        """After a call: dead hosts are forgotten and replaced, of several idle ones one is enough."""
         self._shared = [other for other in self._shared if other.alive]
+        if self._open and not self._shared:
+            self._start_spares(at_least=self._spare_hosts + 1)
         others = [other for other in self._shared if other is not host and not other.stalled]
         if host in self._shared and not host.attempts and others:
             self._shared.remove(host)

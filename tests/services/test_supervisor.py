@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -62,7 +63,7 @@ async def test_a_worker_that_cannot_start_is_tried_again_slower_and_slower(tmp_p
     async with sqlite_engine(tmp_path) as engine, supervised(engine, tmp_path, "fail") as begun:
         await until(lambda: len(starts(begun)) == 4, within=SOON, what="some tries")
         times = [int(path.name) / 1e9 for path in sorted(begun.iterdir())]
-        gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
         assert gaps[2] > gaps[0]
         assert gaps[2] > 0.8
 

@@ -82,6 +82,16 @@ async def test_leaving_from_a_task_nobody_awaits_is_a_crash_of_that_call(
         await pool.call("leave_from_loop", {"code": 4}, ORIGIN, handler)
 
 
+async def test_a_lost_host_is_replaced_before_the_next_call(
+    pool: HostPool, handler: RecordingHandler, tmp_path: Path
+) -> None:
+    await until(lambda: len(pool.host_pids) == 2, within=10, what="a shared host and a spare live")
+    (tmp_path / "go").touch()
+    with pytest.raises(ToolCrashed):
+        await pool.call("leave", {"go": str(tmp_path / "go")}, ORIGIN, handler)
+    await until(lambda: len(pool.host_pids) == 2, within=10, what="there are two again")
+
+
 async def test_hosts_killed_while_idle_are_replaced(pool: HostPool, handler: RecordingHandler) -> None:
     for pid in pool.host_pids:
         os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,122 @@
+"""The real server over plain HTTP: health, guards, login, files, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import StartServer
+from tests.server import Server
+from tests.waiting import until
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("web"), {"LONGHAUL_MAX_UPLOAD_MB": "1"})
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest.fixture
+async def server(kept: Server) -> Server:
+    if not kept.log():
+        await kept.start()
+    return kept
+
+
+@pytest.fixture
+async def browser(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """Has opened the page, and so has its cookie."""
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        (await client.get("/")).raise_for_status()
+        yield client
+
+
+async def test_it_is_alive_and_ready_and_says_what_model_answers(server: Server) -> None:
+    alive, ready = await server.get("/healthz"), await server.get("/readyz")
+    assert (alive.status_code, alive.headers["content-type"]) == (200, "application/json")
+    assert (ready.status_code, ready.json()) == (200, {"store": "ok", "workers": 1, "model": "offline"})
+
+
+async def test_a_model_endpoint_that_does_not_answer_is_told_and_does_not_make_it_unready(
+    start_server: StartServer,
+) -> None:
+    server = await start_server(OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    ready = await server.get("/readyz")
+    assert (ready.status_code, ready.json()["model"]) == (200, "unreachable")
+
+
+async def test_a_foreign_host_and_a_foreign_page_are_refused(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        assert (await client.get("/", headers={"Host": "evil.example"})).status_code == 421
+        refused = await client.get("/healthz", headers={"Origin": "https://evil.example"})
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "foreign_origin"
+        socket = "/ws/socket.io/?EIO=4&transport=polling"
+        assert (await client.get(socket, headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+async def test_any_first_page_logs_in_and_keeps_its_address(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        page = await client.get("/thread/some-thread")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["content-type"]
+        cookie = page.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert (await client.get("/user")).json()["identifier"] == "local"
+        assert "set-cookie" not in (await client.get("/")).headers
+
+
+async def test_without_a_cookie_nothing_is_told(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        page = {"pagination": {"first": 10}, "filter": {}}
+        assert (await client.post("/project/threads", json=page)).status_code == 401
+        assert (await client.get("/project/thread/some-thread")).status_code == 401
+        assert (await client.get("/project/file/file_000000000000000000000000")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "file_id", ["file_000000000000000000000000", "..%2f..%2fauth_secret", "%00", "x" * 5000, "file_%ed%a0%80"]
+)
+async def test_a_file_that_is_not_there_is_not_found(browser: httpx.AsyncClient, file_id: str) -> None:
+    assert (await browser.get(f"/project/file/{file_id}")).status_code in {400, 404}
+
+
+async def test_an_upload_needs_a_session_of_its_own(browser: httpx.AsyncClient) -> None:
+    upload = {"file": ("a.txt", b"x", "text/plain")}
+    assert (await browser.post("/project/file?session_id=nobody", files=upload)).status_code == 404
+
+
+async def test_the_page_is_ours(server: Server) -> None:
+    page = (await server.get("/")).text
+    assert "<title>Longhaul</title>" in page
+    assert not re.search(r"github\.com/Chainlit", page)
+
+
+async def test_the_secrets_are_readable_by_their_owner_alone(server: Server) -> None:
+    secret: Path = server.data_dir / "auth_secret"
+    assert secret.stat().st_mode & 0o077 == 0
+    assert secret.read_text() not in server.log()
+
+
+async def test_sigterm_ends_it_with_code_0_and_takes_its_worker_along(start_server: StartServer) -> None:
+    server = await start_server(offline=True)
+    assert server.workers()
+    server.terminate_web()
+    assert await asyncio.to_thread(server.ended) == 0
+    assert not server.workers()
+    assert not server.hosts()
+
+
+async def test_a_worker_whose_parent_was_killed_ends_when_it_has_nothing_to_do(start_server: StartServer) -> None:
+    server = await start_server(offline=True)
+    server.kill_web()
+    await until(lambda: not server.workers(), within=10, what="the orphan ends")
+    assert not server.hosts()
