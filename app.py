@@ -12,6 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again af
 from accounts import auth_secret
 from settings import Settings, provide_to_chainlit, refuse, require_loopback
 
+for chatty in ("alembic", "httpx"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
+# The welcome is in English whatever the browser asks for; that is no news at each visit.
+logging.getLogger("chainlit").addFilter(lambda record: "Translated markdown" not in record.getMessage())
+
 settings = Settings.load()
 provide_to_chainlit(auth_secret=auth_secret(settings.data))
 

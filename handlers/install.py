@@ -13,6 +13,7 @@ from accounts import RequestGuard
 from files import FileStore
 from handlers import sockets
 from handlers.actions import RETRY
+from handlers.caching import KeepAssets
 from handlers.chat import MEGABYTE, Chat
 from handlers.data_layer import DataLayer
 from handlers.login import LocalLogin, local_user
@@ -41,6 +42,7 @@ def install_chat(settings: Settings) -> ChatSlot:
     slot = ChatSlot()
     _register_callbacks(slot)
     _register_socket_events(slot, settings)
+    app.add_middleware(KeepAssets)
     app.add_middleware(LocalLogin)
     app.add_middleware(RequestGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins)
     put_first(upload_routes(slot.files, limit_bytes=settings.max_upload_mb * MEGABYTE))

@@ -1,0 +1,123 @@
+"""The command: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.apps import App, Longhaul
+from benchmarks.figures import Figure, Measured, rows, table
+from benchmarks.streaming import Generator, Load, first_message, measure, with_parts
+from benchmarks.usage import Meter, memory
+from tests.server import ROOT
+
+LEAST_SLOTS = 50
+"""The default of LONGHAUL_WORKER_SLOTS: raised only for more sessions than that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure, and how often."""
+
+    loads: list[Load]
+    settle_seconds: float
+    """After the start, before what is idle is called idle."""
+
+    idle_seconds: float
+    pairs: int
+
+
+def plan() -> tuple[Plan, Path | None]:
+    """From the command line."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Longhaul beside a plain Chainlit app.")
+    parser.add_argument("--sessions", default="1,20,50", help="numbers of browser sessions, e.g. 1,20,50")
+    parser.add_argument("--seconds", type=float, default=10, help="how long each answer streams")
+    parser.add_argument("--rate", type=float, default=20, help="tokens per second of each answer")
+    parser.add_argument("--pairs", type=int, default=3, help="how often each app is started and measured")
+    parser.add_argument("--short", action="store_true", help="one pair, 2 sessions, 1 s: shows that it works, no more")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was measured")
+    options = parser.parse_args()
+    if options.short:
+        load = Load(sessions=2, rate=options.rate, seconds=1)
+        return Plan(loads=[load], settle_seconds=0.2, idle_seconds=1, pairs=1), options.json
+    sizes = [int(size) for size in options.sessions.split(",")]
+    loads = [Load(sessions=size, rate=options.rate, seconds=options.seconds) for size in sizes]
+    return Plan(loads=loads, settle_seconds=5, idle_seconds=10, pairs=options.pairs), options.json
+
+
+async def measure_app(app: App, plan: Plan, generator: Generator) -> Measured:
+    """One start of one app, and everything that is measured of it."""
+    tell(f"{app.name}: start")
+    async with app:
+        measured = {
+            Figure(name="start to page", unit="s"): app.page_seconds,
+            Figure(name="start to worker ready", unit="s"): app.ready_seconds,
+        }
+        await asyncio.sleep(plan.settle_seconds)
+        meter = Meter(app.marker)
+        await asyncio.sleep(plan.idle_seconds)
+        share = {role: used / plan.idle_seconds * 100 for role, used in meter.used().items()}
+        measured |= with_parts(Figure(name="idle CPU", unit="% of a core"), share)
+        measured |= with_parts(Figure(name="memory", unit="MB"), memory(app.marker))
+        measured |= await first_message(app)
+        for load in plan.loads:
+            tell(f"{app.name}: {load}")
+            measured |= await measure(app, load, generator)
+    app.check_log()
+    return measured
+
+
+@contextlib.contextmanager
+def endpoint() -> Iterator[tuple[int, str]]:
+    """Its process id and address."""
+    command = [sys.executable, "-m", "benchmarks.endpoint"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.pid, f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.kill()
+
+
+async def run(plan: Plan) -> dict[str, object]:
+    """Longhaul, the peer, Longhaul, the peer …: never two at a time. Prints the table, gives all that was measured."""
+    slots = max(LEAST_SLOTS, *(load.sessions for load in plan.loads))
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    pairs: list[tuple[Measured, Measured]] = []
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place, endpoint() as (pid, url):
+        generator = Generator(pid)
+        for number in range(plan.pairs):
+            tell(f"pair {number + 1} of {plan.pairs}")
+            apps = (Longhaul(Path(place, "ours"), url, slots), App(Path(place, "peer"), url, slots))
+            ours, peer = [await measure_app(app, plan, generator) for app in apps]
+            pairs.append((ours, peer))
+    compared = rows(pairs)
+    print(table(compared, Longhaul.name, App.name))
+    report |= {"pairs": plan.pairs, "generator": generator.as_json(), "rows": [row.as_json() for row in compared]}
+    return report
+
+
+def tell(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    todo, file = plan()
+    report = asyncio.run(run(todo))
+    for name in ("machine", "load_average_before", "generator"):
+        print(f"{name}: {json.dumps(report[name])}")
+    if file is not None:
+        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""A browser's side of a chat, down to the frames on its web socket, without the browser."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Self
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.endpoint import TICKS_PER_SECOND, WORD, now_ticks
+
+# Frames of Engine.IO and Socket.IO: a digit or two say what follows.
+OPENED, PING, PONG, CONNECT, CONNECTED, EVENT = "0", "2", "3", "40", "40", "42"
+
+
+class BrowserSession:
+    """`async with BrowserSession(url)`: one open page. It asks once and notes when each word arrives."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._socket: ClientConnection | None = None
+        self._asked_at = 0.0
+        self.first_token_seconds: float | None = None
+        """From the message to the first word."""
+        self.delays: list[float] = []
+        """Seconds from the endpoint to here, for the words so far, in their order, each once."""
+
+    async def __aenter__(self) -> Self:
+        async with httpx.AsyncClient() as http:
+            (await http.get(self._url)).raise_for_status()
+            cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+        self._socket = await connect(
+            f"{self._url.replace('http', 'ws', 1)}/ws/socket.io/?EIO=4&transport=websocket",
+            origin=self._url,  # type: ignore[arg-type]  # a NewType of str
+            additional_headers={"Cookie": cookie} if cookie else None,
+            max_size=None,
+            ping_interval=None,
+            proxy=None,
+        )
+        await self._expect(OPENED)
+        session = {"clientType": "webapp", "sessionId": str(uuid.uuid4()), "threadId": "", "userEnv": "{}"}
+        await self._socket.send(CONNECT + json.dumps(session))
+        await self._expect(CONNECTED)
+        await self._emit("connection_successful")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def ask(self, text: str) -> None:
+        message = {
+            "id": str(uuid.uuid4()),
+            "threadId": "",
+            "name": "user",
+            "type": "user_message",
+            "output": text,
+            "createdAt": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+        }
+        self._asked_at = time.monotonic()
+        await self._emit("client_message", {"message": message, "fileReferences": []})
+
+    async def receive(self, tokens: int) -> None:
+        """Returns when so many words have come, in whatever events. A word that is missing is waited for in vain."""
+        assert self._socket is not None
+        while len(self.delays) < tokens:
+            self.take(await self._next_frame())
+
+    def take(self, frame: str) -> None:
+        """Note the words of a frame, in order and once: events that repeat the text so far bring nothing new."""
+        arrived = now_ticks()
+        for index, sent in WORD.findall(frame):
+            if int(index) == len(self.delays):
+                self.delays.append((arrived - int(sent)) / TICKS_PER_SECOND)
+                if self.first_token_seconds is None:
+                    self.first_token_seconds = time.monotonic() - self._asked_at
+
+    async def _next_frame(self) -> str:
+        """A text frame that is no ping."""
+        assert self._socket is not None
+        while True:
+            frame = await self._socket.recv(decode=True)
+            if frame != PING:
+                return str(frame)
+            await self._socket.send(PONG)
+
+    async def _expect(self, kind: str) -> None:
+        frame = await self._next_frame()
+        if not frame.startswith(kind):
+            raise RuntimeError(f"{self._url} answered {frame[:200]!r} where a session should begin")
+
+    async def _emit(self, *event: object) -> None:
+        assert self._socket is not None
+        await self._socket.send(EVENT + json.dumps(event))

@@ -1,0 +1,94 @@
+"""Figures: what was measured, side by side with the peer's, as a table and as JSON."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One thing that is measured of every app."""
+
+    name: str
+    unit: str
+    load: str = ""
+    """What the app did meanwhile; empty: nothing."""
+
+
+Measured = dict[Figure, float]
+"""What one run of one app gave."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A figure of all runs. The n-th values were measured one after the other and are a pair."""
+
+    figure: Figure
+    ours: Sequence[float]
+    peer: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the pairs' ratios: what changes on the machine between two pairs is not in it."""
+        return statistics.median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
+
+    def as_json(self) -> dict[str, object]:
+        figure = self.figure
+        return {
+            "figure": figure.name,
+            "load": figure.load,
+            "unit": figure.unit,
+            "longhaul": list(self.ours),
+            "peer": list(self.peer),
+            "ratio": self.ratio,
+        }
+
+
+def rows(pairs: Sequence[tuple[Measured, Measured]]) -> list[Row]:
+    """A row for each figure of ours. What only we have (a worker) is set against the peer's `whole` of the same."""
+    return [
+        Row(
+            figure=figure,
+            ours=[ours[figure] for ours, _ in pairs],
+            peer=[peer[figure if figure in peer else whole(figure)] for _, peer in pairs],
+        )
+        for figure in pairs[0][0]
+    ]
+
+
+def part(figure: Figure, of: str) -> Figure:
+    """The share of one role in a figure that sums over processes."""
+    return Figure(name=f"{figure.name}: {of}", unit=figure.unit, load=figure.load)
+
+
+def whole(figure: Figure) -> Figure:
+    """The figure that `part` was made from."""
+    return Figure(name=figure.name.rpartition(": ")[0], unit=figure.unit, load=figure.load)
+
+
+def table(rows: Iterable[Row], ours: str, peer: str) -> str:
+    """Medians of the runs, as Markdown."""
+    head = ("figure", "load", "unit", ours, peer, "ratio")
+    body = [
+        (
+            row.figure.name,
+            row.figure.load or "–",
+            row.figure.unit,
+            three_digits(statistics.median(row.ours)),
+            three_digits(statistics.median(row.peer)),
+            f"{row.ratio:.2f}",
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    rule = tuple("-" * width for width in widths)
+    lines = (
+        " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, rule, *body)
+    )
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
