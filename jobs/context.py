@@ -62,15 +62,22 @@ class _Running:
 class JobContext:
     """Made by the worker for one attempt of one job. All writes carry its epoch and are refused when it is stale."""
 
-    def __init__(self, job: Job, store: JobStore, milestones: Sequence[JobEvent], *, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        store: JobStore,
+        milestones: Sequence[JobEvent],
+        *,
+        draining: asyncio.Event,
+        lost: Callable[[], None],
+    ) -> None:
         self.job = job
         self.stopped: list[dict[str, JSON]] = []
         """What a cancel stopped: {step, name, kind, seconds}, written into the terminal event."""
-        self.draining = asyncio.Event()
-        """Set when the process is about to end: no new step is begun."""
         self.cancelled_at: float | None = None
         """Monotonic time of the cancel; None: not cancelled."""
         self._store = store
+        self._draining = draining  # set when the process is about to end: no new step is begun
         self._finished = {e.data["step"]: e.data for e in milestones if e.type == "step.finished"}
         self._attempts: dict[str, int] = {}
         for event in milestones:
@@ -201,7 +208,7 @@ class JobContext:
 
     async def _wait_while_draining(self, path: str) -> None:
         """A draining process begins no step: whoever takes the job over does."""
-        if self.draining.is_set():
+        if self._draining.is_set():
             self._held.add(path)
             await asyncio.Future()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Mapping
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 CANCEL_POLL_SECONDS = 1.0
 """A lost wake-up delays a cancel by at most this."""
+
+DRAIN_LOOK_SECONDS = 0.05
 
 INTERNAL_ERROR = JobFailed(
     "internal_error", "Something went wrong inside the server. Retry goes on from the last finished step."
@@ -54,6 +57,8 @@ class Worker:
         self._slots = asyncio.Semaphore(slots)
         self._held: dict[str, _Held] = {}
         self._wishes = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
         """Work until told to stop, then return when the last job has ended or was left to others."""
@@ -64,6 +69,7 @@ class Worker:
                 while (job := await self._next()) is not None:
                     jobs.create_task(self._run(job), name=job.id)
         finally:
+            self._ended.set()
             deafen()
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
@@ -75,16 +81,15 @@ class Worker:
     async def drain(self, seconds: float) -> None:
         """Claim nothing more, begin no step, and leave each job at its checkpoint, after `seconds` at the latest."""
         self._dispatcher.stop_taking()
+        self._draining.set()
         deadline = time.monotonic() + seconds
-        for held in self._held.values():
-            held.context.draining.set()
-        while self._held and time.monotonic() < deadline:
-            for held in self._held.values():
-                if held.context.at_checkpoint():
+        while not self._ended.is_set():
+            late = time.monotonic() >= deadline
+            for held in tuple(self._held.values()):
+                if late or held.context.at_checkpoint():
                     held.leave()
-            await asyncio.wait({held.task for held in self._held.values()}, timeout=0.05)
-        for held in self._held.values():
-            held.leave()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), DRAIN_LOOK_SECONDS)
 
     async def _next(self) -> Job | None:
         await self._slots.acquire()
@@ -96,7 +101,7 @@ class Worker:
         held = _Held(task)
         try:
             milestones = await self._store.milestones(job.id)
-            context = held.context = JobContext(job, self._store, milestones, lost=held.leave)
+            context = held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
             self._held[job.id] = held
             self._wishes.set()  # the wish may be older than the claim
             ending = await self._outcome(context)
@@ -134,11 +139,8 @@ class Worker:
     async def _watch_wishes(self) -> None:
         """Obey cancels, and let go of what another worker has taken over."""
         while True:
-            try:
-                async with asyncio.timeout(CANCEL_POLL_SECONDS):
-                    await self._wishes.wait()
-            except TimeoutError:
-                pass
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wishes.wait(), CANCEL_POLL_SECONDS)
             self._wishes.clear()
             if self._held:
                 await self._obey()

@@ -20,7 +20,7 @@ FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 20.0
 """A worker that lived this long was well: the next restart is quick again."""
-OBSERVE_SECONDS = 0.5
+OBSERVE_SECONDS = 1.0
 KILL_SECONDS = 3.0
 """Beyond the drain, before a worker that does not end is killed."""
 

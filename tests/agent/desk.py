@@ -45,7 +45,8 @@ class Desk:
         eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100)
         job = await self.store.claim(f"worker_{self._workers}", eligibility)
         assert job is not None
-        return JobContext(job, self.store, await self.store.milestones(job.id), lost=lambda: None)
+        milestones = await self.store.milestones(job.id)
+        return JobContext(job, self.store, milestones, draining=asyncio.Event(), lost=lambda: None)
 
     async def run(self, ctx: JobContext) -> JSON:
         """Run the task and write how it ended, as a worker does."""
