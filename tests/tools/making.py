@@ -15,7 +15,7 @@ _FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman /Encoding /WinAns
 def pdf(
     path: Path, pages: Iterable[str], *, head: str = "", password: str = "", owner: str = "", broken: int = 0
 ) -> Path:
-    """One page for each text; `head` goes on top of each, its number to the foot. `broken`: the page that cannot be read."""
+    """One page for each text; `head` goes above it, its number below. `broken`: the page that cannot be read."""
     contents = [_page(text, head, number) for number, text in enumerate(pages, 1)]
     filters = ["/Filter /Unheard-of" if number == broken else "" for number in range(1, len(contents) + 1)]
     path.write_bytes(_file(contents, filters))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools import making
-from tools.documents import Document, DocumentError, Limits, Reading, Watch, read_document
+from tools.documents import Document, DocumentError, Limits, Reading, Watch, cut, read_document
 
 
 def read(path: Path, **watch: object) -> Document:
@@ -48,6 +48,33 @@ def test_a_heading_does_not_run_into_the_sentence_below_it(tmp_path: Path) -> No
     )
     document = read(making.pdf(tmp_path / "a.pdf", [f"Silence\n{body}"]))
     assert document.passages[0].text == "Silence"
+
+
+def test_a_heading_announces_and_claims_nothing(tmp_path: Path) -> None:
+    body = (
+        "The three minutes of silence did three jobs at the same time, and no mechanism enforced them on anyone. " * 4
+    )
+    document = read(making.pdf(tmp_path / "a.pdf", [f"8. Three minutes of silence\n{body}"]))
+    assert cut([document], named=False)[0].material.splitlines()[0] == "8. Three minutes of silence [p. 1]:"
+
+
+@pytest.mark.parametrize("broken", ["did not pass\nclose enough", "did not pass clo-\nse enough"])
+def test_a_sentence_that_goes_on_overleaf_is_whole_on_the_page_where_it_begins(tmp_path: Path, broken: str) -> None:
+    first, second = broken.split("\n")
+    pages = [
+        f"It was a station by the sea. The station earned nothing at all from a ship that {first}",
+        f"{second} to be read. So it stood on the headland.",
+    ]
+    document = read(making.pdf(tmp_path / "a.pdf", pages))
+    whole = "The station earned nothing at all from a ship that did not pass close enough to be read."
+    assert text_of(document, 1) == f"It was a station by the sea. {whole}"
+    assert text_of(document, 2) == "So it stood on the headland."
+
+
+def test_a_sentence_that_fills_the_next_page_moves_to_the_page_where_it_begins(tmp_path: Path) -> None:
+    pages = ["The list of everything that the keepers of the lamps had seen that night, and reported,", "is here."]
+    document = read(making.pdf(tmp_path / "a.pdf", pages))
+    assert (text_of(document, 1)[-8:], text_of(document, 2), document.remarks) == ("is here.", "", ())
 
 
 def test_a_scan_is_told_to_need_text_recognition(tmp_path: Path) -> None:

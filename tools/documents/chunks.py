@@ -37,6 +37,11 @@ def cite(sentence: str, citation: str) -> str:
     return f"{sentence[: end.start()]} [{citation}]{end.group()}"
 
 
+def cite_heading(title: str, citation: str) -> str:
+    """A heading announces and claims nothing, which a colon says to any reader of the material."""
+    return f"{title.rstrip(':')} [{citation}]:"
+
+
 def cut(documents: Iterable[Document], *, named: bool, characters: int = CHUNK_CHARACTERS) -> list[Chunk]:
     """The documents as chunks of about `characters`, in order; no chunk spans two documents.
 
@@ -67,5 +72,8 @@ def _lines(document: Document, named: bool) -> Iterator[tuple[Place, str]]:
     prefix = f"{document.name} " if named else ""
     for passage in document.passages:
         citation = prefix + passage.place.label
+        if passage.heading:
+            yield passage.place, cite_heading(passage.text, citation)
+            continue
         for sentence in sentences(passage.text):
             yield passage.place, cite(sentence, citation)

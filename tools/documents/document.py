@@ -75,6 +75,7 @@ class Passage:
 
     place: Place
     text: str
+    heading: bool = False  # of a document that is cited by page, where headings are no places
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -13,6 +14,8 @@ from tools.documents.document import Document, DocumentError, Passage, Place, Wa
 
 _FEWEST_PAGES_WITH_HEADS = 4
 _ENDS_SENTENCE = re.compile(r"""[.!?:;…]["'”’)\]]*$""")
+_SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*(?=\s|$)""")
+_LONGEST_HEADING = 70
 _HYPHEN = re.compile(r"(\w)[-\u00ad\u2010]$")
 
 
@@ -28,9 +31,13 @@ def read(path: Path, name: str, watch: Watch) -> Document:
         lines, damaged = _lines_by_page(reader, name, count, watch)
     heads = _running_heads(lines)
     texts = [_paragraphs([line for line in page if _anonymous(line) not in heads]) for page in lines]
+    _mend(texts)
     places = tuple(Place(kind="page", number=number) for number in range(1, count + 1))
     passages = tuple(
-        Passage(place=place, text=text) for place, page in zip(places, texts, strict=True) for text in page if text
+        Passage(place=place, text=text, heading=_is_heading(text))
+        for place, page in zip(places, texts, strict=True)
+        for text in page
+        if text
     )
     if not any(re.search(r"\w", passage.text) for passage in passages):
         raise _without_text(name, count, damaged)
@@ -130,6 +137,26 @@ def _grouped(lines: list[str], usual: float) -> Iterator[list[str]]:
         current.append(line)
     if current:
         yield current
+
+
+def _mend(pages: list[list[str]]) -> None:
+    """Sentences that go on overleaf are made whole, on the page on which they begin."""
+    for page, following in pairwise(pages):
+        if not page or not following or _ENDS_SENTENCE.search(page[-1]) or _is_heading(page[-1]):
+            continue
+        end = _SENTENCE_END.search(following[0])
+        rest = following[0][: end.end()] if end else following[0]
+        if _is_heading(rest):
+            continue
+        hyphen = _HYPHEN.search(page[-1]) and rest[:1].islower()
+        page[-1] = page[-1][:-1] + rest if hyphen else f"{page[-1]} {rest}"
+        following[0] = following[0][len(rest) :].strip()
+        if not following[0] and len(following) > 1:
+            following.pop(0)
+
+
+def _is_heading(text: str) -> bool:
+    return len(text) < _LONGEST_HEADING and not _ENDS_SENTENCE.search(text)
 
 
 def _remarks(name: str, empty: list[int], damaged: list[int]) -> Iterator[str]:
