@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
 
-from accounts import auth_secret
-from settings import Settings, provide_to_chainlit, refuse, require_loopback
+from services.web import WebServices, open_web, prepare
+from settings import Settings, refuse, require_loopback
 
 for chatty in ("alembic", "httpx"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -18,7 +18,7 @@ for chatty in ("alembic", "httpx"):
 logging.getLogger("chainlit").addFilter(lambda record: "Translated markdown" not in record.getMessage())
 
 settings = Settings.load()
-provide_to_chainlit(auth_secret=auth_secret(settings.data))
+prepare(settings)
 
 import chainlit as cl
 from chainlit.config import config
@@ -26,15 +26,19 @@ from chainlit.config import config
 from api import health_routes
 from handlers.chat import open_chat
 from handlers.install import install_chat, put_first
-from services.web import WebServices, open_web
 
 require_loopback(settings, config.run.host)
 
 logger = logging.getLogger("longhaul")
-slot = install_chat(settings)
+slot = install_chat(
+    message_bytes=settings.max_body_bytes,
+    upload_mb=settings.max_upload_mb,
+    allowed_hosts=settings.allowed_hosts,
+    allowed_origins=settings.allowed_origins,
+)
 opened = AsyncExitStack()
 running: list[WebServices] = []
-put_first(health_routes(lambda: running[0] if running else None))
+put_first(health_routes(lambda: running[0] if running else None).routes)
 
 
 @cl.on_app_startup

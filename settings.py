@@ -10,6 +10,9 @@ from typing import Annotated, NoReturn, Self
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+ROOT = Path(__file__).parent
+MEGABYTE = 1_000_000
+
 OPENAI_MODEL = "gpt-5-mini"
 """The model asked for when an endpoint is set and no model is named."""
 OFFLINE_MODEL = "offline"
@@ -96,8 +99,21 @@ class Settings(BaseSettings):
 
     @property
     def data(self) -> Path:
-        """The data dir, absolute."""
-        return self.data_dir.resolve()
+        """The data dir, absolute. A relative one lies in the project's folder, wherever a process was started."""
+        return (ROOT / self.data_dir).resolve()
+
+    @property
+    def tools(self) -> list[Path]:
+        """The tool dirs, absolute, likewise."""
+        return [(ROOT / path).resolve() for path in self.tool_dirs]
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return self.max_upload_mb * MEGABYTE
+
+    @property
+    def max_body_bytes(self) -> int:
+        return self.max_body_mb * MEGABYTE
 
     @classmethod
     def load(cls) -> Self:
@@ -129,10 +145,11 @@ def require_loopback(settings: Settings, host: str) -> None:
     if host not in {"localhost", "::1"} and not host.startswith("127.") and not settings.allow_anonymous:
         refuse(
             f"host {host!r} can be reached from other machines, and no login is set up. "
-            "Listen on 127.0.0.1, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody."
+            "Listen on 127.0.0.1, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
+            "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
         )
 
 
 def provide_to_chainlit(*, auth_secret: str) -> None:
-    """Hand Chainlit what it reads from the environment itself."""
-    os.environ["CHAINLIT_AUTH_SECRET"] = auth_secret
+    """Hand Chainlit what it reads from the environment itself; a secret that is set there already is kept."""
+    os.environ.setdefault("CHAINLIT_AUTH_SECRET", auth_secret)

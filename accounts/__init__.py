@@ -1,9 +1,6 @@
-"""Who is who: the one local user, the secret that signs cookies, and what a request must show to be served."""
+"""Who may come in: the secret that signs cookies, and what a request must show to be served."""
 
 from accounts.guard import RequestGuard
 from accounts.secret import auth_secret
 
-LOCAL_USER = "local"
-"""The only user where no login is set up."""
-
-__all__ = ["LOCAL_USER", "RequestGuard", "auth_secret"]
+__all__ = ["RequestGuard", "auth_secret"]

@@ -49,7 +49,8 @@ class Conversation:
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
     """Never leaves out the newest message; leaves out whole turns' beginnings, so that no tool result stands alone."""
     turns = await ctx.history()
-    known = await _known_files((job.request.files for job in (*(turn.job for turn in turns), ctx.job)), files)
+    groups = [job.request.files for job in (*(turn.job for turn in turns), ctx.job)]
+    known = await _known_files(groups, files, ctx.job.user)
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
     newest = _question(ctx.job, known)
     room = max(0, max_tokens - count_tokens_approximately([newest]))
@@ -138,12 +139,12 @@ def _brought_along(job: Job) -> list[BaseMessage]:
     return convert_to_messages(job.request.arguments.get("messages") or [])
 
 
-async def _known_files(groups: Iterable[Sequence[str]], files: FileStore) -> dict[str, StoredFile]:
-    """Files by id; one that was deleted since is left out."""
+async def _known_files(groups: Iterable[Sequence[str]], files: FileStore, owner: str) -> dict[str, StoredFile]:
+    """Files by id; one that was deleted since, or is another user's, is left out."""
     known: dict[str, StoredFile] = {}
     for file_id in dict.fromkeys(file_id for group in groups for file_id in group):
         try:
-            known[file_id] = await files.get(file_id)
+            known[file_id] = await files.get(file_id, owner)
         except StoredFileNotFound:
             continue
     return known

@@ -10,19 +10,16 @@ from typing import Any
 import chainlit as cl
 from chainlit.session import WebsocketSession
 
-from accounts import LOCAL_USER
-from files import StoredFileNotFound
 from handlers.chat_store import ChatStore
 from handlers.data_layer import DataLayer
 from handlers.starters import SampleStarter, starter_of
 from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
-from jobs import JobConflict, JobNotFound, JobRequest, JobsError
-from services.web import WebServices
+from jobs import SHARED_USER, JobConflict, JobNotFound, JobRequest, JobsError
+from services.web import StoredFileNotFound, WebServices
 
 TASK = "chat"
-MEGABYTE = 1_000_000
 
 
 class Chat:
@@ -38,9 +35,9 @@ class Chat:
     async def accept(self, session: WebsocketSession, payload: dict[str, Any]) -> bool:
         """Whether a message may become a turn. A file that nobody knows is an error, never a turn without the file."""
         message, references = payload["message"], payload.get("fileReferences") or []
-        limit = self._services.settings.max_body_mb * MEGABYTE
-        if len(message.get("output", "").encode("utf-8", "replace")) > limit:
-            return await self._refuse(session, f"The message is longer than the limit of {limit // MEGABYTE} MB.")
+        settings = self._services.settings
+        if len(message.get("output", "").encode("utf-8", "replace")) > settings.max_body_bytes:
+            return await self._refuse(session, f"The message is longer than the limit of {settings.max_body_mb} MB.")
         for reference in references:
             if reference["id"] not in session.files:
                 try:
@@ -102,7 +99,7 @@ class Chat:
             mime=starter.mime,
             owner=user,
             source=starter.path,
-            limit_bytes=self._services.settings.max_upload_mb * MEGABYTE,
+            limit_bytes=self._services.settings.max_upload_bytes,
         )
         return stored.id
 
@@ -129,7 +126,7 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
 
 
 def user_of(session: WebsocketSession) -> str:
-    return str(session.user.identifier) if session.user else LOCAL_USER
+    return str(session.user.identifier) if session.user else SHARED_USER
 
 
 def without_surrogates(text: str) -> str:

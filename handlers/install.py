@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import chainlit as cl
+from chainlit.config import config
 from chainlit.server import app
 from chainlit.user import User
 from starlette.datastructures import Headers
+from starlette.routing import BaseRoute
 
 from accounts import RequestGuard
-from files import FileStore
 from handlers import sockets
 from handlers.actions import RETRY
 from handlers.caching import KeepAssets
-from handlers.chat import MEGABYTE, Chat
+from handlers.chat import Chat
 from handlers.data_layer import DataLayer
 from handlers.login import LocalLogin, local_user
 from handlers.starters import STARTERS
 from handlers.uploads import upload_routes
-from settings import Settings
+from services.web import FileStore
 
 
 class ChatSlot:
@@ -37,25 +39,25 @@ class ChatSlot:
         return self.chat.files
 
 
-def install_chat(settings: Settings) -> ChatSlot:
+def install_chat(
+    *, message_bytes: int, upload_mb: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
+) -> ChatSlot:
     """Register once, at import; the caller opens the chat into the slot when the server starts."""
     slot = ChatSlot()
     _register_callbacks(slot)
-    _register_socket_events(slot, settings)
+    _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(LocalLogin)
-    app.add_middleware(RequestGuard, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins)
-    put_first(upload_routes(slot.files, limit_bytes=settings.max_upload_mb * MEGABYTE))
+    app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
+    if config.features.spontaneous_file_upload is not None:
+        config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
+    put_first(upload_routes(slot.files, limit_bytes=upload_mb * 1_000_000))
     return slot
 
 
-def put_first(router: Any) -> None:
+def put_first(routes: Sequence[BaseRoute]) -> None:
     """Add routes before Chainlit's own, whose last one answers every path with the page."""
-    known = len(app.router.routes)
-    app.include_router(router)
-    added = app.router.routes[known:]
-    del app.router.routes[known:]
-    app.router.routes[:0] = added
+    app.router.routes[:0] = routes
 
 
 def _register_callbacks(slot: ChatSlot) -> None:
@@ -84,8 +86,8 @@ def _register_callbacks(slot: ChatSlot) -> None:
         return [cl.Starter(label=one.label, message=one.message) for one in STARTERS if one.path.is_file()]
 
 
-def _register_socket_events(slot: ChatSlot, settings: Settings) -> None:
-    sockets.tune(message_bytes=settings.max_body_mb * MEGABYTE)
+def _register_socket_events(slot: ChatSlot, message_bytes: int) -> None:
+    sockets.tune(message_bytes=message_bytes)
     sockets.after_connect(lambda session: slot.chat.on_connected(session))
     sockets.before_message(lambda session, payload: slot.chat.accept(session, payload))
     sockets.on_stop(lambda session: slot.chat.on_stop(session))

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from accounts import LOCAL_USER
+from jobs import SHARED_USER
 
 
 def local_user() -> User:
-    return User(identifier=LOCAL_USER, display_name=LOCAL_USER)
+    return User(identifier=SHARED_USER, display_name=SHARED_USER)
 
 
 class LocalLogin:

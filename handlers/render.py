@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from files import StoredFile
 from handlers.words import describe_progress, describe_stopped
 from jobs import JSON, Job, JobEvent
+from services.web import StoredFile
 
 StepDict = dict[str, Any]
 """Chainlit's own shape of a step."""

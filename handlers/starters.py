@@ -29,7 +29,7 @@ class SampleStarter:
 
 STARTERS = (
     SampleStarter(
-        label="Summarise a handbook of 40 pages",
+        label="Summarise a handbook of 57 pages",
         message="Summarise the attached signals handbook, with page references.",
         file="signals-handbook.pdf",
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from files import FileStore, StoredFile, StoredFileNotFound
 from handlers.render import TurnScreen
 from jobs import Job, JobClient
+from services.web import FileStore, StoredFile, StoredFileNotFound
 
 KEPT = 200
 """Ended turns that are kept rendered: Chainlit asks for a thread three times when a page opens it."""
@@ -45,7 +45,7 @@ class Turns:
         found = []
         for file_id in job.request.files:
             try:
-                found.append(await self._files.get(file_id))
+                found.append(await self._files.get(file_id, job.user))
             except StoredFileNotFound:
                 continue
         return found

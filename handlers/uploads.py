@@ -6,60 +6,56 @@ A file is in the store from the moment it is uploaded, so a message that names i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any
+from typing import Any
 
-from chainlit.auth import get_current_user
+from chainlit.auth import get_current_user, get_token_from_cookies
 from chainlit.session import WebsocketSession
-from fastapi import APIRouter, Depends, File, HTTPException, UploadFile
-from fastapi.responses import FileResponse
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse
+from starlette.routing import Route
 
-from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
+from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 
 CHUNK_BYTES = 1 << 20
 
-CurrentUser = Annotated[Any, Depends(get_current_user)]
 
-
-def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> APIRouter:
+def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[Route]:
     """`files` gives the store once it is open."""
-    router = APIRouter()
 
-    @router.post("/project/file")
-    async def upload(user: CurrentUser, session_id: str, file: Annotated[UploadFile, File()]) -> dict[str, str]:
-        session = _own_session(session_id, user)
-        try:
-            stored = await files().save(
-                name=file.filename or "file",
-                mime=file.content_type or "application/octet-stream",
-                owner=user.identifier,
-                source=_chunks(file),
-                limit_bytes=limit_bytes,
-            )
-        except FileTooLarge as error:
-            raise HTTPException(413, str(error)) from None
+    async def upload(request: Request) -> JSONResponse:
+        user = await _user(request)
+        session = _own_session(request.query_params.get("session_id", ""), user)
+        async with request.form(max_files=1, max_fields=1) as form:
+            part = form.get("file")
+            if not isinstance(part, UploadFile):
+                raise HTTPException(422, "Send one file, as the form field `file`.")
+            stored = await _save(part, files(), owner=user, limit_bytes=limit_bytes)
         remember(session, stored, files())
-        return {"id": stored.id}
+        return JSONResponse({"id": stored.id})
 
-    @router.get("/project/file/{file_id:path}")
-    async def download(user: CurrentUser, file_id: str) -> FileResponse:
-        if user is None:
-            raise HTTPException(401, "Log in to see files.")
+    async def download(request: Request) -> FileResponse:
+        user = await _user(request)
         try:
-            stored = await files().get(file_id, user.identifier)
+            stored = await files().get(request.path_params["file_id"], user)
         except StoredFileNotFound as error:
             raise HTTPException(404, str(error)) from None
         # What people upload is shown, never run: no script of it may act in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
         inline = stored.mime.startswith("image/") and stored.mime != "image/svg+xml"
         return FileResponse(
-            files().path(file_id),
+            files().path(stored.id),
             media_type=stored.mime,
             filename=stored.name,
             content_disposition_type="inline" if inline else "attachment",
             headers=headers,
         )
 
-    return router
+    return [
+        Route("/project/file", upload, methods=["POST"]),
+        Route("/project/file/{file_id:path}", download, methods=["GET"]),
+    ]
 
 
 def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) -> None:
@@ -73,13 +69,35 @@ def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) ->
     }
 
 
-def _own_session(session_id: str, user: Any) -> WebsocketSession:
+async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: int) -> StoredFile:
+    try:
+        return await files.save(
+            name=part.filename or "file",
+            mime=part.content_type or "application/octet-stream",
+            owner=owner,
+            source=_chunks(part),
+            limit_bytes=limit_bytes,
+        )
+    except FileTooLarge as error:
+        raise HTTPException(413, str(error)) from None
+
+
+async def _user(request: Request) -> str:
+    user: Any = None
+    if (token := get_token_from_cookies(request.cookies)) is not None:
+        user = await get_current_user(token)
+    if user is None:
+        raise HTTPException(401, "Log in to see files.")
+    return str(user.identifier)
+
+
+def _own_session(session_id: str, user: str) -> WebsocketSession:
     session = WebsocketSession.get_by_id(session_id)
-    if session is None or user is None or session.user is None or session.user.identifier != user.identifier:
+    if session is None or session.user is None or session.user.identifier != user:
         raise HTTPException(404, "There is no such session; reload the page.")
     return session
 
 
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await file.read(CHUNK_BYTES):
+async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await part.read(CHUNK_BYTES):
         yield chunk

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+SHARED_USER = "local"
+"""Everybody's name where nobody logs in: one person on a laptop, or a team that trusts each other."""
+
 JSON = Any
 """A value that `json.dumps` takes: dict, list, str, int, float, bool or None."""
 

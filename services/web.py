@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import auth_secret
-from files import DirectoryFileStore, FileStore
+from files import DirectoryFileStore, FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 from jobs import JobClient
 from jobs.local import Liveness
 from jobs.sqlite import SqliteStore
@@ -17,7 +16,17 @@ from jobs.wake import DatagramWake
 from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.supervisor import Supervisor
-from settings import Settings
+from settings import Settings, provide_to_chainlit
+
+__all__ = [
+    "FileStore",
+    "FileTooLarge",
+    "StoredFile",
+    "StoredFileNotFound",
+    "WebServices",
+    "open_web",
+    "prepare",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +47,15 @@ class WebServices:
         return len(self.liveness.alive(await self.store.workers()))
 
 
+def prepare(settings: Settings) -> None:
+    """Before Chainlit is imported: the data dir, and the secret that signs its cookie."""
+    provide_to_chainlit(auth_secret=auth_secret(settings.data))
+
+
 @asynccontextmanager
 async def open_web(settings: Settings) -> AsyncIterator[WebServices]:
     """Open everything, start the supervised workers; on the way out drain them first, then close."""
     data = settings.data
-    await asyncio.to_thread(auth_secret, data)
     async with AsyncExitStack() as stack:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))

@@ -30,7 +30,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
         files = DirectoryFileStore(data / "files")
-        pool = await stack.enter_async_context(HostPool([path.resolve() for path in settings.tool_dirs]))
+        pool = await stack.enter_async_context(HostPool(settings.tools))
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         tasks = build_tasks(models, pool, files)
         dispatcher = await stack.enter_async_context(

@@ -9,12 +9,9 @@ from dataclasses import replace
 from jobs.answer import answer_text
 from jobs.errors import EpochStale, JobNotFound, KeyReused
 from jobs.events import TERMINAL, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
-from jobs.models import JSON, TRANSITIONS, Job, JobRequest, JobStatus
+from jobs.models import JSON, SHARED_USER, TRANSITIONS, Job, JobRequest, JobStatus
 from jobs.sqlite import rows
 from jobs.store import Eligibility, JobFilter
-
-LOCAL_USER = "local"
-"""One person on a laptop: the bound on a user's running jobs is for users that are told apart."""
 
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
@@ -112,7 +109,7 @@ def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Elig
             AND (thread_id IS NULL OR NOT EXISTS (
                 SELECT 1 FROM jobs AS other WHERE other.thread_id = job.thread_id AND (other.status = 'in_progress'
                 OR other.status = 'queued' AND (other.turn, other.number) < (job.turn, job.number))))
-            AND (user = '{LOCAL_USER}' OR (
+            AND (user = '{SHARED_USER}' OR (
                 SELECT count(*) FROM jobs AS running WHERE running.status = 'in_progress' AND running.user = job.user
                 ) < ?)
             ORDER BY number LIMIT 1
