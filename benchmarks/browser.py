@@ -16,11 +16,19 @@ from benchmarks.endpoint import TICKS_PER_SECOND, WORD, now_ticks
 OPENED, PING, PONG, CONNECT, CONNECTED, EVENT = "0", "2", "3", "40", "40", "42"
 
 
-class BrowserSession:
-    """`async with BrowserSession(url)`: one open page. It asks once and notes when each word arrives."""
+async def visit(url: str) -> str:
+    """Load the page; gives the `Cookie` header that a browser would send from now on."""
+    async with httpx.AsyncClient() as http:
+        (await http.get(url)).raise_for_status()
+        return "; ".join(f"{name}={value}" for name, value in http.cookies.items())
 
-    def __init__(self, url: str) -> None:
+
+class BrowserSession:
+    """`async with BrowserSession(...)`: one open page. It asks once and notes when each word arrives."""
+
+    def __init__(self, url: str, cookie: str = "") -> None:
         self._url = url
+        self._cookie = cookie
         self._socket: ClientConnection | None = None
         self._asked_at = 0.0
         self.first_token_seconds: float | None = None
@@ -29,13 +37,10 @@ class BrowserSession:
         """Seconds from the endpoint to here, for the words so far, in their order, each once."""
 
     async def __aenter__(self) -> Self:
-        async with httpx.AsyncClient() as http:
-            (await http.get(self._url)).raise_for_status()
-            cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
         self._socket = await connect(
             f"{self._url.replace('http', 'ws', 1)}/ws/socket.io/?EIO=4&transport=websocket",
             origin=self._url,  # type: ignore[arg-type]  # a NewType of str
-            additional_headers={"Cookie": cookie} if cookie else None,
+            additional_headers={"Cookie": self._cookie} if self._cookie else None,
             max_size=None,
             ping_interval=None,
             proxy=None,

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from benchmarks.apps import App
-from benchmarks.browser import BrowserSession
+from benchmarks.browser import BrowserSession, visit
 from benchmarks.endpoint import script
 from benchmarks.figures import Figure, Measured, part
 from benchmarks.usage import Meter, cpu_seconds, memory
@@ -19,7 +19,7 @@ STAGGER_SECONDS = 1.0
 """People do not all press Enter at once: the messages are spread over this time."""
 SETTLE_SECONDS = 0.5
 """Before: what opening a page costs is no part of streaming. After: the answer's end is."""
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 """Beyond the stream's own length; then words are missing."""
 TICK_SECONDS = 0.02
 FEW_TOKENS = 10
@@ -86,7 +86,7 @@ class Generator:
 
 async def first_message(app: App) -> Measured:
     """What the first one after a start waits for, and later ones do not: imports, connections, caches."""
-    async with BrowserSession(app.url) as session, asyncio.timeout(PATIENCE_SECONDS):
+    async with BrowserSession(app.url, await visit(app.url)) as session, asyncio.timeout(PATIENCE_SECONDS):
         await session.ask(script(tokens=FEW_TOKENS, rate=FEW_TOKENS))
         await session.receive(FEW_TOKENS)
     assert session.first_token_seconds is not None
@@ -94,13 +94,20 @@ async def first_message(app: App) -> Measured:
 
 
 async def measure(app: App, load: Load, generator: Generator) -> Measured:
-    """Raises `TimeoutError` when words get lost."""
+    """Raises `TimeoutError` when words get lost: a cheap server that loses some is not cheap."""
+    cookie = await visit(app.url)
     async with contextlib.AsyncExitStack() as pages:
-        sessions = [await pages.enter_async_context(BrowserSession(app.url)) for _ in range(load.sessions)]
+        sessions = [await pages.enter_async_context(BrowserSession(app.url, cookie)) for _ in range(load.sessions)]
         await asyncio.sleep(SETTLE_SECONDS)
         meter = Meter(app.marker)
-        async with generator.watched(), asyncio.timeout(load.seconds + PATIENCE_SECONDS):
-            await asyncio.gather(*(_converse(session, index, load) for index, session in enumerate(sessions)))
+        try:
+            async with generator.watched(), asyncio.timeout(load.seconds + PATIENCE_SECONDS):
+                await asyncio.gather(*(_converse(session, index, load) for index, session in enumerate(sessions)))
+        except TimeoutError:
+            short = [len(session.delays) for session in sessions if len(session.delays) < load.tokens]
+            raise TimeoutError(
+                f"{len(short)} sessions got only {short} of {load.tokens} words from {app.name}"
+            ) from None
         await asyncio.sleep(SETTLE_SECONDS)
         used = meter.used()
         resident = sum(memory(app.marker).values())

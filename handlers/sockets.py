@@ -11,8 +11,9 @@ from chainlit.session import WebsocketSession
 
 Handler = Callable[..., Awaitable[Any]]
 
-PING_SECONDS = 5
-"""A connection that went half-open is noticed within twice this; Chainlit's default takes 41 s."""
+PING_SECONDS = 4
+"""A connection that went half-open is noticed within twice this (Chainlit's default: 41 s); then the page waits up to
+1.5 s before it connects again."""
 
 
 def tune(*, message_bytes: int) -> None:

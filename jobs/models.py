@@ -106,6 +106,15 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldJob:
+    """What the holder of a running job must know of it: whether it still is the holder, and whether to stop."""
+
+    id: str
+    epoch: int
+    cancelled_by: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Thread:
     """A conversation: its jobs in their turns, and a title."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.events import JobEvent, Payload
-from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class JobStore(Protocol):
 
     async def jobs(self, query: JobFilter) -> list[Job]: ...
 
-    async def held(self, worker: str) -> list[Job]:
+    async def held(self, worker: str) -> list[HeldJob]:
         """The unfinished jobs whose epoch this worker holds."""
 
     async def position(self, job_id: str) -> int | None:

@@ -146,8 +146,9 @@ class Worker:
                 await self._obey()
 
     async def _obey(self) -> None:
+        before = tuple(self._held.items())  # a job that is claimed while the store is read may be missing there
         mine = {job.id: job for job in await self._store.held(self._dispatcher.worker_id)}
-        for job_id, held in tuple(self._held.items()):
+        for job_id, held in before:
             job = mine.get(job_id)
             if job is None or job.epoch != held.context.job.epoch:
                 if not await self._ended_here(job_id):

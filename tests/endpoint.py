@@ -10,6 +10,7 @@ The last user message is the script: `key=value` words anywhere in it.
     status=429      answer with this status                     retry_after=1 … and this Retry-After header
     times=2         the faults above (from delay on) hit only the first two calls of this script and turn
     call NAME {…}   call a tool; several are called in turn, joined by `&` at once
+    hold=40,80      wait after 40 tokens, and after 80, until the test calls `release`
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
 
@@ -100,6 +101,7 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self._requests: list[Request] = []
         self._calls: Counter[tuple[str, int]] = Counter()
+        self._released: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
@@ -118,6 +120,13 @@ class Endpoint:
     def requests(self, containing: str = "") -> list[Request]:
         """The requests so far whose script contains the text, oldest first."""
         return [request for request in list(self._requests) if containing in request.script]
+
+    def release(self, script: str) -> None:
+        """Open the next `hold` of this script, for every request that waits at it or will come to it."""
+        self._released[script] += 1
+
+    def is_held(self, script: str, hold: int) -> bool:
+        return self._released[script] <= hold
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -156,7 +165,7 @@ class Endpoint:
             await answer_json(writer, 404, openai_error("no such route", "invalid_request_error"))
             return True
         request, script = self._received(json.loads(content), headers)
-        return await self._answer_while_connected(Answer(request, script, writer), reader)
+        return await self._answer_while_connected(Answer(self, request, script, writer), reader)
 
     def _received(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[Request, Script]:
         text, turn = script_of(body["messages"])
@@ -196,7 +205,8 @@ class Endpoint:
 class Answer:
     """One answer on its way, streamed or whole."""
 
-    def __init__(self, request: Request, script: Script, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, endpoint: Endpoint, request: Request, script: Script, writer: asyncio.StreamWriter) -> None:
+        self.endpoint = endpoint
         self.request = request
         self.script = script
         self.writer = writer
@@ -281,9 +291,18 @@ class Answer:
                 seconds = float(self.script.options["hang"].split("@")[0])
                 await asyncio.sleep(seconds)
                 begin += seconds
+            begin += await self._held(index)
             if rate:
                 await asyncio.sleep(max(0.0, begin + index / rate - time.monotonic()))
             yield token
+
+    async def _held(self, index: int) -> float:
+        """Waits at the hold before this token, if there is one; the seconds that took."""
+        holds = [int(hold) for hold in self.script.options.get("hold", "").split(",") if hold]
+        begin = time.monotonic()
+        while index in holds and self.endpoint.is_held(self.request.script, holds.index(index)):
+            await asyncio.sleep(0.01)
+        return time.monotonic() - begin
 
     def _words(self) -> list[str]:
         if self.calls:

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 from jobs.errors import JobConflict
 from jobs.events import JobEvent, Payload
-from jobs.models import JSON, RETRYABLE, Job, JobRequest, Thread, WorkerRecord
+from jobs.models import JSON, RETRYABLE, HeldJob, Job, JobRequest, Thread, WorkerRecord
 from jobs.sqlite import log, rows, threads
 from jobs.sqlite.database import Database
 from jobs.sqlite.schema import migrate
@@ -111,9 +111,9 @@ class SqliteStore:
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._read(lambda connection: log.find_jobs(connection, query))
 
-    async def held(self, worker: str) -> list[Job]:
-        sql = "SELECT * FROM jobs WHERE status = 'in_progress' AND worker = ?"
-        return await self._read(lambda connection: [rows.job(row) for row in connection.execute(sql, [worker])])
+    async def held(self, worker: str) -> list[HeldJob]:
+        sql = "SELECT id, epoch, cancelled_by FROM jobs WHERE status = 'in_progress' AND worker = ?"
+        return await self._read(lambda connection: [HeldJob(**dict(row)) for row in connection.execute(sql, [worker])])
 
     async def position(self, job_id: str) -> int | None:
         return await self._read(lambda connection: log.position(connection, job_id))

@@ -74,12 +74,8 @@ def shared_endpoint() -> Iterator[Endpoint]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_server(shared_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """One server for the tests that neither kill nor slow it."""
-    server = Server(tmp_path_factory.mktemp("shared"), model_environment(shared_endpoint) | IMPATIENT)
+    server = Server(tmp_path_factory.mktemp("shared"), model_environment(shared_endpoint))
     await server.start()
     yield server
     server.stop()
     server.check_log()
-
-
-IMPATIENT = {"LONGHAUL_MODEL_IDLE_SECONDS": "4"}
-"""A model that is silent for longer has failed: tests of silence need not wait a minute."""

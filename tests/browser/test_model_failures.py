@@ -1,13 +1,30 @@
 """What a model endpoint can do wrong: a sentence the user can act on, and Retry."""
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 
 from tests.browser.conftest import OpenChat
-from tests.conftest import StartServer
+from tests.conftest import StartServer, model_environment
 from tests.endpoint import Endpoint, script
 from tests.server import Server, free_port
 
+IDLE_SECONDS = 2
 INTERNALS = ("Traceback", "Error:", "Exception", "http://", "httpx", "openai.", "127.0.0.1", "test-key")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def impatient_server(
+    shared_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Server]:
+    """A server to which a model that is silent for two seconds has failed."""
+    patience = {"LONGHAUL_MODEL_IDLE_SECONDS": str(IDLE_SECONDS)}
+    server = Server(tmp_path_factory.mktemp("impatient"), model_environment(shared_endpoint) | patience)
+    await server.start()
+    yield server
+    server.stop()
+    server.check_log()
 
 
 @pytest.mark.parametrize(
@@ -23,14 +40,14 @@ INTERNALS = ("Traceback", "Error:", "Exception", "http://", "httpx", "openai.", 
     ids=["401", "silence in mid-stream", "cut", "no finish_reason", "error chunk", "malformed chunk"],
 )
 async def test_a_failure_is_a_sentence_and_retry_answers(
-    shared_server: Server,
+    impatient_server: Server,
     shared_endpoint: Endpoint,
     open_chat: OpenChat,
     fault: dict[str, object],
     words: tuple[str, ...],
 ) -> None:
     question = script(tokens=120, rate=60, times=1, **fault)
-    chat = await open_chat(shared_server.url)
+    chat = await open_chat(impatient_server.url)
     await chat.send(question)
 
     retry = chat.button("Retry")
@@ -48,10 +65,10 @@ async def test_a_failure_is_a_sentence_and_retry_answers(
 
 
 async def test_a_rate_limited_model_is_asked_again_when_it_said(
-    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+    impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     question = script(tokens=120, rate=60, status=429, retry_after=1, times=2)
-    chat = await open_chat(shared_server.url)
+    chat = await open_chat(impatient_server.url)
     await chat.send(question)
     await chat.has_words(120)
 
@@ -62,10 +79,10 @@ async def test_a_rate_limited_model_is_asked_again_when_it_said(
 
 
 async def test_a_model_that_is_silent_before_the_first_token_is_asked_again(
-    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+    impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     question = script(tokens=120, rate=60, delay=60, times=1)
-    chat = await open_chat(shared_server.url)
+    chat = await open_chat(impatient_server.url)
     await chat.send(question)
     await chat.has_words(120)
     first, _ = shared_endpoint.requests(question)

@@ -5,91 +5,116 @@ import time
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
-from tests.endpoint import script
+from tests.endpoint import Endpoint, Request, script
 from tests.server import Server
 from tests.sockets import Proxy
 from tests.waiting import until
 
+RATE = 10
 OUTAGE_SECONDS = 5
 REPAIR_SECONDS = 3
 HALF_OPEN_SECONDS = 12
 
 
-async def test_a_socket_cut_for_5_seconds_leaves_no_hole(shared_server: Server, open_chat: OpenChat) -> None:
-    async with Proxy(shared_server.port) as proxy:
-        chat = await open_chat(proxy.url)
-        await chat.send(script(tokens=120, rate=8))
-        await chat.sees_word(15)
-
-        cut_at = time.monotonic()
-        await proxy.cut()
-        await asyncio.sleep(OUTAGE_SECONDS)
-        await proxy.restore()
-
-        await repaired(chat, proxy, since=cut_at, beyond=15 + 8 * OUTAGE_SECONDS)
-        await chat.runs(within=1)
-        await chat.has_words(120)
-        assert await chat.record() == {"gone": [], "doubled": []}
-
-
-async def test_a_job_that_ends_while_the_socket_is_cut_shows_its_end(
-    shared_server: Server, open_chat: OpenChat
+async def test_a_socket_cut_for_5_seconds_leaves_no_hole(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     async with Proxy(shared_server.port) as proxy:
         chat = await open_chat(proxy.url)
-        await chat.send(script(tokens=120, rate=40))
-        await chat.sees_word(30)
+        request = await streaming(chat, shared_endpoint)
 
         cut_at = time.monotonic()
         await proxy.cut()
         await asyncio.sleep(OUTAGE_SECONDS)
         await proxy.restore()
 
-        await repaired(chat, proxy, since=cut_at, beyond=119)
-        await chat.has_words(120)
-        assert await chat.record() == {"gone": [], "doubled": []}
+        await repaired(chat, proxy, request, since=cut_at)
+        await whole(chat, shared_endpoint, request)
 
 
-async def test_a_half_open_socket_is_noticed_and_replaced(shared_server: Server, open_chat: OpenChat) -> None:
+async def test_a_job_that_ends_while_the_socket_is_cut_shows_its_end(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
     async with Proxy(shared_server.port) as proxy:
         chat = await open_chat(proxy.url)
-        await chat.send(script(tokens=120, rate=7))
-        await chat.sees_word(10)
+        question = script(tokens=120, rate=60, hold=30)
+        await chat.send(question)
+        await chat.sees_word(29)
+
+        cut_at = time.monotonic()
+        await proxy.cut()
+        shared_endpoint.release(question)
+        await asyncio.sleep(OUTAGE_SECONDS)
+        [request] = shared_endpoint.requests(question)
+        assert request.finished_at is not None
+        await proxy.restore()
+
+        await repaired(chat, proxy, request, since=cut_at)
+        await whole(chat, shared_endpoint, request)
+
+
+async def test_a_half_open_socket_is_noticed_and_replaced(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    async with Proxy(shared_server.port) as proxy:
+        chat = await open_chat(proxy.url)
+        request = await streaming(chat, shared_endpoint)
 
         swallowed_at = time.monotonic()
         proxy.swallow()
         await asyncio.sleep(OUTAGE_SECONDS)
         await proxy.restore()
 
-        await repaired(chat, proxy, since=swallowed_at, beyond=10 + 7 * OUTAGE_SECONDS)
-        assert proxy.sockets_opened_at[-1] - swallowed_at <= HALF_OPEN_SECONDS
-        await chat.has_words(120)
-        assert await chat.record() == {"gone": [], "doubled": []}
+        back_at = await repaired(chat, proxy, request, since=swallowed_at)
+        assert back_at - swallowed_at <= HALF_OPEN_SECONDS
+        await whole(chat, shared_endpoint, request)
 
 
-async def test_a_browser_that_was_offline_catches_up(shared_server: Server, open_chat: OpenChat) -> None:
+async def test_a_browser_that_was_offline_catches_up(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
     chat = await open_chat(shared_server.url)
-    await chat.send(script(tokens=120, rate=12))
-    await chat.sees_word(15)
+    request = await streaming(chat, shared_endpoint)
 
     await chat.page.context.set_offline(True)
     await asyncio.sleep(OUTAGE_SECONDS)
     await chat.page.context.set_offline(False)
 
-    await chat.has_words(120, within=HALF_OPEN_SECONDS + REPAIR_SECONDS)
-    assert await chat.record() == {"gone": [], "doubled": []}
+    await chat.sees_word(request.tokens_sent - 1, within=HALF_OPEN_SECONDS + REPAIR_SECONDS)
+    await whole(chat, shared_endpoint, request)
 
 
-async def repaired(chat: Chat, proxy: Proxy, *, since: float, beyond: int) -> None:
-    """Waits for a new socket, then for a text without holes up to what was said meanwhile, within the bound."""
+async def streaming(chat: Chat, endpoint: Endpoint) -> Request:
+    """Starts a stream that goes on through an outage, and waits until it can be read."""
+    question = script(tokens=120, rate=RATE, hold=110)
+    await chat.send(question)
+    await chat.sees_word(15)
+    [request] = endpoint.requests(question)
+    return request
+
+
+async def repaired(chat: Chat, proxy: Proxy, request: Request, *, since: float) -> float:
+    """Waits for a new socket, then, within the bound, for all that was said meanwhile; when the socket was back."""
 
     def socket_is_back() -> list[float]:
         return [at for at in proxy.sockets_opened_at if at > since]
 
+    back_at = (await until(socket_is_back, within=2 * HALF_OPEN_SECONDS, what="a new socket"))[0]
+    said = request.tokens_sent
+
     async def no_hole() -> bool:
         shown = await chat.words()
-        return max(shown, default=0) >= beyond and shown == list(range(len(shown)))
+        return len(shown) >= said and shown == list(range(len(shown)))
 
-    back_at = (await until(socket_is_back, within=HALF_OPEN_SECONDS, what="a new socket"))[0]
     left = back_at + REPAIR_SECONDS - time.monotonic()
-    await until(no_hole, within=left, what=f"the text without a hole up to w{beyond}")
+    await until(no_hole, within=left, what=f"the text without a hole up to w{said - 1}")
+    return back_at
+
+
+async def whole(chat: Chat, endpoint: Endpoint, request: Request) -> None:
+    """Lets the stream end; every word must be there once, and none may ever have gone."""
+    if request.finished_at is None:
+        await chat.runs(within=REPAIR_SECONDS)
+        endpoint.release(request.script)
+    await chat.has_words(120)
+    assert await chat.record() == {"gone": [], "doubled": []}

@@ -3,29 +3,32 @@
 from tests.browser.conftest import OpenChat
 from tests.endpoint import Endpoint, script
 from tests.server import Server
-from tests.waiting import until
 
 
 async def test_a_stream_survives_two_reloads_a_second_tab_and_the_end_of_the_first(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=25)
+    question = script(tokens=120, rate=60, hold="20,40,60,90")
     first = await open_chat(shared_server.url)
     await first.send(question)
     thread = await first.in_thread()
 
-    for word in (15, 35):
-        await first.sees_word(word)
+    for last_word in (19, 39):
+        await first.sees_word(last_word)
         await first.reload()
         await first.runs()
+        shared_endpoint.release(question)
+    await first.sees_word(59)
     second = await open_chat(shared_server.url, thread)
     await second.runs()
-    await first.sees_word(65)
-    await second.sees_word(65)
-    assert await first.shows_stop()
-    assert await second.shows_stop()
+    await second.sees_word(59)
+    shared_endpoint.release(question)
+    for tab in (first, second):
+        await tab.sees_word(89)
+        await tab.runs(within=1)
 
     await first.page.close()
+    shared_endpoint.release(question)
     await second.has_words(120)
     assert await second.record() == {"gone": [], "doubled": []}
     assert len(shared_endpoint.requests(question)) == 1
@@ -50,15 +53,20 @@ async def test_a_link_to_a_thread_works_in_a_fresh_browser(shared_server: Server
     assert await stranger.in_thread() == thread
 
 
-async def test_both_tabs_of_a_thread_see_a_new_turn_from_its_start(shared_server: Server, open_chat: OpenChat) -> None:
+async def test_both_tabs_of_a_thread_see_a_new_turn_from_its_start(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
     first = await open_chat(shared_server.url)
     await first.send(script(tokens=3))
     await first.has_words(3)
     second = await open_chat(shared_server.url, await first.in_thread())
     await second.has_words(3)
 
-    await first.send(script(tokens=120, rate=40))
+    question = script(tokens=120, rate=60, hold=60)
+    await first.send(question)
     await second.runs()
-    await until(second.questions, within=3, what="the question in the second tab")
+    await second.sees_word(59)
+    assert await second.questions() == await first.questions()
+    shared_endpoint.release(question)
     await second.has_words(120)
     await first.has_words(120)

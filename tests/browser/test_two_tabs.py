@@ -4,13 +4,13 @@ import asyncio
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat, assert_words, numbers
-from tests.endpoint import script
+from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
 
 
 async def test_both_messages_are_answered_in_one_order_live_in_both_tabs(
-    shared_server: Server, open_chat: OpenChat
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     first = await open_chat(shared_server.url)
     await first.send(script(tokens=3, word="z"))
@@ -18,11 +18,13 @@ async def test_both_messages_are_answered_in_one_order_live_in_both_tabs(
     second = await open_chat(shared_server.url, await first.in_thread())
     await second.has_words(3, word="z")
 
-    questions = {word: script(tokens=120, rate=40, word=word) for word in "ab"}
+    questions = {word: script(tokens=120, rate=60, word=word, hold=60) for word in "ab"}
     await asyncio.gather(first.send(questions["a"]), second.send(questions["b"]))
 
     tabs = (first, second)
     await until(lambda: live_in_both(tabs), within=10, what="words of the same answer live in both tabs")
+    for question in questions.values():
+        shared_endpoint.release(question)
     for tab in tabs:
         await until(lambda tab=tab: answered(tab), within=15, what="both answers, whole")  # type: ignore[misc]
         await tab.finishes()

@@ -11,14 +11,17 @@ async def test_the_page_reconnects_by_itself_and_goes_on(
 ) -> None:
     server = await start_server()
     chat = await open_chat(server.url)
-    await chat.send(script(tokens=120, rate=8))
+    question = script(tokens=120, rate=10, hold=110)
+    await chat.send(question)
     await chat.sees_word(20)
 
     server.kill_web()
     await server.start()
 
-    await chat.runs(within=10)
-    await chat.sees_word(110)
+    await chat.sees_word(endpoint.requests()[0].tokens_sent - 1)
+    await chat.runs(within=3)
+    await chat.sees_word(109)
+    endpoint.release(question)
     await chat.has_words(120)
     assert await chat.record() == {"gone": [], "doubled": []}
     assert len(endpoint.requests()) == 1, "the model was asked again"
@@ -29,11 +32,13 @@ async def test_an_answer_that_ended_while_no_web_process_ran_is_whole(
 ) -> None:
     server = await start_server()
     chat = await open_chat(server.url)
-    await chat.send(script(tokens=120, rate=40))
-    await chat.sees_word(20)
+    question = script(tokens=120, rate=60, hold=30)
+    await chat.send(question)
+    await chat.sees_word(29)
     orphans = server.workers()
 
     server.kill_web()
+    endpoint.release(question)
     await until(lambda: not server.workers(), within=15, what=f"the orphan {orphans} has finished and ended")
     await server.start()
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -61,16 +60,18 @@ async def test_a_worker_killed_in_mid_stream_is_replaced_and_its_text_too(
 ) -> None:
     server = await start_server()
     chat = await open_chat(server.url)
-    await chat.send(script(tokens=120, rate=30))
-    await chat.sees_word(40)
+    question = script(tokens=120, rate=60, hold=40, delay=1)
+    await chat.send(question)
+    await chat.sees_word(39)
 
     server.kill_workers()
-    killed_at = time.monotonic()
 
     request = await asked_again(endpoint, 0, 2, within=RESUME_SECONDS)
-    assert request.received_at - killed_at <= RESUME_SECONDS
-    assert 30 in await chat.words(), "what was read goes away before there is new text"
+    shown = await chat.words()
+    assert request.first_token_at is None, "the check below came too late"
+    assert shown == list(range(40)), "what was read stays until there is new text"
     await chat.runs(within=1)
+    endpoint.release(question)
     await whole_after_reload(chat)
     assert (await chat.record())["doubled"] == []
     assert asked(endpoint) == [0, 0]
@@ -133,13 +134,15 @@ async def test_everything_killed_and_started_an_hour_later_goes_on(
 ) -> None:
     server = await start_server()
     chat = await open_chat(server.url)
-    await chat.send(script(notes.call("note", text="once"), tokens=120, rate=30))
-    await chat.sees_word(40)
+    question = script(notes.call("note", text="once"), tokens=120, rate=60, hold=40)
+    await chat.send(question)
+    await chat.sees_word(39)
 
     server.kill_everything()
     await server.start(TEST_CLOCK_AHEAD_SECONDS=AN_HOUR)
 
     await asked_again(endpoint, 1, 2, within=RESUME_SECONDS)
+    endpoint.release(question)
     await chat.sees_word(119)
     await whole_after_reload(chat)
     assert notes.lines() == ["once"]
@@ -152,16 +155,20 @@ async def test_a_worker_that_comes_back_from_the_dead_writes_nothing(
 ) -> None:
     server = await start_server(LONGHAUL_WORKER_TTL_SECONDS="2")
     chat = await open_chat(server.url)
-    await chat.send(script(tokens=120, rate=15))
-    await chat.sees_word(10)
+    question = script(tokens=120, rate=60, hold="40,80")
+    await chat.send(question)
+    await chat.sees_word(39)
 
     [zombie] = server.signal_workers(signal.SIGSTOP)
     await asked_again(endpoint, 0, 2, within=2 + RESUME_SECONDS)
-    await chat.sees_word(10)
+    endpoint.release(question)
+    await chat.sees_word(79)
+    first, second = endpoint.requests()
+    assert first.tokens_sent == 80, "the zombie has nothing to write"
     server.signal_workers(signal.SIGCONT)
 
-    first, second = endpoint.requests()
     await until(lambda: first.disconnected_at is not None, within=3, what="the zombie has let go of its model stream")
+    endpoint.release(question)
     await whole_after_reload(chat)
     assert second.disconnected_at is None
     assert asked(endpoint) == [0, 0]

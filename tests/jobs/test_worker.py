@@ -330,3 +330,34 @@ async def test_deleting_a_running_job_s_thread_stops_it(engine: Engine) -> None:
         await engine.store.purge_thread("t")
     with pytest.raises(JobNotFound):
         await engine.client.get(job.id, "ada")
+
+
+async def test_a_job_that_is_claimed_while_the_worker_looks_for_wishes_is_not_let_go(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at the store is old by the time it is read."""
+    held = engine.store.held
+    looked, looking = asyncio.Event(), asyncio.Event()
+
+    async def slow(worker: str) -> object:
+        snapshot = await held(worker)
+        looking.set()
+        await looked.wait()
+        return snapshot
+
+    monkeypatch.setattr(engine.store, "held", slow)
+
+    async def task(ctx: JobContext) -> JSON:
+        if ctx.job.request.input == "second":
+            looked.set()
+            await asyncio.sleep(0.1)
+        else:
+            await looked.wait()
+        return None
+
+    async with engine.working({"chat": task}), asyncio.timeout(SOON):
+        first = await engine.client.submit(chat("first"))
+        await looking.wait()
+        second = await engine.client.submit(chat("second"))
+        for job in (first, second):
+            assert (await engine.log(job.id))[-1].type == "job.completed"
