@@ -56,7 +56,7 @@ class FileStore(Protocol):
         """Where the content can be read on this machine. Raises `StoredFileNotFound` for what is no file id."""
 
     async def delete(self, file_id: str) -> None:
-        """Harmless when it is gone already."""
+        """Harmless when it is gone already, or never was a file."""
 
     async def save_artifact(self, root_id: str, *, name: str, mime: str, source: Path | bytes) -> StoredArtifact:
         """Store under the first job of a chain of retries, which share their artifacts. The same name replaces."""
@@ -105,7 +105,8 @@ class DirectoryFileStore:
         return self._uploads / file_id / "content"
 
     async def delete(self, file_id: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self.path(file_id).parent, ignore_errors=True)
+        if FILE_ID.fullmatch(file_id):
+            await asyncio.to_thread(shutil.rmtree, self.path(file_id).parent, ignore_errors=True)
 
     async def save_artifact(self, root_id: str, *, name: str, mime: str, source: Path | bytes) -> StoredArtifact:
         folder = self._artifact_folder(root_id)

@@ -12,6 +12,7 @@ from handlers.actions import retry_action
 from handlers.render import Append, Change, Remove, StepDict, TurnScreen, Upsert, iso
 from handlers.turns import Turns
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
+from jobs.background import again_and_again
 
 
 def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class ThreadView:
         self._showing: set[asyncio.Task[None]] = set()
         self._page = asyncio.Lock()  # one writer: changes of several turns do not mix with a refresh
         self._loading = False
+        self._unsure = False
         self.loaded = False
         """`load` gave the thread and nothing follows it yet: the page is about to show it."""
 
@@ -61,7 +63,8 @@ class ThreadView:
     async def start(self) -> None:
         """Follow the thread. Harmless when it is followed already."""
         if self._watching is None:
-            self._watching = asyncio.create_task(self._watch(), name=f"view {self.thread_id}")
+            watching = again_and_again(self._watch, name="the view of a thread")
+            self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     async def close(self) -> None:
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
@@ -109,12 +112,13 @@ class ThreadView:
         self._showing.add(showing)
         showing.add_done_callback(self._showing.discard)
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id):
             for job in jobs:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
         await self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
+        return True
 
     def _shows_end_of(self, job: Job) -> bool:
         turn = self._turns.get(job.root_id)
@@ -136,23 +140,30 @@ class ThreadView:
                     for element in turn.elements():
                         await self._emit("element", element)
                 await self.show_running()
-        self._own(job.id, self._follow(self._turns[job.root_id]))
+        turn = self._turns[job.root_id]
+        self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
 
     def _own(self, job_id: str, following: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(following, name=f"follow {job_id}")
         self._following[job_id] = task
         task.add_done_callback(lambda done: self._following.pop(job_id, None) if done is task else None)
 
-    async def _follow(self, turn: TurnScreen) -> None:
+    async def _follow(self, turn: TurnScreen) -> bool:
+        """To the turn's end. After a failure the page may have missed what the screen was fed: show it all again."""
         try:
+            if self._unsure:
+                await self._refresh()
             async for page in self._jobs.follow(turn.job_id, self._user, turn.seq):
                 async with self._page:
+                    self._unsure = True
                     await self._show(turn.feed(page))
                     if turn.ended is not None:
                         await self._offer_retry(turn)
                         await self.show_running()
-        except JobNotFound:
-            return  # deleted: the thread's own end tells the page
+                    self._unsure = False
+        except (JobNotFound, ThreadNotFound):
+            pass  # deleted: the thread's own end tells the page
+        return True
 
     async def _refresh(self) -> None:
         thread = await self._jobs.thread(self.thread_id, self._user)

@@ -10,6 +10,7 @@ from chainlit.session import WebsocketSession
 from handlers.turns import Turns
 from handlers.view import ThreadView
 from jobs import JobClient
+from jobs.background import again_and_again
 
 SWEEP_SECONDS = 5.0
 """Chainlit tells nobody when it forgets a session: views whose session is gone are closed by looking."""
@@ -24,7 +25,7 @@ class Views:
         self._views: dict[str, ThreadView] = {}
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(self._sweep(), name="view sweeper")
+        self._sweeper = asyncio.create_task(again_and_again(self._sweep, name="the sweep of views"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -38,11 +39,10 @@ class Views:
         return self._views[session.id]
 
     async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            for session_id in tuple(self._views):
-                if WebsocketSession.get_by_id(session_id) is None:
-                    await self._drop(session_id)
+        await asyncio.sleep(SWEEP_SECONDS)
+        for session_id in tuple(self._views):
+            if WebsocketSession.get_by_id(session_id) is None:
+                await self._drop(session_id)
 
     async def _drop(self, session_id: str) -> None:
         view = self._views.pop(session_id, None)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from jobs.background import again_and_again
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.store import Eligibility, JobStore
 from jobs.wake import Wake
@@ -127,6 +128,7 @@ class LocalDispatcher:
         self._liveness = liveness or Liveness(directory, ttl_seconds=ttl_seconds)
         self._changed = asyncio.Event()
         self._closed = False
+        self._taken: Job | None = None
         self._ending = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -147,21 +149,27 @@ class LocalDispatcher:
         self._lock.__exit__(None, None, None)
 
     async def take(self) -> Job | None:
-        while not self._closed:
-            self._changed.clear()
-            job = await self._claim()
-            if job is not None:
-                return job
+        await again_and_again(self._look, name="the look for jobs")
+        taken, self._taken = self._taken, None
+        return taken
+
+    def stop_taking(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+    async def _look(self) -> bool:
+        """Whether there is a job, or no use in looking on."""
+        self._changed.clear()
+        if self._closed:
+            return True
+        self._taken = await self._claim()
+        if self._taken is None:
             try:
                 async with asyncio.timeout(SAFETY_POLL_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 await self._observe()
-        return None
-
-    def stop_taking(self) -> None:
-        self._closed = True
-        self._changed.set()
+        return self._taken is not None
 
     async def _claim(self) -> Job | None:
         workers = await self._store.workers()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Self
 
+from jobs.background import again_and_again
 from jobs.errors import JobNotFound
 from jobs.events import JobEvent
 from jobs.store import JobStore
@@ -57,7 +58,7 @@ class Tails:
 
     async def __aenter__(self) -> Self:
         self._deafen = self._wake.listen(self._on_wake)
-        self._reader = asyncio.create_task(self._run(), name="log-tails")
+        self._reader = asyncio.create_task(again_and_again(self._read_once, name="the reader of logs"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -107,17 +108,16 @@ class Tails:
             self._dirty |= changed
             self._woken.set()
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(SAFETY_POLL_SECONDS):
-                    await self._woken.wait()
-            except TimeoutError:
-                self._dirty |= self._tails.keys()
-            self._woken.clear()
-            dirty, self._dirty = self._dirty & self._tails.keys(), set()
-            if dirty:
-                await self._refresh(dirty)
+    async def _read_once(self) -> None:
+        try:
+            async with asyncio.timeout(SAFETY_POLL_SECONDS):
+                await self._woken.wait()
+        except TimeoutError:
+            self._dirty |= self._tails.keys()
+        self._woken.clear()
+        dirty, self._dirty = self._dirty & self._tails.keys(), set()
+        if dirty:
+            await self._refresh(dirty)  # should it fail, the safety poll looks at every log again
 
     async def _refresh(self, dirty: set[str]) -> None:
         """One look at the lengths, one read of what is new."""

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Mapping
 
+from jobs.background import again_and_again
 from jobs.context import JobContext, TaskFunction
 from jobs.dispatch import Dispatcher
 from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound
@@ -63,7 +64,7 @@ class Worker:
     async def run(self) -> None:
         """Work until told to stop, then return when the last job has ended or was left to others."""
         deafen = self._wake.listen(self._on_wake)
-        watcher = asyncio.create_task(self._watch_wishes())
+        watcher = asyncio.create_task(again_and_again(self._watch_wishes, name="the look for cancels"))
         try:
             async with asyncio.TaskGroup() as jobs:
                 while (job := await self._next()) is not None:
@@ -138,12 +139,11 @@ class Worker:
 
     async def _watch_wishes(self) -> None:
         """Obey cancels, and let go of what another worker has taken over."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wishes.wait(), CANCEL_POLL_SECONDS)
-            self._wishes.clear()
-            if self._held:
-                await self._obey()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wishes.wait(), CANCEL_POLL_SECONDS)
+        self._wishes.clear()
+        if self._held:
+            await self._obey()
 
     async def _obey(self) -> None:
         before = tuple(self._held.items())  # a job that is claimed while the store is read may be missing there

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Self
 
 from files import FileStore
+from jobs.background import again_and_again
 from jobs.store import JobStore
 from jobs.wake import Wake
 
@@ -27,7 +29,7 @@ class Housekeeping:
 
     async def __aenter__(self) -> Self:
         self._deafen = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
-        self._task = asyncio.create_task(self._run(), name="housekeeping")
+        self._task = asyncio.create_task(again_and_again(self._clear_once, name="housekeeping"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -35,16 +37,12 @@ class Housekeeping:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self) -> None:
-        while True:
-            for thread_id in await self._store.deleted_threads():
-                await self._purge(thread_id)
-            self._woken.clear()
-            try:
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+    async def _clear_once(self) -> None:
+        self._woken.clear()
+        for thread_id in await self._store.deleted_threads():
+            await self._purge(thread_id)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), EVERY_SECONDS)
 
     async def _purge(self, thread_id: str) -> None:
         """Files first: while the jobs are there, a crash in between is made good by the next round."""

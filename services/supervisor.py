@@ -8,8 +8,9 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from jobs.background import again_and_again
 from jobs.local import Liveness
 from jobs.store import JobStore
 
@@ -53,7 +54,7 @@ class Supervisor:
         for _ in range(self._processes):
             self._own(self._keep_running())
         if self._processes:
-            self._own(self._observe())
+            self._own(again_and_again(self._observe, name="the look at the workers' heartbeats"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,7 +75,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _own(self, coroutine: Coroutine[None, None, None]) -> None:
+    def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -84,18 +85,28 @@ class Supervisor:
         backoff = FIRST_BACKOFF_SECONDS
         while not self._closing:
             begun = loop.time()
-            child = await self._start()
-            code = await child.wait()
-            self._children.discard(child)
-            if self._closing or child in self._retired:
-                self._retired.discard(child)
+            ended = await self._run_one()
+            if ended is None or self._closing:
                 return
             if loop.time() - begun > STEADY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            logger.warning("the worker ended with exit code %s; starting another in %.1f s", code, backoff)
+            logger.warning("the worker %s; starting another in %.1f s", ended, backoff)
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             self.restarts += 1
+
+    async def _run_one(self) -> str | None:
+        """How a worker ended; None when another one has been put in its place."""
+        try:
+            child = await self._start()
+        except OSError as error:  # no memory, no more processes: as if it had ended at once
+            return f"could not be started ({error.strerror})"
+        code = await child.wait()
+        self._children.discard(child)
+        if child in self._retired:
+            self._retired.discard(child)
+            return None
+        return f"ended with exit code {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
         """In a session of its own, so that Ctrl-C reaches us alone; its stdin ends when we end, however that is."""
@@ -107,11 +118,10 @@ class Supervisor:
 
     async def _observe(self) -> None:
         """A worker whose heartbeat stands still is declared stopped, and a new one takes its jobs over."""
-        while True:
-            await asyncio.sleep(OBSERVE_SECONDS)
-            for worker in self._liveness.stopped(await self._store.workers()):
-                if await self._store.declare_stopped(worker.id, worker.beat):
-                    self._replace(self._liveness.process_id(worker.id))
+        await asyncio.sleep(OBSERVE_SECONDS)
+        for worker in self._liveness.stopped(await self._store.workers()):
+            if await self._store.declare_stopped(worker.id, worker.beat):
+                self._replace(self._liveness.process_id(worker.id))
 
     def _replace(self, process_id: int | None) -> None:
         """The stopped child's stdin is closed: should it wake up, it finishes what is left to it, and ends."""

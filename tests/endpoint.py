@@ -30,6 +30,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from tests.waiting import until
+
+HOLD_SECONDS = 120
 FAULTS = ("delay", "hang", "cut", "eof", "malformed", "error", "status", "retry_after", "finish")
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
@@ -300,8 +303,9 @@ class Answer:
         """Waits at the hold before this token, if there is one; the seconds that took."""
         holds = [int(hold) for hold in self.script.options.get("hold", "").split(",") if hold]
         begin = time.monotonic()
-        while index in holds and self.endpoint.is_held(self.request.script, holds.index(index)):
-            await asyncio.sleep(0.01)
+        if index in holds:
+            waited = self.request.script, holds.index(index)
+            await until(lambda: not self.endpoint.is_held(*waited), within=HOLD_SECONDS, what=f"release {waited}")
         return time.monotonic() - begin
 
     def _words(self) -> list[str]:

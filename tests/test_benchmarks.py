@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.browser import BrowserSession
 from benchmarks.endpoint import now_ticks
-from benchmarks.figures import Figure, part, rows, table
+from benchmarks.figures import Figure, Row, part, rows, table
 from benchmarks.streaming import percentile
 from tests.server import ROOT
 
@@ -31,6 +31,21 @@ def test_the_command_measures_both_apps_and_its_page_explains_every_figure(tmp_p
         assert row["figure"].partition(":")[0] in page
     assert {"CPU per 1,000 tokens", "token delay, p99", "start to page"} <= {row["figure"] for row in report["rows"]}
     assert report["machine"]["cores"] >= 1
+
+
+def test_the_page_shows_the_saved_figures() -> None:
+    report = json.loads((ROOT / "benchmarks" / "figures.json").read_text())
+    saved = [
+        Row(
+            figure=Figure(name=row["figure"], unit=row["unit"], load=row["load"]),
+            ours=row["longhaul"],
+            peer=row["peer"],
+        )
+        for row in report["rows"]
+    ]
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert table(saved, "Longhaul", "plain Chainlit") in page
+    assert report["machine"]["processor"] in page
 
 
 def test_a_ratio_is_of_values_measured_one_after_the_other() -> None:
