@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.apps import App, Longhaul
 from benchmarks.figures import Figure, Measured, rows, table
-from benchmarks.streaming import Generator, Load, first_message, measure, with_parts
+from benchmarks.streaming import Conditions, Load, first_message, measure, with_parts
 from benchmarks.usage import Meter, memory
 from tests.server import ROOT
 
@@ -54,7 +54,7 @@ def plan() -> tuple[Plan, Path | None]:
     return Plan(loads=loads, settle_seconds=5, idle_seconds=10, pairs=options.pairs), options.json
 
 
-async def measure_app(app: App, plan: Plan, generator: Generator) -> Measured:
+async def measure_app(app: App, plan: Plan, conditions: Conditions) -> Measured:
     """One start of one app, and everything that is measured of it."""
     tell(f"{app.name}: start")
     async with app:
@@ -71,7 +71,7 @@ async def measure_app(app: App, plan: Plan, generator: Generator) -> Measured:
         measured |= await first_message(app)
         for load in plan.loads:
             tell(f"{app.name}: {load}")
-            measured |= await measure(app, load, generator)
+            measured |= await measure(app, load, conditions)
     app.check_log()
     return measured
 
@@ -94,15 +94,15 @@ async def run(plan: Plan) -> dict[str, object]:
     report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
     pairs: list[tuple[Measured, Measured]] = []
     with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place, endpoint() as (pid, url):
-        generator = Generator(pid)
+        conditions = Conditions(pid)
         for number in range(plan.pairs):
             tell(f"pair {number + 1} of {plan.pairs}")
             apps = (Longhaul(Path(place, "ours"), url, slots), App(Path(place, "peer"), url, slots))
-            ours, peer = [await measure_app(app, plan, generator) for app in apps]
+            ours, peer = [await measure_app(app, plan, conditions) for app in apps]
             pairs.append((ours, peer))
     compared = rows(pairs)
     print(table(compared, Longhaul.name, App.name))
-    report |= {"pairs": plan.pairs, "generator": generator.as_json(), "rows": [row.as_json() for row in compared]}
+    report |= {"pairs": plan.pairs, "conditions": conditions.as_json(), "rows": [row.as_json() for row in compared]}
     return report
 
 
@@ -113,7 +113,7 @@ def tell(what: str) -> None:
 def main() -> None:
     todo, file = plan()
     report = asyncio.run(run(todo))
-    for name in ("machine", "load_average_before", "generator"):
+    for name in ("machine", "load_average_before", "conditions"):
         print(f"{name}: {json.dumps(report[name])}")
     if file is not None:
         file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

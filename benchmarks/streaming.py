@@ -13,7 +13,7 @@ from benchmarks.apps import App
 from benchmarks.browser import BrowserSession, visit
 from benchmarks.endpoint import script
 from benchmarks.figures import Figure, Measured, part
-from benchmarks.usage import Meter, cpu_seconds, memory
+from benchmarks.usage import Meter, cpu_seconds, machine_seconds, memory
 
 STAGGER_SECONDS = 1.0
 """People do not all press Enter at once: the messages are spread over this time."""
@@ -42,46 +42,47 @@ class Load:
         return f"{self.sessions} × {self.rate:g} tok/s"
 
 
-class Generator:
-    """Whether this process, which makes the load, keeps up with it: else it would measure itself."""
+class Conditions:
+    """What could spoil the figures of a load: this process, which makes it, and others on the machine."""
 
     def __init__(self, endpoint_pid: int) -> None:
-        self.busy: list[float] = []
-        """Share of a core used by this process, for each load."""
-        self.endpoint_busy: list[float] = []
-        self.lags: list[float] = []
-        """Seconds by which this loop was late: words that arrived meanwhile are noted that much later."""
         self._endpoint_pid = endpoint_pid
+        self._shares: dict[str, list[float]] = {"load generator": [], "endpoint": [], "others": []}
+        self._lags: list[float] = []
 
     @contextlib.asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
+    async def watched(self, meter: Meter) -> AsyncIterator[None]:
+        """Of the load inside; `meter` knows what the app uses."""
         loop = asyncio.get_running_loop()
-        begun, before = loop.time(), [cpu_seconds(pid) for pid in (os.getpid(), self._endpoint_pid)]
+        begun, before = loop.time(), self._read(meter)
         ticking = asyncio.create_task(self._tick())
         try:
             yield
         finally:
             ticking.cancel()
             elapsed = loop.time() - begun
-            own, endpoint = (
-                cpu_seconds(pid) - was for pid, was in zip((os.getpid(), self._endpoint_pid), before, strict=True)
-            )
-            self.busy.append(own / elapsed)
-            self.endpoint_busy.append(endpoint / elapsed)
+            for name, seconds in self._read(meter).items():
+                self._shares[name].append((seconds - before[name]) / elapsed)
 
-    def as_json(self) -> dict[str, float]:
+    def as_json(self) -> dict[str, object]:
+        """Cores that were used during the loads, in their order, and by how much this loop was late: words that
+        arrived meanwhile are noted that much later."""
         return {
-            "busiest_share_of_a_core": max(self.busy),
-            "endpoint_busiest_share_of_a_core": max(self.endpoint_busy),
-            "loop_lag_p99_ms": percentile(self.lags, 99) * 1000,
+            "cores": {name: [round(share, 3) for share in shares] for name, shares in self._shares.items()},
+            "loop_lag_p99_ms": round(percentile(self._lags, 99) * 1000, 2),
         }
+
+    def _read(self, meter: Meter) -> dict[str, float]:
+        own, endpoint = cpu_seconds(os.getpid()), cpu_seconds(self._endpoint_pid)
+        others = machine_seconds() - own - endpoint - sum(meter.used().values())
+        return {"load generator": own, "endpoint": endpoint, "others": others}
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
-            self.lags.append(loop.time() - due)
+            self._lags.append(loop.time() - due)
 
 
 async def first_message(app: App) -> Measured:
@@ -93,7 +94,7 @@ async def first_message(app: App) -> Measured:
     return {Figure(name="first token after the start", unit="ms"): session.first_token_seconds * 1000}
 
 
-async def measure(app: App, load: Load, generator: Generator) -> Measured:
+async def measure(app: App, load: Load, conditions: Conditions) -> Measured:
     """Raises `TimeoutError` when words get lost: a cheap server that loses some is not cheap."""
     cookie = await visit(app.url)
     async with contextlib.AsyncExitStack() as pages:
@@ -101,7 +102,7 @@ async def measure(app: App, load: Load, generator: Generator) -> Measured:
         await asyncio.sleep(SETTLE_SECONDS)
         meter = Meter(app.marker)
         try:
-            async with generator.watched(), asyncio.timeout(load.seconds + PATIENCE_SECONDS):
+            async with conditions.watched(meter), asyncio.timeout(load.seconds + PATIENCE_SECONDS):
                 await asyncio.gather(*(_converse(session, index, load) for index, session in enumerate(sessions)))
         except TimeoutError:
             short = [len(session.delays) for session in sessions if len(session.delays) < load.tokens]

@@ -18,6 +18,12 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) makes it
 
 
+def machine_seconds() -> float:
+    """Processor time that was used on all cores by whomever, since the machine's start."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, (PROC / "stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_megabytes(pid: int) -> float:
     return int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE_BYTES / 1e6
 

@@ -74,8 +74,8 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
             data=[thread_dict(thread, []) for thread in page],
             pageInfo=PageInfo(
                 hasNextPage=len(found) > len(page),
-                startCursor=page[0].id if page else None,
-                endCursor=page[-1].id if page else None,
+                startCursor=page[0].cursor if page else None,
+                endCursor=page[-1].cursor if page else None,
             ),
         )
 

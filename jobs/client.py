@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Self
 
@@ -10,8 +11,11 @@ from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Thread
 from jobs.store import JobFilter, JobStore
-from jobs.tail import PAGE, SAFETY_POLL_SECONDS, Tails
+from jobs.tail import PAGE, Tails
 from jobs.wake import Wake, thread_topic
+
+THREAD_POLL_SECONDS = 5.0
+"""A lost wake-up delays the news of a thread by at most this."""
 
 
 class JobClient:
@@ -105,16 +109,13 @@ class JobClient:
             while True:
                 changed.clear()
                 turns = await self._store.thread_jobs(thread_id)
-                if seen != [job.id for job in turns]:
-                    seen = [job.id for job in turns]
+                known, seen = seen, [job.id for job in turns]
+                if known != seen:
                     yield turns
-                try:
-                    async with asyncio.timeout(SAFETY_POLL_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
-                    continue
-                if seen and await self._deleted(thread_id):
+                if known and await self._deleted(thread_id):
                     return
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), THREAD_POLL_SECONDS)
         finally:
             deafen()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jobs.errors import JobsError
+from jobs.errors import EpochStale, JobNotFound
 from jobs.events import Payload, TextDelta
 
 FRAME_SECONDS = 0.03
@@ -61,6 +61,6 @@ class DeltaBuffer:
         """Nobody awaits the text: a refused write tells the worker that the job is not ours any more."""
         if written.cancelled() or (error := written.exception()) is None:
             return
-        if not isinstance(error, JobsError):
+        if not isinstance(error, (EpochStale, JobNotFound)):
             self.failure = error
         self._lost()

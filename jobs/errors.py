@@ -5,6 +5,7 @@ JobsError
 ├── ThreadNotFound    no such thread, or another user's
 ├── JobConflict       the job's state does not allow the call
 ├── KeyReused         an idempotency key came again with another request
+├── StoreUnavailable  the database cannot be read or written now: disk full, busy for too long
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
 ├── JobFailed         raised by task code: the job ends as failed with this sentence
 │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
@@ -37,6 +38,11 @@ class JobConflict(JobsError):
 class KeyReused(JobsError):
     def __init__(self, key: str) -> None:
         super().__init__(f"The idempotency key {key[:80]!r} was used before with another request; use a new key.")
+
+
+class StoreUnavailable(JobsError):
+    def __init__(self) -> None:
+        super().__init__("The server cannot read or write its data now. Try again later.")
 
 
 class EpochStale(JobsError):

@@ -124,6 +124,11 @@ class Thread:
     created_at: float
     updated_at: float
 
+    @property
+    def cursor(self) -> str:
+        """Its place in a list, newest first; good also when the thread is gone."""
+        return f"{self.updated_at!r} {self.id}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:

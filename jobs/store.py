@@ -48,7 +48,10 @@ class JobStore(Protocol):
         """
 
     async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
-        """A new job that starts with the finished steps of this one. Raises `JobNotFound`, `JobConflict`."""
+        """A new job that starts with the finished steps of this one.
+
+        Raises `JobNotFound`, `JobConflict`, `ThreadNotFound` when its thread is being deleted.
+        """
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
         """Take the next eligible job: next epoch, `job.started`. A job that is wished to stop is ended instead."""
@@ -94,7 +97,7 @@ class JobStore(Protocol):
         """Raises `ThreadNotFound`."""
 
     async def threads(self, owner: str, *, search: str | None, limit: int, before: str | None) -> list[Thread]:
-        """Newest first; `search` looks in titles, questions and answers; `before` is a thread's id."""
+        """Newest first; `search` looks in titles, questions and answers; `before` is a thread's `cursor`."""
 
     async def thread_jobs(self, thread_id: str) -> list[Job]:
         """The turns in order, the newest of each chain of retries."""

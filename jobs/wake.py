@@ -7,17 +7,22 @@ that just starts) is made good by the reader's slow safety poll.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+logger = logging.getLogger(__name__)
+
 Listener = Callable[[frozenset[str]], None]
 
 DATAGRAM_BYTES = 32_768
+TICK_NANOSECONDS = 50_000_000
 
 
 def job_topic(job_id: str) -> str:
@@ -67,9 +72,12 @@ class DatagramWake:
         os.close(self._descriptor)
 
     def notify(self, topics: Iterable[str]) -> None:
-        for datagram in datagrams(topics):
-            for peer in self._known_peers():
-                self._send(datagram, peer)
+        try:
+            for datagram in datagrams(topics):
+                for peer in self._known_peers():
+                    self._send(datagram, peer)
+        except OSError as error:  # no more descriptors, say: the safety polls find the change
+            logger.warning("a wake-up could not be sent: %s", error.strerror)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)
@@ -79,8 +87,12 @@ class DatagramWake:
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
     def _known_peers(self) -> tuple[str, ...]:
+        """The sockets of the directory, listed again when it changed.
+
+        Its time moves in ticks of some milliseconds: a list made in the tick of a change may miss the next one.
+        """
         changed = os.fstat(self._descriptor).st_mtime_ns
-        if changed != self._peers_at:
+        if changed != self._peers_at or time.time_ns() - changed < TICK_NANOSECONDS:
             self._peers_at, self._peers = changed, tuple(os.listdir(self._descriptor))  # noqa: PTH208  # by descriptor
         return self._peers
 

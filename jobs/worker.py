@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from jobs.background import again_and_again
 from jobs.context import JobContext, TaskFunction
 from jobs.dispatch import Dispatcher
-from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound
-from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload
+from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, StoreUnavailable
+from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent, Payload
 from jobs.models import Job
 from jobs.store import JobStore
 from jobs.wake import Wake
@@ -23,9 +24,16 @@ CANCEL_POLL_SECONDS = 1.0
 """A lost wake-up delays a cancel by at most this."""
 
 DRAIN_LOOK_SECONDS = 0.05
+STORE_PAUSE_SECONDS = 0.5
+MOST_ATTEMPTS_IN_VAIN = 8
+"""A job that was begun so often without finishing a step is taken for the cause of its workers' deaths."""
 
 INTERNAL_ERROR = JobFailed(
     "internal_error", "Something went wrong inside the server. Retry goes on from the last finished step."
+)
+KILLS_WORKERS = JobFailed(
+    "interrupted_too_often",
+    "This job was interrupted again and again before it could finish a step. Retry tries again.",
 )
 
 
@@ -101,21 +109,35 @@ class Worker:
         assert task is not None
         held = _Held(task)
         try:
-            milestones = await self._store.milestones(job.id)
-            context = held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
-            self._held[job.id] = held
-            self._wishes.set()  # the wish may be older than the claim
-            ending = await self._outcome(context)
+            ending = await self._ending(job, held)
             if ending is not None:
-                await _finish_in_any_case(context.emit(ending))
+                await _in_any_case(self._write_end(job, ending))
         except (EpochStale, JobNotFound):
             logger.warning("%s is not ours any more: stopped", job.id)
         finally:
             self._held.pop(job.id, None)
             self._slots.release()
 
+    async def _ending(self, job: Job, held: _Held) -> Payload | None:
+        """Run the job; how it ended, or None when it is left to whoever takes it over. Nothing of it ends the worker."""
+        try:
+            milestones = await self._store.milestones(job.id)
+            if _attempts_in_vain(milestones) > MOST_ATTEMPTS_IN_VAIN:
+                return JobFailedEvent(error=KILLS_WORKERS.as_json())
+            context = held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
+            self._held[job.id] = held
+            self._wishes.set()  # the wish may be older than the claim
+            return await self._outcome(context)
+        except (EpochStale, JobNotFound):
+            raise
+        except StoreUnavailable as unavailable:
+            logger.error("%s: the store failed: %s", job.id, unavailable.__cause__)  # noqa: TRY400  # said whole
+            return JobFailedEvent(error={"code": "store_unavailable", "message": str(unavailable)})
+        except Exception:
+            logger.exception("%s (task %s) failed", job.id, job.request.task)
+            return JobFailedEvent(error=INTERNAL_ERROR.as_json())
+
     async def _outcome(self, context: JobContext) -> Payload | None:
-        """Run the task; the terminal event, or None when the job is left to whoever takes it over."""
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
@@ -124,14 +146,24 @@ class Worker:
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)
         except asyncio.CancelledError:
-            if context.deltas.failure is not None:  # the store is out of reach: end the process, others take over
+            if context.deltas.failure is not None:
                 raise context.deltas.failure from None
             return JobCancelled(stopped=context.stopped) if context.cancelled else None
-        except (EpochStale, JobNotFound):
-            raise
-        except Exception:
-            logger.exception("%s (task %s) failed", context.job.id, context.job.request.task)
-            return JobFailedEvent(error=INTERNAL_ERROR.as_json())
+        finally:
+            context.deltas.flush()
+
+    async def _write_end(self, job: Job, ending: Payload) -> None:
+        """A job that has ended must say so, however long the store is out of reach."""
+        while True:
+            try:
+                await self._store.append(job.id, job.epoch, [ending])
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
+            except (TypeError, ValueError):  # a result that is no JSON
+                logger.exception("%s (task %s) gave what cannot be stored", job.id, job.request.task)
+                ending = JobFailedEvent(error=INTERNAL_ERROR.as_json())
+            else:
+                return
 
     def _on_wake(self, topics: frozenset[str]) -> None:
         if "cancel" in topics:
@@ -168,9 +200,20 @@ class Worker:
             return False
 
 
-async def _finish_in_any_case(write: Awaitable[int]) -> None:
-    """Write the end even while the process is being cancelled: a job that has ended must say so."""
-    writing = asyncio.ensure_future(write)
+def _attempts_in_vain(milestones: Sequence[JobEvent]) -> int:
+    """How often the job was begun, the running attempt included, since a step of it last finished."""
+    in_vain = 0
+    for event in milestones:
+        if event.type == "job.started":
+            in_vain += 1
+        elif event.type == "step.finished":
+            in_vain = 0
+    return in_vain
+
+
+async def _in_any_case(write: Coroutine[Any, Any, None]) -> None:
+    """Finish writing even while the process is being cancelled."""
+    writing = asyncio.create_task(write)
     while not writing.done():
         try:
             await asyncio.shield(writing)

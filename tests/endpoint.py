@@ -312,9 +312,10 @@ class Answer:
         if self.calls:
             return [f"s{i} " for i in range(int(self.script.number("say")))]
         results = [text_of(m) for m in self.request.messages if m["role"] == "tool"] if self.request.turn else []
-        opening = [f"The tool answered: {results[-1]} "] if results else []
+        opening = f"The tool answered: {results[-1]} " if results else ""
         word = self.script.options.get("word", "w")
-        return opening + [f"{word}{i} " for i in range(int(self.script.number("tokens", 20)))]
+        first, *others = [f"{word}{i} " for i in range(int(self.script.number("tokens", 20)))]
+        return [opening + first, *others]
 
     def _tool_call(self, index: int, call: ToolCall) -> dict[str, Any]:
         turn = 0 if self.script.options.get("same_ids") else self.request.number

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from handlers.chat_store.tables import feedbacks, users
 
 MIGRATIONS = Path(__file__).parent
+BUSY_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class ChatStore:
     """`async with ChatStore(url) as store`: brings the tables up to date first. `url` names an async driver."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_async_engine(url)
+        self._engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS} if "sqlite" in url else {})
 
     async def __aenter__(self) -> Self:
         async with self._engine.begin() as connection:
@@ -113,6 +114,9 @@ class ChatStore:
 
 
 def _migrate(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        # Its driver begins no transaction before DDL: two processes that start at once would both make the tables.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

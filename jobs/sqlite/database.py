@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -11,8 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from jobs.errors import StoreUnavailable
+
 T = TypeVar("T")
 Transaction = Callable[[sqlite3.Connection], T]
+Outcome = tuple[Any, Exception | None]
 
 BUSY_TIMEOUT_SECONDS = 30
 READERS = 2
@@ -32,7 +36,8 @@ def connect(path: Path) -> sqlite3.Connection:
 class Database:
     """`write` runs in the order of the calls; what waits together is committed together.
 
-    `committed` is called on the writer thread after each commit.
+    `committed` is called on the writer thread after each commit, and must not raise. Where the database itself fails,
+    calls raise `StoreUnavailable`.
     """
 
     def __init__(self, path: Path, committed: Callable[[], None]) -> None:
@@ -71,12 +76,15 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_reader, query)
 
     def _run_reader(self, query: Transaction[T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self._path)
-            connection.execute("PRAGMA query_only = ON")
-            self._opened.append(connection)
-        return query(connection)
+        try:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self._path)
+                connection.execute("PRAGMA query_only = ON")
+                self._opened.append(connection)
+            return query(connection)
+        except sqlite3.Error as error:
+            raise StoreUnavailable from error
 
     def _run_writer(self) -> None:
         stopping = False
@@ -100,23 +108,34 @@ class Database:
         return group, True
 
     def _commit(self, group: list[tuple[Transaction[Any], Future[Any]]]) -> None:
-        """One commit for the group; a transaction that fails is undone alone."""
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        """One commit for the group; a transaction that fails is undone alone. Nothing may end the writer thread."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for transaction, done in group:
-                outcomes.append((done, *self._attempt(transaction)))
-            self._connection.execute("COMMIT")
-            self._committed()
-        except sqlite3.Error as error:  # disk full, busy for too long: nobody's write happened
+            outcomes = self._run_group(group)
+        except Exception as error:  # noqa: BLE001  # disk full, busy for too long, …: nobody's write happened
+            self._roll_back()
+            failure = StoreUnavailable()
+            failure.__cause__ = error
+            outcomes = [(None, failure) for _ in group]
+        for (_, done), (result, refusal) in zip(group, outcomes, strict=True):
+            if done.set_running_or_notify_cancel():
+                done.set_result(result) if refusal is None else done.set_exception(refusal)
+        self._committed()
+
+    def _run_group(self, group: list[tuple[Transaction[Any], Future[Any]]]) -> list[Outcome]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        outcomes = [self._attempt(transaction) for transaction, _ in group]
+        self._connection.execute("COMMIT")
+        return outcomes
+
+    def _roll_back(self) -> None:
+        try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            outcomes = [(done, None, error) for _, done in group]
-        for done, result, failure in outcomes:
-            if done.set_running_or_notify_cancel():
-                done.set_result(result) if failure is None else done.set_exception(failure)
+        except sqlite3.Error:  # the connection itself is broken
+            with contextlib.suppress(sqlite3.Error):
+                self._connection = connect(self._path)
 
-    def _attempt(self, transaction: Transaction[Any]) -> tuple[Any, BaseException | None]:
+    def _attempt(self, transaction: Transaction[Any]) -> Outcome:
         self._connection.execute("SAVEPOINT one")
         try:
             result = transaction(self._connection)

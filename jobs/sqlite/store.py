@@ -59,6 +59,8 @@ class SqliteStore:
     async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
             newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
+            if newest.thread_id is not None:
+                threads.find(connection, newest.thread_id, user)  # not in a thread that is being deleted
             if newest.id != job_id and not newest.finished:
                 return newest
             if newest.status not in RETRYABLE:

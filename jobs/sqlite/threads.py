@@ -46,17 +46,18 @@ def title_of(request: JobRequest) -> str:
 def find_all(
     connection: sqlite3.Connection, owner: str, search: str | None, limit: int, before: str | None
 ) -> list[Thread]:
-    where, values = ["owner = ?", "deleted_at IS NULL"], [owner]
+    where: list[str] = ["owner = ?", "deleted_at IS NULL"]
+    values: list[str] = [owner]
     if before is not None:
-        where.append("(updated_at, number) < (SELECT updated_at, number FROM threads WHERE id = ?)")
-        values.append(before)
+        where.append("(updated_at, id) < (CAST(? AS REAL), ?)")
+        values += before.split(" ", 1) if " " in before else ["0", ""]
     if search:
         where.append(
             "(title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND "
             "(json_extract(jobs.request, '$.input') LIKE ? ESCAPE '\\' OR jobs.answer LIKE ? ESCAPE '\\')))"
         )
         values += [like(search)] * 3
-    sql = f"SELECT * FROM threads WHERE {' AND '.join(where)} ORDER BY updated_at DESC, number DESC LIMIT ?"
+    sql = f"SELECT * FROM threads WHERE {' AND '.join(where)} ORDER BY updated_at DESC, id DESC LIMIT ?"
     return [rows.thread(row) for row in connection.execute(sql, [*values, limit])]
 
 

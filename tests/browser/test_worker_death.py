@@ -112,7 +112,7 @@ async def test_a_worker_killed_between_two_tool_calls_repeats_neither(
     assert asked(endpoint) == [0, 1, 1, 2]
 
 
-@pytest.mark.parametrize("step", ["model:0", "model:0/call:0"])
+@pytest.mark.parametrize("step", ["model:1", "model:1/call:0"])
 async def test_a_worker_killed_right_behind_a_finished_step_does_not_repeat_it(
     start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes, tmp_path: Path, step: str
 ) -> None:

@@ -318,7 +318,7 @@ async def test_threads_are_paged_newest_first(engine: Engine) -> None:
     engine.clock.now += 1
     await engine.store.submit(chat(thread_id="t0"))
     page = await engine.store.threads("ada", search=None, limit=3, before=None)
-    rest = await engine.store.threads("ada", search=None, limit=3, before=page[-1].id)
+    rest = await engine.store.threads("ada", search=None, limit=3, before=page[-1].cursor)
     assert [thread.id for thread in page + rest] == ["t0", "t4", "t3", "t2", "t1"]
     assert await engine.store.threads("bob", search=None, limit=3, before=None) == []
 
