@@ -30,7 +30,7 @@ class Plan:
 
     loads: list[Load]
     settle_seconds: float
-    """After the start, before what is idle is called idle."""
+    """After the start, before the first message: people do not type at once."""
 
     idle_seconds: float
     pairs: int
@@ -63,12 +63,12 @@ async def measure_app(app: App, plan: Plan, conditions: Conditions) -> Measured:
             Figure(name="start to worker ready", unit="s"): app.ready_seconds,
         }
         await asyncio.sleep(plan.settle_seconds)
+        measured |= await first_message(app)  # whatever is loaded behind the start has been loaded after it
         meter = Meter(app.marker)
         await asyncio.sleep(plan.idle_seconds)
         share = {role: used / plan.idle_seconds * 100 for role, used in meter.used().items()}
         measured |= with_parts(Figure(name="idle CPU", unit="% of a core"), share)
         measured |= with_parts(Figure(name="memory", unit="MB"), memory(app.marker))
-        measured |= await first_message(app)
         for load in plan.loads:
             tell(f"{app.name}: {load}")
             measured |= await measure(app, load, conditions)

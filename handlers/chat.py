@@ -67,16 +67,14 @@ class Chat:
             await self._refuse(session, str(error))
             return
         await session.emit("first_interaction", {"interaction": message.content, "thread_id": session.thread_id})
-        await self._views.of(session).start()
+        await self._views.of(session).start(said=message.id)
         self._show_stop_after(asyncio.current_task(), session)
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """A page has connected: for the first time, after a blip, by opening a thread, or after a restart."""
         view = self._views.of(session)
-        if view.loaded:
-            await view.after_load()
-        elif session.restored or session.thread_id_to_resume:
-            await view.repair()
+        if view.loaded or session.restored or session.thread_id_to_resume:
+            await view.connected()
 
     async def on_resume(self, thread: dict[str, Any]) -> None:
         """Chainlit sends this very dict to the page afterwards, and then `on_connected` follows exactly behind it."""

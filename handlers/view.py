@@ -45,6 +45,8 @@ class ThreadView:
         self._following: dict[str, asyncio.Task[None]] = {}  # by job
         self._watching: asyncio.Task[None] | None = None
         self._showing: set[asyncio.Task[None]] = set()
+        self._said: set[str] = set()  # messages of this page whose turns are not followed yet
+        self._life = asyncio.Lock()  # loading, showing and following are one: two reconnects do not mix
         self._page = asyncio.Lock()  # one writer: changes of several turns do not mix with a refresh
         self._loading = False
         self._unsure = False
@@ -60,11 +62,12 @@ class ThreadView:
         """The jobs that Stop stops."""
         return [turn.job_id for turn in self._turns.values() if turn.ended is None]
 
-    async def start(self) -> None:
-        """Follow the thread. Harmless when it is followed already."""
-        if self._watching is None:
-            watching = again_and_again(self._watch, name="the view of a thread")
-            self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
+    async def start(self, *, said: str) -> None:
+        """A message was submitted here, which the page shows already: follow the thread, if that is not done yet."""
+        self._said.add(said)
+        async with self._life:
+            if not self.loaded:
+                self._begin()
 
     async def close(self) -> None:
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
@@ -75,28 +78,35 @@ class ThreadView:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def load(self) -> dict[str, Any]:
-        """Stop following, and give the thread as it stands; `start` goes on exactly behind it."""
+        """Stop following, and give the thread as it stands; `connected` goes on exactly behind it."""
+        async with self._life:
+            return await self._load()
+
+    async def connected(self) -> None:
+        """The page is there (again): it shows what `load` just gave, or is shown everything."""
+        async with self._life:
+            if not self.loaded:
+                try:
+                    await self._emit("resume_thread", await self._load())
+                except ThreadNotFound:
+                    return  # nothing was ever said here
+            self.loaded = self._loading = False
+            for turn in self._turns.values():
+                await self._offer_retry(turn)
+            await self.show_running()
+            self._begin()
+
+    async def _load(self) -> dict[str, Any]:
         await self.close()
         thread = await self._jobs.thread(self.thread_id, self._user)
         self._turns = {turn.root_id: turn for turn in await self._open.of_thread(self.thread_id)}
-        self.loaded = True
+        self.loaded, self._unsure = True, False
         return thread_dict(thread, self._in_order())
 
-    async def repair(self) -> None:
-        """Show the page everything again, and go on from there."""
-        try:
-            await self._emit("resume_thread", await self.load())
-        except ThreadNotFound:
-            return  # nothing was ever said here
-        await self.after_load()
-
-    async def after_load(self) -> None:
-        """The page shows what `load` gave: add what is not part of a thread, and follow."""
-        self.loaded = self._loading = False
-        for turn in self._turns.values():
-            await self._offer_retry(turn)
-        await self.show_running()
-        await self.start()
+    def _begin(self) -> None:
+        if self._watching is None or self._watching.done():
+            watching = again_and_again(self._watch, name="the view of a thread")
+            self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     async def show_running(self) -> None:
         """Stop is shown while a turn runs."""
@@ -117,6 +127,7 @@ class ThreadView:
             for job in jobs:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
+        self._turns.clear()
         await self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
         return True
 
@@ -133,7 +144,7 @@ class ThreadView:
                 self._turns[job.root_id] = turn
                 if known is not None:
                     await self._withdraw_retry(known)
-                if known is not None or turn is not self._in_order()[-1]:
+                if known is not None or self._misplaced(turn):
                     await self._refresh()
                 else:
                     await self._show([Upsert(step) for step in turn.steps()])
@@ -142,6 +153,13 @@ class ThreadView:
                 await self.show_running()
         turn = self._turns[job.root_id]
         self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
+
+    def _misplaced(self, turn: TurnScreen) -> bool:
+        """Whether a page that puts it last is wrong: another turn comes later, or may have come before our own words."""
+        others = [other for other in self._turns.values() if other is not turn]
+        said_here = turn.message_id in self._said
+        self._said.discard(turn.message_id)
+        return any(other.turn > turn.turn or (said_here and other.ended is None) for other in others)
 
     def _own(self, job_id: str, following: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(following, name=f"follow {job_id}")

@@ -44,12 +44,12 @@ class _Held:
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
-        self._told = False
+        self.told = False
 
     def leave(self) -> None:
         """Cancel once: a second cancel would break into the clean-up of the first."""
-        if not self._told:
-            self._told = True
+        if not self.told:
+            self.told = True
             self.task.cancel()
 
 
@@ -105,11 +105,9 @@ class Worker:
         return await self._dispatcher.take()
 
     async def _run(self, job: Job) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        held = _Held(task)
+        """The job to its end. Nothing of it may end the worker, and the jobs beside it."""
         try:
-            ending = await self._ending(job, held)
+            ending = await self._ending(job)
             if ending is not None:
                 await _in_any_case(self._write_end(job, ending))
         except (EpochStale, JobNotFound):
@@ -118,30 +116,43 @@ class Worker:
             self._held.pop(job.id, None)
             self._slots.release()
 
-    async def _ending(self, job: Job, held: _Held) -> Payload | None:
-        """Run the job; how it ended, or None when it is left to whoever takes it over. Nothing of it ends the worker."""
-        try:
-            milestones = await self._store.milestones(job.id)
-            if _attempts_in_vain(milestones) > MOST_ATTEMPTS_IN_VAIN:
-                return JobFailedEvent(error=KILLS_WORKERS.as_json())
-            context = held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
-            self._held[job.id] = held
-            self._wishes.set()  # the wish may be older than the claim
-            return await self._outcome(context)
-        except (EpochStale, JobNotFound):
-            raise
-        except StoreUnavailable as unavailable:
-            logger.error("%s: the store failed: %s", job.id, unavailable.__cause__)  # noqa: TRY400  # said whole
-            return JobFailedEvent(error={"code": "store_unavailable", "message": str(unavailable)})
-        except Exception:
-            logger.exception("%s (task %s) failed", job.id, job.request.task)
-            return JobFailedEvent(error=INTERNAL_ERROR.as_json())
+    async def _ending(self, job: Job) -> Payload | None:
+        """How the job ended; None when it is left to whoever takes it over."""
+        while True:
+            try:
+                return await self._attempt(job)
+            except (EpochStale, JobNotFound):
+                raise
+            except StoreUnavailable as unavailable:
+                # We hold the job: go on from its checkpoints as soon as they can be read.
+                logger.error("%s: the store failed: %s", job.id, unavailable.__cause__)  # noqa: TRY400  # said whole
+                if self._draining.is_set():
+                    return None
+                await asyncio.sleep(STORE_PAUSE_SECONDS)
+            except Exception:
+                logger.exception("%s (task %s) failed", job.id, job.request.task)
+                return JobFailedEvent(error=INTERNAL_ERROR.as_json())
 
-    async def _outcome(self, context: JobContext) -> Payload | None:
+    async def _attempt(self, job: Job) -> Payload | None:
+        task = asyncio.current_task()
+        assert task is not None
+        milestones = await self._store.milestones(job.id)
+        if _attempts_in_vain(milestones) > MOST_ATTEMPTS_IN_VAIN:
+            return JobFailedEvent(error=KILLS_WORKERS.as_json())
+        held = _Held(task)
+        held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
+        self._held[job.id] = held
+        self._wishes.set()  # the wish may be older than the claim
+        return await self._outcome(held)
+
+    async def _outcome(self, held: _Held) -> Payload | None:
+        context = held.context
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
         except JobFailed as failure:
+            if held.told and not context.cancelled:  # told to leave: what broke meanwhile runs again elsewhere
+                return None
             return JobFailedEvent(error=failure.as_json())
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)

@@ -35,6 +35,10 @@ RECORDER = """
 })()
 """
 
+SUBMIT_AT = """
+at => new Promise(done => setTimeout(() => { document.querySelector('#chat-submit').click(); done(); }, at - Date.now()))
+"""
+
 
 class Chat:
     """A tab. `base` is the server (or the proxy before it)."""
@@ -58,6 +62,11 @@ class Chat:
         await self.page.fill("#chat-input", text)
         await self.page.click("#chat-submit:not([disabled])")
 
+    async def send_at(self, text: str, moment: float) -> None:
+        """Sends at that wall-clock moment, to the millisecond: together with another tab."""
+        await self.page.fill("#chat-input", text)
+        await self.page.evaluate(SUBMIT_AT, moment * 1000)
+
     async def upload(self, *files: Path) -> None:
         await self.page.set_input_files("#upload-button-input", [str(file) for file in files])
 
@@ -76,7 +85,7 @@ class Chat:
         return self.page.locator("#stop-button")
 
     def button(self, name: str) -> Locator:
-        return self.page.get_by_role("button", name=name)
+        return self.page.get_by_role("button", name=name, exact=True)
 
     async def shows_stop(self) -> bool:
         return await self.stop_button.is_visible()

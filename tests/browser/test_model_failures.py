@@ -31,7 +31,7 @@ async def impatient_server(
     ("fault", "words"),
     [
         ({"status": 401}, ("key",)),
-        ({"hang": "60@40"}, ("silent",)),
+        ({"hang": "60@40"}, ("did not answer in time",)),
         ({"cut": 40}, ("broke off",)),
         ({"eof": 40}, ("broke off",)),
         ({"error": 40}, ()),
@@ -99,7 +99,7 @@ async def test_a_model_that_is_down_is_named_and_retry_answers_when_it_is_back(
 
     retry = chat.button("Retry")
     await retry.wait_for(timeout=30_000)
-    answer = await chat.says("could not be reached")
+    answer = await chat.says("cannot be reached")
     assert not [sign for sign in INTERNALS if sign in answer]
 
     with Endpoint(port):

@@ -1,6 +1,7 @@
 """Two messages at once from two tabs of one thread: turns run one after the other, in the same order everywhere."""
 
 import asyncio
+import time
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat, assert_words, numbers
@@ -19,7 +20,8 @@ async def test_both_messages_are_answered_in_one_order_live_in_both_tabs(
     await second.has_words(3, word="z")
 
     questions = {word: script(tokens=120, rate=60, word=word, hold=60) for word in "ab"}
-    await asyncio.gather(first.send(questions["a"]), second.send(questions["b"]))
+    soon = time.time() + 0.5
+    await asyncio.gather(first.send_at(questions["a"], soon), second.send_at(questions["b"], soon))
 
     tabs = (first, second)
     await until(lambda: live_in_both(tabs), within=10, what="words of the same answer live in both tabs")
