@@ -17,6 +17,9 @@ OPENAI_MODEL = "gpt-5-mini"
 """The model asked for when an endpoint is set and no model is named."""
 OFFLINE_MODEL = "offline"
 
+NOT_YET = ("LONGHAUL_API_KEYS", "LONGHAUL_USERS_FILE", "LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
+"""Variables of later versions: whoever sets one relies on it, so it must not be ignored."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -118,6 +121,9 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls) -> Self:
         """Read the environment. A value that cannot be used ends the process with one line and exit code 2."""
+        for variable in NOT_YET:
+            if os.environ.get(variable):
+                refuse(f"{variable} cannot be used: this version does not know it yet. Unset it.")
         try:
             return cls()
         except ValidationError as error:

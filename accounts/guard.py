@@ -40,9 +40,17 @@ class RequestGuard:
         if _without_port(host) not in self._hosts and "*" not in self._hosts:
             return MISDIRECTED, "misdirected_request", "This server does not answer to that host name."
         origin = headers.get("origin", "").lower()
-        if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin and origin not in self._origins and _host_of(origin) != host:
             return FORBIDDEN, "foreign_origin", "Pages of that origin may not call this server."
         return None
+
+
+def _host_of(origin: str) -> str:
+    """Empty for what is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _without_port(host: str) -> str:

@@ -13,7 +13,7 @@ def auth_secret(data_dir: Path) -> str:
     """Read the secret, or make it. Two processes that start at once end up with the same one."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = data_dir / FILE
-    draft = data_dir / f"{FILE}.{os.getpid()}"
+    draft = data_dir / f"{FILE}.{secrets.token_hex(8)}"
     try:
         return path.read_text()
     except FileNotFoundError:

@@ -17,6 +17,8 @@ from benchmarks.usage import Meter, cpu_seconds, machine_seconds, memory
 
 STAGGER_SECONDS = 1.0
 """People do not all press Enter at once: the messages are spread over this time."""
+GOLDEN_RATIO = 0.618034
+"""Its multiples spread evenly whatever the number: equal steps would put the tokens of 20 streams into one burst."""
 SETTLE_SECONDS = 0.5
 """Before: what opening a page costs is no part of streaming. After: the answer's end is."""
 PATIENCE_SECONDS = 30
@@ -116,7 +118,7 @@ async def measure(app: App, load: Load, conditions: Conditions) -> Measured:
 
 
 async def _converse(session: BrowserSession, index: int, load: Load) -> None:
-    await asyncio.sleep(index / load.sessions * STAGGER_SECONDS)
+    await asyncio.sleep(index * GOLDEN_RATIO % 1 * STAGGER_SECONDS)
     await session.ask(script(tokens=load.tokens, rate=load.rate))
     await session.receive(load.tokens)
 

@@ -16,7 +16,7 @@ from files.errors import FileTooLarge, StoredFileNotFound
 
 FILE_ID = re.compile(r"file_[0-9a-f]{24}")
 ROOT_ID = re.compile(r"job_[0-9a-f]{24}")
-NAME_CHARACTERS = 200
+NAME_BYTES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +135,14 @@ def safe_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
     printable = "".join(character for character in last if character.isprintable()).strip().lstrip(".")
     stem, dot, suffix = printable.rpartition(".")
-    if len(printable) > NAME_CHARACTERS and dot and len(suffix) < 20:
-        return f"{stem[: NAME_CHARACTERS - len(suffix) - 1]}.{suffix}"
-    return printable[:NAME_CHARACTERS] or "file"
+    if dot and stem and len(suffix) < 20:
+        return f"{_cut(stem, NAME_BYTES - len(suffix.encode()) - 1)}.{suffix}"
+    return _cut(printable, NAME_BYTES) or "file"
+
+
+def _cut(text: str, size: int) -> str:
+    """At most so many bytes of UTF-8, whole characters."""
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
 
 
 async def _write(target: Path, source: Path | AsyncIterator[bytes], limit_bytes: int) -> int:
@@ -161,7 +166,7 @@ def _copy(target: Path, source: Path, limit_bytes: int) -> int:
 
 def _replace(target: Path, source: Path | bytes) -> int:
     """Whole or not at all: a reader never sees half a file."""
-    draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+    draft = target.with_name(f".{secrets.token_hex(8)}")
     if isinstance(source, bytes):
         draft.write_bytes(source)
     else:

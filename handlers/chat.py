@@ -16,6 +16,7 @@ from handlers.starters import SampleStarter, starter_of
 from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
+from handlers.words import without_surrogates
 from jobs import SHARED_USER, JobConflict, JobNotFound, JobRequest, JobsError
 from services.web import StoredFileNotFound, WebServices
 
@@ -76,6 +77,9 @@ class Chat:
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
 
+    async def on_disconnected(self, session: WebsocketSession) -> None:
+        await self._views.close(session.id)
+
     async def on_resume(self, thread: dict[str, Any]) -> None:
         """Chainlit sends this very dict to the page afterwards, and then `on_connected` follows exactly behind it."""
         thread.update(await self._views.of(cl.context.session).load())
@@ -125,8 +129,3 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
 
 def user_of(session: WebsocketSession) -> str:
     return str(session.user.identifier) if session.user else SHARED_USER
-
-
-def without_surrogates(text: str) -> str:
-    """Half a character, as a broken paste may hold, can be neither stored nor sent on."""
-    return text.encode("utf-8", "replace").decode()

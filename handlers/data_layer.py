@@ -19,9 +19,11 @@ from handlers.chat_store.store import StoredFeedback, StoredUser
 from handlers.render import iso
 from handlers.turns import Turns
 from handlers.view import thread_dict
+from handlers.words import without_surrogates
 from jobs import JobClient, Thread, ThreadNotFound
 
 TITLE_CHARACTERS = 200
+PAGE_THREADS = 100
 
 
 class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
@@ -66,10 +68,10 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
         """A page of the user's threads, newest first; the search finds titles, questions and answers."""
-        found = await self._jobs.threads(
-            filters.userId or "", search=filters.search, limit=pagination.first + 1, before=pagination.cursor
-        )
-        page = found[: pagination.first]
+        size = min(max(pagination.first, 1), PAGE_THREADS)
+        search, before = (without_surrogates(text or "") or None for text in (filters.search, pagination.cursor))
+        found = await self._jobs.threads(filters.userId or "", search=search, limit=size + 1, before=before)
+        page = found[:size]
         return PaginatedResponse(
             data=[thread_dict(thread, []) for thread in page],
             pageInfo=PageInfo(
@@ -90,7 +92,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         """Rename. At a thread's first message Chainlit calls with the user's id: the title is made by submit."""
         thread = await self._thread(thread_id)
         if thread is not None and name and user_id is None:
-            await self._jobs.rename_thread(thread_id, thread.owner, name[:TITLE_CHARACTERS])
+            await self._jobs.rename_thread(thread_id, thread.owner, without_surrogates(name)[:TITLE_CHARACTERS])
 
     async def delete_thread(self, thread_id: str) -> None:
         thread = await self._thread(thread_id)
@@ -100,7 +102,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
 
     async def _thread(self, thread_id: str) -> Thread | None:
         try:
-            return await self._jobs.thread(thread_id)
+            return await self._jobs.thread(without_surrogates(thread_id))
         except ThreadNotFound:
             return None
 

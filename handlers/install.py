@@ -69,6 +69,10 @@ def _register_callbacks(slot: ChatSlot) -> None:
     async def on_chat_resume(thread: dict[str, Any]) -> None:
         await slot.chat.on_resume(thread)
 
+    @cl.on_chat_end
+    async def on_chat_end() -> None:  # Chainlit calls it at each end of a socket
+        await slot.chat.on_disconnected(cl.context.session)
+
     @cl.action_callback(RETRY)
     async def on_retry(action: cl.Action) -> None:
         await slot.chat.on_retry(action)

@@ -31,7 +31,7 @@ def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
 
 
 class ThreadView:
-    """Lives as long as the browser's session, not as its socket: what a dropped socket missed is shown after it.
+    """Lives as long as the page's socket. What a dropped socket missed is shown when the page is back.
 
     The page is only ever told what follows from the log. Whenever that may not be enough (the socket was away, turns
     arrived in another order, a retry took a turn's place) the whole thread is sent again, and replaces the page's.
@@ -155,7 +155,7 @@ class ThreadView:
         self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
-        """Whether a page that puts it last is wrong: another turn comes later, or may have come before our own words."""
+        """Whether a page that puts it last is wrong: a turn comes later, or may have come before our own words."""
         others = [other for other in self._turns.values() if other is not turn]
         said_here = turn.message_id in self._said
         self._said.discard(turn.message_id)

@@ -1,4 +1,4 @@
-"""All open views: one for each browser session that looks at a thread."""
+"""All open views: one for each page that is connected and looks at a thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from chainlit.session import WebsocketSession
 from handlers.turns import Turns
 from handlers.view import ThreadView
 from jobs import JobClient
-from jobs.background import again_and_again
-
-SWEEP_SECONDS = 5.0
-"""Chainlit tells nobody when it forgets a session: views whose session is gone are closed by looking."""
 
 
 class Views:
@@ -25,12 +21,10 @@ class Views:
         self._views: dict[str, ThreadView] = {}
 
     async def __aenter__(self) -> Self:
-        self._sweeper = asyncio.create_task(again_and_again(self._sweep, name="the sweep of views"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._sweeper.cancel()
-        await asyncio.gather(self._sweeper, *(self._drop(one) for one in tuple(self._views)), return_exceptions=True)
+        await asyncio.gather(*(self.close(one) for one in tuple(self._views)), return_exceptions=True)
 
     def of(self, session: WebsocketSession) -> ThreadView:
         """The session's view; a new one follows nothing yet."""
@@ -38,13 +32,8 @@ class Views:
             self._views[session.id] = ThreadView(session, self._jobs, self._turns)
         return self._views[session.id]
 
-    async def _sweep(self) -> None:
-        await asyncio.sleep(SWEEP_SECONDS)
-        for session_id in tuple(self._views):
-            if WebsocketSession.get_by_id(session_id) is None:
-                await self._drop(session_id)
-
-    async def _drop(self, session_id: str) -> None:
+    async def close(self, session_id: str) -> None:
+        """The page is gone, or its socket is: when it comes back, it is shown everything anew."""
         view = self._views.pop(session_id, None)
         if view is not None:
             await view.close()

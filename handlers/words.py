@@ -28,3 +28,8 @@ def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
     if len(inner) > len(named):
         named.append(f"{len(inner) - len(named)} more")
     return f"Stopped: {', '.join(named)}." if named else "Stopped before it began."
+
+
+def without_surrogates(text: str) -> str:
+    """Half a character, as a broken paste may hold, can be neither stored nor sent on."""
+    return text.encode("utf-8", "replace").decode()

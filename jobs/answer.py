@@ -11,7 +11,7 @@ class AnswerText:
     """Feed events in order; `text` is the answer so far.
 
     A repeated `step.started` withdraws the step's text. What was read stays until the new attempt's first text, so
-    that a screen never goes blank: the withdrawal takes effect at that text, or when the step or the job ends.
+    that a screen never goes blank: the withdrawal takes effect at that text, or when the step ends without any.
     """
 
     def __init__(self) -> None:

@@ -87,6 +87,7 @@ class JobContext:
         self._held: set[str] = set()
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
+        self._late_progress: dict[str | None, Progress] = {}  # held back; written at the step's end
         self.deltas = DeltaBuffer(lambda payloads: store.append_soon(job.id, job.epoch, payloads), lost=lost)
 
     @property
@@ -116,10 +117,13 @@ class JobContext:
     async def progress(self, done: float, total: float | None, message: str = "", *, step: str | None = None) -> None:
         now = time.monotonic()
         last = total is not None and done >= total
+        report = Progress(step=step, done=done, total=total, message=message)
         if not last and now - self._progress_at.get(step, -1.0) < PROGRESS_SECONDS:
+            self._late_progress[step] = report
             return
         self._progress_at[step] = now
-        await self.emit(Progress(step=step, done=done, total=total, message=message))
+        self._late_progress.pop(step, None)
+        await self.emit(report)
 
     async def artifact(self, *, name: str, mime: str, size: int) -> None:
         await self.emit(Artifact(name=name, mime=mime, size=size))
@@ -217,7 +221,8 @@ class JobContext:
     ) -> None:
         seconds = round(time.monotonic() - begun, 3)
         finished = StepFinished(step=path, seconds=seconds, output=output, error=error)
-        await self.emit(finished)
+        late = self._late_progress.pop(path, None)
+        await self.emit(*([late] if late is not None else []), finished)
         self._finished[path] = finished.data()
 
     def _note_stopped(self, path: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from jobs import WorkerRecord
 from jobs.background import again_and_again
 from jobs.local import Liveness
 from jobs.store import JobStore
@@ -22,6 +23,8 @@ LONGEST_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 20.0
 """A worker that lived this long was well: the next restart is quick again."""
 OBSERVE_SECONDS = 1.0
+LOCKED_SECONDS = 3.0
+"""No write of ours takes so long, unless another process holds the database's lock."""
 KILL_SECONDS = 3.0
 """Beyond the drain, before a worker that does not end is killed."""
 
@@ -119,9 +122,27 @@ class Supervisor:
     async def _observe(self) -> None:
         """A worker whose heartbeat stands still is declared stopped, and a new one takes its jobs over."""
         await asyncio.sleep(OBSERVE_SECONDS)
-        for worker in self._liveness.stopped(await self._store.workers()):
-            if await self._store.declare_stopped(worker.id, worker.beat):
+        workers = await self._store.workers()
+        for worker in self._liveness.stopped(workers):
+            await self._declare(worker)
+        for worker in workers:
+            if worker.stopped:  # said by us a look ago, or by another worker
                 self._replace(self._liveness.process_id(worker.id))
+
+    async def _declare(self, worker: WorkerRecord) -> None:
+        declaring = asyncio.ensure_future(self._store.declare_stopped(worker.id, worker.beat))
+        try:
+            await asyncio.wait_for(asyncio.shield(declaring), LOCKED_SECONDS)
+        except TimeoutError:
+            # It stands still in the middle of a write, and nobody else can write until it is gone.
+            self._kill(self._liveness.process_id(worker.id))
+            await declaring
+
+    def _kill(self, process_id: int | None) -> None:
+        for child in self._children:
+            if child.pid == process_id and child.returncode is None:
+                logger.warning("worker process %d stands still and holds up every write; killing it", child.pid)
+                child.kill()
 
     def _replace(self, process_id: int | None) -> None:
         """The stopped child's stdin is closed: should it wake up, it finishes what is left to it, and ends."""

@@ -51,6 +51,7 @@ BAD = [
     ("LONGHAUL_WORKER_TTL_SECONDS", "nan"),
     ("LONGHAUL_DRAIN_SECONDS", "-1"),
     ("LONGHAUL_ALLOW_ANONYMOUS", "perhaps"),
+    ("LONGHAUL_USERS_FILE", "users.txt"),
     ("OPENAI_BASE_URL", "localhost:11434"),
     ("DATABASE_URL", "postgresql://user:hunter2@db/x"),
 ]

@@ -188,7 +188,7 @@ def insert_retry(
     insert_job(connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at)
     events = read(connection, {failed.id: 0}, limit=-1)
     seq = 1
-    for one in reusable(events):
+    for one in reusable(events, cut_off=failed.status is JobStatus.INCOMPLETE):
         seq += 1
         connection.execute(
             "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
@@ -197,13 +197,27 @@ def insert_retry(
     connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [seq, job_id])
 
 
-def reusable(events: Sequence[JobEvent]) -> list[JobEvent]:
-    """What a retry starts with: the last attempt of each step that finished without an error, and the artifacts."""
+def reusable(events: Sequence[JobEvent], *, cut_off: bool) -> list[JobEvent]:
+    """What a retry starts with: the last attempt of each step that finished without an error, and the artifacts.
+
+    Of a step inside an unfinished one only the checkpoint: what it said belongs to a call that begins anew. `cut_off`:
+    the last model step ended the job before its time, and is asked again.
+    """
+    begun = {e.data["step"]: e for e in events if e.type == "step.started"}
     finished = {e.data["step"] for e in events if e.type == "step.finished" and "error" not in e.data}
-    begun = {e.data["step"]: e.seq for e in events if e.type == "step.started"}
-    return [
-        e for e in events if e.type == "artifact" or (e.data.get("step") in finished and e.seq >= begun[e.data["step"]])
-    ]
+    if cut_off:
+        answers = [path for path, e in begun.items() if e.data["kind"] == "model" and not e.data.get("parent")]
+        finished -= set(answers[-1:])
+    return [e for e in events if e.type == "artifact" or _is_reused(e, finished, begun)]
+
+
+def _is_reused(event: JobEvent, finished: set[str], begun: Mapping[str, JobEvent]) -> bool:
+    path = event.data.get("step")
+    if path not in finished or event.seq < begun[path].seq:
+        return False
+    above = begun[path].data.get("parent")
+    inside_unfinished = above in begun and above not in finished
+    return not inside_unfinished or event.type in {"step.started", "step.finished"}
 
 
 def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:

@@ -49,6 +49,7 @@ async def test_a_foreign_host_is_misdirected(host: str) -> None:
         ("http://localhost:9000", 403),
         ("https://evil.example", 403),
         ("null", 403),
+        ("http://[evil", 403),
         ("https://chat.example", 200),
     ],
 )

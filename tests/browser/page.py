@@ -36,7 +36,7 @@ RECORDER = """
 """
 
 SUBMIT_AT = """
-at => new Promise(done => setTimeout(() => { document.querySelector('#chat-submit').click(); done(); }, at - Date.now()))
+at => new Promise(done => setTimeout(done, at - Date.now())).then(() => document.querySelector('#chat-submit').click())
 """
 
 
@@ -67,8 +67,12 @@ class Chat:
         await self.page.fill("#chat-input", text)
         await self.page.evaluate(SUBMIT_AT, moment * 1000)
 
-    async def upload(self, *files: Path) -> None:
-        await self.page.set_input_files("#upload-button-input", [str(file) for file in files])
+    async def upload(self, file: Path) -> None:
+        await self.page.wait_for_selector("#upload-button")  # not there before the socket is: files would be dropped
+        async with self.page.expect_response("**/project/file*") as answered:
+            await self.page.set_input_files("#upload-button-input", str(file))
+        assert (await answered.value).ok
+        await self.page.locator("#attachments", has_text=file.name).wait_for()
 
     async def press_stop(self) -> float:
         """Monotonic time of the click."""

@@ -67,6 +67,7 @@ async def test_what_is_no_file_id_is_not_found(store: DirectoryFileStore, file_i
         (".bashrc", "bashrc"),
         ("a\x00b\n.txt", "ab.txt"),
         ("x" * 500 + ".csv", "x" * 196 + ".csv"),
+        ("報" * 124 + ".csv", "報" * 65 + ".csv"),
     ],
 )
 def test_a_name_is_made_harmless(name: str, safe: str) -> None:

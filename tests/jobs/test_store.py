@@ -11,6 +11,8 @@ from jobs.events import (
     Artifact,
     JobCompleted,
     JobFailedEvent,
+    JobIncompleteEvent,
+    Log,
     Payload,
     StepFinished,
     StepStarted,
@@ -272,6 +274,48 @@ async def test_only_the_last_attempt_of_a_step_is_copied_into_a_retry(engine: En
     retry = await engine.store.retry(failed, "ada")
     words = [event.data["text"] for event in await engine.store.read(retry.id, 0, 100) if event.type == "text.delta"]
     assert words == ["kept"]
+
+
+async def test_a_retry_asks_again_for_an_answer_that_was_cut_off(engine: Engine) -> None:
+    cut_off = await ended(
+        engine,
+        step("model:1"),
+        finished("model:1", {"text": "tool, please"}),
+        step("model:2"),
+        text("model:2", "half an ans"),
+        finished("model:2", {"finish_reason": "length"}),
+        JobIncompleteEvent(reason="length", result={"text": "half an ans"}),
+    )
+    retry = await engine.store.retry(cut_off, "ada")
+    paths = [e.data["step"] for e in await engine.store.read(retry.id, 0, 100) if e.type == "step.finished"]
+    assert paths == ["model:1"]
+
+
+async def test_of_a_step_inside_an_unfinished_one_a_retry_takes_the_checkpoint_alone(engine: Engine) -> None:
+    part = StepStarted(step="model:1/call:0/part:0", name="part", kind="part", attempt=1, parent="model:1/call:0")
+    failed = await ended(
+        engine,
+        step("model:1/call:0", "tool"),
+        part,
+        Log(step="model:1/call:0/part:0", level="info", message="said by a call that begins anew"),
+        finished("model:1/call:0/part:0", 7),
+        FAILED,
+    )
+    retry = await engine.store.retry(failed, "ada")
+    assert types(await engine.store.read(retry.id, 0, 100)) == ["job.queued", "step.started", "step.finished"]
+
+
+async def test_a_thread_that_is_being_deleted_takes_no_retry(engine: Engine) -> None:
+    failed = await ended(engine, FAILED, thread_id="t")
+    await engine.store.delete_thread("t", "ada")
+    with pytest.raises(ThreadNotFound):
+        await engine.store.retry(failed, "ada")
+
+
+async def test_numbers_of_any_size_come_back_as_they_went_in(engine: Engine) -> None:
+    numbers = {"big": 2**70, "huge": 10**400, "small": -(2**63), "float": 1e300}
+    job_id = await ended(engine, step("model:1"), finished("model:1", numbers), DONE)
+    assert [e.data["output"] for e in await engine.store.read(job_id, 0, 9) if e.type == "step.finished"] == [numbers]
 
 
 async def test_a_second_retry_gives_the_live_one_and_a_completed_job_has_none(engine: Engine) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from jobs import JSON, Job, JobContext, JobFailed, JobIncomplete, JobNotFound, Step, StepFailed
-from jobs.errors import EpochStale
+from jobs import worker as worker_module
+from jobs.answer import answer_text
+from jobs.errors import EpochStale, StoreUnavailable
+from jobs.events import Payload, StepFinished
+from jobs.worker import MOST_ATTEMPTS_IN_VAIN
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
 from tests.waiting import until
 
@@ -361,3 +365,62 @@ async def test_a_job_that_is_claimed_while_the_worker_looks_for_wishes_is_not_le
         second = await engine.client.submit(chat("second"))
         for job in (first, second):
             assert (await engine.log(job.id))[-1].type == "job.completed"
+
+
+async def test_a_result_that_is_no_json_fails_its_job_alone(engine: Engine) -> None:
+    async def task(ctx: JobContext) -> JSON:
+        return {1, 2} if ctx.job.request.input == "bad" else "good"
+
+    bad = await engine.client.submit(chat("bad"))
+    good = await engine.client.submit(chat("good"))
+    async with engine.working({"chat": task}), asyncio.timeout(SOON):
+        assert (await engine.log(bad.id))[-1].type == "job.failed"
+        assert (await engine.log(good.id))[-1].data["result"] == "good"
+
+
+async def test_a_job_that_ends_its_workers_again_and_again_is_given_up(engine: Engine) -> None:
+    job = await engine.client.submit(chat())
+    for n in range(MOST_ATTEMPTS_IN_VAIN):
+        assert await engine.store.claim(f"w{n}", anything()) is not None
+
+    async def task(ctx: JobContext) -> JSON:
+        raise AssertionError("must not be begun again")
+
+    async with engine.working({"chat": task}), asyncio.timeout(SOON):
+        events = await engine.log(job.id)
+    assert events[-1].data["error"]["code"] == "interrupted_too_often"
+
+
+async def test_a_store_that_fails_for_a_moment_costs_a_repeated_step_and_nothing_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "STORE_PAUSE_SECONDS", 0.01)
+    append_soon = engine.store.append_soon
+    failures = [StoreUnavailable()]
+
+    def failing(job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
+        if failures and isinstance(payloads[0], StepFinished):
+            refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            refused.set_exception(failures.pop())
+            return refused
+        return append_soon(job_id, epoch, payloads)
+
+    monkeypatch.setattr(engine.store, "append_soon", failing)
+    job = await run(engine, says(["a", "b"]))
+    events = await engine.log(job.id)
+    assert (await engine.log(job.id))[-1].type == "job.completed"
+    assert [e.data["attempt"] for e in events if e.type == "step.started"] == [1, 2]
+    assert answer_text(events) == "ab"
+
+
+async def test_the_last_report_of_a_step_is_always_written(engine: Engine) -> None:
+    async def task(ctx: JobContext) -> JSON:
+        async def count(step: Step) -> JSON:
+            for n in range(1, 6):
+                await step.progress(n, None)
+
+        return await ctx.step("count", count, name="count", kind="tool")
+
+    job = await run(engine, task)
+    reports = [e.data["done"] for e in await engine.log(job.id) if e.type == "progress"]
+    assert (reports[0], reports[-1]) == (1, 5)
