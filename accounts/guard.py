@@ -30,7 +30,7 @@ class RequestGuard:
         if scope["type"] in {"http", "websocket"}:
             refusal = self._refusal(scope)
             if refusal is not None:
-                await _refuse(scope, send, *refusal)
+                await refuse(scope, send, *refusal)
                 return
         await self._app(scope, receive, send)
 
@@ -58,7 +58,8 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
-async def _refuse(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+async def refuse(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+    """Answer with the error, or close the websocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -12,7 +12,7 @@ from chainlit.user import User
 from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 
-from accounts import RequestGuard
+from accounts import BodyLimit, RequestGuard
 from handlers import sockets
 from handlers.actions import RETRY
 from handlers.caching import KeepAssets
@@ -20,7 +20,7 @@ from handlers.chat import Chat
 from handlers.data_layer import DataLayer
 from handlers.login import LocalLogin, local_user
 from handlers.starters import STARTERS
-from handlers.uploads import upload_routes
+from handlers.uploads import UPLOADS, upload_routes
 from services.web import FileStore
 
 
@@ -48,10 +48,13 @@ def install_chat(
     _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(LocalLogin)
+    upload_bytes = upload_mb * 1_000_000
+    form_bytes = 1_000_000  # what a form adds to its file
+    app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=UPLOADS, upload_bytes=upload_bytes + form_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
-    put_first(upload_routes(slot.files, limit_bytes=upload_mb * 1_000_000))
+    put_first(upload_routes(slot.files, limit_bytes=upload_bytes))
     return slot
 
 

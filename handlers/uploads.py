@@ -19,6 +19,7 @@ from starlette.routing import Route
 from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 
 CHUNK_BYTES = 1 << 20
+UPLOADS = "/project/file"
 
 
 def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[Route]:
@@ -53,8 +54,8 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[R
         )
 
     return [
-        Route("/project/file", upload, methods=["POST"]),
-        Route("/project/file/{file_id:path}", download, methods=["GET"]),
+        Route(UPLOADS, upload, methods=["POST"]),
+        Route(f"{UPLOADS}/{{file_id:path}}", download, methods=["GET"]),
     ]
 
 

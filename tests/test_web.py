@@ -120,3 +120,24 @@ async def test_a_worker_whose_parent_was_killed_ends_when_it_has_nothing_to_do(s
     server.kill_web()
     await until(lambda: not server.workers(), within=10, what="the orphan ends")
     assert not server.hosts()
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["with its size", "in chunks"])
+async def test_a_body_above_the_limit_is_refused_before_it_is_kept(browser: httpx.AsyncClient, announced: bool) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b"x" * 1_000_000
+
+    content = b"x" * 8_000_000 if announced else endless()
+    try:
+        answer = await browser.put("/project/thread", content=content)
+    except httpx.TransportError:
+        return  # the server closed the connection in the middle of it
+    assert 400 <= answer.status_code < 500
+    if announced:
+        assert answer.status_code == 413
+
+
+async def test_an_upload_above_the_limit_is_refused(browser: httpx.AsyncClient) -> None:
+    upload = {"file": ("a.txt", b"x" * 3_000_000, "text/plain")}
+    assert (await browser.post("/project/file?session_id=x", files=upload)).status_code == 413

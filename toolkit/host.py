@@ -149,6 +149,10 @@ def end_process_group() -> None:
 
 def main(arguments: list[str]) -> None:
     """Run a host with the arguments of HostOptions."""
+    # A signal to a whole control group ends the worker, which drains: calls must go on meanwhile. A handler, not
+    # SIG_IGN: the programs that a tool starts would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     options = HostOptions.parse(arguments)
     os.set_inheritable(options.control, False)
     if hasattr(sys.stdout, "reconfigure"):

@@ -20,10 +20,11 @@ async def test_a_dropped_pdf_is_summarised_with_page_citations_and_survives_a_de
 
     server.kill_workers()
 
-    answer = await chat.says("[p.", within=60)
+    await chat.says("[p.", within=60)
     await chat.finishes()
+    answer = await chat.answer()
     pages = {int(page) for page in re.findall(r"\[p\. (\d+)", answer)}
     assert len(pages) >= 3
     await chat.reload()
-    assert await chat.says("[p.") == await chat.answer()
+    assert await chat.says("[p.") == answer
     assert HANDBOOK.name in (await chat.page.inner_text("body"))

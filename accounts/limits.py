@@ -1,0 +1,52 @@
+"""How much a request may send."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from accounts.guard import App, Receive, Scope, Send, refuse
+
+TOO_LARGE = 413
+
+
+class BodyLimit:
+    """ASGI middleware: a body above the limit is refused at once when it says its size, else where it passes it.
+
+    Uploads have a limit of their own.
+    """
+
+    def __init__(self, app: App, *, limit_bytes: int, uploads: str, upload_bytes: int) -> None:
+        self._app = app
+        self._limit_bytes = limit_bytes
+        self._uploads = uploads
+        self._upload_bytes = upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._upload_bytes if scope["path"] == self._uploads else self._limit_bytes
+        if _announced(scope) > limit:
+            await refuse(scope, send, TOO_LARGE, "too_large", f"The request is larger than {limit // 1_000_000} MB.")
+            return
+        await self._app(scope, _bounded(receive, limit), send)
+
+
+def _announced(scope: Scope) -> int:
+    """The body's size as the request says it; 0 when it does not."""
+    value = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(value) if value.isdigit() else 0
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """A body that does not say its size ends, as if its sender had left, where it passes the limit."""
+    received = 0
+
+    async def bounded() -> MutableMapping[str, Any]:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if received > limit else message
+
+    return bounded
