@@ -21,8 +21,8 @@ GOLDEN_RATIO = 0.618034
 """Its multiples spread evenly whatever the number: equal steps would put the tokens of 20 streams into one burst."""
 SETTLE_SECONDS = 0.5
 """Before: what opening a page costs is no part of streaming. After: the answer's end is."""
-PATIENCE_SECONDS = 30
-"""Beyond the stream's own length; then words are missing."""
+PATIENCE_SECONDS = 60
+"""Beyond the stream's own length; then words are missing, or the machine is hopelessly busy."""
 TICK_SECONDS = 0.02
 FEW_TOKENS = 10
 
