@@ -69,8 +69,8 @@ class Server:
 
     async def start(self, **environment: str) -> None:
         """Starts the web process; returns when it serves and a worker is there. Extra variables last for this start."""
-        self._copy_app_root()
-        self._web = self._spawn(environment)
+        await asyncio.to_thread(self._copy_app_root)
+        self._web = await asyncio.to_thread(self._spawn, environment)
         await until(self._serves, within=START_SECONDS, what=f"the server answers; its log: {self.log()[-2000:]}")
         await self.workers_ready()
 

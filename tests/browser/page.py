@@ -31,6 +31,9 @@ RECORDER = """
     if (now.size < words.length) record.doubled.push([performance.now(), words.filter((w, i) => words.indexOf(w) < i)]);
     for (const word of now) if (!seen.has(word)) seen.set(word, performance.now());
   };
+  document.addEventListener('click', event => {
+    if (event.target.closest('#stop-button')) window.recorder.stoppedAt = Date.now();
+  }, true);
   new MutationObserver(look).observe(document, {childList: true, subtree: true, characterData: true});
 })()
 """
@@ -75,9 +78,10 @@ class Chat:
         await self.page.locator("#attachments", has_text=file.name).wait_for()
 
     async def press_stop(self) -> float:
-        """Monotonic time of the click."""
+        """Monotonic time of the click, as the page saw it: the way there takes longer than what is measured from it."""
         await self.page.click("#stop-button")
-        return time.monotonic()
+        clicked_at: float = await self.page.evaluate("window.recorder.stoppedAt")
+        return time.monotonic() - (time.time() - clicked_at / 1000)
 
     async def in_thread(self) -> str:
         """The path of the thread's own page."""

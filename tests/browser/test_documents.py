@@ -21,7 +21,7 @@ async def test_a_dropped_pdf_is_summarised_with_page_citations_and_survives_a_de
     server.kill_workers()
 
     await chat.says("[p.", within=60)
-    await chat.finishes()
+    await chat.finishes(within=60)
     answer = await chat.answer()
     pages = {int(page) for page in re.findall(r"\[p\. (\d+)", answer)}
     assert len(pages) >= 3
