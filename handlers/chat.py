@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -33,11 +34,13 @@ class Chat:
         self._jobs = services.jobs
         self._views = views
 
-    async def accept(self, session: WebsocketSession, payload: dict[str, Any]) -> bool:
+    async def accept(self, session: WebsocketSession, payload: Any) -> bool:
         """Whether a message may become a turn. A file that nobody knows is an error, never a turn without the file."""
+        if not is_message(payload):
+            return await self._refuse(session, "The message could not be read; reload the page and send it again.")
         message, references = payload["message"], payload.get("fileReferences") or []
         settings = self._services.settings
-        if len(message.get("output", "").encode("utf-8", "replace")) > settings.max_body_bytes:
+        if len(message["output"].encode("utf-8", "replace")) > settings.max_body_bytes:
             return await self._refuse(session, f"The message is longer than the limit of {settings.max_body_mb} MB.")
         for reference in references:
             if reference["id"] not in session.files:
@@ -125,6 +128,23 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         turns = Turns(services.jobs, services.files)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         yield Chat(services, views, DataLayer(services.jobs, turns, store))
+
+
+def is_message(payload: Any) -> bool:
+    """Whether a page of ours can have sent it; anybody may write to a socket."""
+    message = payload.get("message") if isinstance(payload, dict) else None
+    references = (payload.get("fileReferences") or []) if isinstance(payload, dict) else None
+    if not isinstance(message, dict) or not isinstance(references, list):
+        return False
+    named = all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in references)
+    return named and isinstance(message.get("output"), str) and is_random_uuid(message.get("id"))
+
+
+def is_random_uuid(text: Any) -> bool:
+    try:
+        return uuid.UUID(text).version == 4
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def user_of(session: WebsocketSession) -> str:

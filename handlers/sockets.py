@@ -38,12 +38,13 @@ def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:
     sio.on("connection_successful", connection_successful)
 
 
-def before_message(accept: Callable[[WebsocketSession, dict[str, Any]], Awaitable[bool]]) -> None:
+def before_message(accept: Callable[[WebsocketSession, Any], Awaitable[bool]]) -> None:
     """Ask `accept` whether a message may become a turn, before Chainlit drops what it does not know of it."""
     original: Handler = sio.handlers["/"]["client_message"]
 
-    async def client_message(sid: str, payload: dict[str, Any]) -> None:
-        if await accept(WebsocketSession.require(sid), payload):
+    async def client_message(sid: str, payload: Any) -> None:
+        session = WebsocketSession.get(sid)
+        if session is not None and await accept(session, payload):
             await original(sid, payload)
 
     sio.on("client_message", client_message)
@@ -53,7 +54,9 @@ def on_stop(stop: Callable[[WebsocketSession], Awaitable[None]]) -> None:
     """Stop is a wish about the jobs: Chainlit's own handler would cancel a task that has long ended, and say so."""
 
     async def handler(sid: str) -> None:
-        await stop(WebsocketSession.require(sid))
+        session = WebsocketSession.get(sid)
+        if session is not None:
+            await stop(session)
 
     sio.on("stop", handler)
 
@@ -61,7 +64,7 @@ def on_stop(stop: Callable[[WebsocketSession], Awaitable[None]]) -> None:
 def refuse_edits() -> None:
     """A turn is a job, and what a job was asked never changes."""
 
-    async def edit_message(sid: str, payload: dict[str, Any]) -> None:  # noqa: ARG001  # the event's own signature
+    async def edit_message(sid: str, payload: Any) -> None:  # noqa: ARG001  # the event's own signature
         return
 
     sio.on("edit_message", edit_message)

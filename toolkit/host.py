@@ -18,6 +18,9 @@ from toolkit.tool import Tool
 from toolkit.watchdog import TOLD_SECONDS, Stall, Watchdog
 from toolkit.wire import Channel, Message
 
+NICENESS = 10
+"""Tool code gets what the chat leaves: a tool that burns every core must not slow the words of the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
@@ -153,6 +156,7 @@ def main(arguments: list[str]) -> None:
     # SIG_IGN: the programs that a tool starts would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    os.nice(NICENESS)
     options = HostOptions.parse(arguments)
     os.set_inheritable(options.control, False)
     if hasattr(sys.stdout, "reconfigure"):
