@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -183,13 +184,15 @@ class Server:
         assert not noisy, f"{noisy[:3]} in the server's log:\n{self.log()[-4000:]}"
 
 
-async def latencies(server: Server, path: str, until_event: asyncio.Event, every: float = 0.02) -> list[float]:
-    """Seconds each GET of `path` took, one after the other on one connection, until the event is set."""
+def latencies(url: str, until_event: threading.Event) -> list[float]:
+    """Seconds each GET took, one after the other on one connection, until the event is set.
+
+    For a thread of its own: what the test does meanwhile must not count as the server's delay.
+    """
     taken = []
-    async with httpx.AsyncClient(timeout=30) as client:
-        while not until_event.is_set():
+    with httpx.Client(timeout=30) as client:
+        while not until_event.wait(0.02):
             begin = time.perf_counter()
-            (await client.get(server.url + path)).raise_for_status()
+            client.get(url).raise_for_status()
             taken.append(time.perf_counter() - begin)
-            await asyncio.sleep(every)
     return taken

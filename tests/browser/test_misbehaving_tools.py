@@ -1,6 +1,7 @@
 """Tools that block, burn or end their process: their own call suffers, nobody else."""
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -103,14 +104,16 @@ async def smoothest(server: Server, chat: Chat, *, offender: Chat | None = None)
 
 
 async def stream(server: Server, chat: Chat, offender: Chat | None) -> Smoothness:
-    streamed = asyncio.Event()
-    measuring = asyncio.ensure_future(latencies(server, "/healthz", streamed))
-    await chat.send(script(tokens=120, rate=30))
-    if offender is not None:
-        await chat.sees_word(5)
-        await offender.send(script("call leave {}"))
-    await chat.has_words(120)
-    streamed.set()
+    streamed = threading.Event()
+    measuring = asyncio.ensure_future(asyncio.to_thread(latencies, f"{server.url}/healthz", streamed))
+    try:
+        await chat.send(script(tokens=120, rate=30))
+        if offender is not None:
+            await chat.sees_word(5)
+            await offender.send(script("call leave {}"))
+        await chat.has_words(120)
+    finally:
+        streamed.set()
     if offender is not None:
         await offender.says("exit code 1")
         await offender.finishes()
