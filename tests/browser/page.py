@@ -42,6 +42,11 @@ SUBMIT_AT = """
 at => new Promise(done => setTimeout(done, at - Date.now())).then(() => document.querySelector('#chat-submit').click())
 """
 
+STEPS = """
+[...document.querySelectorAll('[data-step-type]')].map(step =>
+  [step.dataset.stepType, (step.querySelector('.message-content') ?? step).innerText.trim()])
+"""
+
 
 class Chat:
     """A tab. `base` is the server (or the proxy before it)."""
@@ -99,10 +104,8 @@ class Chat:
         return await self.stop_button.is_visible()
 
     async def steps(self) -> list[tuple[str, str]]:
-        """What the conversation shows, top to bottom: kind of step and its text."""
-        found: list[list[str]] = await self.page.evaluate(
-            "[...document.querySelectorAll('[data-step-type]')].map(s => [s.dataset.stepType, s.innerText.trim()])"
-        )
+        """What the conversation shows, top to bottom: kind of step and its text, without the buttons below it."""
+        found: list[list[str]] = await self.page.evaluate(STEPS)
         return [(kind, text) for kind, text in found]
 
     async def questions(self) -> list[str]:

@@ -12,6 +12,8 @@ from tests.conftest import StartServer
 from tests.endpoint import Endpoint, Request, script
 from tests.waiting import until
 
+pytestmark = pytest.mark.alone  # a new worker must be there within a bound: its start must not share the processor
+
 RESUME_SECONDS = 8
 AN_HOUR = "3600"
 
