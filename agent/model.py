@@ -72,9 +72,11 @@ class Models:
 async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
     """Give the models; close their HTTP client at the end."""
     source = asyncio.create_task(_open_source(settings), name="load models")
+    ranking = asyncio.create_task(_load_ranking(source, settings), name="load ranking")
     try:
         yield Models(settings, source)
     finally:
+        await ranking
         await (await source).aclose()
 
 
@@ -87,6 +89,13 @@ async def _open_source(settings: ModelSettings) -> ModelSource:
     from agent.upstream import Upstream
 
     return Upstream(settings)
+
+
+async def _load_ranking(source: asyncio.Task[ModelSource], settings: ModelSettings) -> None:
+    """What the offline model summarises with takes seconds to import: better now than in the first summary."""
+    if settings.offline:
+        await asyncio.wait({source})
+        await asyncio.to_thread(importlib.import_module, "sklearn.feature_extraction.text")
 
 
 def _load(*modules: str) -> None:

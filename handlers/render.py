@@ -142,7 +142,8 @@ class TurnScreen:
             output, failed = tool_output(event.data)
             self._tools[path].finish(output)
             step_id = f"{self.root_id}:{path}"
-            return [self._patch(step_id, output=self._tools[path].text(), end=iso(event.at), isError=failed)]
+            shown = {"output": self._tools[path].text(), "end": iso(event.at), "isError": failed}
+            return [self._patch(step_id, defaultOpen=False, **shown)]
         changes: list[Change] = self._clear(path) if path in self._withdrawn else []
         return changes + [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
 
@@ -151,7 +152,9 @@ class TurnScreen:
             self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
         ]
         tools = [self._steps[f"{self.root_id}:{path}"] for path in self._tools]
-        changes += [self._patch(tool["id"], end=iso(event.at)) for tool in tools if tool["end"] is None]
+        changes += [
+            self._patch(tool["id"], end=iso(event.at), defaultOpen=False) for tool in tools if tool["end"] is None
+        ]
         sentence = describe_end(event, answered=bool(self._messages))
         if sentence:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, event.at)

@@ -24,7 +24,7 @@ def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
     """Says what a cancel stopped and how long that took."""
     inner = [one for one in stopped if not any(other["step"].startswith(f"{one['step']}/") for other in stopped)]
     kinds = {"model": "the model's answer", "tool": "the tool {name}", "part": "{name}"}
-    named = [kinds[one["kind"]].format(name=one["name"]) + f" ({one['seconds']:.1f} s)" for one in inner[:3]]
+    named = [kinds[one["kind"]].format(name=one["name"]) + f" (within {one['seconds']:.1f} s)" for one in inner[:3]]
     if len(inner) > len(named):
         named.append(f"{len(inner) - len(named)} more")
     return f"Stopped: {', '.join(named)}." if named else "Stopped before it began."

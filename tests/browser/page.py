@@ -43,8 +43,10 @@ at => new Promise(done => setTimeout(done, at - Date.now())).then(() => document
 """
 
 STEPS = """
-[...document.querySelectorAll('[data-step-type]')].map(step =>
-  [step.dataset.stepType, (step.querySelector('.message-content') ?? step).innerText.trim()])
+[...document.querySelectorAll('[data-step-type]')].map(step => {
+  const message = step.dataset.stepType.endsWith('_message') && step.querySelector('.message-content');
+  return [step.dataset.stepType, (message || step).innerText.trim()];
+})
 """
 
 

@@ -32,7 +32,7 @@ def turn_of(*lines: Line, **fields: Any) -> TurnScreen:
         ([started("model:1"), text("model:1", "old"), started("model:1"), text("model:1", "new")], "new"),
         ([started("model:1"), text("model:1", "old"), started("model:1"), finished("model:1")], ""),
         ([started("model:1"), text("model:1/call:0/complete:0", "a tool's own")], ""),
-        ([started("model:1"), text("model:1", "part"), CANCELLED], "partStopped: the model's answer (0.1 s)."),
+        ([started("model:1"), text("model:1", "part"), CANCELLED], "partStopped: the model's answer (within 0.1 s)."),
         ([started("model:1"), text("model:1", "part"), FAILED], "partThe model does not answer."),
         ([("job.cancelled", {"stopped": []})], "Stopped before it began."),
         ([("job.incomplete", {"reason": "length", "result": None})], "The answer is incomplete: length."),
