@@ -115,7 +115,10 @@ class JobClient:
                 if known and await self._deleted(thread_id):
                     return
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), THREAD_POLL_SECONDS)
+                    async with asyncio.timeout(
+                        THREAD_POLL_SECONDS
+                    ):  # not wait_for: until Python 3.12 it may swallow a cancel
+                        await changed.wait()
         finally:
             deafen()
 

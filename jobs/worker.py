@@ -98,7 +98,10 @@ class Worker:
                 if late or held.context.at_checkpoint():
                     held.leave()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), DRAIN_LOOK_SECONDS)
+                async with asyncio.timeout(
+                    DRAIN_LOOK_SECONDS
+                ):  # not wait_for: until Python 3.12 it may swallow a cancel
+                    await self._ended.wait()
 
     async def _next(self) -> Job | None:
         await self._slots.acquire()
@@ -183,7 +186,8 @@ class Worker:
     async def _watch_wishes(self) -> None:
         """Obey cancels, and let go of what another worker has taken over."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wishes.wait(), CANCEL_POLL_SECONDS)
+            async with asyncio.timeout(CANCEL_POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
+                await self._wishes.wait()
         self._wishes.clear()
         if self._held:
             await self._obey()

@@ -42,7 +42,8 @@ class Housekeeping:
         for thread_id in await self._store.deleted_threads():
             await self._purge(thread_id)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), EVERY_SECONDS)
+            async with asyncio.timeout(EVERY_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
+                await self._woken.wait()
 
     async def _purge(self, thread_id: str) -> None:
         """Files first: while the jobs are there, a crash in between is made good by the next round."""
