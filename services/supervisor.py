@@ -132,7 +132,8 @@ class Supervisor:
     async def _declare(self, worker: WorkerRecord) -> None:
         declaring = asyncio.ensure_future(self._store.declare_stopped(worker.id, worker.beat))
         try:
-            await asyncio.wait_for(asyncio.shield(declaring), LOCKED_SECONDS)
+            async with asyncio.timeout(LOCKED_SECONDS):
+                await asyncio.shield(declaring)
         except TimeoutError:
             # It stands still in the middle of a write, and nobody else can write until it is gone.
             self._kill(self._liveness.process_id(worker.id))
