@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -58,13 +59,30 @@ class FileStore(Protocol):
     async def delete(self, file_id: str) -> None:
         """Harmless when it is gone already, or never was a file."""
 
-    async def save_artifact(self, root_id: str, *, name: str, mime: str, source: Path | bytes) -> StoredArtifact:
-        """Store under the first job of a chain of retries, which share their artifacts. The same name replaces."""
+    async def save_artifact(
+        self,
+        root_id: str,
+        *,
+        name: str,
+        mime: str,
+        source: Path | bytes,
+        fence: Callable[[], Awaitable[None]] | None = None,
+    ) -> StoredArtifact:
+        """Store under the first job of a chain of retries, which share their artifacts. The same name replaces.
+
+        `fence` is awaited before the copy takes its place: it raises for a writer that may not write any more.
+        """
 
     def artifact_path(self, root_id: str, name: str) -> Path:
         """Raises `StoredFileNotFound`."""
 
     async def delete_artifacts(self, root_id: str) -> None: ...
+
+    def storage(self, owner_id: str) -> Path:
+        """A directory of a thread, or of a job that has none, for what its tools keep between calls; made if new."""
+
+    async def delete_storage(self, owner_id: str) -> None:
+        """Harmless when there is none."""
 
 
 class DirectoryFileStore:
@@ -73,6 +91,7 @@ class DirectoryFileStore:
     def __init__(self, directory: Path) -> None:
         self._uploads = directory / "uploads"
         self._artifacts = directory / "artifacts"
+        self._storage = directory / "storage"
 
     async def save(
         self, *, name: str, mime: str, owner: str, source: Path | AsyncIterator[bytes], limit_bytes: int
@@ -108,11 +127,26 @@ class DirectoryFileStore:
         if FILE_ID.fullmatch(file_id):
             await asyncio.to_thread(shutil.rmtree, self.path(file_id).parent, ignore_errors=True)
 
-    async def save_artifact(self, root_id: str, *, name: str, mime: str, source: Path | bytes) -> StoredArtifact:
+    async def save_artifact(
+        self,
+        root_id: str,
+        *,
+        name: str,
+        mime: str,
+        source: Path | bytes,
+        fence: Callable[[], Awaitable[None]] | None = None,
+    ) -> StoredArtifact:
         folder = self._artifact_folder(root_id)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = folder / safe_name(name)
-        size = await asyncio.to_thread(_replace, target, source)
+        draft = target.with_name(f".{secrets.token_hex(8)}")
+        try:
+            size = await asyncio.to_thread(_fill, draft, source)
+            if fence is not None:
+                await fence()
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
         return StoredArtifact(name=target.name, mime=mime, size=size)
 
     def artifact_path(self, root_id: str, name: str) -> Path:
@@ -123,6 +157,18 @@ class DirectoryFileStore:
 
     async def delete_artifacts(self, root_id: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._artifact_folder(root_id), ignore_errors=True)
+
+    def storage(self, owner_id: str) -> Path:
+        folder = self._storage_folder(owner_id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    async def delete_storage(self, owner_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._storage_folder(owner_id), ignore_errors=True)
+
+    def _storage_folder(self, owner_id: str) -> Path:
+        """Named by a digest: a thread's id comes from outside."""
+        return self._storage / hashlib.sha256(owner_id.encode()).hexdigest()[:32]
 
     def _artifact_folder(self, root_id: str) -> Path:
         if not ROOT_ID.fullmatch(root_id):
@@ -161,15 +207,13 @@ async def _write(target: Path, source: Path | AsyncIterator[bytes], limit_bytes:
 def _copy(target: Path, source: Path, limit_bytes: int) -> int:
     if source.stat().st_size > limit_bytes:
         raise FileTooLarge(limit_bytes)
-    return _replace(target, source)
+    return _fill(target, source)
 
 
-def _replace(target: Path, source: Path | bytes) -> int:
-    """Whole or not at all: a reader never sees half a file."""
-    draft = target.with_name(f".{secrets.token_hex(8)}")
+def _fill(target: Path, source: Path | bytes) -> int:
+    """Gives the bytes written."""
     if isinstance(source, bytes):
-        draft.write_bytes(source)
+        target.write_bytes(source)
     else:
-        shutil.copyfile(source, draft)
-    draft.replace(target)
+        shutil.copyfile(source, target)
     return target.stat().st_size

@@ -14,10 +14,11 @@ from jobs.errors import (
     ThreadNotFound,
 )
 from jobs.events import JobEvent
-from jobs.models import JSON, SHARED_USER, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.models import JSON, NEEDS_ARGUMENTS, SHARED_USER, Job, JobRequest, JobStatus, Thread, WorkerRecord
 
 __all__ = [
     "JSON",
+    "NEEDS_ARGUMENTS",
     "SHARED_USER",
     "EpochStale",
     "Job",

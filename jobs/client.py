@@ -14,8 +14,8 @@ from jobs.store import JobFilter, JobStore
 from jobs.tail import PAGE, Tails
 from jobs.wake import Wake, thread_topic
 
-THREAD_POLL_SECONDS = 5.0
-"""A lost wake-up delays the news of a thread by at most this."""
+POLL_SECONDS = 5.0
+"""A lost wake-up delays the news of a thread, or of the tools, by at most this."""
 
 
 class JobClient:
@@ -36,6 +36,10 @@ class JobClient:
     async def submit(self, request: JobRequest) -> Job:
         """Raises `ThreadNotFound`, `KeyReused`. The same key gives the same job."""
         return await self._store.submit(request)
+
+    async def draft(self, request: JobRequest) -> Job:
+        """A turn that waits for a person to fill in its arguments; `retry` with them runs it. Raises as `submit`."""
+        return await self._store.draft(request)
 
     async def get(self, job_id: str, user: str) -> Job:
         """Raises `JobNotFound`."""
@@ -102,22 +106,39 @@ class JobClient:
 
     async def follow_thread(self, thread_id: str) -> AsyncIterator[list[Job]]:
         """The turns of the thread, now and after each change, wherever it was made; ends when it is deleted."""
-        changed = asyncio.Event()
-        deafen = self._wake.listen(lambda topics: changed.set() if thread_topic(thread_id) in topics else None)
         seen: Sequence[str] | None = None
-        try:
-            while True:
-                changed.clear()
+        async with contextlib.aclosing(self._changes(thread_topic(thread_id))) as changes:
+            async for _ in changes:
                 turns = await self._store.thread_jobs(thread_id)
                 known, seen = seen, [job.id for job in turns]
                 if known != seen:
                     yield turns
                 if known and await self._deleted(thread_id):
                     return
+
+    async def tools(self) -> list[Mapping[str, JSON]]:
+        """What the workers offer, by name: {name, description, parameters, run_in, …}; the last known without them."""
+        return await self._store.tools()
+
+    async def follow_tools(self) -> AsyncGenerator[list[Mapping[str, JSON]], None]:
+        """The tools now, and again whenever they have changed."""
+        seen: Sequence[Mapping[str, JSON]] | None = None
+        async with contextlib.aclosing(self._changes("workers")) as changes:
+            async for _ in changes:
+                known, seen = seen, await self._store.tools()
+                if known != seen:
+                    yield list(seen)
+
+    async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
+        """Now, and after each wake-up of the topic; a lost one is made good by a slow poll."""
+        changed = asyncio.Event()
+        deafen = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
+        try:
+            while True:
+                changed.clear()
+                yield
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(
-                        THREAD_POLL_SECONDS
-                    ):  # not wait_for: until Python 3.12 it may swallow a cancel
+                    async with asyncio.timeout(POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                         await changed.wait()
         finally:
             deafen()

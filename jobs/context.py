@@ -128,6 +128,14 @@ class JobContext:
     async def artifact(self, *, name: str, mime: str, size: int) -> None:
         await self.emit(Artifact(name=name, mime=mime, size=size))
 
+    async def fence(self) -> None:
+        """Raises `EpochStale` when another worker has taken the job over."""
+        await self.emit()
+
+    async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
+        """Seconds to wait before an amount may be used of what all workers together have a minute."""
+        return await self._store.reserve(bucket, amount, per_minute)
+
     def recorded(self, path: str) -> bool:
         return path in self._finished
 
@@ -155,7 +163,7 @@ class JobContext:
         try:
             output = await run(Step(self, path, attempt))
         except StepFailed as failure:
-            await self._finish(path, begun, error=failure.as_json())
+            await self._finish(path, begun, error=failure.record)
             raise
         except asyncio.CancelledError:
             self._note_stopped(path)
@@ -207,7 +215,7 @@ class JobContext:
     def _replay(self, path: str) -> JSON:
         recorded = self._finished[path]
         if "error" in recorded:
-            raise StepFailed(recorded["error"]["code"], recorded["error"]["message"])
+            raise StepFailed.from_record(recorded["error"])
         return recorded.get("output")
 
     async def _wait_while_draining(self, path: str) -> None:
@@ -217,7 +225,7 @@ class JobContext:
             await asyncio.Future()
 
     async def _finish(
-        self, path: str, begun: float, *, output: JSON = None, error: dict[str, str] | None = None
+        self, path: str, begun: float, *, output: JSON = None, error: dict[str, JSON] | None = None
     ) -> None:
         seconds = round(time.monotonic() - begun, 3)
         finished = StepFinished(step=path, seconds=seconds, output=output, error=error)

@@ -14,6 +14,8 @@ JobsError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jobs.models import JSON
 
 
@@ -63,7 +65,20 @@ class JobFailed(JobsError):
 
 
 class StepFailed(JobFailed):
-    pass
+    """`fields`: what is wrong with which argument of a tool, a sentence by its path."""
+
+    def __init__(self, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(code, message)
+        self.fields = dict(fields or {})
+
+    @property
+    def record(self) -> dict[str, JSON]:
+        """As `step.finished` keeps it."""
+        return {**self.as_json(), "fields": self.fields} if self.fields else {**self.as_json()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, JSON]) -> StepFailed:
+        return cls(record["code"], record["message"], record.get("fields"))
 
 
 class JobIncomplete(JobsError):

@@ -10,6 +10,9 @@ from typing import Any
 SHARED_USER = "local"
 """Everybody's name where nobody logs in: one person on a laptop, or a team that trusts each other."""
 
+NEEDS_ARGUMENTS = "needs_arguments"
+"""Why a draft is incomplete: a person has named a tool and has yet to fill in its form."""
+
 JSON = Any
 """A value that `json.dumps` takes: dict, list, str, int, float, bool or None."""
 
@@ -31,7 +34,7 @@ RETRYABLE = FINISHED - {JobStatus.COMPLETED}
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     # A wish to cancel is a column, not a status: the status changes when the work has really stopped.
-    JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS, JobStatus.CANCELLED, JobStatus.INCOMPLETE}),
     # A job that is taken over stays in progress: the epoch changes, the status does not.
     JobStatus.IN_PROGRESS: frozenset({JobStatus.IN_PROGRESS}) | FINISHED,
     JobStatus.COMPLETED: frozenset(),

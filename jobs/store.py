@@ -47,6 +47,12 @@ class JobStore(Protocol):
         Raises `ThreadNotFound`, `KeyReused`.
         """
 
+    async def draft(self, request: JobRequest) -> Job:
+        """Create a job that is incomplete at once: a person fills in its arguments, and `retry` runs it with them.
+
+        Raises as `submit` does.
+        """
+
     async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
         """A new job that starts with the finished steps of this one.
 
@@ -124,6 +130,15 @@ class JobStore(Protocol):
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
         """Say that the worker stands still, unless its counter moved on from `beat`."""
+
+    async def tools(self) -> list[Mapping[str, JSON]]:
+        """What the workers offer, by name; the last known while there is no worker."""
+
+    async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
+        """Take an amount of what the bucket lets through in a minute; gives the seconds to wait before using it.
+
+        Evenly spread, without bursts. A negative amount gives back.
+        """
 
     async def ping(self) -> None:
         """Raises when the database is out of reach."""

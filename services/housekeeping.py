@@ -52,5 +52,6 @@ class Housekeeping:
             await self._files.delete_artifacts(job.root_id)
             for file_id in job.request.files:
                 await self._files.delete(file_id)
+        await self._files.delete_storage(thread_id)
         await self._store.purge_thread(thread_id)
         logger.info("deleted thread cleared: %d turns", len(jobs))

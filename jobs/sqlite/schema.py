@@ -64,6 +64,19 @@ MIGRATIONS = (
         catalogue TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    -- What the worker that came last offers: shown while there is none.
+    CREATE TABLE known_tools (
+        name TEXT PRIMARY KEY,
+        tool TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    -- When each bucket lets the next one through, in Unix seconds.
+    CREATE TABLE rates (
+        bucket TEXT PRIMARY KEY,
+        free_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

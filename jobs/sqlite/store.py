@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from jobs.errors import JobConflict
-from jobs.events import JobEvent, Payload
-from jobs.models import JSON, RETRYABLE, HeldJob, Job, JobRequest, Thread, WorkerRecord
-from jobs.sqlite import log, rows, threads
+from jobs.events import JobEvent, JobIncompleteEvent, Payload
+from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, Thread, WorkerRecord
+from jobs.sqlite import log, offers, rates, rows, threads
 from jobs.sqlite.database import Database
 from jobs.sqlite.schema import migrate
 from jobs.store import Eligibility, JobFilter
@@ -44,17 +44,28 @@ class SqliteStore:
     # --- jobs -------------------------------------------------------------------------------------------------
 
     async def submit(self, request: JobRequest) -> Job:
+        return await self._write(lambda connection: self._submit(connection, request))
+
+    async def draft(self, request: JobRequest) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
-            known = log.find_by_key(connection, request)
-            if known is not None:
-                return known
-            turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
-            job_id = new_id()
-            log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
-            self._announce(job_id, request.thread_id)
-            return log.find(connection, job_id)
+            job = self._submit(connection, request)
+            if job.last_seq == 1:  # else the same key made it before
+                log.append(
+                    connection, job.id, 0, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock()
+                )
+            return log.find(connection, job.id)
 
         return await self._write(transaction)
+
+    def _submit(self, connection: sqlite3.Connection, request: JobRequest) -> Job:
+        known = log.find_by_key(connection, request)
+        if known is not None:
+            return known
+        turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
+        job_id = new_id()
+        log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
+        self._announce(job_id, request.thread_id)
+        return log.find(connection, job_id)
 
     async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
@@ -193,6 +204,7 @@ class SqliteStore:
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute(sql, values)
+            offers.remember(connection, record.catalogue)
             self._topics.add("workers")
 
         await self._write(transaction)
@@ -219,6 +231,13 @@ class SqliteStore:
             return connection.execute(sql, [worker, beat]).rowcount == 1
 
         return await self._write(transaction)
+
+    async def tools(self) -> list[Mapping[str, JSON]]:
+        return await self._read(offers.tools)
+
+    async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
+        now = self._clock()
+        return await self._write(lambda connection: rates.reserve(connection, bucket, amount * 60 / per_minute, now))
 
     async def ping(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1").fetchone())

@@ -86,3 +86,25 @@ async def test_an_artifact_is_replaced_whole(store: DirectoryFileStore, tmp_path
     await store.delete_artifacts(ROOT_ID)
     with pytest.raises(StoredFileNotFound):
         store.artifact_path(ROOT_ID, "a.csv")
+
+
+async def test_a_writer_that_is_refused_at_the_fence_replaces_no_artifact(store: DirectoryFileStore) -> None:
+    async def refuse() -> None:
+        raise PermissionError
+
+    await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=b"first")
+    with pytest.raises(PermissionError):
+        await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=b"second", fence=refuse)
+    path = store.artifact_path(ROOT_ID, "a.csv")
+    assert path.read_bytes() == b"first"
+    assert [one.name for one in path.parent.iterdir()] == ["a.csv"]
+
+
+async def test_the_storage_of_a_thread_is_its_own_and_goes_with_it(store: DirectoryFileStore) -> None:
+    mine, other = store.storage("../thread"), store.storage("another")
+    (mine / "index.db").write_bytes(b"x")
+    assert mine.parent == other.parent
+    assert (store.storage("../thread") / "index.db").is_file()
+    await store.delete_storage("../thread")
+    assert not mine.exists()
+    assert other.is_dir()

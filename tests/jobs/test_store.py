@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from jobs import EpochStale, JobConflict, JobNotFound, JobStatus, KeyReused, ThreadNotFound
+from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
 from jobs.events import (
     Artifact,
     JobCompleted,
@@ -303,6 +304,61 @@ async def test_of_a_step_inside_an_unfinished_one_a_retry_takes_the_checkpoint_a
     )
     retry = await engine.store.retry(failed, "ada")
     assert types(await engine.store.read(retry.id, 0, 100)) == ["job.queued", "step.started", "step.finished"]
+
+
+async def test_a_draft_waits_for_its_arguments_and_a_retry_with_them_takes_its_place(engine: Engine) -> None:
+    request = JobRequest(task="report", user="ada", thread_id="t1", arguments={"rows": 1}, key="message")
+    draft = await engine.store.draft(request)
+    assert types(await engine.store.read(draft.id, 0, 10)) == ["job.queued", "job.incomplete"]
+    assert draft.status is JobStatus.INCOMPLETE
+    assert (await engine.store.draft(request)).last_seq == 2
+    assert await engine.store.claim("w1", anything(tasks=("report",))) is None
+
+    run = await engine.store.retry(draft.id, "ada", {"rows": 5})
+    assert (run.turn, run.root_id, run.request.arguments) == (draft.turn, draft.id, {"rows": 5})
+    assert (await engine.store.retry(draft.id, "ada", {"rows": 6})).id == run.id
+    assert [job.id for job in await engine.store.thread_jobs("t1")] == [run.id]
+
+
+async def test_a_retry_may_empty_the_arguments(engine: Engine) -> None:
+    draft = await engine.store.draft(JobRequest(task="report", user="ada", arguments={"rows": 1}))
+    assert (await engine.store.retry(draft.id, "ada", {})).request.arguments == {}
+
+
+async def test_a_shared_rate_spreads_what_it_lets_through(engine: Engine) -> None:
+    waits = [await engine.store.reserve("model", 1, per_minute=30) for _ in range(3)]
+    assert waits == [0, 2, 4]
+    assert await engine.store.reserve("another", 1, per_minute=30) == 0
+    await engine.store.reserve("model", -1, per_minute=30)
+    assert await engine.store.reserve("model", 1, per_minute=30) == 4
+    engine.clock.now += 3600
+    assert await engine.store.reserve("model", 1, per_minute=30) == 0
+
+
+async def test_the_tools_are_those_of_the_workers_and_the_last_known_without_one(engine: Engine) -> None:
+    def worker(id: str, *names: str) -> WorkerRecord:
+        catalogue = tuple({"name": name, "description": id} for name in names)
+        return WorkerRecord(id=id, beat=0, stopped=False, tasks=names, catalogue=catalogue)
+
+    assert await engine.store.tools() == []
+    await engine.store.register_worker(worker("w1", "read", "sum"))
+    await engine.store.register_worker(worker("w2", "sum", "chart"))
+    assert [tool["name"] for tool in await engine.store.tools()] == ["chart", "read", "sum"]
+    await engine.store.remove_worker("w1")
+    assert [tool["name"] for tool in await engine.store.tools()] == ["chart", "sum"]
+    await engine.store.remove_worker("w2")
+    await engine.store.register_worker(worker("w3"))
+    assert [tool["name"] for tool in await engine.store.tools()] == ["chart", "sum"]
+
+
+async def test_followers_of_the_tools_hear_of_a_new_worker(engine: Engine) -> None:
+    async with contextlib.aclosing(engine.client.follow_tools()) as following:
+        assert await anext(following) == []
+        tool = {"name": "sum"}
+        await engine.store.register_worker(
+            WorkerRecord(id="w1", beat=0, stopped=False, tasks=("sum",), catalogue=(tool,))
+        )
+        assert await anext(following) == [tool]
 
 
 async def test_a_thread_that_is_being_deleted_takes_no_retry(engine: Engine) -> None:

@@ -1,0 +1,30 @@
+"""The tools that workers offer, inside a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from jobs.models import JSON
+from jobs.sqlite import rows
+
+
+def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JSON]]) -> None:
+    """Keep what a worker offers beyond its end. One that offers nothing, such as one without tool hosts, is no news."""
+    if not catalogue:
+        return
+    connection.execute("DELETE FROM known_tools")
+    connection.executemany(
+        "INSERT INTO known_tools (name, tool) VALUES (?, ?)", [(tool["name"], rows.encode(tool)) for tool in catalogue]
+    )
+
+
+def tools(connection: sqlite3.Connection) -> list[Mapping[str, JSON]]:
+    """By name: what the workers offer, else what was offered last."""
+    offered = {
+        tool["name"]: tool
+        for row in connection.execute("SELECT * FROM workers WHERE NOT stopped ORDER BY id")
+        for tool in rows.worker(row).catalogue
+    }
+    known = offered.values() or [rows.decode(row["tool"]) for row in connection.execute("SELECT tool FROM known_tools")]
+    return sorted(known, key=lambda tool: str(tool["name"]))
