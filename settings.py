@@ -75,6 +75,14 @@ class Settings(BaseSettings):
     """Browser origins besides our own that may call, separated by commas."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
     """Silence of the model endpoint after which a call fails."""
+    requests_per_minute: float | None = Field(
+        None, gt=0, le=10_000_000, validation_alias="LONGHAUL_REQUESTS_PER_MINUTE"
+    )
+    """Model calls that tools make, all workers together. Unset: no limit."""
+    tokens_per_minute: float | None = Field(None, gt=0, le=1e12, validation_alias="LONGHAUL_TOKENS_PER_MINUTE")
+    """Tokens that these calls read and write. Unset: no limit."""
+    mcp_servers: Path | None = Field(None, validation_alias="LONGHAUL_MCP_SERVERS")
+    """A JSON file that names MCP servers, whose tools are offered like ours."""
     drain_seconds: float = Field(10, ge=0, le=3600, validation_alias="LONGHAUL_DRAIN_SECONDS")
     """Time that running steps get to reach a checkpoint when the server is stopped."""
     worker_ttl_seconds: float = Field(10, ge=1, le=3600, validation_alias="LONGHAUL_WORKER_TTL_SECONDS")
@@ -109,6 +117,11 @@ class Settings(BaseSettings):
     def tools(self) -> list[Path]:
         """The tool dirs, absolute, likewise."""
         return [(ROOT / path).resolve() for path in self.tool_dirs]
+
+    @property
+    def mcp_file(self) -> Path | None:
+        """The file of MCP servers, absolute, likewise."""
+        return None if self.mcp_servers is None else (ROOT / self.mcp_servers).resolve()
 
     @property
     def max_upload_bytes(self) -> int:

@@ -25,6 +25,8 @@ from jobs.models import JSON, Job, JobStatus
 
 CHAT = "chat"
 MODEL_STEP = re.compile(r"model:(\d+)")
+INDEXING_TOOLS = frozenset({"index_documents", "crawl_site"})
+"""What they have read can be searched."""
 RESULT_CHARACTERS = 40_000
 """What the model reads of a tool's result at most; the log holds all of it."""
 
@@ -44,6 +46,8 @@ class Conversation:
     """Ids of all files of the thread, oldest first."""
     trimmed: bool
     """Earlier messages were left out."""
+    indexed: bool
+    """A tool has put documents of this thread into its index."""
 
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
@@ -57,7 +61,12 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
     kept = trim_messages(
         earlier, max_tokens=room, token_counter=count_tokens_approximately, strategy="last", start_on="human"
     )
-    return Conversation(messages=[*kept, newest], files=tuple(known), trimmed=len(kept) < len(earlier))
+    return Conversation(
+        messages=[*kept, newest],
+        files=tuple(known),
+        trimmed=len(kept) < len(earlier),
+        indexed=any(_indexed(turn) for turn in turns),
+    )
 
 
 def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:
@@ -107,6 +116,11 @@ def _reply_messages(
     for index, call in enumerate(reply.calls):
         output = outputs.get(f"{step}/call:{index}") or {"content": "(This call was not finished.)", "error": True}
         yield tool_message(output, call_id=prefix + call.id, name=call.name)
+
+
+def _indexed(turn: Turn) -> bool:
+    begun = {e.data["step"] for e in turn.events if e.type == "step.started" and e.data["name"] in INDEXING_TOOLS}
+    return any(e.type == "step.finished" and e.data["step"] in begun and "error" not in e.data for e in turn.events)
 
 
 def _tool_job_messages(turn: Turn) -> list[BaseMessage]:

@@ -31,8 +31,12 @@ class ModelSettings:
     """Upstream silence after which a call fails."""
     context_tokens: int = 60_000
     """About what of a conversation is sent at most; what is older is left out."""
-    complete_limit: int = 4
+    complete_limit: int = 64
     """Model calls that the tools of one worker make at a time."""
+    requests_per_minute: float | None = None
+    """Model calls that the tools of all workers make together; None: any number."""
+    tokens_per_minute: float | None = None
+    """What these calls read and write together."""
 
     @property
     def offline(self) -> bool:

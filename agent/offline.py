@@ -25,6 +25,7 @@ from langchain_core.runnables import Runnable
 from agent.calls import TokenStream
 from agent.extract import follow_instruction, summary
 from agent.faults import Fault
+from agent.replies import SEARCH_CALL
 
 WORDS_PER_SECOND = 60.0
 LONGEST_SECONDS = 6.0
@@ -44,6 +45,8 @@ BY_EXTRACTION = "These are sentences of the text itself, chosen by counting word
 DOCUMENTS = frozenset({".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt", ".text", ".rst"})
 TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet"})
 
+ADDRESS = re.compile(r"https?://\S+")
+
 Tool = Mapping[str, Any]
 """The `function` part of OpenAI's schema: name, description, parameters."""
 File = Mapping[str, str]
@@ -59,12 +62,14 @@ class Route:
     suffixes: frozenset[str]
 
 
+SUMMARY_TOOL = "summarize_documents"
 ROUTES = (
     Route(
-        tool="summarize_documents",
+        tool=SUMMARY_TOOL,
         words=re.compile(r"summar|tl;?dr|key points|gist|digest|condense|zusammenfass|résum|resum", re.IGNORECASE),
         suffixes=DOCUMENTS,
     ),
+    Route(tool="index_documents", words=re.compile(r"\bindex", re.IGNORECASE), suffixes=DOCUMENTS),
     Route(
         tool="analyze_table",
         words=re.compile(r"analy[sz]|profile|outlier|correlat|statistic", re.IGNORECASE),
@@ -153,12 +158,21 @@ class OfflineSource:
 
 def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answer:
     results = list(takewhile(lambda one: isinstance(one, ToolMessage), reversed(messages)))
-    if results:
-        return Answer(text="\n\n".join(present(result) for result in reversed(results)))
+    asked_for = [one for one in reversed(results) if getattr(one, "tool_call_id", "") != SEARCH_CALL]
+    if asked_for:
+        return Answer(text="\n\n".join(present(result) for result in asked_for))
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     words = str(question.additional_kwargs.get("words", question.text))
     attached: list[File] = question.additional_kwargs.get("files", [])
-    return _routed(words, attached, messages, tools) or _own_answer(words, tools)
+    return _routed(words, attached, messages, tools) or _found(results) or _own_answer(words, tools)
+
+
+def _found(results: Sequence[BaseMessage]) -> Answer | None:
+    """What the search before the question found."""
+    for result in results:
+        if getattr(result, "status", "") != "error" and json.loads(str(result.text)).get("passages"):
+            return Answer(text=f"{WHO_I_AM} Passages of this conversation's documents:\n\n{present(result)}")
+    return None
 
 
 def present(result: BaseMessage) -> str:
@@ -172,7 +186,8 @@ def present(result: BaseMessage) -> str:
         return content
     if isinstance(value, dict) and isinstance(value.get("summary"), str):
         remarks = [f"> {remark}" for remark in value.get("remarks", [])]
-        return "\n\n".join([value["summary"], *remarks, f"_{BY_EXTRACTION}_"])
+        origin = [f"_{BY_EXTRACTION}_"] if result.name == SUMMARY_TOOL else []
+        return "\n\n".join([value["summary"], *remarks, *origin])
     return f"The result of `{result.name}`:\n\n{_markdown(value)}"
 
 
@@ -183,6 +198,8 @@ def _routed(
     named = _named_tool(words, tools)
     if named is not None:
         return _call(named, words, attached or _earlier_files(messages))
+    if "crawl_site" in offered and re.search(r"\bcrawl", words, re.IGNORECASE) and ADDRESS.search(words):
+        return _call(offered["crawl_site"], words, ())
     for route in ROUTES:
         if route.tool not in offered:
             continue
@@ -251,6 +268,8 @@ def _arguments(parameters: Mapping[str, Any], words: str, files: Sequence[File])
         if files and '"file-id"' in shape:
             ids = [file["id"] for file in files]
             arguments[name] = ids if '"array"' in shape else ids[-1]
+    if "url" in properties and (address := ADDRESS.search(words)):
+        arguments["url"] = address.group().rstrip(".,;:!?)")
     for name, value in re.findall(r"\b(\w+)=(\"[^\"]*\"|\S+)", words):
         if name in properties:
             arguments[name] = _value(value)

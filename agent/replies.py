@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from jobs.models import JSON
 
+SEARCH_CALL = "call_0_0"
+"""Id of the search before the model's first call; the model's own calls count from 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:

@@ -10,15 +10,24 @@ from types import TracebackType
 from typing import Self
 
 from agent.model import Models
+from agent.rates import Gate, Rate, expected_tokens
 from agent.replies import ModelReply, Spent
 from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
-from jobs.errors import StepFailed
+from jobs.errors import JobIncomplete, StepFailed
 from jobs.models import JSON
 from toolkit.catalogue import ToolSpec
-from toolkit.errors import ToolArgumentsInvalid, ToolCrashed, ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
-from toolkit.handler import CallContext, Recorded
+from toolkit.errors import (
+    ToolArgumentsInvalid,
+    ToolCrashed,
+    ToolError,
+    ToolHostsUnavailable,
+    ToolIncomplete,
+    ToolTimeout,
+    ToolUnknown,
+)
+from toolkit.handler import CallContext, Completed, Recorded
 from toolkit.pool import HostPool
 from toolkit.uploads import FileInfo
 
@@ -42,6 +51,7 @@ class Toolbox:
         self._pool = pool
         self._models = models
         self._files = files
+        self._gate = Gate()
 
     @property
     def catalogue(self) -> tuple[ToolSpec, ...]:
@@ -66,21 +76,31 @@ class Toolbox:
             user=ctx.job.user,
             idempotency_key=f"{ctx.job.root_id}/{path}",
             files=tuple(files),
+            storage=str(self._files.storage(ctx.job.thread_id or ctx.job.root_id)),
         )
-        async with JobCall(ctx, path, self._models, self._files, spent or Spent()) as call:
+        async with JobCall(ctx, path, self._models, self._files, self._gate, spent or Spent()) as call:
             return await self._pool.call(name, dict(arguments), context, call)
 
 
 class JobCall:
     """The worker's end of one tool call. Parts the tool left unfinished are closed without a record at its end."""
 
-    def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore, spent: Spent) -> None:
+    def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore, gate: Gate, spent: Spent) -> None:
         self._ctx = ctx
+        self._gate = gate
         self._spent = spent
         self._path = path
         self._models = models
         self._files = files
         self._parts: dict[str, _Part] = {}
+        settings = models.settings
+        self._rates = [
+            Rate(
+                bucket="tools",
+                requests_per_minute=settings.requests_per_minute,
+                tokens_per_minute=settings.tokens_per_minute,
+            )
+        ]
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,6 +109,7 @@ class JobCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.gather(*(part.leave() for part in self._parts.values()))
+        self._gate.forget(self._bucket)
 
     async def progress(self, done: float, total: float | None, message: str) -> None:
         await self._ctx.progress(done, total, message, step=self._path)
@@ -113,13 +134,22 @@ class JobCall:
         await self._parts[step].end(output)
         del self._parts[step]
 
-    async def complete(self, path: str, instruction: str, material: str) -> str:
+    async def limit_rate(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        own = Rate(bucket=self._bucket, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
+        self._rates[1:] = [own]
+
+    async def complete(self, path: str, instruction: str, material: str) -> Completed:
         """A recorded model call. One that waits for its turn has not begun: a draining worker need not wait for it."""
         step = f"{self._path}/{path}"
         if self._ctx.recorded(step):
             return await self._complete(step, instruction, material)
+        rates, expected = tuple(self._rates), expected_tokens(instruction, material)
+        await self._gate.enter(self._ctx, rates, expected)
         async with self._models.complete_slots:
-            return await self._complete(step, instruction, material)
+            done = await self._complete(step, instruction, material)
+        used = (done.input_tokens or 0) + (done.output_tokens or 0)
+        await self._gate.settle(self._ctx, rates, expected, used or expected)
+        return done
 
     async def open_file(self, file_id: str) -> FileInfo:
         try:
@@ -130,10 +160,18 @@ class JobCall:
         return FileInfo(id=file.id, name=file.name, mime=file.mime, size=file.size, path=path)
 
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
-        saved = await self._files.save_artifact(self._ctx.job.root_id, name=name, mime=mime, source=Path(path))
+        """Refused for a worker that has lost the job: its files must not replace those of whoever has it now."""
+        saved = await self._files.save_artifact(
+            self._ctx.job.root_id, name=name, mime=mime, source=Path(path), fence=self._ctx.fence
+        )
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size)
 
-    async def _complete(self, path: str, instruction: str, material: str) -> str:
+    @property
+    def _bucket(self) -> str:
+        """Of the limit that the tool sets itself: the same when the call runs again elsewhere."""
+        return f"{self._ctx.job.root_id}/{self._path}"
+
+    async def _complete(self, path: str, instruction: str, material: str) -> Completed:
         model = self._ctx.job.request.model
 
         async def run(step: Step) -> JSON:
@@ -145,7 +183,7 @@ class JobCall:
         reply = ModelReply.from_json(recorded)
         count_usage(self._ctx, reply)
         self._spent.add(reply)
-        return reply.text
+        return Completed(text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
 
     def _parent(self, path: str) -> str:
         """The part the step belongs to, else the call."""
@@ -202,6 +240,10 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
         async def run(step: Step) -> JSON:
             try:
                 return await toolbox.call(ctx, step.path, name, arguments, files=files)
+            except ToolIncomplete as end:
+                raise JobIncomplete(end.reason, end.result) from end
+            except ToolArgumentsInvalid as error:
+                raise StepFailed(error_code(error), str(error), error.fields) from error
             except ToolError as error:
                 raise StepFailed(error_code(error), str(error)) from error
 

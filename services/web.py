@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import auth_secret
 from files import DirectoryFileStore, FileStore, FileTooLarge, StoredFile, StoredFileNotFound
-from jobs import JobClient
+from jobs import JSON, JobClient
 from jobs.local import Liveness
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
@@ -41,6 +41,10 @@ class WebServices:
     """Tells which workers are alive."""
 
     model: ModelProbe
+
+    async def tools(self) -> list[Mapping[str, JSON]]:
+        """What the workers offer, by name: {name, description, parameters (JSON Schema), run_in, …}."""
+        return await self.jobs.tools()
 
     async def workers(self) -> int:
         """How many workers are alive."""

@@ -17,6 +17,7 @@ from jobs.local import LocalDispatcher
 from jobs.sqlite import SqliteStore
 from jobs.wake import DatagramWake
 from jobs.worker import Worker
+from services.scratch import open_scratch
 from settings import Settings
 from toolkit.pool import HostPool
 
@@ -30,7 +31,8 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
         files = DirectoryFileStore(data / "files")
-        pool = await stack.enter_async_context(HostPool(settings.tools))
+        scratch = await stack.enter_async_context(open_scratch(data / "scratch"))
+        pool = await stack.enter_async_context(HostPool(settings.tools, scratch=scratch))
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         tasks = build_tasks(models, pool, files)
         dispatcher = await stack.enter_async_context(
@@ -55,6 +57,8 @@ def model_settings(settings: Settings) -> ModelSettings:
         base_url=settings.openai_base_url,
         api_key=key.get_secret_value() if key is not None else None,
         idle_seconds=settings.model_idle_seconds,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
     )
 
 

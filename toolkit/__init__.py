@@ -5,6 +5,7 @@ hosts, child processes of the worker: a tool that blocks, burns, leaks or ends i
 """
 
 from toolkit.catalogue import ToolSpec
+from toolkit.completion import Completion
 from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import (
     CallCancelled,
@@ -13,6 +14,7 @@ from toolkit.errors import (
     ToolDefinitionError,
     ToolError,
     ToolHostsUnavailable,
+    ToolIncomplete,
     ToolTimeout,
     ToolUnknown,
 )
@@ -22,6 +24,7 @@ from toolkit.uploads import FileInfo, UploadedFile
 __all__ = [
     "AsyncToolContext",
     "CallCancelled",
+    "Completion",
     "FileInfo",
     "Tool",
     "ToolArgumentsInvalid",
@@ -30,6 +33,7 @@ __all__ = [
     "ToolDefinitionError",
     "ToolError",
     "ToolHostsUnavailable",
+    "ToolIncomplete",
     "ToolSpec",
     "ToolTimeout",
     "ToolUnknown",

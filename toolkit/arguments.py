@@ -14,7 +14,9 @@ from toolkit.errors import ToolArgumentsInvalid, ToolDefinitionError
 from toolkit.uploads import UploadedFile
 from toolkit.wire import JSON
 
-_MAX_PROBLEMS_TOLD = 3
+_MAX_PROBLEMS_TOLD = 3  # in one sentence; a form shows each at its field
+_MAX_PROBLEMS = 100  # of a list of many wrong values
+_MAX_PATH = 200
 _UNSUPPORTED: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
     inspect.Parameter.VAR_POSITIONAL: "takes any number of values",
@@ -59,8 +61,10 @@ class Parameters:
 
     def _invalid(self, error: ValidationError) -> ToolArgumentsInvalid:
         problems = error.errors(include_url=False)
-        sentences = [self._sentence(problem) for problem in problems[:_MAX_PROBLEMS_TOLD]]
-        return ToolArgumentsInvalid(" ".join(sentences), tuple(_path(problem) for problem in problems))
+        fields: dict[str, str] = {}
+        for problem in problems[:_MAX_PROBLEMS]:
+            fields.setdefault(_path(problem), self._sentence(problem))
+        return ToolArgumentsInvalid(" ".join(list(fields.values())[:_MAX_PROBLEMS_TOLD]), fields)
 
     def _sentence(self, problem: ErrorDetails) -> str:
         path = _path(problem)
@@ -91,7 +95,7 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any,
 
 
 def _path(problem: ErrorDetails) -> str:
-    return ".".join(str(part) for part in problem["loc"]) or "arguments"
+    return ".".join(str(part) for part in problem["loc"])[:_MAX_PATH] or "arguments"
 
 
 def _lower(message: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from toolkit.catalogue import ToolSpec
-from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError
+from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError, ToolIncomplete
 from toolkit.handler import CallContext, CallHandler, serve
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON, Message
@@ -33,6 +33,7 @@ class Call:
             "idempotency_key": self.context.idempotency_key,
             "files": [asdict(file) for file in self.files],
             "scratch": scratch,
+            "storage": self.context.storage,
         }
         return {"t": "call", "call": number, "tool": self.spec.name, "arguments": dict(self.arguments), "info": info}
 
@@ -124,7 +125,9 @@ class Attempt:
     def _error(self, message: Message) -> Exception:
         match message["kind"]:
             case "arguments":
-                return ToolArgumentsInvalid(message["message"], tuple(message["fields"]))
+                return ToolArgumentsInvalid(message["message"], message["fields"])
+            case "incomplete":
+                return ToolIncomplete(message["message"], message["result"])
             case "request":
                 return self._failures.get(message["failed"]) or ToolError(message["message"])
         return ToolError(message["message"])

@@ -1,9 +1,8 @@
 """What a tool may ask of the machinery around it: ToolContext for `def`, AsyncToolContext for `async def`."""
 
 import asyncio
+import hashlib
 import math
-import mimetypes
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 
+from toolkit import artifacts
+from toolkit.completion import Completion
 from toolkit.uploads import FileInfo, UploadedFile
 from toolkit.wire import JSON, plain
 
@@ -38,7 +39,8 @@ class CallInfo:
     user: str
     idempotency_key: str  # the same when the call runs again after a crash: pass it to services that take one
     files: tuple[FileInfo, ...]  # those of the conversation
-    scratch: str  # a directory for artifacts on their way to the worker
+    scratch: str  # a directory of this run of the call alone; gone when it ends
+    storage: str  # a directory of the conversation
 
 
 class Link(Protocol):
@@ -91,6 +93,23 @@ class _Context:
         return list(self._files)
 
     @property
+    def scratch(self) -> Path:
+        """An empty directory for the call's temporary files, gone when the call ends in whatever way."""
+        return Path(self._info.scratch)
+
+    @property
+    def storage(self) -> Path:
+        """A directory of the conversation (of the job, when it has none), kept between calls and deleted with it.
+
+        Several calls may use it at once. It is made when it is first asked for.
+        """
+        if not self._info.storage:
+            raise RuntimeError("whoever made this call gave it no storage: see CallContext")
+        path = Path(self._info.storage)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
     def cancelled(self) -> bool:
         """Whether the call was cancelled. A loop that calls no other method should look."""
         return self._link.cancelled
@@ -118,17 +137,22 @@ class _Context:
             raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, give each its own")
         return path
 
-    def _map_path(self) -> str:
+    def _map_path(self, map_key: str) -> str:
+        if map_key:
+            return self._numbered(_under(_place.get(), f"map:{_digest(map_key)}"))
         key = _under(_place.get(), "map")
         number = self._seen[key]
         self._seen[key] += 1
         return _under(_place.get(), f"map:{number}") if number else _place.get()
 
-    def _complete_path(self) -> str:
-        key = _under(_place.get(), "complete")
-        number = self._seen[key]
-        self._seen[key] += 1
-        return f"{key}:{number}"
+    def _complete_path(self, instruction: str, material: str) -> str:
+        """By content, not by order: a tool that was changed or asks in another order gets no foreign answer."""
+        return self._numbered(_under(_place.get(), f"complete:{_digest(instruction, material)}"))
+
+    def _numbered(self, path: str) -> str:
+        number = self._seen[path]
+        self._seen[path] += 1
+        return f"{path}:{number}" if number else path
 
 
 class ToolContext(_Context):
@@ -139,14 +163,14 @@ class ToolContext(_Context):
         return self._checkpointed(self._step_path(name), name, fn)
 
     def map(
-        self, items: Iterable[Item], fn: Callable[[Item], Value], limit: int = 4, name: str = "part"
+        self, items: Iterable[Item], fn: Callable[[Item], Value], limit: int = 4, name: str = "part", key: str = ""
     ) -> list[Value]:
         """`fn` of every item, `limit` at a time in threads; the values in the items' order.
 
         Each part is a checkpoint like a step. The first exception ends the map.
         """
         parts = list(items)
-        base = self._map_path()
+        base = self._map_path(key)
         failed = threading.Event()  # no part begins behind a failed one
 
         def part(index: int, item: Item) -> Value | None:
@@ -160,15 +184,19 @@ class ToolContext(_Context):
             futures = [threads.submit(copy_context().run, part, i, item) for i, item in enumerate(parts)]
         return _results(futures)
 
-    def complete(self, instruction: str, material: str = "") -> str:
+    def complete(self, instruction: str, material: str = "") -> Completion:
         """What the model makes of the material by the instruction; checkpointed and rate-limited."""
-        path = self._complete_path()
-        return str(self._ask("complete", path=path, instruction=instruction, material=material))
+        path = self._complete_path(instruction, material)
+        return Completion(**self._ask("complete", path=path, instruction=instruction, material=material))
+
+    def limit_rate(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
+        """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
+        self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
 
     def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
-        with _artifact(name, data, self._info.scratch) as path:
-            self._ask("save_artifact", name=name, mime=mime or _mime(name), path=path)
+        with artifacts.draft(name, data, self._info.scratch) as path:
+            self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
 
     def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
         recorded = self._ask("begin_step", path=path, name=name)
@@ -192,14 +220,19 @@ class AsyncToolContext(_Context):
         return await self._checkpointed(self._step_path(name), name, fn)
 
     async def map(
-        self, items: Iterable[Item], fn: Callable[[Item], Awaitable[Value]], limit: int = 4, name: str = "part"
+        self,
+        items: Iterable[Item],
+        fn: Callable[[Item], Awaitable[Value]],
+        limit: int = 4,
+        name: str = "part",
+        key: str = "",
     ) -> list[Value]:
         """`fn` of every item, `limit` at a time; the values in the items' order.
 
         Each part is a checkpoint like a step. The first exception ends the map.
         """
         parts = list(items)
-        base = self._map_path()
+        base = self._map_path(key)
         results: dict[int, Value] = {}
         waiting = iter(enumerate(parts))
 
@@ -211,15 +244,21 @@ class AsyncToolContext(_Context):
         await _all([work() for _ in range(min(_limit(limit), len(parts)))])
         return [results[i] for i in range(len(parts))]
 
-    async def complete(self, instruction: str, material: str = "") -> str:
+    async def complete(self, instruction: str, material: str = "") -> Completion:
         """What the model makes of the material by the instruction; checkpointed and rate-limited."""
-        path = self._complete_path()
-        return str(await self._ask("complete", path=path, instruction=instruction, material=material))
+        path = self._complete_path(instruction, material)
+        return Completion(**await self._ask("complete", path=path, instruction=instruction, material=material))
+
+    async def limit_rate(
+        self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
+    ) -> None:
+        """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
+        await self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
 
     async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
-        with _artifact(name, data, self._info.scratch) as path:
-            await self._ask("save_artifact", name=name, mime=mime or _mime(name), path=path)
+        with artifacts.draft(name, data, self._info.scratch) as path:
+            await self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
 
     async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
         recorded = await self._ask("begin_step", path=path, name=name)
@@ -242,23 +281,6 @@ def _at(path: str) -> Iterator[None]:
         yield
     finally:
         _place.reset(token)
-
-
-@contextmanager
-def _artifact(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
-    """The path of a file with the content, for as long as the worker needs to take it over."""
-    if not name or len(name) > _MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
-    if not isinstance(data, bytes | bytearray | memoryview):
-        path = Path(data).absolute()
-        if not path.is_file():
-            raise ValueError(f"the artifact {name!r}: give its bytes, or the path of a file that exists (encode text)")
-        yield str(path)
-        return
-    with tempfile.NamedTemporaryFile(dir=scratch, prefix="artifact-") as file:
-        file.write(data)
-        file.flush()
-        yield file.name
 
 
 async def _all(work: Sequence[Awaitable[None]]) -> None:
@@ -305,8 +327,16 @@ def _limit(limit: int) -> int:
     return limit
 
 
-def _mime(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def _rates(requests_per_minute: float | None, tokens_per_minute: float | None) -> dict[str, float | None]:
+    rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
+    for name, rate in rates.items():
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"{name} is {rate!r}: give a number above 0, or None for no limit")
+    return rates
 
 
 def _number(value: float) -> float:

@@ -5,6 +5,7 @@
     │   ├── ToolArgumentsInvalid   the arguments do not fit the tool: say which, do not run it
     │   ├── ToolUnknown            no tool of that name is loaded
     │   ├── ToolCrashed            the tool's process ended under it (os._exit, a segfault, out of memory)
+    │   ├── ToolIncomplete         the tool stops with what it has; a retry goes on from there; authors raise it
     │   ├── ToolTimeout            the tool ran into its own timeout_seconds
     │   ├── ToolHostsUnavailable   no tool host could be started
     │   └── RequestFailed          inside a tool: the worker could not do what the context asked for
@@ -14,6 +15,9 @@
 
 Any other exception of a tool becomes a ToolError "The tool x failed unexpectedly."; its traceback goes to stderr only.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class ToolkitError(Exception):
@@ -25,11 +29,24 @@ class ToolError(ToolkitError):
 
 
 class ToolArgumentsInvalid(ToolError):
-    """The arguments do not fit the tool's signature; `fields` are the paths of the wrong ones."""
+    """The arguments do not fit the tool's signature; `fields` has a sentence for the path of each wrong one."""
 
-    def __init__(self, message: str, fields: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.fields = fields
+        self.fields: dict[str, str] = dict(fields or {})
+
+
+class ToolIncomplete(ToolError):
+    """The tool stops before its end, with a result: `raise ToolIncomplete("the budget is used up", {"rows": 812})`.
+
+    The reason is a sentence without its full stop, the result JSON. Finished steps and parts are kept: a retry,
+    perhaps with other arguments, goes on from them.
+    """
+
+    def __init__(self, reason: str, result: Any = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.result = result
 
 
 class ToolUnknown(ToolError):

@@ -1,7 +1,7 @@
 """What a worker gives to a call: where it comes from, and who does what the tool asks of its context."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from toolkit.uploads import FileInfo
@@ -16,6 +16,7 @@ class CallContext:
     user: str
     idempotency_key: str  # stable over re-runs and restarts
     files: tuple[str, ...] = ()  # ids of the conversation's files
+    storage: str = ""  # path of the conversation's directory (the job's without one); need not exist yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,17 @@ class Recorded:
     output: JSON
 
 
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """A model's answer, with what it cost; None where the endpoint does not say."""
+
+    text: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
 class CallHandler(Protocol):
-    """Does for the tool what it asks of its context. Paths are relative to the call: 'step:load', 'part:3/complete:0'.
+    """Does for the tool what it asks of its context. Paths are relative to the call: 'step:load', 'part:3/step:read'.
 
     An exception raised here ends the call, unless the tool catches it, and `HostPool.call` raises it as it is. Reports
     come one after another, requests beside each other; both are cancelled when the call ends or moves to another host.
@@ -41,7 +51,10 @@ class CallHandler(Protocol):
 
     async def end_step(self, path: str, output: JSON) -> None: ...
 
-    async def complete(self, path: str, instruction: str, material: str) -> str: ...
+    async def complete(self, path: str, instruction: str, material: str) -> Completed: ...
+
+    async def limit_rate(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        """Hold the later completions of this call to these rates; None is no limit."""
 
     async def open_file(self, file_id: str) -> FileInfo:
         """Raises ToolError when the user has no such file."""
@@ -65,7 +78,11 @@ async def _end_step(handler: CallHandler, path: str, output: JSON) -> JSON:
 
 
 async def _complete(handler: CallHandler, path: str, instruction: str, material: str) -> JSON:
-    return await handler.complete(path, instruction, material)
+    return asdict(await handler.complete(path, instruction, material))
+
+
+async def _limit_rate(handler: CallHandler, requests_per_minute: float | None, tokens_per_minute: float | None) -> JSON:
+    await handler.limit_rate(requests_per_minute, tokens_per_minute)
 
 
 async def _open_file(handler: CallHandler, file_id: str) -> JSON:
@@ -80,6 +97,7 @@ _METHODS: dict[str, Callable[..., Coroutine[Any, Any, JSON]]] = {
     "begin_step": _begin_step,
     "end_step": _end_step,
     "complete": _complete,
+    "limit_rate": _limit_rate,
     "open_file": _open_file,
     "save_artifact": _save_artifact,
 }

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
 from toolkit.handler import CallContext, CallHandler
 from toolkit.hosts import Host
+from toolkit.scratch import Scratch
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON
 
@@ -26,6 +26,7 @@ class HostPool:
         self,
         tool_dirs: Sequence[Path],
         *,
+        scratch: Path | None = None,  # where calls get their temporary directories; None: the system's place
         grace_seconds: float = 0.3,  # how long a cancelled tool may take before its host is killed
         stall_seconds: float = 0.25,  # how long a loop may keep silent before a call goes elsewhere
         spare_hosts: int = 1,  # started ahead of need
@@ -35,6 +36,7 @@ class HostPool:
     ) -> None:
         self.catalogue: tuple[ToolSpec, ...] = ()
         self._directories = [directory.absolute() for directory in tool_dirs]
+        self._scratch = Scratch(None if scratch is None else scratch.absolute())
         self._grace_seconds = grace_seconds
         self._stall_seconds = stall_seconds
         self._spare_hosts = spare_hosts
@@ -49,7 +51,7 @@ class HostPool:
         self._open = False
 
     async def __aenter__(self) -> Self:
-        self._scratch = tempfile.TemporaryDirectory(prefix="longhaul-tools-")
+        await self._scratch.__aenter__()
         self._open = True
         try:
             first = await self._take_spare()
@@ -73,7 +75,7 @@ class HostPool:
         for host in list(self._hosts):
             host.kill()
             await host.closed.wait()
-        self._scratch.cleanup()
+        await self._scratch.__aexit__(kind, error, trace)
 
     @property
     def host_pids(self) -> tuple[int, ...]:
@@ -118,8 +120,8 @@ class HostPool:
 
     async def _run(self, host: Host, call: Call, begin_seconds: float | None = None) -> JSON:
         try:
-            async with asyncio.timeout(call.spec.timeout_seconds) as limit:
-                return await host.run(call, self._scratch.name, self._grace_seconds, begin_seconds)
+            async with self._scratch.directory() as scratch, asyncio.timeout(call.spec.timeout_seconds) as limit:
+                return await host.run(call, scratch, self._grace_seconds, begin_seconds)
         except TimeoutError as error:
             if not limit.expired():
                 raise  # the handler's

@@ -4,8 +4,10 @@ import asyncio
 import contextvars
 import ctypes
 import itertools
+import os
 import resource
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from toolkit.context import AsyncToolContext, CallInfo, ToolContext
-from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError
+from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
 from toolkit.reports import Reports
 from toolkit.tool import Tool
 from toolkit.uploads import FileInfo, UploadedFile
@@ -42,6 +44,8 @@ class RunningCall:
         self.tool = tool
         self._arguments: dict[str, JSON] = message["arguments"]
         self._info = _call_info(message["info"])
+        if tool.spec.run_in == "process":
+            _use_for_temporary_files(self._info.scratch)
         self._channel = channel
         self._loop = loop
         self._on_end = on_end
@@ -210,10 +214,7 @@ class RunningCall:
     def _succeeded(self, value: object) -> None:
         self._reports.flush()
         self._on_end(self)
-        try:
-            self._send({"t": "result", "value": value})
-        except NotJson as error:
-            self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
+        self._send_value({"t": "result", "value": value})
 
     def _failed(self, error: BaseException) -> None:
         self._reports.flush()
@@ -223,7 +224,9 @@ class RunningCall:
         elif isinstance(error, RequestFailed):
             self._send({"t": "error", "kind": "request", "message": str(error), "failed": error.request})
         elif isinstance(error, ToolArgumentsInvalid):
-            self._send({"t": "error", "kind": "arguments", "message": str(error), "fields": list(error.fields)})
+            self._send({"t": "error", "kind": "arguments", "message": str(error), "fields": error.fields})
+        elif isinstance(error, ToolIncomplete):
+            self._send_value({"t": "error", "kind": "incomplete", "message": str(error)[:4000], "result": error.result})
         else:
             self._send_error(self._sentence(error))
 
@@ -236,6 +239,12 @@ class RunningCall:
             return f"The tool {self.tool.name} needed more than its {self.tool.memory_mb} MB of memory."
         traceback.print_exception(error, file=sys.stderr)
         return f"The tool {self.tool.name} failed unexpectedly."
+
+    def _send_value(self, message: Message) -> None:
+        try:
+            self._send(message)
+        except NotJson as error:
+            self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
 
     def _send_error(self, sentence: str) -> None:
         self._send({"t": "error", "kind": "tool", "message": sentence[:4000]})
@@ -281,6 +290,12 @@ def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwarg
 def _call_info(info: Message) -> CallInfo:
     files = tuple(FileInfo(**file) for file in info["files"])
     return CallInfo(**{**info, "files": files})
+
+
+def _use_for_temporary_files(directory: str) -> None:
+    """For libraries that ask for no place, in this process and in the programs it starts."""
+    tempfile.tempdir = directory
+    os.putenv("TMPDIR", directory)
 
 
 def _fill(file: UploadedFile, info: Message) -> None:

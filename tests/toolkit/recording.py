@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ToolError
-from toolkit.handler import CallContext, Recorded
+from toolkit.handler import CallContext, Completed, Recorded
 from toolkit.uploads import FileInfo
 
 
@@ -24,6 +24,7 @@ class RecordingHandler:
         self.names: dict[str, str] = {}
         self.finished: dict[str, Any] = {}
         self.completions: dict[str, tuple[str, str]] = {}
+        self.rates: list[tuple[float | None, float | None]] = []
         self.artifacts: dict[str, tuple[str, bytes]] = {}
         self.hanging = asyncio.Event()
         self.hang_cancelled = False
@@ -44,13 +45,16 @@ class RecordingHandler:
     async def end_step(self, path: str, output: Any) -> None:
         self.finished[path] = output
 
-    async def complete(self, path: str, instruction: str, material: str) -> str:
+    async def complete(self, path: str, instruction: str, material: str) -> Completed:
         if instruction == "hang":
             await self._hang()
         if instruction == "refuse":
             raise ModelGone("The model is out of reach.")
         self.completions[path] = (instruction, material)
-        return f"{instruction} {material}"
+        return Completed(text=f"{instruction} {material}", input_tokens=len(material), output_tokens=None)
+
+    async def limit_rate(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        self.rates.append((requests_per_minute, tokens_per_minute))
 
     async def open_file(self, file_id: str) -> FileInfo:
         path = None if self.folder is None else self.folder / file_id

@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from toolkit import AsyncToolContext, ToolContext, ToolError, UploadedFile, tool
+from toolkit import AsyncToolContext, ToolContext, ToolError, ToolIncomplete, UploadedFile, tool
 
 
 @tool
@@ -53,6 +53,55 @@ async def ask_about(ctx: AsyncToolContext, items: list[str], limit: int = 2) -> 
 
     answers = await ctx.map(items, ask, limit=limit)
     return dict(zip(items, answers, strict=True))
+
+
+@tool
+def count_up(ctx: ToolContext, path: str, to: int, budget: int) -> list[int]:
+    """Count in recorded steps, each with a trace in a file, until the budget is used up."""
+
+    def one(number: int) -> int:
+        with Path(path).open("a") as trace:
+            trace.write(f"{number}\n")
+        return number
+
+    counted: list[int] = []
+    for number in range(to):
+        if number == budget:
+            raise ToolIncomplete(f"the budget of {budget} is used up", {"counted": counted})
+        counted.append(ctx.step(f"{number}", lambda number=number: one(number)))  # type: ignore[misc]
+    return counted
+
+
+@tool
+async def ask_at_a_rate(ctx: AsyncToolContext, items: list[str], requests_per_minute: float) -> list[str]:
+    """Ask the model about each item, so many a minute."""
+    await ctx.limit_rate(requests_per_minute=requests_per_minute)
+
+    async def ask(item: str) -> str:
+        return await ctx.complete("Answer in one word.", item)
+
+    return await ctx.map(items, ask, limit=len(items))
+
+
+@tool
+def remember(ctx: ToolContext, word: str) -> str:
+    """Keep a word beside those of the conversation's earlier calls."""
+    with (ctx.storage / "words").open("a") as words:
+        words.write(f"{word} ")
+    return (ctx.storage / "words").read_text()
+
+
+@tool
+def index_documents(documents: list[UploadedFile]) -> str:
+    """Put documents into an index of one."""
+    return f"{len(documents)} documents are indexed."
+
+
+@tool
+def search_documents(query: str) -> dict[str, object]:
+    """Find passages, always the same."""
+    passage = {"source": "log.txt", "place": "page 3", "text": "The mast broke at noon."}
+    return {"summary": "- The mast broke at noon. [log.txt, page 3]", "passages": [passage], "query": query}
 
 
 @tool

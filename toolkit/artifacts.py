@@ -1,0 +1,45 @@
+"""Files that a tool gives to the user: their names, their kinds and their way to the worker."""
+
+import mimetypes
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+TABLE_MIME = "application/vnd.longhaul.table+json"
+
+_MAX_NAME = 200
+_DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
+
+
+@contextmanager
+def draft(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
+    """The path of a file with the content, for as long as the worker needs to take it over."""
+    if not name or len(name) > _MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+        raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
+    if not isinstance(data, bytes | bytearray | memoryview):
+        path = Path(data).absolute()
+        if not _is_file(path):
+            raise ValueError(f"the artifact {name!r}: give its bytes, or the path of a file that exists (encode text)")
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix=".artifact-") as file:
+        file.write(data)
+        file.flush()
+        yield file.name
+
+
+def mime_of(name: str) -> str:
+    """By the name's ending. Charts and tables that the chat draws have endings of their own."""
+    for ending, mime in _DRAWN.items():
+        if name.lower().endswith(ending):
+            return mime
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that is no path at all
+        return False

@@ -1,0 +1,18 @@
+"""What a model made of an instruction and its material."""
+
+from typing import Self
+
+
+class Completion(str):
+    """The model's words, with what they cost; None where the endpoint does not say."""
+
+    __slots__ = ("input_tokens", "output_tokens")
+
+    input_tokens: int | None
+    output_tokens: int | None
+
+    def __new__(cls, text: str, input_tokens: int | None = None, output_tokens: int | None = None) -> Self:
+        completion = super().__new__(cls, text)
+        completion.input_tokens = input_tokens
+        completion.output_tokens = output_tokens
+        return completion
