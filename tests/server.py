@@ -1,6 +1,7 @@
 """The real laptop server as a subprocess: started, killed, restarted and looked at from outside."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -9,11 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from jobs import JobClient
+from jobs.sqlite import SqliteStore
+from jobs.wake import DatagramWake
 from tests import processes
 from tests.waiting import until
 
@@ -167,6 +172,18 @@ class Server:
         for pid in pids:
             processes.send(pid, number)
         return pids
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def jobs(self) -> AsyncIterator[JobClient]:
+        """The jobs' door on the server's own data, for work that no page begins."""
+        async with (
+            DatagramWake(self.data_dir / "wake") as wake,
+            SqliteStore(self.data_dir / "jobs.db", wake) as store,
+            JobClient(store, wake) as client,
+        ):
+            yield client
 
     # -- views --------------------------------------------------------------------------------------------------
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 
 import pytest
 
+from jobs import SHARED_USER, JobRequest
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
 from tests.endpoint import script
 from tests.server import Server, latencies
+from tests.waiting import until
 
 TOKEN_GAP_SECONDS = 0.25
 HEALTH_P99_SECONDS = 0.05
@@ -36,6 +38,27 @@ async def test_a_tool_that_keeps_its_loop_slows_nobody(
     await offender.press_stop()
     await offender.says("stopped", tool, within=3)
     await offender.finishes()
+
+
+@pytest.mark.alone
+async def test_eight_tools_that_calculate_slow_nobody(shared_server: Server, open_chat: OpenChat) -> None:
+    other = await open_chat(shared_server.url)
+    async with shared_server.jobs() as jobs:
+        arguments = {"years": 60, "paths": 1_000_000}
+        request = JobRequest(task="simulate_portfolio", user=SHARED_USER, arguments=arguments)
+        offenders = [await jobs.submit(request) for _ in range(8)]
+
+        async def calculating() -> bool:
+            logs = [await jobs.events(offender.id) for offender in offenders]
+            return all(any(event.type == "progress" for event in log) for log in logs)
+
+        await until(calculating, within=30, what="all eight calculate")
+        best = await smoothest(shared_server, other, health_p99_seconds=0.03)
+        unfinished = [await jobs.cancel(offender.id, SHARED_USER) for offender in offenders]
+
+    assert not any(offender.finished for offender in unfinished), "a tool ended before the measurement did"
+    assert best.token_gap_seconds <= TOKEN_GAP_SECONDS, best
+    assert best.health_p99_seconds <= 0.03, best
 
 
 async def test_another_tool_works_while_one_blocks(shared_server: Server, open_chat: OpenChat) -> None:
@@ -90,17 +113,18 @@ class Smoothness:
     token_gap_seconds: float
     health_p99_seconds: float
 
-    @property
-    def good(self) -> bool:
-        return self.token_gap_seconds <= TOKEN_GAP_SECONDS and self.health_p99_seconds <= HEALTH_P99_SECONDS
+    def good(self, health_p99_seconds: float) -> bool:
+        return self.token_gap_seconds <= TOKEN_GAP_SECONDS and self.health_p99_seconds <= health_p99_seconds
 
 
-async def smoothest(server: Server, chat: Chat, *, offender: Chat | None = None) -> Smoothness:
+async def smoothest(
+    server: Server, chat: Chat, *, offender: Chat | None = None, health_p99_seconds: float = HEALTH_P99_SECONDS
+) -> Smoothness:
     """The best of a few streams; during each, the offender (if any) has a tool end its process."""
     measured: list[Smoothness] = []
-    while len(measured) < STREAMS and not any(one.good for one in measured):
+    while len(measured) < STREAMS and not any(one.good(health_p99_seconds) for one in measured):
         measured.append(await stream(server, chat, offender))
-    return min(measured, key=lambda one: (not one.good, one.token_gap_seconds))
+    return min(measured, key=lambda one: (not one.good(health_p99_seconds), one.token_gap_seconds))
 
 
 async def stream(server: Server, chat: Chat, offender: Chat | None) -> Smoothness:
