@@ -17,7 +17,6 @@ from jobs.local import LocalDispatcher
 from jobs.sqlite import SqliteStore
 from jobs.wake import DatagramWake
 from jobs.worker import Worker
-from services.scratch import open_scratch
 from settings import Settings
 from toolkit.pool import HostPool
 
@@ -31,8 +30,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
         files = DirectoryFileStore(data / "files")
-        scratch = await stack.enter_async_context(open_scratch(data / "scratch"))
-        pool = await stack.enter_async_context(HostPool(settings.tools, scratch=scratch))
+        pool = await stack.enter_async_context(HostPool(settings.tools, scratch=data / "scratch"))
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         tasks = build_tasks(models, pool, files)
         dispatcher = await stack.enter_async_context(
