@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, mapping
 from benchmarks.apps import App, Longhaul
 from benchmarks.figures import Figure, Measured, rows, table
 from benchmarks.streaming import Conditions, Load, first_message, measure, with_parts
@@ -36,8 +36,7 @@ class Plan:
     pairs: int
 
 
-def plan() -> tuple[Plan, Path | None]:
-    """From the command line."""
+def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Longhaul beside a plain Chainlit app.")
     parser.add_argument("--sessions", default="1,20,50", help="numbers of browser sessions, e.g. 1,20,50")
     parser.add_argument("--seconds", type=float, default=10, help="how long each answer streams")
@@ -45,13 +44,19 @@ def plan() -> tuple[Plan, Path | None]:
     parser.add_argument("--pairs", type=int, default=3, help="how often each app is started and measured")
     parser.add_argument("--short", action="store_true", help="one pair, 2 sessions, 1 s: shows that it works, no more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was measured")
-    options = parser.parse_args()
+    parser.add_argument("--mapping", action="store_true", help="measure map_table beside asyncio.gather instead")
+    parser.add_argument("--rows", type=int, default=10_000, help="… over a table of so many rows")
+    parser.add_argument("--concurrency", type=int, default=32, help="… so many at a time")
+    return parser.parse_args()
+
+
+def plan(options: argparse.Namespace) -> Plan:
     if options.short:
         load = Load(sessions=2, rate=options.rate, seconds=1)
-        return Plan(loads=[load], settle_seconds=0.2, idle_seconds=1, pairs=1), options.json
+        return Plan(loads=[load], settle_seconds=0.2, idle_seconds=1, pairs=1)
     sizes = [int(size) for size in options.sessions.split(",")]
     loads = [Load(sessions=size, rate=options.rate, seconds=options.seconds) for size in sizes]
-    return Plan(loads=loads, settle_seconds=5, idle_seconds=10, pairs=options.pairs), options.json
+    return Plan(loads=loads, settle_seconds=5, idle_seconds=10, pairs=options.pairs)
 
 
 async def measure_app(app: App, plan: Plan, conditions: Conditions) -> Measured:
@@ -106,17 +111,34 @@ async def run(plan: Plan) -> dict[str, object]:
     return report
 
 
+async def run_mapping(options: argparse.Namespace) -> dict[str, object]:
+    """The bare loop, the job, the bare loop, the job …"""
+    work = mapping.Work(rows=200 if options.short else options.rows, concurrency=options.concurrency)
+    pairs = 1 if options.short else options.pairs
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    measured: list[tuple[Measured, Measured]] = []
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place, endpoint() as (_, url):
+        for number in range(pairs):
+            tell(f"pair {number + 1} of {pairs}: {work}")
+            bare = await mapping.measure_bare(work, url)
+            measured.append((await mapping.measure_job(work, Path(place, str(number)), url), bare))
+    compared = rows(measured)
+    print(table(compared, "map_table", "asyncio.gather"))
+    return report | {"pairs": pairs, "rows": [row.as_json() for row in compared]}
+
+
 def tell(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    todo, file = plan()
-    report = asyncio.run(run(todo))
+    wanted = options()
+    report = asyncio.run(run_mapping(wanted) if wanted.mapping else run(plan(wanted)))
     for name in ("machine", "load_average_before", "conditions"):
-        print(f"{name}: {json.dumps(report[name])}")
-    if file is not None:
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if name in report:
+            print(f"{name}: {json.dumps(report[name])}")
+    if wanted.json is not None:
+        wanted.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,24 +12,29 @@ import chainlit as cl
 from chainlit.session import WebsocketSession
 
 from handlers.chat_store import ChatStore
+from handlers.commands import Commands
 from handlers.data_layer import DataLayer
+from handlers.drafts import Drafts, UnknownCommand
 from handlers.starters import SampleStarter, starter_of
-from handlers.turns import Turns
+from handlers.turns import CHAT, Turns
 from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
 from jobs import SHARED_USER, JobConflict, JobNotFound, JobRequest, JobsError
 from services.web import StoredFileNotFound, WebServices
 
-TASK = "chat"
-
 
 class Chat:
     """What the Chainlit callbacks do. Nothing here runs a job, or waits for one."""
 
-    def __init__(self, services: WebServices, views: Views, data_layer: DataLayer) -> None:
+    def __init__(
+        self, services: WebServices, views: Views, data_layer: DataLayer, drafts: Drafts, commands: Commands
+    ) -> None:
         self.files = services.files
+        self.jobs = services.jobs
         self.data_layer = data_layer
+        self._drafts = drafts
+        self._commands = commands
         self._services = services
         self._jobs = services.jobs
         self._views = views
@@ -48,39 +53,45 @@ class Chat:
                     remember(session, await self.files.get(reference["id"], user_of(session)), self.files)
                 except StoredFileNotFound:
                     return await self._refuse(session, "An attached file is not there any more; attach it again.")
+        # A command may have no words: Chainlit would tell the page of a conversation that begins with nothing, and the
+        # page would show no Stop in it. `_submitted` tells it instead.
+        session.has_first_interaction = True
         return True
 
     async def on_message(self, message: cl.Message) -> None:
         """Submit, and let go: the job is not this handler's, and the page is told by the session's view."""
         session = cl.context.session
+        user, words = user_of(session), without_surrogates(message.content)
         files = [element.id for element in message.elements or []]
         starter = starter_of(message.content)
         if starter is not None and not files:
-            files = [await self._attach(starter, user_of(session))]
-        request = JobRequest(
-            task=TASK,
-            user=user_of(session),
-            input=without_surrogates(message.content),
-            thread_id=session.thread_id,
-            files=tuple(files),
-            key=message.id,
-        )
+            files = [await self._attach(starter, user)]
         try:
-            await self._jobs.submit(request)
-        except JobsError as error:
+            draft = await self._drafts.open(
+                message.command, words, user=user, thread_id=session.thread_id, files=files, key=message.id
+            )
+            if draft is None:
+                request = JobRequest(
+                    task=CHAT, user=user, input=words, thread_id=session.thread_id, files=tuple(files), key=message.id
+                )
+                await self._jobs.submit(request)
+        except (JobsError, UnknownCommand) as error:
             await self._refuse(session, str(error))
             return
-        await session.emit("first_interaction", {"interaction": message.content, "thread_id": session.thread_id})
+        interaction = message.content.strip() or f"/{message.command}"
+        await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
         await self._views.of(session).start(said=message.id)
         self._show_stop_after(asyncio.current_task(), session)
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """A page has connected: for the first time, after a blip, by opening a thread, or after a restart."""
+        await self._commands.connected(session)
         view = self._views.of(session)
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
 
     async def on_disconnected(self, session: WebsocketSession) -> None:
+        self._commands.disconnected(session.id)
         await self._views.close(session.id)
 
     async def on_resume(self, thread: dict[str, Any]) -> None:
@@ -97,6 +108,18 @@ class Chat:
             await self._jobs.retry(str(action.payload.get("job_id")), user_of(session))
         except (JobNotFound, JobConflict) as error:
             await session.emit("toast", {"message": str(error), "type": "error"})
+
+    async def on_submit(self, action: cl.Action) -> dict[str, Any]:
+        """The page shows the problems at the fields of the form that called."""
+        values = action.payload.get("values")
+        job_id = str(action.payload.get("job_id"))
+        problems = await self._drafts.submit(
+            job_id, user_of(cl.context.session), values if isinstance(values, dict) else {}
+        )
+        return {"problems": problems}
+
+    async def on_change(self, action: cl.Action) -> None:
+        await self._views.of(cl.context.session).open_form_again(str(action.payload.get("job_id")))
 
     async def _attach(self, starter: SampleStarter, user: str) -> str:
         stored = await self.files.save(
@@ -127,7 +150,9 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         store = await stack.enter_async_context(ChatStore(url))
         turns = Turns(services.jobs, services.files)
         views = await stack.enter_async_context(Views(services.jobs, turns))
-        yield Chat(services, views, DataLayer(services.jobs, turns, store))
+        commands = await stack.enter_async_context(Commands(services.jobs))
+        drafts = Drafts(services.jobs, services.files, turns)
+        yield Chat(services, views, DataLayer(services.jobs, turns, store), drafts, commands)
 
 
 def is_message(payload: Any) -> bool:
@@ -137,7 +162,9 @@ def is_message(payload: Any) -> bool:
     if not isinstance(message, dict) or not isinstance(references, list):
         return False
     named = all(isinstance(one, dict) and isinstance(one.get("id"), str) for one in references)
-    return named and isinstance(message.get("output"), str) and is_random_uuid(message.get("id"))
+    command = message.get("command")
+    texts = isinstance(message.get("output"), str) and (command is None or isinstance(command, str))
+    return named and texts and is_random_uuid(message.get("id"))
 
 
 def is_random_uuid(text: Any) -> bool:

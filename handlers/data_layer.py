@@ -16,10 +16,9 @@ from chainlit.user import PersistedUser, User
 
 from handlers.chat_store import ChatStore
 from handlers.chat_store.store import StoredFeedback, StoredUser
-from handlers.render import iso
 from handlers.turns import Turns
 from handlers.view import thread_dict
-from handlers.words import without_surrogates
+from handlers.words import iso, without_surrogates
 from jobs import JobClient, Thread, ThreadNotFound
 
 TITLE_CHARACTERS = 200

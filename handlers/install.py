@@ -14,13 +14,16 @@ from starlette.routing import BaseRoute
 
 from accounts import BodyLimit, RequestGuard
 from handlers import sockets
-from handlers.actions import RETRY
+from handlers.actions import CHANGE, RETRY, SUBMIT
+from handlers.artifacts import artifact_routes
 from handlers.caching import KeepAssets
 from handlers.chat import Chat
 from handlers.data_layer import DataLayer
 from handlers.login import LocalLogin, local_user
+from handlers.privacy import OwnStyles
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
+from jobs import JobClient
 from services.web import FileStore
 
 
@@ -38,6 +41,9 @@ class ChatSlot:
     def files(self) -> FileStore:
         return self.chat.files
 
+    def jobs(self) -> JobClient:
+        return self.chat.jobs
+
 
 def install_chat(
     *, message_bytes: int, upload_mb: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
@@ -47,6 +53,7 @@ def install_chat(
     _register_callbacks(slot)
     _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
+    app.add_middleware(OwnStyles)
     app.add_middleware(LocalLogin)
     upload_bytes = upload_mb * 1_000_000
     form_bytes = 1_000_000  # what a form adds to its file
@@ -55,6 +62,7 @@ def install_chat(
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
     put_first(upload_routes(slot.files, limit_bytes=upload_bytes))
+    put_first(artifact_routes(slot.jobs, slot.files))
     return slot
 
 
@@ -79,6 +87,14 @@ def _register_callbacks(slot: ChatSlot) -> None:
     @cl.action_callback(RETRY)
     async def on_retry(action: cl.Action) -> None:
         await slot.chat.on_retry(action)
+
+    @cl.action_callback(CHANGE)
+    async def on_change(action: cl.Action) -> None:
+        await slot.chat.on_change(action)
+
+    @cl.action_callback(SUBMIT)
+    async def on_submit(action: cl.Action) -> dict[str, Any]:
+        return await slot.chat.on_submit(action)
 
     @cl.header_auth_callback
     async def log_in(headers: Headers) -> User:  # noqa: ARG001  # nobody is asked who they are

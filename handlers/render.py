@@ -7,50 +7,40 @@ answer. Ids are made of the root job's, so that a retry writes into its original
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+import uuid
+from collections.abc import Callable, Iterable, Sequence
 
-from handlers.words import describe_progress, describe_stopped
-from jobs import JSON, Job, JobEvent
+from handlers.changes import Append, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
+from handlers.elements import artifact_element, file_element, form_element
+from handlers.forms import ToolForm
+from handlers.tool_screen import ToolScreen
+from handlers.words import describe_end, describe_progress, iso, tool_output
+from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
 from services.web import StoredFile
-
-StepDict = dict[str, Any]
-"""Chainlit's own shape of a step."""
 
 ASSISTANT = "Longhaul"
 MESSAGE_CHARACTERS = 20_000
 """A longer answer goes on in a further message: a page renders a whole message again for each piece of its text."""
-
-
-@dataclass(frozen=True)
-class Upsert:
-    """Show the step, or write these fields over it."""
-
-    step: StepDict
-
-
-@dataclass(frozen=True)
-class Append:
-    """Add text to a message."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Remove:
-    id: str
-
-
-Change = Upsert | Append | Remove
+DIRECT_CALL = "call:0"
+"""The one step of a job that is a tool call itself."""
+ARGUMENTS_INVALID = "tool_arguments_invalid"
 
 
 class TurnScreen:
-    """What a turn looks like after the events fed so far."""
+    """What a turn looks like after the events fed so far.
 
-    def __init__(self, job: Job, files: Sequence[StoredFile] = ()) -> None:
+    `files` came with the message. `form`: the job is a tool's, and these are its parameters; `choices` are the files
+    that it may be given.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        files: Sequence[StoredFile] = (),
+        *,
+        form: ToolForm | None = None,
+        choices: Sequence[StoredFile] = (),
+    ) -> None:
         self.job_id = job.id
         self.root_id = job.root_id
         self.turn = job.turn
@@ -60,21 +50,39 @@ class TurnScreen:
         """The terminal event."""
         self.message_id = job.request.key or f"{job.root_id}:message"
         self.run_id = f"{job.root_id}:run"
-        self._thread_id = job.thread_id
-        self._files = files
+        self.form = form
+        self._job = job
+        self._choices = choices
         self._steps: dict[str, StepDict] = {}
+        self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # model step → ids of the messages that show its text
         self._withdrawn: set[str] = set()
-        self._tools: dict[str, _ToolScreen] = {}
+        self._tools: dict[str, ToolScreen] = {}
+        self._problems: dict[str, str] = {}  # by field, of arguments that the tool refused
         self._show_request(job)
+        for file in files:
+            self._show(file_element(file, job.thread_id, self.message_id))
 
     def steps(self) -> list[StepDict]:
         """The whole turn, parents first."""
         return [dict(step) for step in self._steps.values()]
 
-    def elements(self) -> list[dict[str, Any]]:
-        """The files that came with the message."""
-        return [file_element(file, self._thread_id, self.message_id) for file in self._files]
+    def elements(self) -> list[ElementDict]:
+        """The files that came with the message, the form, what the tools made."""
+        return [dict(element) for element in self._elements.values()]
+
+    @property
+    def form_is_open(self) -> bool:
+        """It waits for a person: the job is a draft, or its arguments were refused."""
+        if self.form is None or self.ended is None:
+            return False
+        return self.ended.data.get("reason") == NEEDS_ARGUMENTS or bool(self._problems)
+
+    def form_again(self) -> ElementDict:
+        """The form of a job that has ended, open once more: a person wants other arguments. Shown on one page only."""
+        element = self._form_element(is_open=False)
+        element["props"]["again"] = uuid.uuid4().hex
+        return element
 
     def feed(self, events: Iterable[JobEvent]) -> list[Change]:
         """Take events in order; gives what to do on a screen that shows all before them."""
@@ -98,7 +106,7 @@ class TurnScreen:
                 self._withdrawn.add(path)
             return []
         if kind == "tool":
-            tool = self._tools[path] = _ToolScreen(event.data["name"])
+            tool = self._tools[path] = ToolScreen(event.data["name"])
             step = self._new(f"{self.root_id}:{path}", "tool", event.data["name"], self.run_id, event.at)
             arguments = event.data.get("input")
             step.update(
@@ -136,14 +144,18 @@ class TurnScreen:
         step.update(start=iso(event.at), end=iso(event.at))
         return [self._put(step)]
 
+    def _on_artifact(self, event: JobEvent) -> list[Change]:
+        path = event.data.get("step") or self._calling()
+        message_id = f"{self.root_id}:{path}:files"
+        changes: list[Change] = []
+        if message_id not in self._steps:
+            changes.append(self._put(self._new(message_id, "assistant_message", ASSISTANT, self.run_id, event.at)))
+        return [*changes, self._show(artifact_element(event, self._job, message_id))]
+
     def _on_step_finished(self, event: JobEvent) -> list[Change]:
         path = event.data["step"]
         if path in self._tools:
-            output, failed = tool_output(event.data)
-            self._tools[path].finish(output)
-            step_id = f"{self.root_id}:{path}"
-            shown = {"output": self._tools[path].text(), "end": iso(event.at), "isError": failed}
-            return [self._patch(step_id, defaultOpen=False, **shown)]
+            return self._finish_tool(path, event)
         changes: list[Change] = self._clear(path) if path in self._withdrawn else []
         return changes + [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
 
@@ -156,22 +168,55 @@ class TurnScreen:
             self._patch(tool["id"], end=iso(event.at), defaultOpen=False) for tool in tools if tool["end"] is None
         ]
         sentence = describe_end(event, answered=bool(self._messages))
-        if sentence:
+        if self.form_is_open:
+            changes.append(self._show(self._form_element(is_open=True)))
+        elif sentence:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, event.at)
             step.update(output=sentence, isError=event.type == "job.failed")
             changes.append(self._put(step))
         changes.append(self._patch(self.run_id, end=iso(event.at)))
         return changes
 
+    def _finish_tool(self, path: str, event: JobEvent) -> list[Change]:
+        tool = self._tools[path]
+        output, failed = tool_output(event.data)
+        tool.finish(output)
+        error = event.data.get("error") or {}
+        if self.form is not None and path == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
+            self._problems = self.form.at_fields(error.get("fields") or {}, otherwise=error["message"])
+        name = f"with an error: {tool.name}" if failed else tool.name  # behind the page's own "Finished"
+        shown = {"name": name, "output": tool.text(), "end": iso(event.at), "isError": failed, "defaultOpen": False}
+        return [self._patch(f"{self.root_id}:{path}", **shown)]
+
     # --- the tree ---------------------------------------------------------------------------------------------
 
     def _show_request(self, job: Job) -> None:
         message = self._new(self.message_id, "user_message", job.user, None, job.created_at)
-        message["output"] = job.request.input if job.request.input is not None else command_line(job)
+        message["output"] = job.request.input or ""
+        if self.form is not None:
+            message["command"] = job.request.task
         self._put(message)
         run = self._new(self.run_id, "run", "on_message", self.message_id, job.created_at)
         run["start"] = iso(job.created_at)
         self._put(run)
+        if self.form is not None:
+            self._put(self._new(self._form_id, "assistant_message", ASSISTANT, self.run_id, job.created_at))
+            self._show(self._form_element(is_open=False))
+
+    @property
+    def _form_id(self) -> str:
+        return f"{self.root_id}:form:message"
+
+    def _form_element(self, *, is_open: bool) -> ElementDict:
+        assert self.form is not None
+        return form_element(
+            self.form, self._job, self._form_id, is_open=is_open, problems=self._problems, files=self._choices
+        )
+
+    def _calling(self) -> str:
+        """The call that makes a file now: the last one that runs. A retry's log begins with files of its original."""
+        running = [path for path, tool in self._tools.items() if tool.running] or [*self._tools]
+        return running[-1] if running else DIRECT_CALL
 
     def _append(self, path: str, text: str, at: float) -> list[Change]:
         current = self._steps[self._messages[path][-1]]
@@ -201,17 +246,21 @@ class TurnScreen:
     def _tool_of(self, path: str) -> str | None:
         return next((tool for tool in self._tools if path == tool or path.startswith(f"{tool}/")), None)
 
-    def _tell_tool(self, event: JobEvent, tell: Any) -> list[Change]:
+    def _tell_tool(self, event: JobEvent, tell: Callable[[ToolScreen], None]) -> list[Change]:
         path = self._tool_of(event.data.get("step") or "")
         if path is None:
             return []
         tell(self._tools[path])
         return [self._patch(f"{self.root_id}:{path}", output=self._tools[path].text())]
 
+    def _show(self, element: ElementDict) -> Show:
+        self._elements[element["id"]] = element
+        return Show(dict(element))
+
     def _new(self, step_id: str, kind: str, name: str, parent: str | None, at: float) -> StepDict:
         return {
             "id": step_id,
-            "threadId": self._thread_id,
+            "threadId": self._job.thread_id,
             "parentId": parent,
             "type": kind,
             "name": name,
@@ -232,105 +281,3 @@ class TurnScreen:
     def _patch(self, step_id: str, **fields: JSON) -> Upsert:
         self._steps[step_id].update(fields)
         return Upsert({"id": step_id, **fields})
-
-
-class _ToolScreen:
-    """The text of a tool call's step: its progress and log while it runs, then what it gave."""
-
-    LOG_LINES = 12
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._progress = ""
-        self._log: list[str] = []
-        self._output: str | None = None
-
-    def progress(self, line: str) -> None:
-        self._progress = line
-
-    def log(self, level: str, message: str) -> None:
-        mark = {"warning": "⚠️ ", "error": "❗ "}.get(level, "")
-        self._log = [*self._log, f"- {mark}{message}"][-self.LOG_LINES :]
-
-    def finish(self, output: str) -> None:
-        self._output = output
-
-    def text(self) -> str:
-        parts = ["\n".join(self._log), self._progress if self._output is None else self._output]
-        return "\n\n".join(part for part in parts if part)
-
-
-def merge(changes: Sequence[Change]) -> list[Change]:
-    """Text that is appended to one message in a row becomes one change."""
-    merged: list[Change] = []
-    for change in changes:
-        last = merged[-1] if merged else None
-        if isinstance(change, Append) and isinstance(last, Append) and last.id == change.id:
-            merged[-1] = Append(change.id, last.text + change.text)
-        else:
-            merged.append(change)
-    return merged
-
-
-def tool_output(finished: Mapping[str, JSON]) -> tuple[str, bool]:
-    """A tool call's output as Markdown, and whether it is an error."""
-    if "error" in finished:
-        return finished["error"]["message"], True
-    output = finished.get("output")
-    if isinstance(output, dict) and "content" in output:
-        return as_markdown(output["content"]), bool(output.get("error"))
-    return as_markdown(output), False
-
-
-def as_markdown(value: JSON) -> str:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return str(value)
-    if isinstance(value, dict) and isinstance(value.get("summary"), str):
-        return str(value["summary"])
-    if isinstance(value, str):
-        return value
-    return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
-
-
-def describe_end(event: JobEvent, *, answered: bool) -> str:
-    """What the person is told at the end, besides the answer."""
-    if event.type == "job.failed":
-        return str(event.data["error"]["message"])
-    if event.type == "job.cancelled":
-        return describe_stopped(event.data["stopped"])
-    if event.type == "job.incomplete":
-        return f"The answer is incomplete: {event.data['reason']}."
-    result = event.data.get("result")
-    if answered or (isinstance(result, dict) and "text" in result and not result["text"]):
-        return ""
-    return as_markdown(result["text"] if isinstance(result, dict) and "text" in result else result)
-
-
-def command_line(job: Job) -> str:
-    """A tool job as the person would have typed it."""
-    arguments = json.dumps(dict(job.request.arguments), ensure_ascii=False) if job.request.arguments else ""
-    return f"/{job.request.task} {arguments}".strip()
-
-
-def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> dict[str, Any]:
-    """An uploaded file as a Chainlit element of its message."""
-    kind = "image" if file.mime.startswith("image/") else "file"
-    return {
-        "id": file.id,
-        "threadId": thread_id,
-        "type": kind,
-        "name": file.name,
-        "mime": file.mime,
-        "display": "inline",
-        "forId": message_id,
-        "url": f"/project/file/{file.id}",
-        "chainlitKey": file.id,
-    }
-
-
-def iso(at: float) -> str:
-    """Chainlit's form of a time: UTC, with a Z."""
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What a new chat offers: real questions on the documents that ship in `samples/`."""
+"""What a new chat offers: real questions on the documents and tables that ship in `samples/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 @dataclass(frozen=True, kw_only=True)
 class SampleStarter:
-    """A message that is sent together with a sample document."""
+    """A message that is sent together with a sample file."""
 
     label: str
     message: str
@@ -32,6 +32,11 @@ STARTERS = (
         label="Summarise a handbook of 57 pages",
         message="Summarise the attached signals handbook, with page references.",
         file="signals-handbook.pdf",
+    ),
+    SampleStarter(
+        label="Analyse a year of orders",
+        message="Analyse the attached orders of a shop: what is in them, what stands out, how do they develop?",
+        file="shop-orders.csv",
     ),
     SampleStarter(
         label="What went wrong in the incident?",

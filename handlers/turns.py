@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 
+from handlers.forms import ToolForm
 from handlers.render import TurnScreen
-from jobs import Job, JobClient
+from jobs import JSON, Job, JobClient
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
+CHAT = "chat"
+"""The task of a message that is no command; any other is a tool's."""
 KEPT = 200
 """Ended turns that are kept rendered: Chainlit asks for a thread three times when a page opens it."""
 
@@ -22,17 +26,32 @@ class Turns:
 
     async def of_thread(self, thread_id: str) -> list[TurnScreen]:
         """The thread's turns in their order, up to date with the log."""
-        return [await self._open(job) for job in await self._jobs.thread_jobs(thread_id)]
+        jobs = await self._jobs.thread_jobs(thread_id)
+        tools = await self._tools() if any(job.request.task != CHAT for job in jobs) else {}
+        return [await self._open(job, form_of(job, tools)) for job in jobs]
+
+    async def open(self, job: Job) -> TurnScreen:
+        """The turn, up to date with the log."""
+        return await self._open(job, form_of(job, await self._tools()))
 
     async def begin(self, job: Job) -> TurnScreen:
         """The turn before its first event."""
-        return TurnScreen(job, await self._attached(job))
+        return await self._begin(job, form_of(job, await self._tools()))
 
-    async def _open(self, job: Job) -> TurnScreen:
-        if job.id in self._ended:
+    async def form(self, tool: str) -> ToolForm | None:
+        """As the workers offer the tool now, or offered it last; None: there is no such tool."""
+        offered = (await self._tools()).get(tool)
+        return None if offered is None else ToolForm.of(offered)
+
+    async def _tools(self) -> dict[str, Mapping[str, JSON]]:
+        return {str(tool["name"]): tool for tool in await self._jobs.tools()}
+
+    async def _open(self, job: Job, form: ToolForm | None) -> TurnScreen:
+        kept = self._ended.get(job.id)
+        if kept is not None and kept.form == form:
             self._ended.move_to_end(job.id)
-            return self._ended[job.id]
-        turn = await self.begin(job)
+            return kept
+        turn = await self._begin(job, form)
         turn.feed(await self._jobs.events(job.id))
         if turn.ended is not None:
             self._ended[job.id] = turn
@@ -40,12 +59,36 @@ class Turns:
                 self._ended.popitem(last=False)
         return turn
 
-    async def _attached(self, job: Job) -> list[StoredFile]:
-        """The files of the turn's message that are still there."""
+    async def _begin(self, job: Job, form: ToolForm | None) -> TurnScreen:
+        attached = await self._found(job.request.files, job.user)
+        choices = await self._choices(job, form) if form is not None else []
+        return TurnScreen(job, attached, form=form, choices=choices)
+
+    async def _choices(self, job: Job, form: ToolForm) -> list[StoredFile]:
+        """The files that came with the turn and the earlier ones of its thread, and those it was given."""
+        thread = await self._jobs.thread_jobs(job.thread_id) if job.thread_id is not None else [job]
+        came = [file for one in thread if one.turn <= job.turn for file in one.request.files]
+        given = [file for _, file in form.file_ids(job.request.arguments)]
+        return await self._found([*came, *given], job.user)
+
+    async def _found(self, file_ids: Sequence[str], user: str) -> list[StoredFile]:
+        """Those that are still there."""
         found = []
-        for file_id in job.request.files:
+        for file_id in _once(file_ids):
             try:
-                found.append(await self._files.get(file_id, job.user))
+                found.append(await self._files.get(file_id, user))
             except StoredFileNotFound:
                 continue
         return found
+
+
+def _once(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(ids))
+
+
+def form_of(job: Job, tools: Mapping[str, Mapping[str, JSON]]) -> ToolForm | None:
+    """None for a chat turn. Of a tool that is gone a form remains that shows what was filled in."""
+    task = job.request.task
+    if task == CHAT:
+        return None
+    return ToolForm.of(tools[task]) if task in tools else ToolForm.unknown(task, job.request.arguments)

@@ -26,7 +26,7 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[R
     """`files` gives the store once it is open."""
 
     async def upload(request: Request) -> JSONResponse:
-        user = await _user(request)
+        user = await signed_in(request)
         session = _own_session(request.query_params.get("session_id", ""), user)
         async with request.form(max_files=1, max_fields=1) as form:
             part = form.get("file")
@@ -37,7 +37,7 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[R
         return JSONResponse({"id": stored.id})
 
     async def download(request: Request) -> FileResponse:
-        user = await _user(request)
+        user = await signed_in(request)
         try:
             stored = await files().get(request.path_params["file_id"], user)
         except StoredFileNotFound as error:
@@ -83,7 +83,8 @@ async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: 
         raise HTTPException(413, str(error)) from None
 
 
-async def _user(request: Request) -> str:
+async def signed_in(request: Request) -> str:
+    """Whose request it is."""
     user: Any = None
     if (token := get_token_from_cookies(request.cookies)) is not None:
         user = await get_current_user(token)

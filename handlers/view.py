@@ -8,9 +8,11 @@ from typing import Any
 
 from chainlit.session import WebsocketSession
 
-from handlers.actions import retry_action
-from handlers.render import Append, Change, Remove, StepDict, TurnScreen, Upsert, iso
+from handlers.actions import change_action, retry_action
+from handlers.changes import Append, Change, Remove, Show, StepDict, Upsert
+from handlers.render import TurnScreen
 from handlers.turns import Turns
+from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
 from jobs.background import again_and_again
 
@@ -69,6 +71,13 @@ class ThreadView:
             if not self.loaded:
                 self._begin()
 
+    async def open_form_again(self, job_id: str) -> None:
+        """On this page alone: nothing has happened yet."""
+        for turn in self._turns.values():
+            if turn.job_id == job_id and turn.form is not None and turn.ended is not None:
+                async with self._page:
+                    await self._show([Show(turn.form_again())])
+
     async def close(self) -> None:
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
         self._watching = None
@@ -92,7 +101,7 @@ class ThreadView:
                     return  # nothing was ever said here
             self.loaded = self._loading = False
             for turn in self._turns.values():
-                await self._offer_retry(turn)
+                await self._offer_actions(turn)
             await self.show_running()
             self._begin()
 
@@ -139,20 +148,22 @@ class ThreadView:
         """A turn that the page does not follow yet: a new one, one that goes on after a reload, or a retry."""
         known = self._turns.get(job.root_id)
         if known is None or known.job_id != job.id:
-            turn = await self._open.begin(job)
+            # What has ended, such as the draft that a command makes, is shown whole: it never runs.
+            turn = await (self._open.open(job) if job.finished else self._open.begin(job))
             async with self._page:
                 self._turns[job.root_id] = turn
                 if known is not None:
-                    await self._withdraw_retry(known)
+                    await self._withdraw_actions(known)
                 if known is not None or self._misplaced(turn):
                     await self._refresh()
                 else:
                     await self._show([Upsert(step) for step in turn.steps()])
-                    for element in turn.elements():
-                        await self._emit("element", element)
+                    await self._show([Show(element) for element in turn.elements()])
+                await self._offer_actions(turn)
                 await self.show_running()
         turn = self._turns[job.root_id]
-        self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
+        if turn.ended is None:
+            self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
         """Whether a page that puts it last is wrong: a turn comes later, or may have come before our own words."""
@@ -176,7 +187,7 @@ class ThreadView:
                     self._unsure = True
                     await self._show(turn.feed(page))
                     if turn.ended is not None:
-                        await self._offer_retry(turn)
+                        await self._offer_actions(turn)
                         await self.show_running()
                     self._unsure = False
         except (JobNotFound, ThreadNotFound):
@@ -197,15 +208,18 @@ class ThreadView:
                     await self._emit("stream_token", token)
                 case Remove(step_id):
                     await self._emit("delete_message", {"id": step_id})
+                case Show(element):
+                    await self._emit("element", element)
 
-    async def _offer_retry(self, turn: TurnScreen) -> None:
-        if turn.ended is not None and turn.ended.type != "job.completed":
-            action = retry_action(turn.job_id, for_id=f"{turn.root_id}:end")
-            await self._emit("remove_action", action)  # the page would show it twice
-            await self._emit("action", action)
+    async def _offer_actions(self, turn: TurnScreen) -> None:
+        if turn.ended is not None and turn.ended.type != "job.completed" and not turn.form_is_open:
+            for action in actions_of(turn):
+                await self._emit("remove_action", action)  # the page would show it twice
+                await self._emit("action", action)
 
-    async def _withdraw_retry(self, turn: TurnScreen) -> None:
-        await self._emit("remove_action", retry_action(turn.job_id, for_id=f"{turn.root_id}:end"))
+    async def _withdraw_actions(self, turn: TurnScreen) -> None:
+        for action in actions_of(turn):
+            await self._emit("remove_action", action)
 
     def _in_order(self) -> list[TurnScreen]:
         return sorted(self._turns.values(), key=lambda turn: turn.turn)
@@ -216,6 +230,13 @@ class ThreadView:
 
     async def _emit(self, event: str, data: Any) -> None:
         await self._session.emit(event, data)
+
+
+def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:
+    """What a turn offers that did not come to its end."""
+    for_id = f"{turn.root_id}:end"
+    retry = retry_action(turn.job_id, for_id=for_id)
+    return [retry] if turn.form is None else [retry, change_action(turn.job_id, for_id=for_id)]
 
 
 def upsert(step: StepDict) -> tuple[str, StepDict]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
-from jobs import JSON
+from jobs import JSON, NEEDS_ARGUMENTS, JobEvent
 
 BAR_CELLS = 20
 
@@ -28,6 +30,55 @@ def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
     if len(inner) > len(named):
         named.append(f"{len(inner) - len(named)} more")
     return f"Stopped: {', '.join(named)}." if named else "Stopped before it began."
+
+
+def tool_output(finished: Mapping[str, JSON]) -> tuple[str, bool]:
+    """A tool call's output as Markdown, and whether it is an error."""
+    if "error" in finished:
+        return finished["error"]["message"], True
+    output = finished.get("output")
+    if isinstance(output, dict) and "content" in output:
+        return as_markdown(output["content"]), bool(output.get("error"))
+    return as_markdown(output), False
+
+
+def as_markdown(value: JSON) -> str:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return str(value)
+    if isinstance(value, dict) and isinstance(value.get("summary"), str):
+        return str(value["summary"])
+    if isinstance(value, str):
+        return value
+    return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
+
+
+def describe_end(event: JobEvent, *, answered: bool) -> str:
+    """What the person is told at the end, besides the answer."""
+    if event.type == "job.failed":
+        return str(event.data["error"]["message"])
+    if event.type == "job.cancelled":
+        return describe_stopped(event.data["stopped"])
+    result = describe_result(event.data.get("result"), answered=answered)
+    if event.type == "job.incomplete":
+        if event.data["reason"] == NEEDS_ARGUMENTS:
+            return ""  # its form says so
+        return "\n\n".join([part for part in (result, f"The answer is incomplete: {event.data['reason']}.") if part])
+    return result
+
+
+def describe_result(result: JSON, *, answered: bool) -> str:
+    """What a job gave; empty where the page shows it already."""
+    if answered or result is None or (isinstance(result, dict) and "text" in result and not result["text"]):
+        return ""
+    return as_markdown(result["text"] if isinstance(result, dict) and "text" in result else result)
+
+
+def iso(at: float) -> str:
+    """Chainlit's form of a time: UTC, with a Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def without_surrogates(text: str) -> str:

@@ -5,18 +5,19 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from toolkit.errors import ToolArgumentsInvalid, ToolDefinitionError
+from toolkit.schemas import described, inlined
 from toolkit.uploads import UploadedFile
 from toolkit.wire import JSON
 
 _MAX_PROBLEMS_TOLD = 3  # in one sentence; a form shows each at its field
-_MAX_PROBLEMS = 100  # of a list of many wrong values
-_MAX_PATH = 200
+MAX_PROBLEMS = 100  # of a list of many wrong values
+MAX_PATH = 200
 _UNSUPPORTED: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
     inspect.Parameter.VAR_POSITIONAL: "takes any number of values",
@@ -32,11 +33,19 @@ class Checked:
     files: list[UploadedFile]  # those among the values, to be found before the call
 
 
+class Check(Protocol):
+    """What a tool needs of its parameters to be called."""
+
+    def check(self, arguments: Mapping[str, JSON]) -> Checked:
+        """Raises ToolArgumentsInvalid."""
+
+
 class Parameters:
     """The parameters of one function behind its context."""
 
     def __init__(self, function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
         self._names = [parameter.name for parameter in parameters]
+        self._docstring = function.__doc__ or ""
         hints = annotations_of(function)
         # Fields get names of their own, as a parameter may be called `json` or `model_name`, which a model reserves.
         fields: dict[str, Any] = {f"p{i}": _field(parameter, hints) for i, parameter in enumerate(parameters)}
@@ -46,9 +55,9 @@ class Parameters:
 
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the arguments."""
-        schema = self._model.model_json_schema()
+        schema = inlined(self._model.model_json_schema())
         schema.pop("title", None)
-        return schema
+        return described(schema, self._docstring)
 
     def check(self, arguments: Mapping[str, JSON]) -> Checked:
         """Convert and check. Raises ToolArgumentsInvalid with a sentence that names the fields."""
@@ -62,9 +71,9 @@ class Parameters:
     def _invalid(self, error: ValidationError) -> ToolArgumentsInvalid:
         problems = error.errors(include_url=False)
         fields: dict[str, str] = {}
-        for problem in problems[:_MAX_PROBLEMS]:
+        for problem in problems[:MAX_PROBLEMS]:
             fields.setdefault(_path(problem), self._sentence(problem))
-        return ToolArgumentsInvalid(" ".join(list(fields.values())[:_MAX_PROBLEMS_TOLD]), fields)
+        return invalid(fields)
 
     def _sentence(self, problem: ErrorDetails) -> str:
         path = _path(problem)
@@ -75,6 +84,11 @@ class Parameters:
             return f"There is no argument {path!r} (the tool's arguments: {known})."
         got = repr(problem["input"])
         return f"The argument {path!r} is wrong: {_lower(problem['msg'])}, not {got[:60]}{'…' if got[60:] else ''}."
+
+
+def invalid(fields: Mapping[str, str]) -> ToolArgumentsInvalid:
+    """The error that tells these problems, a sentence for each path."""
+    return ToolArgumentsInvalid(" ".join(list(fields.values())[:_MAX_PROBLEMS_TOLD]), fields)
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any,
 
 
 def _path(problem: ErrorDetails) -> str:
-    return ".".join(str(part) for part in problem["loc"])[:_MAX_PATH] or "arguments"
+    return ".".join(str(part) for part in problem["loc"])[:MAX_PATH] or "arguments"
 
 
 def _lower(message: str) -> str:

@@ -39,19 +39,20 @@ class Call:
 
 
 class Moved(Exception):
-    """The attempt lost its host through no fault of its own: run the call again; `alone` when it may be the culprit."""
+    """The attempt lost its host: run the call again; `died` when the host ended by itself and the call may be why."""
 
-    def __init__(self, *, alone: bool) -> None:
+    def __init__(self, *, died: bool) -> None:
         super().__init__("the call must run again")
-        self.alone = alone
+        self.died = died
 
 
 class Attempt:
     """One run of a call in one host. Handles its messages in their order, requests beside each other."""
 
-    def __init__(self, number: int, call: Call, send: Callable[[Message], None]) -> None:
+    def __init__(self, number: int, call: Call, send: Callable[[Message], None], *, alone: bool) -> None:
         self.number = number
         self.call = call
+        self.alone = alone  # in a host of its own: what happens to that is its doing
         self.over = asyncio.Event()  # the host runs it no more
         self.begun = False  # the tool's code runs
         self.moved = False
@@ -84,11 +85,11 @@ class Attempt:
         if not self._outcome.done():
             self._outcome.set_exception(error)
 
-    def move(self, *, alone: bool) -> None:
+    def move(self, *, died: bool) -> None:
         """Leave the host: the call runs again in another one."""
         if not self.over.is_set():
             self.moved = True
-            self.fail(Moved(alone=alone))
+            self.fail(Moved(died=died))
 
     async def close(self) -> None:
         """Stop handling; what a handler is doing for the tool is cancelled and awaited."""

@@ -15,6 +15,7 @@ class ToolSpec:
     parameters: dict[str, Any]  # JSON Schema of the arguments
     run_in: RunIn
     timeout_seconds: float | None = None
+    memory_mb: int | None = None  # of the call's own process; None: no limit
     takes_context: bool = True
 
     def to_json(self) -> dict[str, Any]:

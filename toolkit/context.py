@@ -84,7 +84,10 @@ class _Context:
 
     @property
     def idempotency_key(self) -> str:
-        """The same whenever this call is run again: give it to services that would otherwise act twice."""
+        """The same whenever this call is run again: give it to services that would otherwise act twice.
+
+        Of one call there is one key: add what tells its requests apart (`f"{ctx.idempotency_key}/{row}"`).
+        """
         return self._info.idempotency_key
 
     @property
@@ -156,10 +159,21 @@ class _Context:
 
 
 class ToolContext(_Context):
-    """For tools written as `def`. Its methods may be called from any thread of the call."""
+    """For tools written as `def`. Its methods may be called from any thread of the call.
+
+    A call may run more than once: its host may die, the worker may be killed, the user may retry. It then begins at
+    its first line again. What `step`, `map` and `complete` have finished is read back instead of done again; what
+    was interrupted in them is done again. So put what is slow, costs money or must not happen twice into a step, keep
+    the code between steps quick and harmless, and give services that would act twice the `idempotency_key`.
+    """
 
     def step(self, name: str, fn: Callable[[], Value]) -> Value:
-        """Run `fn` once: when the call is run again after a crash, its JSON value is read back instead."""
+        """Run `fn`, or read back its JSON value when an earlier run of the call has finished it.
+
+        The name is the checkpoint, one step of each name in a place: put into it what the value depends on
+        (`f"load {sheet}"`), as a retry may come with other arguments. A step that was interrupted runs again from its
+        start; one that raised leaves no checkpoint. The value is what JSON makes of it (tuples become lists).
+        """
         return self._checkpointed(self._step_path(name), name, fn)
 
     def map(
@@ -167,7 +181,10 @@ class ToolContext(_Context):
     ) -> list[Value]:
         """`fn` of every item, `limit` at a time in threads; the values in the items' order.
 
-        Each part is a checkpoint like a step. The first exception ends the map.
+        Each part is a checkpoint like a step, by its number: when the call runs again, finished parts are read back
+        and at most `limit` that were under way are done again. So the items must come in the same order every time.
+        With a `key` parts are read back under the same key only: give it when the items depend on arguments that a
+        retry may change. The first exception ends the map; parts under way are finished and kept.
         """
         parts = list(items)
         base = self._map_path(key)
@@ -185,7 +202,11 @@ class ToolContext(_Context):
         return _results(futures)
 
     def complete(self, instruction: str, material: str = "") -> Completion:
-        """What the model makes of the material by the instruction; checkpointed and rate-limited."""
+        """What the model makes of the material by the instruction: a string that knows its tokens.
+
+        Checkpointed by its content, so that the same question is asked once; held to the rates of `limit_rate` and
+        of the worker.
+        """
         path = self._complete_path(instruction, material)
         return Completion(**self._ask("complete", path=path, instruction=instruction, material=material))
 
@@ -213,10 +234,19 @@ class ToolContext(_Context):
 
 
 class AsyncToolContext(_Context):
-    """For tools written as `async def`. Its awaitable methods may be called from any task of the call."""
+    """For tools written as `async def`. Its awaitable methods may be called from any task of the call.
+
+    A call may run more than once, as ToolContext explains: steps, parts and completions are read back, the rest of
+    the code runs again.
+    """
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
-        """Run `fn` once: when the call is run again after a crash, its JSON value is read back instead."""
+        """Run `fn`, or read back its JSON value when an earlier run of the call has finished it.
+
+        The name is the checkpoint, one step of each name in a place: put into it what the value depends on
+        (`f"load {sheet}"`), as a retry may come with other arguments. A step that was interrupted runs again from its
+        start; one that raised leaves no checkpoint. The value is what JSON makes of it (tuples become lists).
+        """
         return await self._checkpointed(self._step_path(name), name, fn)
 
     async def map(
@@ -229,7 +259,8 @@ class AsyncToolContext(_Context):
     ) -> list[Value]:
         """`fn` of every item, `limit` at a time; the values in the items' order.
 
-        Each part is a checkpoint like a step. The first exception ends the map.
+        Checkpoints, order and `key` are as in ToolContext.map. The first exception ends the map and cancels the parts
+        under way.
         """
         parts = list(items)
         base = self._map_path(key)
@@ -245,7 +276,11 @@ class AsyncToolContext(_Context):
         return [results[i] for i in range(len(parts))]
 
     async def complete(self, instruction: str, material: str = "") -> Completion:
-        """What the model makes of the material by the instruction; checkpointed and rate-limited."""
+        """What the model makes of the material by the instruction: a string that knows its tokens.
+
+        Checkpointed by its content, so that the same question is asked once; held to the rates of `limit_rate` and
+        of the worker.
+        """
         path = self._complete_path(instruction, material)
         return Completion(**await self._ask("complete", path=path, instruction=instruction, material=material))
 

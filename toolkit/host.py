@@ -1,6 +1,7 @@
 """A tool host: the child process that imports tools and runs their calls. Started by the pool, never by hand."""
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import signal
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.registry import load_tools
+from toolkit.registry import Registry, load_tools
 from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
-from toolkit.watchdog import TOLD_SECONDS, Stall, Watchdog
-from toolkit.wire import Channel, Message
+from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
+from toolkit.wire import MCP_OPTION, Channel, Message
 
 NICENESS = 10
 """Tool code gets what the chat leaves: a tool that burns every core must not slow the words of the others."""
@@ -24,38 +25,51 @@ NICENESS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """The host's command line: the number of the control socket, then the tool directories."""
+    """The host's command line: the number of the control socket, then the tool directories, or what servers to ask."""
 
     control: int
-    directories: tuple[Path, ...]
+    directories: tuple[Path, ...] = ()
+    mcp_servers: Path | None = None
+    connect_seconds: float = 0
 
     @classmethod
     def parse(cls, arguments: list[str]) -> "HostOptions":
-        return cls(control=int(arguments[0]), directories=tuple(Path(argument) for argument in arguments[1:]))
+        control, rest = int(arguments[0]), arguments[1:]
+        if rest[:1] == [MCP_OPTION]:
+            return cls(control=control, mcp_servers=Path(rest[1]), connect_seconds=float(rest[2]))
+        return cls(control=control, directories=tuple(Path(argument) for argument in rest))
 
 
 class Host:
     """Reads the control socket in a thread, so that it obeys, and notices its parent's death, with a blocked loop."""
 
-    def __init__(self, channel: Channel, directories: tuple[Path, ...]) -> None:
+    def __init__(self, channel: Channel, options: HostOptions) -> None:
         self._channel = channel
-        self._directories = directories
+        self._options = options
         self._tools: dict[str, Tool[..., Any]] = {}
         self._calls: dict[int, RunningCall] = {}
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(_task_of_call)
         self._loop.set_default_executor(CallThreads())
-        self._watchdog = Watchdog(self._loop, self._stalled, directories)
+        self._watchdog = Watchdog(self._loop, self._stalled, Code(options.directories))
+        self._told = False  # of the stall that lasts
 
     def run(self) -> None:
         """Load the tools, say hello, serve until the process ends."""
         threading.Thread(target=self._control, name="control", daemon=True).start()
         asyncio.set_event_loop(self._loop)
-        registry = load_tools(self._directories)
+        registry = self._load()
         self._tools.update(registry.tools)
         catalogue = [tool.spec.to_json() for tool in registry.tools.values()]
         self._channel.send({"t": "hello", "catalogue": catalogue, "problems": registry.problems})
         self._loop.run_forever()
+
+    def _load(self) -> Registry:
+        if self._options.mcp_servers is None:
+            return load_tools(self._options.directories)
+        from toolkit.mcp_tools import connect_tools  # most hosts need not wait for the SDK
+
+        return self._loop.run_until_complete(connect_tools(self._options.mcp_servers, self._options.connect_seconds))
 
     def _control(self) -> None:
         try:
@@ -99,7 +113,8 @@ class Host:
         context = None if stall.task is None else _call_of.get(id(stall.task))
         call = None if context is None else context.id
         self._channel.send({"t": "stall", "seconds": stall.seconds, "call": call, "over": stall.over})
-        if context is None or not (stall.over or stall.seconds >= TOLD_SECONDS):
+        told, self._told = self._told, not stall.over and stall.seconds >= TOLD_SECONDS
+        if context is None or told or not (stall.over or self._told):
             return
         so_far = "" if stall.over else " so far"
         seconds = f"{stall.seconds:.1f} s{so_far}"
@@ -150,6 +165,12 @@ def end_process_group() -> None:
     os._exit(1)
 
 
+def _offer_to_be_killed() -> None:
+    """When the machine runs out of memory, the kernel is to take a host, not the worker, the web process or others."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("800")
+
+
 def main(arguments: list[str]) -> None:
     """Run a host with the arguments of HostOptions."""
     # A signal to a whole control group ends the worker, which drains: calls must go on meanwhile. A handler, not
@@ -157,12 +178,13 @@ def main(arguments: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     os.nice(NICENESS)
+    _offer_to_be_killed()
     options = HostOptions.parse(arguments)
     os.set_inheritable(options.control, False)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)  # what tools print must not wait for the end
     sys.path.extend(str(directory.resolve()) for directory in options.directories)
     try:
-        Host(Channel(socket.socket(fileno=options.control)), options.directories).run()
+        Host(Channel(socket.socket(fileno=options.control)), options).run()
     except SystemExit as error:  # raised in a task that a tool started
         os._exit(error.code if isinstance(error.code, int) else 1)

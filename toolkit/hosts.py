@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from toolkit import wire
@@ -48,9 +48,13 @@ class Host:
         self._life = asyncio.create_task(self._live())
 
     @classmethod
-    async def start(cls, directories: Sequence[Path], timeout_seconds: float) -> "Host":
-        """A host that has loaded its tools. Raises ToolHostsUnavailable."""
-        spawning = asyncio.create_task(cls._spawn(directories))
+    async def start(cls, source: Sequence[str], timeout_seconds: float, on_spawned: Callable[["Host"], None]) -> "Host":
+        """A host that has loaded its tools, from where its command line says (HostOptions).
+
+        `on_spawned` gets it as soon as the process lives: whoever cancels this must wait for its end. Raises
+        ToolHostsUnavailable.
+        """
+        spawning = asyncio.create_task(cls._spawn(source, on_spawned))
         try:
             await asyncio.shield(spawning)
             await spawning.result()._hello(timeout_seconds)
@@ -62,22 +66,29 @@ class Host:
         return spawning.result()
 
     @classmethod
-    async def _spawn(cls, directories: Sequence[Path]) -> "Host":
+    async def _spawn(cls, source: Sequence[str], on_spawned: Callable[["Host"], None]) -> "Host":
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _BOOT, _ROOT, str(theirs.fileno()), *map(str, directories)),
+                *(sys.executable, "-c", _BOOT, _ROOT, str(theirs.fileno()), *source),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # what tools print is for the operator, beside their tracebacks
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
             )
-        return cls(process, *await asyncio.open_connection(sock=ours))
+        host = cls(process, *await asyncio.open_connection(sock=ours))
+        on_spawned(host)
+        return host
 
     @property
     def pid(self) -> int:
         """The process id, which is also its group's."""
         return self._process.pid
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has loaded its tools and lives."""
+        return self._ready.is_set() and not self.closed.is_set()
 
     @property
     def alive(self) -> bool:
@@ -97,17 +108,17 @@ class Host:
         return self.alive and not self.stalled
 
     async def run(self, call: Call, scratch: str, grace_seconds: float, begin_seconds: float | None = None) -> JSON:
-        """Run the call to its end, unless it does not begin in time.
+        """Run the call to its end, unless it does not begin in time; without `begin_seconds` the host is its own.
 
         Raises as Attempt.result, so Moved when it did not begin; when cancelled, the tool has stopped on return.
         """
-        attempt = Attempt(next(_numbers), call, self.send)
+        attempt = Attempt(next(_numbers), call, self.send, alone=begin_seconds is None)
         self.attempts[attempt.number] = attempt
         if begin_seconds is not None:
             asyncio.get_running_loop().call_later(begin_seconds, self._expect_begun, attempt)
         try:
             if self.closed.is_set():
-                raise Moved(alone=False)
+                raise Moved(died=False)
             self._send_call(attempt, scratch)
             return await attempt.result()
         finally:
@@ -134,7 +145,7 @@ class Host:
         """A loop that was blocked between its pong and the call, or an interpreter held by one call in C."""
         if attempt.number in self.attempts and not attempt.begun:
             self.stalled = True
-            attempt.move(alone=False)
+            attempt.move(died=False)
 
     def _send_call(self, attempt: Attempt, scratch: str) -> None:
         try:
@@ -227,18 +238,25 @@ class Host:
         if self.stalled and message["seconds"] >= _MOVE_SECONDS and message["call"] is not None:
             for attempt in self.attempts.values():
                 if attempt.number != message["call"] and attempt.call.spec.run_in == "loop":
-                    attempt.move(alone=False)
+                    attempt.move(died=False)
 
     def _end_attempts(self) -> None:
         for attempt in list(self.attempts.values()):
             if attempt.over.is_set() or attempt is self._blamed:
                 attempt.over.set()
             elif self._blamed is not None:
-                attempt.move(alone=False)
-            elif len(self.attempts) > 1:
-                attempt.move(alone=True)
+                attempt.move(died=False)
+            elif attempt.alone:
+                attempt.fail(ToolCrashed(self._crash(attempt.call.spec)))
             else:
-                attempt.fail(ToolCrashed(f"The tool {attempt.call.spec.name} ended its process ({self._how()})."))
+                attempt.move(died=True)
+
+    def _crash(self, spec: ToolSpec) -> str:
+        code = self._process.returncode
+        if spec.memory_mb and code in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV):
+            why = f"perhaps it needed more than its {spec.memory_mb} MB of memory"
+            return f"The tool {spec.name} ended its process: {why}."
+        return f"The tool {spec.name} ended its process ({self._how()})."
 
     def _how(self) -> str:
         code = self._process.returncode or 0

@@ -14,9 +14,15 @@ from toolkit.handler import CallContext, CallHandler
 from toolkit.hosts import Host
 from toolkit.scratch import Scratch
 from toolkit.uploads import FileInfo
-from toolkit.wire import JSON
+from toolkit.wire import JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
+
+# One death may be a neighbour's doing, at the second one the call runs in a host of its own: who is there when that
+# dies is the culprit. Until then it runs again from its checkpoints, as do its neighbours.
+_DEATHS_TO_BE_SUSPECT = 2
+_REFILL_SECONDS = 0.03
+_CLOSED = "The tools are being shut down."
 
 
 class HostPool:
@@ -27,6 +33,8 @@ class HostPool:
         tool_dirs: Sequence[Path],
         *,
         scratch: Path | None = None,  # where calls get their temporary directories; None: the system's place
+        mcp_servers: Path | None = None,  # the file that names MCP servers
+        connect_seconds: float = 10,  # how long such a server may take to begin; it holds up the start for so long
         grace_seconds: float = 0.3,  # how long a cancelled tool may take before its host is killed
         stall_seconds: float = 0.25,  # how long a loop may keep silent before a call goes elsewhere
         spare_hosts: int = 1,  # started ahead of need
@@ -35,7 +43,11 @@ class HostPool:
         start_seconds: float = 30,  # how long a host may take to import the tools
     ) -> None:
         self.catalogue: tuple[ToolSpec, ...] = ()
-        self._directories = [directory.absolute() for directory in tool_dirs]
+        self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
+        self._directories = [str(directory.absolute()) for directory in tool_dirs]
+        self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
+        self._mcp_names: frozenset[str] = frozenset()
+        self._mcp_host: Host | None = None
         self._scratch = Scratch(None if scratch is None else scratch.absolute())
         self._grace_seconds = grace_seconds
         self._stall_seconds = stall_seconds
@@ -48,20 +60,18 @@ class HostPool:
         self._spares: list[asyncio.Task[Host]] = []
         self._hosts: set[Host] = set()
         self._placing = asyncio.Lock()
+        self._asking = asyncio.Lock()
         self._open = False
 
     async def __aenter__(self) -> Self:
         await self._scratch.__aenter__()
         self._open = True
         try:
-            first = await self._take_spare()
+            await self._load()
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
-        self._shared.append(first)
-        self.catalogue = first.catalogue
-        self._specs = {spec.name: spec for spec in first.catalogue}
-        for problem in first.problems:
+        for problem in self.problems:
             logger.warning("%s", problem)
         return self
 
@@ -77,10 +87,37 @@ class HostPool:
             await host.closed.wait()
         await self._scratch.__aexit__(kind, error, trace)
 
+    async def _load(self) -> None:
+        """Both kinds of hosts start beside each other; servers that do not answer hold the start up for seconds."""
+        connecting = asyncio.create_task(self._connected())
+        try:
+            first = await self._take_spare()
+            offered, problems = await connecting
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+        self._shared.append(first)
+        own = {spec.name: spec for spec in first.catalogue}
+        added = {spec.name: spec for spec in offered if spec.name not in own}
+        self._mcp_names = frozenset(added)
+        self._specs = {**own, **added}
+        self.catalogue = tuple(self._specs.values())
+        self.problems = (*first.problems, *problems)
+
+    async def _connected(self) -> tuple[tuple[ToolSpec, ...], tuple[str, ...]]:
+        """What the MCP servers offer, and what is wrong with them."""
+        if self._mcp is None:
+            return (), ()
+        try:
+            host = await self._host_of_servers()
+        except ToolHostsUnavailable:
+            return (), ("The MCP servers could not be asked for their tools.",)
+        return host.catalogue, host.problems
+
     @property
     def host_pids(self) -> tuple[int, ...]:
-        """The processes that live now."""
-        return tuple(host.pid for host in self._hosts if not host.closed.is_set())
+        """The processes that can run tools now."""
+        return tuple(host.pid for host in self._hosts if host.ready)
 
     async def call(self, name: str, arguments: Mapping[str, JSON], context: CallContext, handler: CallHandler) -> JSON:
         """Run a tool and return its JSON value. Cancelling this stops the tool before it raises.
@@ -92,13 +129,17 @@ class HostPool:
         spec = self._specs[name]
         files = await _known_files(context.files, handler) if spec.takes_context else ()
         call = Call(spec=spec, arguments=arguments, context=context, files=files, handler=handler)
-        alone = spec.run_in == "process"
+        deaths = 0
         begin_seconds = self._stall_seconds
         while True:
             try:
-                return await (self._run_alone(call) if alone else self._run_shared(call, begin_seconds))
+                if name in self._mcp_names:
+                    return await self._run_of_server(call)
+                if spec.run_in == "process" or deaths >= _DEATHS_TO_BE_SUSPECT:
+                    return await self._run_alone(call)
+                return await self._run_shared(call, begin_seconds)
             except Moved as moved:
-                alone = alone or moved.alone
+                deaths += moved.died
                 begin_seconds *= 2  # on an overloaded machine no host is quick
 
     # -- running
@@ -110,6 +151,11 @@ class HostPool:
                 return await self._run(host, call)
             finally:
                 host.kill()
+                self._keep_warm()
+
+    async def _run_of_server(self, call: Call) -> JSON:
+        """All in one host, which runs none but our code: a call that loses it fails, as the server may have acted."""
+        return await self._run(await self._host_of_servers(), call)
 
     async def _run_shared(self, call: Call, begin_seconds: float) -> JSON:
         host = await self._shared_host(call.spec)
@@ -149,21 +195,36 @@ class HostPool:
     def _tidy(self, host: Host) -> None:
         """After a call: dead hosts are forgotten and replaced, of several idle ones one is enough."""
         self._shared = [other for other in self._shared if other.alive]
-        if self._open and not self._shared:
-            self._start_spares(at_least=self._spare_hosts + 1)
+        self._keep_warm()
         others = [other for other in self._shared if other is not host and not other.stalled]
         if host in self._shared and not host.attempts and others:
             self._shared.remove(host)
             host.kill()
 
+    def _keep_warm(self) -> None:
+        """The next call should find a host, and the one after that too."""
+        if self._open and not self._shared:
+            self._start_spares(at_least=self._spare_hosts + 1)
+
     # -- hosts
+
+    async def _host_of_servers(self) -> Host:
+        """The one host that holds the connections to the MCP servers. Raises ToolHostsUnavailable."""
+        assert self._mcp is not None
+        async with self._asking:
+            if not self._open:
+                raise ToolHostsUnavailable(_CLOSED)
+            if self._mcp_host is None or not self._mcp_host.alive:
+                self._mcp_host = await Host.start(self._mcp, self._start_seconds, self._spawned)
+            return self._mcp_host
 
     async def _take_spare(self) -> Host:
         """A host that nobody uses; the next one is started at once. Raises ToolHostsUnavailable."""
         while True:
             self._start_spares(at_least=1)
             spare = self._spares.pop(0)
-            self._start_spares(at_least=self._spare_hosts)
+            # A little later: starting a process would hold up the very call that takes the warm one.
+            asyncio.get_running_loop().call_later(_REFILL_SECONDS if spare.done() else 0, self._refill)
             try:
                 host = await asyncio.shield(spare)
             except asyncio.CancelledError:
@@ -172,17 +233,22 @@ class HostPool:
             if host.alive:
                 return host
 
+    def _refill(self) -> None:
+        if self._open:
+            self._start_spares(at_least=self._spare_hosts)
+
     def _start_spares(self, at_least: int) -> None:
         if not self._open:
-            raise ToolHostsUnavailable("The tools are being shut down.")
+            raise ToolHostsUnavailable(_CLOSED)
         self._spares = [spare for spare in self._spares if _useful(spare)]
         while len(self._spares) < at_least:
             self._spares.append(asyncio.create_task(self._start_host()))
 
     async def _start_host(self) -> Host:
-        host = await Host.start(self._directories, self._start_seconds)
+        return await Host.start(self._directories, self._start_seconds, self._spawned)
+
+    def _spawned(self, host: Host) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}
-        return host
 
 
 def _useful(spare: "asyncio.Task[Host]") -> bool:

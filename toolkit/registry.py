@@ -29,7 +29,7 @@ def load_tools(directories: Sequence[Path]) -> Registry:
             found = _tools_of(_import(file))
             _check_new(found, tools)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's program may raise anything
-            problems.append(f"{file}: not loaded: {_where(error, file)}{_what(error)}")
+            problems.append(f"{file.parent.name}/{file.name}: not loaded: {_where(error, file)}{_what(error)}")
         else:
             tools.update(found)
     return Registry(tools=tools, problems=tuple(problems))
@@ -40,7 +40,7 @@ def _files(directories: Sequence[Path], problems: list[str]) -> Iterable[Path]:
         if directory.is_dir():
             yield from sorted(file for file in directory.glob("*.py") if not file.name.startswith("_"))
         else:
-            problems.append(f"{directory}: not loaded: there is no such directory")
+            problems.append(f"{directory.name}: not loaded: there is no such directory")
 
 
 def _import(file: Path) -> ModuleType:

@@ -159,7 +159,7 @@ class RunningCall:
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             _fill(file, self.request("open_file", file_id=file.id).result())
-        with _memory_limit(self.tool.memory_mb):
+        with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
                 return self.tool.function(ToolContext(self, self._info), **checked.values)
             return self.tool.function(**checked.values)
@@ -188,7 +188,7 @@ class RunningCall:
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             _fill(file, await self.answer(self.request("open_file", file_id=file.id)))
-        with _memory_limit(self.tool.memory_mb):
+        with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
                 return await self.tool.function(AsyncToolContext(self, self._info), **checked.values)
             return await self.tool.function(**checked.values)
@@ -235,8 +235,8 @@ class RunningCall:
             return str(error)
         if isinstance(error, NotJson):
             return f"The tool {self.tool.name} passed on a value that is not JSON: {error}."
-        if isinstance(error, MemoryError) and self.tool.memory_mb:
-            return f"The tool {self.tool.name} needed more than its {self.tool.memory_mb} MB of memory."
+        if isinstance(error, MemoryError) and self.tool.spec.memory_mb:
+            return f"The tool {self.tool.name} needed more than its {self.tool.spec.memory_mb} MB of memory."
         traceback.print_exception(error, file=sys.stderr)
         return f"The tool {self.tool.name} failed unexpectedly."
 

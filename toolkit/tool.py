@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
 
 from pydantic.errors import PydanticUserError
 
-from toolkit.arguments import Parameters, annotations_of
+from toolkit.arguments import Check, Parameters, annotations_of
 from toolkit.catalogue import RunIn, ToolSpec
 from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import ToolDefinitionError
@@ -24,10 +24,9 @@ class Tool(Generic[P, R]):
     """A function with what is needed to offer and call it. Calling the tool calls the function."""
 
     function: Callable[P, R]
-    parameters: Parameters
+    parameters: Check
     spec: ToolSpec
     is_async: bool
-    memory_mb: int | None  # of the tool's own process; None: no limit
 
     @property
     def name(self) -> str:
@@ -92,9 +91,10 @@ def _make(
         parameters=parameters.schema(),
         run_in=place,
         timeout_seconds=timeout_seconds,
+        memory_mb=memory_mb,
         takes_context=context,
     )
-    return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async, memory_mb=memory_mb)
+    return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async)
 
 
 def _place(run_in: RunIn | None, is_async: bool) -> RunIn:

@@ -1,17 +1,25 @@
-"""Watches a host's loop from a thread: who blocks it, where and for how long."""
+"""Watches a loop from a thread: who blocks it, where and for how long."""
 
 import asyncio
+import logging
+import selectors
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Self
+
+logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.05
 STALL_SECONDS = 0.25
-TOLD_SECONDS = 1.0  # a stall that lasts this long is told of while it lasts
+LONG_SECONDS = 1.0  # what shares the loop is to be moved then
+TOLD_SECONDS = 5.0  # a stall that lasts this long is told of while it lasts, a shorter one at its end
+_OWN_BEAT_SECONDS = 0.1  # of loops that are watched all the time: 10 beats a second are lost in the noise
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,27 +27,58 @@ class Stall:
     """The loop did not run for a while."""
 
     seconds: float
-    where: str  # "at x.py:41 in fetch()"
+    where: str  # "at tools/x.py:41 in fetch()"
     task: "asyncio.Task[object] | None"  # that holds the loop; None when the loop itself waits, as for the GIL
     over: bool
 
 
+class Code:
+    """The files whose author is to be told: those in these directories, without what is installed there."""
+
+    def __init__(self, directories: Sequence[Path], base: Path | None = None) -> None:
+        """Names are told from `base` on; by default from the directory's own name on."""
+        folders = [directory.resolve() for directory in directories]
+        self._bases = {f"{folder}/": base or folder.parent for folder in folders}
+
+    def where(self, frame: FrameType | None) -> str:
+        """The innermost line that the author can change; else the innermost of all."""
+        innermost = frame
+        while frame is not None:
+            name = frame.f_code.co_filename
+            for folder, base in self._bases.items():
+                if name.startswith(folder) and "/site-packages/" not in name:
+                    return _told(frame, str(Path(name).relative_to(base)))
+            frame = frame.f_back
+        return "" if innermost is None else _told(innermost, Path(innermost.f_code.co_filename).name)
+
+
 class Watchdog:
-    """Runs a thread that beats on the loop while `watch` was called more often than `rest`."""
+    """Runs a thread that beats on the loop while `watch` was called more often than `rest`.
+
+    To be made on the loop's thread. `tell` is called on the watchdog's own: after STALL_SECONDS, LONG_SECONDS and
+    TOLD_SECONDS of a stall, and with `over` set when it has ended.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, tell: Callable[[Stall], None], author_directories: Sequence[Path]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[Stall], None],
+        code: Code,
+        beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._loop = loop
         self._tell = tell
-        self._directories = tuple(str(directory.resolve()) for directory in author_directories)
+        self._code = code
+        self._beat_seconds = beat_seconds
         self._loop_thread = threading.get_ident()
         self._began: float | None = None  # of the stall that lasts
         self._stall: Stall | None = None  # as it was told of last
         self._watched = 0
         self._lock = threading.Lock()
         self._needed = threading.Event()
-        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        self._thread.start()
 
     def watch(self) -> None:
         """A call begins on the loop."""
@@ -62,42 +101,96 @@ class Watchdog:
             if not self._watched:
                 self._needed.clear()
 
+    def stop(self) -> None:
+        """End the thread. The loop must run on meanwhile: the thread may be waiting for it."""
+        self._stopped.set()
+        self._needed.set()
+        self._thread.join()
+
     def _run(self) -> None:
-        while self._needed.wait():
+        while self._needed.wait() and not self._stopped.wait(self._beat_seconds):
+            if _waits(self._frame()):
+                continue  # for something to do: it need not be woken to know
             beat = threading.Event()
-            began = time.monotonic()
-            self._loop.call_soon_threadsafe(beat.set)
-            if not beat.wait(STALL_SECONDS):
+            began, worked = time.monotonic(), time.process_time()
+            try:
+                self._loop.call_soon_threadsafe(beat.set)
+            except RuntimeError:  # the loop was closed
+                return
+            if not beat.wait(STALL_SECONDS) and not _stood_still(began, worked):
                 self._stalled(beat, began)
-            time.sleep(BEAT_SECONDS)
 
     def _stalled(self, beat: threading.Event, began: float) -> None:
-        self._began = began
-        self._report()
-        if not beat.wait(TOLD_SECONDS - STALL_SECONDS):
+        with self._lock:
+            self._began = began
+        for seconds in (LONG_SECONDS, TOLD_SECONDS, None):
             self._report()
-            beat.wait()
+            if beat.wait(None if seconds is None else began + seconds - time.monotonic()):
+                break
         self.recovered()
 
     def _report(self) -> None:
-        where, task = self._culprit()
+        task = asyncio.current_task(self._loop)
+        where = self._code.where(self._frame())
         with self._lock:
             if self._began is not None:
                 self._stall = Stall(seconds=time.monotonic() - self._began, where=where, task=task, over=False)
                 self._tell(self._stall)
 
-    def _culprit(self) -> tuple[str, "asyncio.Task[object] | None"]:
-        task = asyncio.current_task(self._loop)
-        frame = self._author_frame(sys._current_frames().get(self._loop_thread))
-        if frame is None:
-            return "", task
-        return f"at {Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}()", task
+    def _frame(self) -> FrameType | None:
+        """Where the loop's thread is now."""
+        return sys._current_frames().get(self._loop_thread)
 
-    def _author_frame(self, frame: FrameType | None) -> FrameType | None:
-        """The innermost frame in a tool's own file, as that is the line its author can change; else the innermost."""
-        innermost = frame
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(self._directories):
-                return frame
-            frame = frame.f_back
-        return innermost
+
+class LoopWatchdog:
+    """Guards a loop of our own, where a stall is a defect of ours: a line in the log for each, and two figures.
+
+    `async with LoopWatchdog("web") as watchdog:` on the loop that is to be watched.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.stalls = 0
+        self.longest_seconds = 0.0
+        self._name = name
+        self._told = False  # of the stall that lasts
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._watchdog = Watchdog(loop, self._tell, Code([_ROOT], base=_ROOT), _OWN_BEAT_SECONDS)
+        self._watchdog.watch()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._watchdog.stop)
+
+    def _tell(self, stall: Stall) -> None:
+        self.longest_seconds = max(self.longest_seconds, stall.seconds)
+        if not self._told and (stall.over or stall.seconds >= TOLD_SECONDS):
+            so_far = "" if stall.over else " so far"
+            logger.warning("the %s loop was blocked for %.1f s%s %s", self._name, stall.seconds, so_far, stall.where)
+            self.stalls += 1
+            self._told = True
+        if stall.over:
+            self._told = False
+
+
+def _waits(frame: FrameType | None) -> bool:
+    """Whether the loop itself waits in its selector, not a callback in one of its own (as subprocess.run does)."""
+    if frame is None or frame.f_code.co_filename != selectors.__file__ or frame.f_back is None:
+        return False
+    return frame.f_back.f_code.co_name == "_run_once"
+
+
+def _stood_still(began: float, worked: float) -> bool:
+    """Whether the whole process waited for the processor, or was stopped: then nobody blocked its loop.
+
+    We slept far longer than we meant to, and no code of ours ran meanwhile: one that held the interpreter would have.
+    """
+    late = time.monotonic() - began - STALL_SECONDS
+    return late > STALL_SECONDS and time.process_time() - worked < late / 2
+
+
+def _told(frame: FrameType, name: str) -> str:
+    return f"at {name}:{frame.f_lineno} in {frame.f_code.co_name}()"

@@ -18,6 +18,9 @@ Message: TypeAlias = dict[str, Any]
 # Larger things are artifacts: a message is parsed on the worker's loop, where 4 MiB cost about 20 ms.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
+# On a host's command line, before the file that names MCP servers and the seconds that each has to begin.
+MCP_OPTION = "--mcp-servers"
+
 _LENGTH = struct.Struct("!I")
 
 

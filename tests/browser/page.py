@@ -72,6 +72,18 @@ class Chat:
         await self.page.fill("#chat-input", text)
         await self.page.click("#chat-submit:not([disabled])")
 
+    async def form(self, tool: str) -> Locator:
+        """Waits for the open form of the tool."""
+        form = self.page.get_by_role("form", name=f"Arguments of {tool}")
+        await form.wait_for()
+        return form
+
+    async def sent_form(self, tool: str) -> str:
+        """Waits for a form that was sent; what it says in one line."""
+        line = self.page.locator("details.tool-form summary", has_text=f"/{tool}")
+        await line.wait_for()
+        return await line.inner_text()
+
     async def send_at(self, text: str, moment: float) -> None:
         """Sends at that wall-clock moment, to the millisecond: together with another tab."""
         await self.page.fill("#chat-input", text)

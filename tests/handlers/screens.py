@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from handlers.render import Append, Change, Remove, TurnScreen, Upsert
+from handlers.changes import Append, Change, Remove, Show, Upsert
+from handlers.forms import ToolForm
+from handlers.render import TurnScreen
 from jobs import Job, JobEvent, JobRequest, JobStatus
 
 Line = tuple[str, dict[str, Any]]
@@ -54,6 +56,20 @@ def progress(step: str, done: int, total: int | None, message: str = "") -> Line
     return "progress", {"step": step, "done": done, "total": total, "message": message}
 
 
+def artifact(name: str, mime: str = "text/csv") -> Line:
+    return "artifact", {"name": name, "mime": mime, "size": 1}
+
+
+def form_of(schema: dict[str, Any], *, name: str = "save", description: str = "Save money.\n\nFor long.") -> ToolForm:
+    return ToolForm.of({"name": name, "description": description, "parameters": {"type": "object", **schema}})
+
+
+SAVING = form_of(
+    {"properties": {"title": {"type": "string"}, "years": {"type": "integer", "minimum": 1}}, "required": ["title"]}
+)
+"""The form of a tool."""
+
+
 COMPLETED: Line = ("job.completed", {"result": {"text": ""}, "usage": None})
 
 
@@ -62,6 +78,7 @@ class Page:
 
     def __init__(self) -> None:
         self.steps: dict[str, dict[str, Any]] = {}
+        self.elements: dict[str, dict[str, Any]] = {}
 
     def show(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -72,12 +89,26 @@ class Page:
                     self.steps[step_id]["output"] += words
                 case Remove(step_id):
                     self.steps.pop(step_id, None)
+                case Show(element):
+                    self.elements[element["id"]] = element
 
     @classmethod
     def opened_on(cls, turn: TurnScreen) -> Page:
         page = cls()
         page.show(Upsert(step) for step in turn.steps())
+        page.show(Show(element) for element in turn.elements())
         return page
+
+    def below(self, message_id: str) -> list[tuple[str, str]]:
+        """Kind and name of the elements below a message."""
+        return [(one["type"], one["name"]) for one in self.elements.values() if one["forId"] == message_id]
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """What the form shows."""
+        [element] = [one for one in self.elements.values() if one["type"] == "custom"]
+        props: dict[str, Any] = element["props"]
+        return props
 
     def answer(self) -> str:
         return "".join(step["output"] for step in self.steps.values() if step["type"] == "assistant_message")

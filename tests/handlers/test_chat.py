@@ -30,6 +30,7 @@ def test_a_pages_message_is_one() -> None:
         {"message": {"id": "not-a-uuid", "output": "x"}},
         {"message": {"id": str(uuid.uuid1()), "output": "x"}},
         {"message": {"id": str(uuid.uuid4()), "output": {"nested": 1}}},
+        {"message": {"id": str(uuid.uuid4()), "output": "x", "command": {"nested": 1}}},
         {**GOOD, "fileReferences": "file_1"},
         {**GOOD, "fileReferences": [{"id": None}]},
         {**GOOD, "fileReferences": [[]]},

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.render import MESSAGE_CHARACTERS, Append, Remove, TurnScreen, Upsert
-from tests.handlers.screens import COMPLETED, Line, Page, finished, job, log, progress, started, text
+from handlers.changes import Append, Remove, Upsert
+from handlers.forms import ToolForm
+from handlers.render import MESSAGE_CHARACTERS, TurnScreen
+from tests.handlers.screens import COMPLETED, SAVING, Line, Page, artifact, finished, job, log, progress, started, text
 
 CANCELLED: Line = (
     "job.cancelled",
@@ -133,6 +135,106 @@ def test_a_very_long_answer_goes_on_in_further_messages() -> None:
     assert "".join(step["output"] for step in messages).split() == (paragraph * 30).split()
 
 
+DRAFTED: Line = ("job.incomplete", {"reason": "needs_arguments", "result": None})
+REFUSED = {
+    "code": "tool_arguments_invalid",
+    "message": "The argument 'years' is wrong.",
+    "fields": {"years": "It must be even."},
+}
+
+
+def tool_turn(*lines: Line, **fields: Any) -> TurnScreen:
+    request = {"task": "save", "input": "a house", "arguments": {"title": "a house", "years": 0}}
+    turn = TurnScreen(job(request=request, **fields), form=SAVING)
+    turn.feed(log(*lines))
+    return turn
+
+
+def test_a_draft_is_an_open_form_and_nothing_more() -> None:
+    turn = tool_turn(("job.queued", {"position": 0}), DRAFTED)
+    page = Page.opened_on(turn)
+    assert (page.form["open"], page.form["problems"]) == (True, {})
+    assert [(field["name"], field["value"]) for field in page.form["fields"]] == [("title", "a house"), ("years", "0")]
+    assert page.answer() == ""
+    message = turn.steps()[0]
+    assert (message["command"], message["output"]) == ("save", "a house")
+
+
+def test_a_submitted_form_is_closed_and_its_result_stands_below() -> None:
+    page = Page.opened_on(
+        tool_turn(
+            started("call:0", "tool", name="save"),
+            finished("call:0", output="saved"),
+            ("job.completed", {"result": "saved", "usage": None}),
+        )
+    )
+    assert not page.form["open"]
+    kinds = [step["type"] for step in page.steps.values()]
+    assert kinds == ["user_message", "run", "assistant_message", "tool", "assistant_message"]
+    assert page.answer() == "saved"
+
+
+def test_arguments_that_only_the_tool_finds_wrong_open_the_form_again() -> None:
+    turn = tool_turn(
+        started("call:0", "tool", name="save"),
+        finished("call:0", error=REFUSED),
+        ("job.failed", {"error": {"code": REFUSED["code"], "message": REFUSED["message"]}}),
+    )
+    page = Page.opened_on(turn)
+    assert (page.form["open"], page.form["problems"]) == (True, {"years": "It must be even."})
+    assert page.answer() == "", "what is wrong stands at the field"
+    assert turn.form_is_open
+
+
+def test_a_failed_tool_keeps_its_form_closed_and_can_open_it_once_more() -> None:
+    turn = tool_turn(started("call:0", "tool", name="save"), finished("call:0", error=FAILED[1]["error"]), FAILED)
+    page = Page.opened_on(turn)
+    assert not page.form["open"]
+    assert page.answer() == FAILED[1]["error"]["message"]
+    assert turn.form_again()["props"]["again"] != turn.form_again()["props"]["again"]
+    assert "again" not in page.form
+
+
+def test_an_incomplete_tool_shows_what_is_there_and_why_it_is_not_all() -> None:
+    page = Page.opened_on(tool_turn(("job.incomplete", {"reason": "the budget is used up", "result": {"n": 3}})))
+    assert page.answer().startswith("```json")
+    assert page.answer().endswith("The answer is incomplete: the budget is used up.")
+
+
+def test_what_a_tool_makes_is_drawn_below_its_own_step() -> None:
+    calls = ["model:1/call:0", "model:1/call:1"]
+    page = Page.opened_on(
+        turn_of(
+            started(calls[0], "tool"),
+            artifact("a b.plotly.json", "application/vnd.plotly.v1+json"),
+            finished(calls[0]),
+            started(calls[1], "tool"),
+            artifact("t.table.json", "application/vnd.longhaul.table+json"),
+            artifact("p.png", "image/png"),
+            artifact("x.html", "text/html"),
+        )
+    )
+    assert page.below(f"job_1:{calls[0]}:files") == [("plotly", "a b.plotly.json")]
+    assert page.below(f"job_1:{calls[1]}:files") == [
+        ("dataframe", "t.table.json"),
+        ("image", "p.png"),
+        ("file", "x.html"),
+    ]
+    [chart] = [one for one in page.elements.values() if one["type"] == "plotly"]
+    assert chart["url"] == "/project/artifact/job_1/a%20b.plotly.json?version=2"
+
+
+def test_the_same_name_again_replaces_and_is_fetched_anew() -> None:
+    turn = turn_of(started("model:1/call:0", "tool"), artifact("a.csv"), artifact("a.csv"))
+    [element] = turn.elements()
+    assert element["url"].endswith("version=3")
+
+
+def test_a_step_that_failed_says_so() -> None:
+    turn = turn_of(started("call:0", "tool", name="save"), finished("call:0", error=FAILED[1]["error"]))
+    assert turn.steps()[-1]["name"] == "with an error: save"
+
+
 STEPS = ["model:1", "model:2"]
 LINES = st.one_of(
     st.builds(started, st.sampled_from(STEPS)),
@@ -142,24 +244,30 @@ LINES = st.one_of(
     st.builds(lambda step: finished(f"{step}/call:0", output=1), st.sampled_from(STEPS)),
     st.builds(finished, st.sampled_from(STEPS)),
     st.just(("log", {"step": None, "level": "info", "message": "note"})),
+    st.builds(artifact, st.sampled_from(["a.csv", "b.csv"])),
+    st.builds(lambda error: finished("call:0", error=error), st.sampled_from([REFUSED, FAILED[1]["error"]])),
+    st.just(started("call:0", "tool")),
 )
 
 
 @given(
-    lines=st.lists(LINES, max_size=30), end=st.sampled_from([[], [COMPLETED], [FAILED], [CANCELLED]]), data=st.data()
+    lines=st.lists(LINES, max_size=30),
+    end=st.sampled_from([[], [COMPLETED], [FAILED], [CANCELLED], [DRAFTED]]),
+    form=st.sampled_from([None, SAVING]),
+    data=st.data(),
 )
 def test_a_page_that_watched_and_a_page_that_was_opened_later_show_the_same(
-    lines: list[Line], end: list[Line], data: st.DataObject
+    lines: list[Line], end: list[Line], form: ToolForm | None, data: st.DataObject
 ) -> None:
     """However the events come in pages: live, after a reload in between, or all at once."""
     events = log(*lines, *end)
-    turn = TurnScreen(job())
+    turn = TurnScreen(job(), form=form)
     watching = Page.opened_on(turn)
     while events:
         size = data.draw(st.integers(1, len(events)))
         watching.show(turn.feed(events[:size]))
         events = events[size:]
-        assert Page.opened_on(turn).steps == watching.steps
-    whole = TurnScreen(job())
+        assert vars(Page.opened_on(turn)) == vars(watching)
+    whole = TurnScreen(job(), form=form)
     whole.feed(log(*lines, *end))
-    assert Page.opened_on(whole).steps == watching.steps
+    assert vars(Page.opened_on(whole)) == vars(watching)

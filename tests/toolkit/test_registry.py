@@ -22,7 +22,7 @@ def test_a_broken_file_is_one_clear_line_and_the_others_load(tmp_path: Path) -> 
     (tmp_path / "zz_again.py").write_text(GOOD.format(name="good"))
     registry = load_tools([tmp_path, tmp_path / "nowhere"])
     assert list(registry.tools) == ["good"]
-    told = [problem.replace(f"{tmp_path}/", "") for problem in registry.problems]
+    told = [problem.removeprefix(f"{tmp_path.name}/") for problem in registry.problems]
     assert told[0] == "leaves.py: not loaded: line 2: SystemExit: 1"
     assert told[1].startswith("raises.py: not loaded: line 3: JSONDecodeError: Expecting property name")
     assert told[2] == "syntax.py: not loaded: line 2: SyntaxError: invalid syntax (syntax.py, line 2)"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.toolkit.conftest import SAMPLE_TOOLS
 from tests.toolkit.recording import ORIGIN, RecordingHandler
 from tests.waiting import until
 from toolkit.pool import HostPool
@@ -85,12 +86,20 @@ async def test_the_author_is_told_where_the_loop_was_blocked_and_for_how_long(
     pool: HostPool, handler: RecordingHandler
 ) -> None:
     assert await (await begin_block(pool, handler, 1.5)) == "slept"
-    await until(lambda: len(handler.logs) >= 3, within=2, what="both warnings came")
-    (_, so_far), (level, total) = handler.logs[1:]
-    where = r"at misbehaving\.py:\d+ in block_the_loop\(\): use asyncio\.to_thread or make it `def`"
-    assert re.fullmatch(rf"blocked the loop for 1\.\d s so far {where}", so_far)
+    ((level, total),) = handler.logs[1:]
+    where = r"at sample_tools/misbehaving\.py:\d+ in block_the_loop\(\): use asyncio\.to_thread or make it `def`"
     assert re.fullmatch(rf"blocked the loop for 1\.\d s {where}", total)
     assert level == "warning"
+
+
+async def test_a_stall_without_end_is_told_once_while_it_lasts(
+    handler: RecordingHandler, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with HostPool([SAMPLE_TOOLS], spare_hosts=0) as pool:
+        assert await (await begin_block(pool, handler, 5.6)) == "slept"
+    ((_, text),) = handler.logs[1:]
+    assert re.search(r"blocked the loop for 5\.\d s so far at sample_tools/misbehaving\.py:\d+ in block_the_loop", text)
+    assert capfd.readouterr().err.count("The tool block_the_loop blocked the loop") == 1
 
 
 async def test_a_host_is_used_again_when_its_stall_is_over(pool: HostPool, handler: RecordingHandler) -> None:

@@ -48,3 +48,29 @@ async def leave_from_loop(code: int) -> None:
 def segfault() -> None:
     """Read what is not there."""
     ctypes.string_at(0)
+
+
+@tool
+def die_times(ctx: ToolContext, marks: str, times: int) -> int:
+    """End the process in each of the first runs; then wait and say which process it is."""
+    with Path(marks).open("a") as file:
+        file.write("ran\n")
+    runs = Path(marks).read_text().count("ran")
+    if runs <= times:
+        os._exit(1)
+    ctx.log("info", f"run {runs}")
+    while not Path(marks).with_name("go").exists():
+        time.sleep(0.005)
+    return os.getpid()
+
+
+@tool
+def say_process() -> int:
+    """Say which process it is."""
+    return os.getpid()
+
+
+@tool(run_in="process", memory_mb=500)
+def abort_for_memory() -> None:
+    """End as a C library does that cannot allocate."""
+    os.abort()

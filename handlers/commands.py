@@ -1,0 +1,72 @@
+"""What appears under `/`: every tool that the workers offer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from chainlit.session import WebsocketSession
+
+from handlers.forms import ToolForm
+from jobs import JSON, JobClient
+from jobs.background import again_and_again
+
+TYPED = re.compile(r"/([\w-]+)(?:\s+(.*))?", re.DOTALL)
+"""A command that was typed out instead of chosen from the list."""
+DESCRIPTION_CHARACTERS = 120
+
+
+class Commands:
+    """`async with Commands(jobs) as commands`: tells the connected pages of the tools, and of each change."""
+
+    def __init__(self, jobs: JobClient) -> None:
+        self._jobs = jobs
+        self._sessions: dict[str, WebsocketSession] = {}
+
+    async def __aenter__(self) -> Self:
+        self._following = asyncio.create_task(again_and_again(self._follow, name="the news of the tools"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+
+    async def connected(self, session: WebsocketSession) -> None:
+        """A page that connects has no commands, or old ones."""
+        self._sessions[session.id] = session
+        await session.emit("set_commands", commands_of(await self._jobs.tools()))
+
+    def disconnected(self, session_id: str) -> None:
+        self._sessions.pop(session_id, None)
+
+    async def _follow(self) -> bool:
+        async for tools in self._jobs.follow_tools():
+            for session in tuple(self._sessions.values()):
+                await session.emit("set_commands", commands_of(tools))
+        return True
+
+
+def commands_of(tools: Sequence[Mapping[str, JSON]]) -> list[dict[str, Any]]:
+    """In Chainlit's own shape."""
+    return [_command(ToolForm.of(tool)) for tool in tools]
+
+
+def _command(form: ToolForm) -> dict[str, Any]:
+    headline = form.headline
+    short = headline if len(headline) <= DESCRIPTION_CHARACTERS else headline[: DESCRIPTION_CHARACTERS - 1] + "…"
+    return {"id": form.name, "description": short, "icon": "file-text" if form.takes_files else "wrench"}
+
+
+def split_command(chosen: str | None, text: str, known: Sequence[str]) -> tuple[str, str] | None:
+    """The command that a message is, known or not, and its words; None: it is no command.
+
+    A typed `/word` alone is one in any case; with words behind it, it may be anything that begins with a slash.
+    """
+    if chosen:
+        return chosen, text
+    typed = TYPED.fullmatch(text.strip())
+    if typed is None or (typed[1] not in known and typed[2]):
+        return None
+    return typed[1], typed[2] or ""

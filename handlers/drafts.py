@@ -1,0 +1,103 @@
+"""A command becomes a draft with a form; the form, once it is filled in well, becomes the job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from handlers.commands import split_command
+from handlers.forms import Filled, ToolForm, prefill
+from handlers.turns import Turns
+from jobs import Job, JobClient, JobConflict, JobNotFound, JobRequest, JobStatus, ThreadNotFound
+from services.web import FileStore, StoredFileNotFound
+
+GONE = "The form could not be found; reload the page."
+UNAVAILABLE = "The tool {!r} is not available now; try again later."
+FILE_GONE = "This file is not there any more; choose another one."
+
+
+class UnknownCommand(Exception):
+    """Says so in a sentence."""
+
+
+class Drafts:
+    """Opens forms and takes them in."""
+
+    def __init__(self, jobs: JobClient, files: FileStore, turns: Turns) -> None:
+        self._jobs = jobs
+        self._files = files
+        self._turns = turns
+        self._submitting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def open(
+        self, chosen: str | None, text: str, *, user: str, thread_id: str, files: Sequence[str], key: str
+    ) -> Job | None:
+        """The draft of a message that is a command; None: it is none.
+
+        Raises `UnknownCommand`, and as `JobClient.submit` does.
+        """
+        known = [str(tool["name"]) for tool in await self._jobs.tools()]
+        command = split_command(chosen, text, known)
+        if command is None:
+            return None
+        name, words = command
+        form = await self._turns.form(name)
+        if form is None:
+            hint = f"There are: {', '.join(f'/{one}' for one in known)}." if known else "No tools are there yet."
+            raise UnknownCommand(f"There is no command /{name[:60]}. {hint}")
+        return await self._jobs.draft(
+            JobRequest(
+                task=name,
+                user=user,
+                input=words,
+                arguments=prefill(form, words, files),
+                thread_id=thread_id,
+                files=tuple(files),
+                key=key,
+            )
+        )
+
+    async def submit(self, job_id: str, user: str, values: Mapping[str, Any]) -> dict[str, str]:
+        """Run the tool with what the form holds; gives what is wrong with it, by field. Any number of times is once."""
+        try:
+            job = await self._jobs.get(job_id, user)
+            # Two clicks, or two tabs, must not both find the form open.
+            lock = self._submitting.setdefault(job.root_id, asyncio.Lock())
+            async with lock:
+                return await self._submit(job, values)
+        except (JobNotFound, ThreadNotFound):
+            return {"": GONE}
+
+    async def _submit(self, job: Job, values: Mapping[str, Any]) -> dict[str, str]:
+        if await self._is_past(job):
+            return {}
+        form = await self._turns.form(job.request.task)
+        if form is None:
+            return {"": UNAVAILABLE.format(job.request.task)}
+        filled = form.read(values)
+        problems = filled.problems or await self._lost_files(form, filled, job.user)
+        if problems:
+            return problems
+        try:
+            await self._jobs.retry(job.id, job.user, filled.arguments)
+        except JobConflict as error:
+            return {"": str(error)}
+        return {}
+
+    async def _is_past(self, job: Job) -> bool:
+        """Whether the job has been taken up again already: its form was submitted, or it was retried."""
+        if job.status is JobStatus.COMPLETED or job.thread_id is None:
+            return False
+        turns = await self._jobs.thread_jobs(job.thread_id)
+        return any(one.root_id == job.root_id and one.id != job.id for one in turns)
+
+    async def _lost_files(self, form: ToolForm, filled: Filled, user: str) -> dict[str, str]:
+        lost: dict[str, str] = {}
+        for field, file_id in form.file_ids(filled.arguments):
+            try:
+                await self._files.get(file_id, user)
+            except StoredFileNotFound:
+                lost[field] = FILE_GONE
+        return lost

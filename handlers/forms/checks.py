@@ -1,0 +1,133 @@
+"""What is wrong with arguments, in words for the person who typed them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError  # type: ignore[import-untyped]
+from jsonschema.exceptions import SchemaError, relevance  # type: ignore[import-untyped]
+
+from jobs import JSON
+
+GENERAL = ""
+"""The place of what is wrong with no single field."""
+
+
+def _is_date(value: object) -> bool:
+    return not isinstance(value, str) or bool(date.fromisoformat(value))
+
+
+def _is_moment(value: object) -> bool:
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value))
+
+
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or time.fromisoformat(value) is not None
+
+
+formats = FormatChecker(formats=())
+for _name, _check in {"date": _is_date, "date-time": _is_moment, "time": _is_time}.items():
+    formats.checks(_name, raises=ValueError)(_check)
+
+
+def problems_of(arguments: Mapping[str, JSON], schema: Mapping[str, Any]) -> dict[str, str]:
+    """By parameter, the first thing that is wrong with it; what belongs to none stands under ``.
+
+    A schema that is none finds nothing wrong: the tool's own process checks too.
+    """
+    found: dict[str, str] = {}
+    try:
+        Draft202012Validator.check_schema(schema)
+        for error in Draft202012Validator(schema, format_checker=formats).iter_errors(dict(arguments)):
+            for place, sentence in _told(error):
+                found.setdefault(place, sentence)
+    except (SchemaError, re.error):  # a pattern may be of another dialect
+        return {}
+    return found
+
+
+def _told(error: ValidationError) -> Iterable[tuple[str, str]]:
+    if error.validator == "required" and not error.absolute_path:
+        return [(name, "This is needed.") for name in error.validator_value if name not in error.instance]
+    cause = _cause(error)
+    where, *rest = [*cause.absolute_path] or [GENERAL]
+    return [(str(where), _place(rest) + _sentence(cause))]
+
+
+def _cause(error: ValidationError) -> ValidationError:
+    """Of several alternatives the nearest one: null is what an empty field gives, and nobody types it."""
+    while error.context:
+        nearest = [one for one in error.context if not (one.validator == "type" and one.validator_value == "null")]
+        error = min(nearest or error.context, key=relevance)
+    return error
+
+
+def _place(path: Iterable[str | int]) -> str:
+    """Where inside the field."""
+    parts = [f"entry {part + 1}" if isinstance(part, int) else f"{part!r}" for part in path]
+    if not parts:
+        return ""
+    place = ", ".join(parts)
+    return f"{place[:1].upper()}{place[1:]}: "
+
+
+TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "yes or no",
+    "array": "a list",
+    "object": 'JSON, such as {"name": "value"}',
+    "null": "empty",
+}
+BOUNDS = {
+    "minimum": "Must be at least {}.",
+    "maximum": "Must be at most {}.",
+    "exclusiveMinimum": "Must be more than {}.",
+    "exclusiveMaximum": "Must be less than {}.",
+    "multipleOf": "Must be a multiple of {}.",
+    "minLength": "Must have at least {} characters.",
+    "maxLength": "Must have at most {} characters.",
+    "minItems": "Needs at least {} entries.",
+    "maxItems": "May have at most {} entries.",
+    "pattern": "Must match the pattern {}.",
+}
+FORMATS = {
+    "date": "Must be a date, such as 2026-11-21.",
+    "date-time": "Must be a date and a time, such as 2026-11-21T14:30.",
+    "time": "Must be a time, such as 14:30.",
+}
+
+
+def number(bound: JSON) -> str:
+    """As people write it: 1,000,000 rather than 1000000.0."""
+    if isinstance(bound, float) and bound.is_integer():
+        bound = int(bound)
+    return f"{bound:,}" if isinstance(bound, int) else str(bound)
+
+
+def _sentence(error: ValidationError) -> str:
+    kind, bound = str(error.validator), error.validator_value
+    if kind in ("minLength", "minItems") and bound == 1:
+        return "Must not be empty."
+    if kind in BOUNDS:
+        return BOUNDS[kind].format(number(bound))
+    if kind == "type":
+        names = [bound] if isinstance(bound, str) else bound
+        return f"Must be {' or '.join(TYPES[name] for name in names if name in TYPES)}."
+    if kind in ("enum", "const"):
+        values = bound if kind == "enum" else [bound]
+        return f"Must be one of: {', '.join(map(str, values))}."
+    if kind == "format":
+        return FORMATS.get(bound, "This does not have the expected form.")
+    return OTHERS.get(kind, "This does not fit.")
+
+
+OTHERS = {
+    "required": "Something that is needed is missing in it.",
+    "uniqueItems": "Each entry may appear once only.",
+    "additionalProperties": "It has an entry that the tool does not know.",
+}

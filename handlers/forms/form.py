@@ -1,0 +1,121 @@
+"""A tool's form: its fields, what they show, and the arguments they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.forms.checks import GENERAL, number, problems_of
+from handlers.forms.field import MISSING, Field, Kind, Widget, field_of
+from jobs import JSON
+
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """What a person has filled in."""
+
+    arguments: dict[str, JSON]
+    problems: dict[str, str]
+    """By parameter, a sentence; empty when all is well."""
+
+
+class ToolForm:
+    """The form of one tool of the catalogue."""
+
+    def __init__(self, name: str, description: str, schema: Mapping[str, Any]) -> None:
+        self.name = name
+        self.description = description
+        self.schema = schema
+        self._source = (name, description, schema)
+        definitions, required = schema.get("$defs", {}), schema.get("required", ())
+        self.fields: Sequence[Field] = tuple(
+            field_of(one, shape, required=one in required, definitions=definitions)
+            for one, shape in schema.get("properties", {}).items()
+        )
+
+    @classmethod
+    def of(cls, tool: Mapping[str, JSON]) -> ToolForm:
+        """From a line of the catalogue."""
+        return cls(tool["name"], str(tool.get("description") or ""), tool.get("parameters") or {})
+
+    @classmethod
+    def unknown(cls, name: str, arguments: Mapping[str, JSON]) -> ToolForm:
+        """Of a tool that no worker has offered: it can only show what was filled in."""
+        return cls(name, "", {"properties": {one: {} for one in arguments}})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ToolForm) and self._source == other._source
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def headline(self) -> str:
+        """The first line of the description."""
+        lines = self.description.strip().splitlines()
+        return lines[0].strip() if lines else ""
+
+    @property
+    def takes_files(self) -> bool:
+        return any(field.kind in (Kind.FILE, Kind.FILES) for field in self.fields)
+
+    def props(self, arguments: Mapping[str, JSON]) -> list[dict[str, Any]]:
+        """The fields for the page, filled in with the arguments, else with the defaults."""
+        return [_props(field, arguments.get(field.name, field.default)) for field in self.fields]
+
+    def read(self, widgets: Mapping[str, Widget]) -> Filled:
+        """What the page sent. A field it did not send is empty."""
+        read = {field.name: field.read(widgets.get(field.name)) for field in self.fields}
+        arguments = {name: value for name, value in read.items() if value is not MISSING}
+        return Filled(arguments=arguments, problems=problems_of(arguments, self.schema))
+
+    def at_fields(self, problems: Mapping[str, str], otherwise: str) -> dict[str, str]:
+        """Sentences by their paths (`items.3.name`), put to the fields they are about; the others into one."""
+        names = {field.name for field in self.fields}
+        placed: dict[str, str] = {}
+        for path, sentence in problems.items():
+            head = path.split(".", 1)[0]
+            placed.setdefault(head if head in names else GENERAL, sentence)
+        return placed or {GENERAL: otherwise}
+
+    def file_ids(self, arguments: Mapping[str, JSON]) -> list[tuple[str, str]]:
+        """The files that the arguments name, each with its field."""
+        fields = [field for field in self.fields if field.kind in (Kind.FILE, Kind.FILES)]
+        given = [(field.name, _as_list(arguments.get(field.name))) for field in fields]
+        return [(name, one) for name, values in given for one in values if isinstance(one, str)]
+
+
+def _as_list(value: JSON) -> list[JSON]:
+    return value if isinstance(value, list) else [value]
+
+
+def _props(field: Field, value: JSON) -> dict[str, Any]:
+    props: dict[str, Any] = {
+        "name": field.name,
+        "label": field.label,
+        "kind": field.kind.value,
+        "description": field.description,
+        "hint": _hint(field),
+        "required": field.required,
+        "value": field.show(None if value is MISSING else value),
+    }
+    if field.kind is Kind.CHOICE:
+        props["options"] = [option.label for option in field.options]
+        props["optional"] = field.nullable or (not field.required and field.default is MISSING)
+    return props
+
+
+def _hint(field: Field) -> str:
+    """What a value must look like, where the field alone does not show it."""
+    if field.kind in (Kind.INTEGER, Kind.NUMBER):
+        bounds = [words.format(number(field.schema[name])) for name, words in BOUNDS.items() if name in field.schema]
+        return f"{' and '.join(bounds).capitalize()}." if bounds else ""
+    return {Kind.LIST: "One entry per line.", Kind.JSON: "Written as JSON."}.get(field.kind, "")

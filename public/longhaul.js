@@ -1,0 +1,32 @@
+// The page draws its composer before it knows who is there, and again when it does: what was typed in between was lost.
+// This carries it over. Once the page is connected, nothing is drawn anew any more, and this has done its work.
+(() => {
+  const write = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;
+  let composer = null;
+  let typed = '';
+
+  const listen = (event) => {
+    if (event.target.id === 'chat-input') typed = event.target.value;
+  };
+
+  const look = () => {
+    const found = document.querySelector('#chat-input');
+    if (found && found !== composer) {
+      if (composer && typed && !found.value) {
+        write.call(found, typed);
+        found.dispatchEvent(new Event('input', { bubbles: true }));
+        found.setSelectionRange(typed.length, typed.length);
+      }
+      composer = found;
+    }
+    // Files can be attached only over a connection.
+    if (found && document.querySelector('#upload-button')) {
+      observer.disconnect();
+      document.removeEventListener('input', listen, true);
+    }
+  };
+
+  const observer = new MutationObserver(look);
+  document.addEventListener('input', listen, true);
+  observer.observe(document, { childList: true, subtree: true });
+})();

@@ -1,0 +1,73 @@
+"""JSON Schema as forms, models and other programs can use it: without references, with a word on each field."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
+_ENTRY = re.compile(r"(\w+)(?:\s*\([^)]*\))?:\s+(.+)")
+
+
+def inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its definitions put where they are used; a model that contains itself keeps its reference."""
+    definitions = schema.get("$defs", {})
+    whole: dict[str, Any] = _resolved({k: v for k, v in schema.items() if k != "$defs"}, definitions, ())
+    if definitions and _refers(whole):
+        whole["$defs"] = definitions
+    return whole
+
+
+def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
+    """With the docstring's `Args:` as descriptions of the fields that have none of their own."""
+    words = argument_words(docstring)
+    properties = {
+        name: {**field, "description": words[name]} if name in words and not _says_own(field) else field
+        for name, field in schema.get("properties", {}).items()
+    }
+    return {**schema, "properties": properties}
+
+
+def argument_words(docstring: str) -> dict[str, str]:
+    """What an `Args:` section says of each parameter, in one line."""
+    words: dict[str, str] = {}
+    inside, name = False, ""
+    for line in inspect.cleandoc(docstring).splitlines():
+        if _ARGS.match(line):
+            inside = True
+        elif inside and line and not line[0].isspace():
+            inside = False
+        elif inside and (entry := _ENTRY.fullmatch(line.strip())) and _indent(line) <= 4:
+            name = entry[1]
+            words[name] = entry[2]
+        elif inside and name and line.strip():
+            words[name] += f" {line.strip()}"
+    return words
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _says_own(field: Mapping[str, Any]) -> bool:
+    """A file's standard description is no word of the author's."""
+    return bool(field.get("description")) and field.get("format") != "file-id"
+
+
+def _resolved(node: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
+    if isinstance(node, list):
+        return [_resolved(item, definitions, within) for item in node]
+    if not isinstance(node, dict):
+        return node
+    name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+    if name not in definitions or name in within:
+        return {key: _resolved(value, definitions, within) for key, value in node.items()}
+    beside = {key: value for key, value in node.items() if key != "$ref"}
+    target: dict[str, Any] = _resolved(definitions[name], definitions, (*within, name))
+    return {**target, **_resolved(beside, definitions, within)}
+
+
+def _refers(node: Any) -> bool:
+    if isinstance(node, dict):
+        return "$ref" in node or any(_refers(value) for value in node.values())
+    return isinstance(node, list) and any(_refers(item) for item in node)

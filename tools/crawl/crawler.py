@@ -1,0 +1,303 @@
+"""The crawl itself: page after page, each a step of the job, its text in the index before the step is recorded."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from toolkit import AsyncToolContext, ToolError
+from tools.crawl.fetch import Answer, Fetcher, OutOfReach, Skipped
+from tools.crawl.frontier import Frontier, Target
+from tools.crawl.guard import Guard, Refused
+from tools.crawl.limits import Limits
+from tools.crawl.links import origin, page_url, same_site
+from tools.crawl.pace import Pace
+from tools.crawl.pages import READABLE, Page, read_page
+from tools.crawl.report import COLUMNS, Indexed, Report
+from tools.crawl.robots import Robots, rules_in
+from tools.search import Passage, Source, cut_passages, index_in
+from tools.tables import write_csv
+
+_MOST_ELSEWHERE = 20  # links to other sites that a page's record keeps for the report
+_LONGEST_STEP_NAME = 180
+
+Record = dict[str, Any]
+"""What the step of a page leaves: see `Crawler._page`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What was asked for."""
+
+    url: httpx.URL
+    max_pages: int  # that are asked for; redirects do not count
+    max_depth: int  # links from the first page
+    delay_seconds: float  # between two requests to a host
+    same_site: bool
+    max_seconds: float
+
+
+class Crawler:
+    """One crawl, run once. `guard`, `limits` and `pace` are the real ones unless a test brings its own."""
+
+    def __init__(
+        self,
+        ctx: AsyncToolContext,
+        wish: Wish,
+        *,
+        guard: Guard | None = None,
+        limits: Limits | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._ctx = ctx
+        self._wish = wish
+        self._limits = limits or Limits()
+        self._pace = pace or Pace(wish.delay_seconds)
+        self._guard = guard or Guard()
+        self._index = index_in(ctx.storage)
+        self.report = Report()
+        self._frontier = Frontier(wish.url, self._limits, self.report, max_depth=wish.max_depth, stay=wish.same_site)
+        self._robots: dict[str, Robots] = {}
+        self._hashes: dict[str, str] = {}  # of a page's text to the page that came with it first
+        self._asked = 0
+        self._bytes = 0
+        self._seconds_before = 0.0  # that earlier runs of this job spent on the recorded pages
+        self._begun = time.monotonic()
+
+    async def run(self) -> dict[str, Any]:
+        """The crawl and its report, which is the tool's value; all of it goes into the artifact crawl-report.csv.
+
+        Raises ToolError when the first page cannot be had or nothing is found to index.
+        """
+        async with Fetcher(self._guard, self._limits, self._pace) as fetcher:
+            ended_by = await self._crawl(fetcher)
+        return await self._finish(ended_by)
+
+    async def _crawl(self, fetcher: Fetcher) -> str | None:
+        """Until nothing is left or a limit is reached: that limit."""
+        while (target := self._frontier.next()) is not None:
+            if ended_by := self._limit_reached():
+                reason = f"left when the crawl had reached its limit of {ended_by}"
+                self.report.skip(reason, str(target.url))
+                self._frontier.leave(reason)
+                return ended_by
+            await self._visit(fetcher, target)
+        return None
+
+    def _limit_reached(self) -> str | None:
+        if self._asked >= self._wish.max_pages:
+            return f"{self._wish.max_pages:,} pages"
+        if self._bytes >= self._limits.total_bytes:
+            return f"{self._limits.total_bytes / 1e6:,.0f} MB"
+        if self._seconds_before + time.monotonic() - self._begun >= self._wish.max_seconds:
+            return f"{self._wish.max_seconds / 60:,.0f} minutes"
+        return None
+
+    async def _visit(self, fetcher: Fetcher, target: Target) -> None:
+        url = str(target.url)
+        total = min(self._wish.max_pages, self._asked + 1 + len(self._frontier))
+        self._ctx.report_progress(self._asked, total, f"Page {self._asked + 1}: {url}")
+        try:
+            await self._check_allowed(fetcher, target)
+        except Skipped as error:
+            self._check_first(target, error)
+            self.report.skip(str(error), url)
+            return
+        began = time.monotonic()
+        fetched = False
+
+        async def fetch() -> Record:
+            nonlocal fetched
+            fetched = True
+            record = await self._page(fetcher, target)
+            return {**record, "seconds": round(time.monotonic() - began, 2)}
+
+        record = await self._ctx.step(self._step_name(url), fetch)
+        if not fetched:
+            self._seconds_before += record["seconds"]
+        self._learn(target, record)
+
+    def _step_name(self, url: str) -> str:
+        """A step's name is its checkpoint: which links a page's record holds depends on whether the crawl stays."""
+        name = f"page {url}" if self._wish.same_site else f"page {url} and its links to any site"
+        if len(name) <= _LONGEST_STEP_NAME:
+            return name
+        return f"{name[: _LONGEST_STEP_NAME - 20]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+    # -- what may be asked for
+
+    async def _check_allowed(self, fetcher: Fetcher, target: Target) -> None:
+        """Raises Skipped."""
+        try:
+            self._guard.check(target.url)
+        except Refused as error:
+            raise Skipped(str(error)) from error
+        robots = await self._rules(fetcher, target)
+        if not robots.allows(str(target.url)):
+            raise Skipped(robots.trouble or "the site's robots.txt asks crawlers to leave it alone")
+
+    async def _rules(self, fetcher: Fetcher, target: Target) -> Robots:
+        """Of the target's origin; recorded, so that a resumed crawl goes by the same rules."""
+        site = origin(target.url)
+        if site not in self._robots:
+
+            async def fetch() -> Record:
+                try:
+                    return {"rules": await self._fetch_rules(fetcher, target.url), "trouble": ""}
+                except Skipped as error:
+                    self._check_first(target, error)
+                    return {"rules": "", "trouble": str(error)}
+
+            record = await self._ctx.step(f"robots {site}"[:_LONGEST_STEP_NAME], fetch)
+            robots = await asyncio.to_thread(Robots, record["rules"], trouble=record["trouble"])
+            self._robots[site] = robots
+            self._pace.ask_for(target.url.host, robots.delay_seconds)
+        return self._robots[site]
+
+    async def _fetch_rules(self, fetcher: Fetcher, page: httpx.URL) -> str:
+        """By RFC 9309: no rules when there is no such file, no crawl when the server cannot tell. Raises Skipped."""
+        url = page.copy_with(raw_path=b"/robots.txt")
+        for _ in range(self._limits.redirects + 1):
+            answer = await fetcher.get(url, None, most_bytes=self._limits.robots_bytes, cut=True)
+            if answer.location is None:
+                break
+            url = answer.location
+        if answer.status >= 500:
+            raise OutOfReach("its robots.txt cannot be read, so nobody knows what may be fetched")
+        return rules_in(answer.content.decode("utf-8-sig", "replace"))
+
+    # -- one page
+
+    async def _page(self, fetcher: Fetcher, target: Target) -> Record:
+        """Fetch it and put its text into the index. Its record is small: no text, but where it leads.
+
+        Either `redirect`, or `skipped` (why), or `title`, `passages` and `hash`; links go with the latter two.
+        """
+        url = str(target.url)
+        record: Record = {"url": url, "status": None, "bytes": 0, "links": [], "elsewhere": []}
+        try:
+            answer = await fetcher.get(target.url, READABLE, most_bytes=self._limits.page_bytes)
+            record |= {"status": answer.status, "bytes": len(answer.content)}
+            if answer.location is not None:
+                return record | {"redirect": str(answer.location)}
+            page = await self._read(answer)
+            record |= self._links(page)
+            return record | await self._indexed(url, page)
+        except Skipped as error:
+            self._check_first(target, error)
+            await asyncio.to_thread(self._index.remove, url)  # of an earlier crawl: it is no longer what the site says
+            return record | {"skipped": str(error)}
+
+    async def _read(self, answer: Answer) -> Page:
+        if answer.status != 200:
+            raise Skipped(_STATUS.get(answer.status) or f"its server answered with status {answer.status}")
+        return await asyncio.to_thread(read_page, answer, self._ctx.scratch, self._limits)
+
+    def _links(self, page: Page) -> Record:
+        stay = self._wish.same_site
+        here = [str(link) for link in page.links if not stay or same_site(link, self._frontier.site)]
+        elsewhere = [str(link) for link in page.links if stay and not same_site(link, self._frontier.site)]
+        return {"links": here[: self._limits.links_per_page], "elsewhere": elsewhere[:_MOST_ELSEWHERE]}
+
+    async def _indexed(self, url: str, page: Page) -> Record:
+        if not page.indexable:
+            raise _LeftOut("the page asks not to be indexed")
+        if page.document is None:
+            raise _LeftOut("it holds no text")
+        passages = await asyncio.to_thread(lambda: list(_passages(page)))
+        digest = hashlib.sha256("\n".join(passage.text for passage in passages).encode()).hexdigest()[:16]
+        if self._hashes.get(digest, url) != url:
+            raise _LeftOut("its text is that of another page")
+        document = page.document
+        source = Source(
+            key=url,
+            name=url,
+            title=page.title,
+            kind=document.kind,
+            pages=document.pages,
+            remarks=document.remarks,
+        )
+        stored = await asyncio.to_thread(self._index.replace, source, passages)
+        return {"title": page.title, "passages": stored.passages, "hash": digest}
+
+    def _check_first(self, target: Target, error: Skipped) -> None:
+        """Without its first page there is no crawl. Nothing is recorded then, so that a retry asks again."""
+        if target.depth == 0 and not isinstance(error, _LeftOut):
+            raise ToolError(f"{str(target.url)[:200]!r} cannot be crawled: {error}.") from error
+
+    # -- what comes of it
+
+    def _learn(self, target: Target, record: Record) -> None:
+        """From the record alone: a resumed crawl must learn the same."""
+        url = record["url"]
+        self._bytes += record["bytes"]
+        if "redirect" in record:
+            self._follow(target, record)
+            return
+        self._asked += 1
+        if "skipped" in record:
+            self.report.skip(record["skipped"], url, record["status"])
+        else:
+            self._hashes.setdefault(record["hash"], url)
+            self.report.page(
+                Indexed(
+                    url=url,
+                    title=record["title"],
+                    status=record["status"],
+                    depth=target.depth,
+                    passages=record["passages"],
+                    bytes=record["bytes"],
+                )
+            )
+        for link in _urls([*record["links"], *record["elsewhere"]]):
+            self._frontier.link(link, target)
+
+    def _follow(self, target: Target, record: Record) -> None:
+        for location in _urls([record["redirect"]]):
+            reason = self._frontier.redirect(location, target)
+            if reason is None:
+                return
+            self._check_first(target, Skipped(reason))
+            self.report.skip(reason, record["url"], record["status"])
+
+    async def _finish(self, ended_by: str | None) -> dict[str, Any]:
+        """The tool's value, and the artifact. Raises ToolError when nothing was indexed."""
+        path = self._ctx.scratch / "crawl-report.csv"
+        await asyncio.to_thread(write_csv, path, COLUMNS, self.report.rows())
+        await self._ctx.save_artifact(path.name, path, "text/csv")
+        done = len(self.report.indexed)
+        if not done:
+            raise ToolError(f"Nothing was indexed from {str(self._wish.url)[:200]!r}: {self.report.main_reason}.")
+        self._ctx.report_progress(self._asked, self._asked, f"{done:,} pages indexed")
+        sources = await asyncio.to_thread(self._index.sources)
+        return {**self.report.result(str(self._wish.url), ended_by), "documents_in_index": len(sources)}
+
+
+class _LeftOut(Skipped):
+    """There is nothing to index on the page, but its links are followed."""
+
+
+_STATUS = {
+    401: "it needs a login",
+    403: "its server forbids it",
+    404: "there is no such page (404)",
+    410: "there is no such page any more (410)",
+    429: "its server asked for patience (429)",
+    503: "its server asked for patience (503)",
+}
+
+
+def _urls(addresses: Iterable[str]) -> Iterable[httpx.URL]:
+    return (url for address in addresses if (url := page_url(address)) is not None)
+
+
+def _passages(page: Page) -> Iterable[Passage]:
+    """Sections and pages are places that a reader of the site finds; lines of our own making are not."""
+    assert page.document is not None
+    for passage in cut_passages(page.document):
+        named = page.document.kind == "PDF" or passage.place.startswith("§")
+        yield passage if named else replace(passage, place="")

@@ -1,0 +1,93 @@
+"""The guard between a crawl and the network: only public servers are reached, whatever a page or a name server says."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+
+import httpx
+
+from tools.crawl.addresses import Address, Network, is_public, literal
+
+Resolver = Callable[[str, int], Awaitable[list[Address]]]
+"""Host and port to addresses; an empty list or an OSError when the name is not known."""
+
+_RESOLVE_SECONDS = 10.0
+_MOST_ADDRESSES = 16
+_PORTS = (80, 443)
+_FIRST_FREE_PORT = 1024  # below are the ports of mail, files and logins, which must not be spoken to in HTTP
+_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "metadata", "instance-data"})
+_DOMAINS = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home.arpa", ".in-addr.arpa")
+
+
+class Refused(Exception):
+    """An address that must not be fetched. The message completes "… is not fetched: "."""
+
+
+class Unresolved(Exception):
+    """The name of a server is not known."""
+
+
+async def system_resolver(host: str, port: int) -> list[Address]:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(_RESOLVE_SECONDS):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+class Guard:
+    """Decides before each connection, on the address that is then connected to.
+
+    `permit`: networks that are reached although they are not public. It exists for tests, which serve from loopback;
+    nothing that a user or an administrator can set leads here.
+    """
+
+    def __init__(self, resolver: Resolver = system_resolver, permit: Iterable[Network] = ()) -> None:
+        self._resolver = resolver
+        self._permitted = tuple(permit)
+
+    def check(self, url: httpx.URL) -> None:
+        """What can be told without asking a name server. Raises Refused."""
+        if url.scheme not in ("http", "https"):
+            raise Refused("only http and https addresses are")
+        if url.userinfo:
+            raise Refused("it holds a user name or a password")
+        if not url.host:
+            raise Refused("it names no server")
+        port = url.port
+        if port is not None and port not in _PORTS and not _FIRST_FREE_PORT <= port <= 65_535:
+            raise Refused(f"port {port} is not one of the web")
+        self._check_host(url.raw_host.decode("ascii"))  # the name as the resolver gets it
+
+    async def addresses(self, host: str, port: int) -> list[Address]:
+        """Where to connect for `host`, each address checked. Raises Refused, Unresolved."""
+        self._check_host(host)
+        address = literal(host)
+        found = [address] if address is not None else await self._resolved(host, port)
+        for one in found:
+            # One private address among public ones is enough: a name that has both is up to something.
+            self._check_address(one)
+        return found
+
+    def _check_host(self, host: str) -> None:
+        address = literal(host)
+        if address is not None:
+            self._check_address(address)
+            return
+        name = host.rstrip(".").lower()
+        if name in _NAMES or name.endswith(_DOMAINS) or name.startswith("metadata."):
+            raise Refused("it is in a private network")
+
+    def _check_address(self, address: Address) -> None:
+        permitted = any(address.version == network.version and address in network for network in self._permitted)
+        if not permitted and not is_public(address):
+            raise Refused("it is in a private network")
+
+    async def _resolved(self, host: str, port: int) -> list[Address]:
+        try:
+            found = await self._resolver(host, port)
+        except (OSError, UnicodeError) as error:  # a TimeoutError is an OSError; names too long break the codec
+            raise Unresolved from error
+        if not found:
+            raise Unresolved
+        return found[:_MOST_ADDRESSES]

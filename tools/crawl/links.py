@@ -1,0 +1,56 @@
+"""Addresses of pages: one spelling for each, whose site they belong to, and which lead to no text."""
+
+import re
+from pathlib import PurePosixPath
+
+import httpx
+
+_MEDIA = frozenset(
+    """
+    7z aac apk avi avif bin bmp bz2 css csv dmg doc docx eot epub exe flac gif gz ico iso jar jpeg jpg js json map m4a
+    m4v mkv mov mp3 mp4 mpeg mpg msi ods odt ogg ogv otf png pps ppt pptx rar rpm svg tar tgz tif tiff ttf wasm wav
+    webm webp wmv woff woff2 xls xlsx xml xz zip zst
+    """.split()  # noqa: SIM905 - a hundred quotation marks read worse
+)
+_SPACE = re.compile(r"[\x00-\x20\x7f]+")
+
+
+def page_url(address: str, base: httpx.URL | None = None) -> httpx.URL | None:
+    """The address as it is asked for: absolute, without a fragment; None when it is none."""
+    try:
+        url = httpx.URL(_SPACE.sub("", address) if base is None else address.strip())
+        if base is not None:
+            url = base.join(url)
+        url = url.copy_with(fragment=None)
+        if url.scheme in ("http", "https"):
+            if not url.host:
+                return None
+            url = url.copy_with(raw_path=_path(url))
+    except (httpx.InvalidURL, ValueError, TypeError, UnicodeError):
+        return None
+    return url
+
+
+def same_site(one: httpx.URL, other: httpx.URL) -> bool:
+    """The same host and port, with or without `www.`, by http or https."""
+    return _site(one) == _site(other)
+
+
+def origin(url: httpx.URL) -> str:
+    """`https://example.org`, with a port if it is not the usual one."""
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def media_kind(url: httpx.URL) -> str | None:
+    """`.jpg` and the like: what its name says is no text need not be asked for."""
+    suffix = PurePosixPath(url.path).suffix.lower().lstrip(".")
+    return f".{suffix}" if suffix in _MEDIA else None
+
+
+def _site(url: httpx.URL) -> tuple[str, int | None]:
+    return url.host.rstrip(".").removeprefix("www."), url.port
+
+
+def _path(url: httpx.URL) -> bytes:
+    path, question, query = url.raw_path.partition(b"?")
+    return (path or b"/") + (question + query if query else b"")

@@ -1,0 +1,45 @@
+"""The tool that reads a web site into the conversation's index, where search_documents finds it."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from toolkit import AsyncToolContext, ToolError, tool
+from tools.crawl import Crawler, Wish, page_url
+
+_WITHOUT_SCHEME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:[/?#:].*)?", re.IGNORECASE | re.DOTALL)
+
+
+@tool
+async def crawl_site(
+    ctx: AsyncToolContext,
+    url: Annotated[str, Field(min_length=1, max_length=2_000)],
+    max_pages: Annotated[int, Field(ge=1, le=1_000)] = 50,
+    max_depth: Annotated[int, Field(ge=0, le=10)] = 3,
+    delay_seconds: Annotated[float, Field(ge=0.2, le=60)] = 1.0,
+    same_site: bool = True,
+    max_minutes: Annotated[int, Field(ge=1, le=600)] = 60,
+) -> dict[str, Any]:
+    """Read the pages of a public web site and make them searchable for search_documents, with their addresses.
+
+    Args:
+        url: The page to begin with; its links are followed.
+        max_pages: How many pages are asked for at most.
+        max_depth: How many links away from the first page; 0 reads that page alone.
+        delay_seconds: The pause between two requests to a server; longer if its robots.txt asks for that.
+        same_site: Whether links to other sites are left alone.
+        max_minutes: How long the crawl may take.
+    """
+    address = page_url(f"https://{url.strip()}" if _WITHOUT_SCHEME.fullmatch(url.strip()) else url)
+    if address is None or not address.scheme:
+        raise ToolError(f"{url[:200]!r} is not the address of a web page. Give one such as https://example.org/docs.")
+    wish = Wish(
+        url=address,
+        max_pages=max_pages,
+        max_depth=max_depth,
+        delay_seconds=delay_seconds,
+        same_site=same_site,
+        max_seconds=max_minutes * 60,
+    )
+    return await Crawler(ctx, wish).run()

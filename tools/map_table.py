@@ -1,0 +1,156 @@
+"""The tool that asks the model the same question about every row of a table."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from toolkit import AsyncToolContext, ToolError, ToolIncomplete, UploadedFile, tool
+from tools.mapping import Answers, Asking, Budget, Template, added_columns
+from tools.tables import Cell, read_rows, write_csv, write_parquet
+
+MAX_ROWS = 100_000
+SHOWN_CHARACTERS = 500
+"""Of a cell in the preview."""
+EXAMPLES = 5
+"""Answers that the chat's model gets to see."""
+
+Rows = Sequence[Mapping[str, Cell]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enriched:
+    """The new table. Its cells can be read once."""
+
+    columns: list[str]
+    cells: Iterable[list[Cell]]
+
+
+@tool
+async def map_table(
+    ctx: AsyncToolContext,
+    table: UploadedFile,
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)],
+    output_column: Annotated[str, Field(min_length=1, max_length=100)] = "answer",
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8,
+    requests_per_minute: Annotated[float | None, Field(gt=0, le=1e6)] = None,
+    tokens_per_minute: Annotated[float | None, Field(gt=0, le=1e9)] = None,
+    retries: Annotated[int, Field(ge=0, le=10)] = 2,
+    max_tokens_total: Annotated[int | None, Field(ge=1)] = None,
+    preview_rows: Annotated[int | None, Field(ge=1, le=100)] = None,
+    output: Literal["csv", "parquet"] = "csv",
+) -> dict[str, Any]:
+    """Ask the model a question about every row of a CSV, TSV, Parquet or XLSX table; saves the table with the answers.
+
+    Args:
+        table: The table.
+        prompt: The question, with columns in braces, such as "Is this review positive? {review}".
+        output_column: The name of the column with the answers.
+        concurrency: How many rows are asked at the same time.
+        requests_per_minute: At most so many questions in a minute.
+        tokens_per_minute: At most so many tokens in a minute.
+        retries: How often a row is asked again when the model fails.
+        max_tokens_total: No further row is asked when so many tokens are used; a retry with more goes on from there.
+        preview_rows: Ask only the first rows, so many, and show them: to try a prompt.
+        output: The kind of file that is saved.
+    """
+    ctx.report_progress(0, None, f"Reading {table.name}")
+    read = await asyncio.to_thread(read_rows, table, folder=ctx.scratch, max_rows=MAX_ROWS)
+    if not read.rows:
+        raise ToolError(f"{table.name} has no rows: there is nothing to ask.")
+    added = added_columns(read.columns, output_column.strip() or "answer")
+    template = Template.parse(prompt, read.columns)
+    rows: Rows = read.rows[:preview_rows]
+    await ctx.limit_rate(requests_per_minute, tokens_per_minute)
+    asking = Asking(
+        ctx,
+        template,
+        rows,
+        Budget(concurrency=concurrency, retries=retries, max_tokens=max_tokens_total),
+        source=table.id,
+        told=lambda answers: _tell(ctx, answers),
+    )
+    _tell(ctx, asking.answers)
+    answers = await asking.run()
+    enriched = Enriched(columns=[*read.columns, *added], cells=answers.enriched(rows, read.columns))
+    if preview_rows is not None:
+        saved = await _save_preview(ctx, enriched)
+    else:
+        saved = await _save(ctx, enriched, f"{PurePath(table.name).stem[:100]}-answers.{output}")
+    result = _result(asking, saved, read.remarks, preview=preview_rows is not None)
+    if reason := _unfinished(asking, preview=preview_rows is not None):
+        raise ToolIncomplete(reason, result)
+    return result
+
+
+async def _save(ctx: AsyncToolContext, enriched: Enriched, name: str) -> str:
+    """Gives the name."""
+    write = write_parquet if name.endswith(".parquet") else write_csv
+    await asyncio.to_thread(write, ctx.scratch / name, enriched.columns, enriched.cells)
+    await ctx.save_artifact(name, ctx.scratch / name)
+    return name
+
+
+async def _save_preview(ctx: AsyncToolContext, enriched: Enriched) -> str:
+    """Gives the name. What the chat shows is a table of a few rows."""
+    data = [[cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell for cell in row] for row in enriched.cells]
+    shown = {"columns": enriched.columns, "index": list(range(1, len(data) + 1)), "data": data}
+    name = "preview.table.json"
+    await ctx.save_artifact(name, json.dumps(shown).encode())
+    return name
+
+
+def _tell(ctx: AsyncToolContext, answers: Answers) -> None:
+    counts = answers.counts
+    asked = answers.total - counts["not_asked"]
+    failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
+    ctx.report_progress(asked, answers.total, f"{asked:,} of {answers.total:,} rows{failed}, {answers.tokens:,} tokens")
+
+
+def _unfinished(asking: Asking, *, preview: bool) -> str:
+    """Why a retry makes sense; empty when it does not."""
+    answers = asking.answers
+    counts = answers.counts
+    of_all = f"{counts['done']:,} of {answers.total:,} rows are done"
+    if asking.stopped:
+        return f"{asking.stopped}; {of_all}"
+    if counts["failed"] and not preview:
+        return f"{counts['failed']:,} of {answers.total:,} rows failed; a retry asks only them"
+    return ""
+
+
+def _result(asking: Asking, saved: str, remarks: Sequence[str], *, preview: bool) -> dict[str, Any]:
+    answers = asking.answers
+    counts = answers.counts
+    return {
+        "summary": _summary(asking, saved, preview=preview),
+        "rows": answers.total,
+        **counts,
+        "tokens": answers.tokens,
+        "tokens_estimated": asking.estimated,
+        "first_failure": answers.first_failure or None,
+        "examples": answers.examples(EXAMPLES),
+        "file": saved,
+        "remarks": list(remarks),
+    }
+
+
+def _summary(asking: Asking, saved: str, *, preview: bool) -> str:
+    """Markdown."""
+    answers = asking.answers
+    counts = answers.counts
+    which = "first rows" if preview else "rows"
+    sentences = [f"**{counts['done']:,} of {answers.total:,} {which} have an answer**, in `{saved}`."]
+    if counts["failed"]:
+        sentences.append(f"{counts['failed']:,} failed, the first of them with: {answers.first_failure}")
+    if counts["skipped"]:
+        sentences.append(f"{counts['skipped']:,} were skipped because the columns of the prompt are empty there.")
+    if counts["not_asked"]:
+        sentences.append(f"{counts['not_asked']:,} were not asked: {asking.stopped}.")
+    counted = "about, estimated from the length of the texts" if asking.estimated else "sent and received"
+    sentences.append(f"{answers.tokens:,} tokens ({counted}).")
+    return " ".join(sentences)

@@ -1,0 +1,7 @@
+"""A prompt over every row of a table: the template, the rows at work, and what became of them."""
+
+from tools.mapping.answers import Answers, added_columns
+from tools.mapping.asking import Asking, Budget
+from tools.mapping.template import Template
+
+__all__ = ["Answers", "Asking", "Budget", "Template", "added_columns"]

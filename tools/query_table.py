@@ -1,0 +1,200 @@
+"""The tool that answers SQL on the files of a conversation, in a database that can do nothing but read them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import duckdb
+from pydantic import Field
+
+from toolkit import ToolContext, ToolError, UploadedFile, tool
+from tools.tables import (
+    LIMITS,
+    READABLE,
+    RESULT,
+    Column,
+    Database,
+    Interrupted,
+    Table,
+    cell,
+    looks_like_table,
+    table_names,
+    write_csv,
+)
+from tools.tables.charts import result_chart
+from tools.tables.statement import Select, check, refusal
+from tools.tables.wording import code, count_of, markdown_table, shortened
+
+DOWNLOAD_ROWS = 1_000_000
+SHOWN_ROWS = 1_000  # in the chat's table and in a chart
+VALUE_ROWS = 50
+VALUE_CHARACTERS = 12_000
+CELL_CHARACTERS = 200  # of the value
+SHOWN_CHARACTERS = 2_000  # of the chat's table
+
+Chart = Literal["none", "line", "bar", "scatter"]
+Download = Literal["csv", "parquet", "none"]
+
+
+@tool(run_in="process", memory_mb=2_500, timeout_seconds=1_800)
+def query_table(
+    ctx: ToolContext,
+    sql: Annotated[str, Field(min_length=1, max_length=20_000)],
+    tables: list[UploadedFile] | None = None,
+    chart: Chart = "none",
+    download: Download = "csv",
+    timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 60,
+) -> dict[str, Any]:
+    """Answer a question about CSV, Excel or Parquet files by SQL (DuckDB): a table, a chart, a download.
+
+    Each file is a table named after it: "Shop orders.csv" is shop_orders. `SHOW TABLES` and `DESCRIBE shop_orders` tell
+    what there is. Only reading is possible.
+
+    Args:
+        sql: One SELECT statement (also WITH, DESCRIBE, SUMMARIZE, SHOW TABLES).
+        tables: The files to query; by default every table of this conversation.
+        chart: Draw the result: the first column across, each number column as a series.
+        download: The format of the whole result as a file.
+        timeout_seconds: How long the query itself may run.
+    """
+    files = _files(ctx, tables)
+    with Database(ctx.scratch) as database:
+        loaded = _load(ctx, database, files)
+        database.lock()
+        query = _Query(ctx, database, loaded, sql)
+        try:
+            return query.answer(chart, download, timeout_seconds)
+        except duckdb.Error as error:  # of a result too large to be kept or written
+            raise refusal(error, sql) from error
+
+
+def _files(ctx: ToolContext, tables: list[UploadedFile] | None) -> list[UploadedFile]:
+    files = [file for file in ctx.files if looks_like_table(file.name)] if tables is None else tables
+    if not files:
+        raise ToolError(f"There is no table to query. Attach one first: {READABLE} can be read.")
+    if len(files) > LIMITS.files:
+        raise ToolError(f"{len(files)} tables are too many for one call; send at most {LIMITS.files}.")
+    return files
+
+
+def _load(ctx: ToolContext, database: Database, files: list[UploadedFile]) -> list[Table]:
+    loaded = []
+    for done, (file, name) in enumerate(zip(files, table_names(file.name for file in files), strict=True)):
+        ctx.report_progress(done, len(files) + 1, f"Reading {file.name}")
+        loaded.append(database.load(file.path, file.name, name))
+        for remark in loaded[-1].remarks:
+            ctx.log("warning", remark)
+    return loaded
+
+
+class _Query:
+    """One statement on loaded tables, its result kept as a table of its own."""
+
+    def __init__(self, ctx: ToolContext, database: Database, tables: list[Table], sql: str) -> None:
+        self._ctx = ctx
+        self._database = database
+        self._tables = tables
+        self._sql = sql
+        self._remarks = [remark for table in tables for remark in table.remarks]
+
+    def answer(self, chart: Chart, download: Download, seconds: int) -> dict[str, Any]:
+        select = check(self._database, self._sql)
+        self._ctx.report_progress(len(self._tables), len(self._tables) + 1, "Running the query")
+        self._run(select, seconds)
+        columns = self._database.describe(f"FROM {RESULT}")
+        [(rows,)] = self._database.read(f"SELECT count(*) FROM {RESULT}")
+        if rows > DOWNLOAD_ROWS:
+            self._database.read(f"DELETE FROM {RESULT} WHERE rowid >= {DOWNLOAD_ROWS}")
+            rows = DOWNLOAD_ROWS
+            self._remarks.append(f"The result has more than {DOWNLOAD_ROWS:,} rows: only the first are kept.")
+        first = [[cell(value) for value in row] for row in self._database.read(f"FROM {RESULT} LIMIT {SHOWN_ROWS}")]
+        self._save(columns, first, rows, download)
+        if chart != "none":
+            self._draw(chart, columns, first, rows)
+        return self._value(columns, first, rows)
+
+    def _run(self, select: Select, seconds: int) -> None:
+        try:
+            with self._database.at_most(seconds):
+                self._database.read(f"CREATE TABLE {RESULT} AS FROM {select.inner} LIMIT {DOWNLOAD_ROWS + 1}")
+        except Interrupted as error:
+            raise ToolError(
+                f"The query did not finish within {seconds} s and was stopped. Filter or group earlier, or give it a "
+                "longer timeout_seconds."
+            ) from error
+        except duckdb.Error as error:
+            raise refusal(error, select.sql, tables=[table.name for table in self._tables], moved=1) from error
+
+    def _save(self, columns: list[Column], first: list[list[Any]], rows: int, download: Download) -> None:
+        names = [column.name for column in columns]
+        shown = {
+            "columns": names,
+            "index": list(range(1, len(first) + 1)),
+            "data": [[_short(value, SHOWN_CHARACTERS) for value in row] for row in first],
+        }
+        self._ctx.save_artifact("result.table.json", json.dumps(shown, ensure_ascii=False).encode("utf-8", "replace"))
+        if rows > len(first):
+            rest = f"; the download has all {rows:,}" if download != "none" else ""
+            self._remarks.append(f"The table below shows the first {len(first):,} rows{rest}.")
+        if download == "csv":
+            path = self._ctx.scratch / "result.csv"
+            write_csv(path, names, (row for batch in self._database.batches(f"FROM {RESULT}") for row in batch))
+            self._ctx.save_artifact("result.csv", path)
+        elif download == "parquet":
+            self._ctx.save_artifact("result.parquet", self._parquet())
+
+    def _parquet(self) -> Path:
+        # The locked database may write where it spills to, and nowhere else.
+        path = self._ctx.scratch / "spill" / "result.parquet"
+        path.parent.mkdir(exist_ok=True)
+        self._database.read(f"COPY {RESULT} TO '{path}' (FORMAT parquet)")
+        return path
+
+    def _draw(self, chart: Chart, columns: list[Column], first: list[list[Any]], rows: int) -> None:
+        figure = result_chart(chart, columns, first)
+        if figure is None:
+            self._remarks.append("There is no chart: that needs a second column, of numbers.")
+            return
+        if rows > len(first):
+            self._remarks.append(f"The chart shows the first {len(first):,} rows.")
+        self._ctx.save_artifact("result.plotly.json", json.dumps(figure, ensure_ascii=False).encode("utf-8", "replace"))
+
+    def _value(self, columns: list[Column], first: list[list[Any]], rows: int) -> dict[str, Any]:
+        names = [column.name for column in columns]
+        tables = ", ".join(f"{code(table.name)} ({count_of(table.rows, 'row')})" for table in self._tables)
+        parts = [f"**{count_of(rows, 'row')}**, {count_of(len(columns), 'column')}. Tables: {tables}."]
+        if first and len(names) <= 12:
+            parts.append(markdown_table(names, first[:5]))
+            parts += [f"… and {rows - 5:,} more."] if rows > 5 else []
+        parts += [f"- {remark}" for remark in self._remarks]
+        shown = list(_fitting(first[:VALUE_ROWS]))
+        return {
+            "summary": "\n\n".join(parts),
+            "tables": [_described(table) for table in self._tables],
+            "columns": [{"name": _short(column.name), "type": _short(column.type)} for column in columns[:100]],
+            "row_count": rows,
+            "rows_shown": len(shown),
+            "rows": shown,
+            "remarks": self._remarks,
+        }
+
+
+def _described(table: Table) -> dict[str, Any]:
+    names = [_short(column.name) for column in table.columns[:40]]
+    return {"name": table.name, "file": table.file_name, "rows": table.rows, "columns": names}
+
+
+def _fitting(rows: list[list[Any]]) -> Iterator[list[Any]]:
+    """As many rows as a model should read, long cells shortened."""
+    left = VALUE_CHARACTERS
+    for row in rows:
+        short = [_short(value) for value in row[:100]]
+        left -= len(json.dumps(short))
+        if left < 0:
+            return
+        yield short
+
+
+def _short(value: Any, longest: int = CELL_CHARACTERS) -> Any:
+    return shortened(value, longest) if isinstance(value, str) else value

@@ -1,0 +1,65 @@
+"""Documents cut into passages for the index: short enough to be quoted, each at one place or a short stretch."""
+
+from collections.abc import Iterator
+
+from tools.documents import Document, Place
+from tools.documents import Passage as Block
+from tools.documents.sentences import sentences
+from tools.search.index import LONGEST_PASSAGE, Passage
+
+_GOOD_LENGTH = 900  # characters: a few paragraphs, so that the words of a question meet in one passage
+
+
+def cut_passages(document: Document) -> Iterator[Passage]:
+    """In the document's order. A passage never spans two pages or sections, and ends with a sentence if it can."""
+    held: list[str] = []
+    first = last = document.passages[0].place
+    for block in document.passages:
+        for piece in _pieces(block):
+            if held and (not _together(first, block.place) or _length(held) + len(piece) > _GOOD_LENGTH):
+                yield Passage(place=_label(first, last), text="\n".join(held))
+                held = []
+            if not held:
+                first = block.place
+            held.append(piece)
+            last = block.place
+    if held:
+        yield Passage(place=_label(first, last), text="\n".join(held))
+
+
+def _pieces(block: Block) -> Iterator[str]:
+    """The block's text if it fits into one passage, else as many sentences at a time as do."""
+    text = block.text.strip()
+    if len(text) <= _GOOD_LENGTH:
+        if text:
+            yield text
+        return
+    held = ""
+    for sentence in sentences(text):
+        if held and len(held) + len(sentence) >= _GOOD_LENGTH:
+            yield held
+            held = ""
+        held = f"{held} {sentence}" if held else sentence
+    if held:
+        yield held
+
+
+def _together(first: Place, place: Place) -> bool:
+    """Lines and paragraphs are too small to be passages of their own."""
+    return first == place or first.kind in ("line", "paragraph")
+
+
+def _length(held: list[str]) -> int:
+    return sum(map(len, held)) + len(held)
+
+
+def _label(first: Place, last: Place) -> str:
+    """In words, as it is read aloud: `page 12`, `lines 40–52`; a section by its title."""
+    if first.kind == "section":
+        return first.label
+    if first == last:
+        return f"{first.kind} {first.number}"
+    return f"{first.kind}s {first.number}–{last.number}"
+
+
+assert _GOOD_LENGTH <= LONGEST_PASSAGE

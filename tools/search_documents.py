@@ -1,0 +1,81 @@
+"""The tool that searches the conversation's index; every passage comes with its source and place."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from toolkit import ToolContext, ToolError, tool
+from tools.search import MARK_END, MARK_START, Hit, index_in
+
+_MOST_BYTES = 15_000  # of the passages' text together: a model reads them all
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+@tool
+def search_documents(
+    ctx: ToolContext,
+    query: Annotated[str, Field(min_length=1, max_length=10_000)],
+    limit: Annotated[int, Field(ge=1, le=20)] = 8,
+) -> dict[str, Any]:
+    """Search the documents and web pages that were indexed in this conversation; best passages first, with page.
+
+    Cite what you use by its source and place.
+
+    Args:
+        query: Words to look for, any of them; words in quotation marks must occur together.
+        limit: How many passages to return at most.
+    """
+    index = index_in(ctx.storage)
+    documents = len(index.sources())
+    if not documents:
+        raise ToolError(
+            "Nothing is indexed in this conversation yet. Run index_documents on its files, or crawl_site on a site."
+        )
+    hits = _fitting(index.search(query, limit))
+    return {
+        "summary": _summary(query, hits, documents),
+        "passages": [
+            {"source": hit.source.name, "place": _place(hit), "text": hit.text, "score": hit.score} for hit in hits
+        ],
+        "documents": documents,
+    }
+
+
+def _fitting(hits: list[Hit]) -> list[Hit]:
+    """As many of the best as a model should read; at least one."""
+    size = 0
+    for number, hit in enumerate(hits):
+        size += len(hit.text.encode())
+        if number and size > _MOST_BYTES:
+            return hits[:number]
+    return hits
+
+
+def _place(hit: Hit) -> str:
+    """Of a page without headings: the page's title, else its address."""
+    return hit.place or hit.source.title or hit.source.name
+
+
+def _summary(query: str, hits: list[Hit], documents: int) -> str:
+    where = "the one indexed document" if documents == 1 else f"the {documents:,} indexed documents"
+    shown = _escaped(repr(query if len(query) <= 100 else query[:99] + "…"))
+    if not hits:
+        return f"Nothing in {where} matches {shown}. Try other words."
+    count = "1 passage" if len(hits) == 1 else f"{len(hits)} passages"
+    return "\n".join([f"{count} of {where} for {shown}:", "", *(_line(hit) for hit in hits)])
+
+
+def _line(hit: Hit) -> str:
+    """A list item: the citation, then the snippet with what was found in bold."""
+    source = _escaped(hit.source.name)
+    if hit.source.name.startswith(("http://", "https://")):
+        source = f"[{_escaped(hit.source.title or hit.source.name)}](<{hit.source.name}>)"
+    place = f", {_escaped(hit.place)}" if hit.place else ""
+    snippet = _escaped(hit.snippet).replace(MARK_START, "**").replace(MARK_END, "**")
+    return f"- {source}{place}: {snippet}"
+
+
+def _escaped(text: str) -> str:
+    """As Markdown that shows these characters."""
+    return _MARKDOWN.sub(r"\\\1", text)

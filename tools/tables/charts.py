@@ -1,0 +1,138 @@
+"""Charts as Plotly figures: plain JSON of counts and aggregates, never a big table's points."""
+
+import html
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from tools.tables.database import Column
+from tools.tables.types import is_number
+from tools.tables.wording import shortened
+
+Figure = dict[str, Any]
+
+_COLOR = "#3b6fb6"
+_PALETTE = ("#3b6fb6", "#d1762c", "#3f9163", "#b5485d", "#7a5ea8")
+_LONGEST_LABEL = 40
+_SERIES = 5
+
+
+def label(text: Any) -> str:
+    """Text from a file in a chart, where Plotly would read some HTML."""
+    return html.escape(shortened(str(text), _LONGEST_LABEL), quote=False)
+
+
+def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
+    margin = {"t": 48, "r": 16, "b": 56, "l": 64}
+    return {"data": data, "layout": {"title": {"text": title}, "margin": margin, "colorway": list(_PALETTE), **layout}}
+
+
+def result_chart(kind: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Figure | None:
+    """The first column across, up to five number columns as series; None when there is no such column."""
+    numbers = [place for place, column in enumerate(columns) if place > 0 and is_number(column.type)][:_SERIES]
+    if not numbers or not rows:
+        return None
+    across = [_place(row[0]) for row in rows]
+    shape = (
+        {"type": "bar"} if kind == "bar" else {"type": "scatter", "mode": "markers" if kind == "scatter" else "lines"}
+    )
+    data = [
+        {**shape, "x": across, "y": [row[place] for row in rows], "name": label(columns[place].name)}
+        for place in numbers
+    ]
+    names = ", ".join(label(columns[place].name) for place in numbers)
+    axis = {"title": {"text": label(columns[0].name)}, "automargin": True}
+    if columns[0].type == "VARCHAR":
+        axis["type"] = "category"  # else Plotly takes texts such as "1-2" for dates
+    return figure(f"{names} by {label(columns[0].name)}", data, xaxis=axis, yaxis={"automargin": True})
+
+
+def _place(value: Any) -> Any:
+    return label(value) if isinstance(value, str) else value
+
+
+def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
+    """`columns` are names with their share of missing cells in percent, the worst first."""
+    names = [label(name) for name, _ in columns][::-1]
+    bars = {"type": "bar", "orientation": "h", "x": [round(share, 2) for _, share in columns][::-1]}
+    data = [{**bars, "y": _distinct(names), "marker": {"color": _COLOR}}]
+    axis = {"title": {"text": "% of rows"}, "rangemode": "tozero"}
+    names_axis = {"automargin": True, "type": "category"}
+    return figure("Missing cells", data, height=160 + 28 * len(names), xaxis=axis, yaxis=names_axis)
+
+
+def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int = 3) -> Figure:
+    """Small charts beside each other, each a trace with its own heading and axes."""
+    down = (len(panels) + across - 1) // across
+    data: list[dict[str, Any]] = []
+    layout: Figure = {}
+    notes: list[dict[str, Any]] = []
+    for index, (heading, trace) in enumerate(panels):
+        suffix = "" if index == 0 else str(index + 1)
+        left, top = (index % across) / across, 1 - (index // across) / down
+        width, height = 1 / across - 0.06, 1 / down - 0.28 / down
+        data.append({**trace, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False})
+        layout[f"xaxis{suffix}"] = {"domain": [left, left + width], "anchor": f"y{suffix}"}
+        category: Figure = {"type": "category", "automargin": True} if trace.get("orientation") == "h" else {}
+        bottom = max(0.0, top - 0.08 / down - height)
+        layout[f"yaxis{suffix}"] = {"domain": [bottom, bottom + height], "anchor": f"x{suffix}", **category}
+        place: dict[str, Any] = {
+            "x": left + width / 2,
+            "y": bottom + height,
+            "xref": "paper",
+            "yref": "paper",
+            "yanchor": "bottom",
+        }
+        notes.append({**place, "text": label(heading), "showarrow": False, "font": {"size": 12}})
+    return figure(title, data, annotations=notes, height=120 + 240 * down, **layout)
+
+
+def histogram(edges: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
+    """A trace: `edges` has one more than `counts`."""
+    middles = [(low + high) / 2 for low, high in pairwise(edges)]
+    widths = [high - low for low, high in pairwise(edges)]
+    return {"type": "bar", "x": middles, "y": list(counts), "width": widths, "marker": {"color": _COLOR}}
+
+
+def ranking(values: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """A trace of values with how often they occur, the most frequent at the top."""
+    names = _distinct([label(value) for value, _ in values][::-1])
+    counts = [count for _, count in values][::-1]
+    return {"type": "bar", "orientation": "h", "x": counts, "y": names, "marker": {"color": _COLOR}}
+
+
+def correlation_chart(names: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> Figure:
+    labels = _distinct([label(name) for name in names])
+    cells = {"z": [list(row) for row in matrix], "x": labels, "y": labels, "zmin": -1, "zmax": 1}
+    data = [{"type": "heatmap", "colorscale": "RdBu", "reversescale": True, **cells}]
+    axes = {"automargin": True, "type": "category"}
+    return figure("Correlations (Pearson's r)", data, xaxis=axes, yaxis={**axes, "autorange": "reversed"})
+
+
+def timeline(unit: str, places: Sequence[str], series: Sequence[tuple[str, Sequence[float | int | None]]]) -> Figure:
+    """Series over time, one above the other; `unit` is hour, day, week, month or year."""
+    data: list[dict[str, Any]] = []
+    layout: Figure = {}
+    height = 1 / len(series)
+    for index, (name, values) in enumerate(series):
+        suffix = "" if index == 0 else str(index + 1)
+        line = {"type": "scatter", "mode": "lines", "x": list(places), "y": list(values), "name": label(name)}
+        data.append({**line, "yaxis": f"y{suffix}"})
+        low = 1 - (index + 1) * height
+        layout[f"yaxis{suffix}"] = {
+            "domain": [max(0.0, low + 0.05 * height), low + height * 0.95],
+            "title": {"text": label(name)},
+            "automargin": True,
+        }
+    layout["xaxis"] = {"anchor": f"y{len(series)}" if len(series) > 1 else "y"}
+    return figure(f"By {unit}", data, height=140 + 180 * len(series), showlegend=False, **layout)
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    """Labels cut short may be alike, and Plotly would draw them on one place."""
+    seen: dict[str, int] = {}
+    result = []
+    for text in labels:
+        seen[text] = seen.get(text, 0) + 1
+        result.append(text if seen[text] == 1 else f"{text} ({seen[text]})")
+    return result

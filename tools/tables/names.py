@@ -1,0 +1,41 @@
+"""Names in SQL: of tables after their files, quoted wherever they come from outside."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+_LONGEST = 60
+_WORDS = {"all", "and", "as", "by", "case", "from", "group", "in", "join", "limit", "not", "on", "or", "order"}
+_WORDS |= {"select", "table", "then", "union", "using", "when", "where", "with", "default", "primary", "user", "end"}
+
+
+def quoted(name: str) -> str:
+    """As an identifier of SQL, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def table_name(file_name: str) -> str:
+    """`Shop orders 2025.csv` is `shop_orders_2025`: a name that needs no quotes."""
+    stem = unicodedata.normalize("NFKD", Path(file_name).stem).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", stem).strip("_")[:_LONGEST].strip("_")
+    if not name or name[0].isdigit() or name in _WORDS:
+        name = f"t_{name}".rstrip("_")
+    return name
+
+
+def table_names(file_names: Iterable[str]) -> list[str]:
+    """One for each, in order, different from each other."""
+    taken: set[str] = set()
+    result = []
+    for base in map(table_name, file_names):
+        name, n = base, 2
+        while name in taken:
+            name, n = f"{base}_{n}", n + 1
+        taken.add(name)
+        result.append(name)
+    return result

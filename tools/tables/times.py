@@ -1,0 +1,58 @@
+"""A table along its dates: how many rows, and the mean of some columns, per hour, day, week, month or year."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+
+from tools.tables.database import Database, Table
+from tools.tables.names import quoted
+
+Unit = Literal["hour", "day", "week", "month", "year"]
+_DAYS: tuple[tuple[float, Unit], ...] = ((3, "hour"), (120, "day"), (1_100, "week"), (11_000, "month"))
+_MOST = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    column: str
+    unit: Unit
+    places: tuple[str, ...]  # the start of each stretch of time that has rows, as ISO text
+    rows: tuple[int, ...]
+    means: tuple[tuple[str, tuple[float | None, ...]], ...]  # of number columns
+    empty: int  # stretches between the first and the last without a row
+
+
+def series(database: Database, table: Table, column: str, numbers: list[str]) -> Series | None:
+    """None when the column holds fewer than two different dates. Raises duckdb.Error."""
+    when = f"CASE WHEN isfinite({quoted(column)}) THEN {quoted(column)}::TIMESTAMP END"
+    source = quoted(table.name)
+    [(days,)] = database.read(f"SELECT date_diff('day', min({when}), max({when})) FROM {source}")
+    [(different,)] = database.read(f"SELECT count(*) FROM (SELECT DISTINCT {when} AS w FROM {source}) WHERE w NOTNULL")
+    if days is None or different < 2:
+        return None
+    unit: Unit = next((unit for limit, unit in _DAYS if days <= limit), "year")
+    means = [f"avg(CASE WHEN isfinite({quoted(name)}::DOUBLE) THEN {quoted(name)}::DOUBLE END)" for name in numbers]
+    start = f"date_trunc('{unit}', {when})"
+    rows = None
+    with suppress(duckdb.OutOfRangeException):  # numbers too large to add up
+        rows = database.read(_grouped(start, ", ".join(["count(*)", *means]), source))
+    if rows is None:
+        numbers, rows = [], database.read(_grouped(start, "count(*)", source))
+    [(stretches,)] = database.read(f"SELECT date_diff('{unit}', min({start}), max({start})) + 1 FROM {source}")
+    return Series(
+        column=column,
+        unit=unit,
+        places=tuple(row[0] for row in rows),
+        rows=tuple(row[1] for row in rows),
+        means=tuple((name, tuple(row[2 + i] for row in rows)) for i, name in enumerate(numbers)),
+        empty=max(0, stretches - len(rows)),
+    )
+
+
+def _grouped(start: str, what: str, source: str) -> str:
+    return (
+        f"SELECT strftime({start}, '%Y-%m-%d %H:%M'), {what} FROM {source} WHERE {start} NOTNULL "
+        f"GROUP BY {start} ORDER BY {start} LIMIT {_MOST}"
+    )
