@@ -79,7 +79,9 @@ class Settings(BaseSettings):
         None, gt=0, le=10_000_000, validation_alias="LONGHAUL_REQUESTS_PER_MINUTE"
     )
     """Model calls that tools make, all workers together. Unset: no limit."""
-    tokens_per_minute: float | None = Field(None, gt=0, le=1e12, validation_alias="LONGHAUL_TOKENS_PER_MINUTE")
+    tokens_per_minute: float | None = Field(
+        None, gt=0, le=1_000_000_000_000, validation_alias="LONGHAUL_TOKENS_PER_MINUTE"
+    )
     """Tokens that these calls read and write. Unset: no limit."""
     mcp_servers: Path | None = Field(None, validation_alias="LONGHAUL_MCP_SERVERS")
     """A JSON file that names MCP servers, whose tools are offered like ours."""

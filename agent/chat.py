@@ -55,6 +55,9 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
     conversation = await read_conversation(ctx, files, max_tokens=models.settings.context_tokens)
     if conversation.trimmed and not ctx.recorded("model:1"):
         await ctx.log("info", MESSAGES_LEFT_OUT)
+    if ctx.job.turn <= 1 and not ctx.recorded("model:1"):
+        for problem in toolbox.problems:
+            await ctx.log("warning", problem)
     turn = CheckpointedTurn(ctx, models, toolbox, conversation.files)
     # The agent wants a model at its construction; which one is asked is decided call by call.
     agent: Any = create_agent(OfflineModel(), tools=[], middleware=[turn])
@@ -89,7 +92,7 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         number = self._number
 
         async def ask(model: BaseChatModel) -> BaseMessage:
-            system = SystemMessage(SYSTEM_PROMPT)
+            system = SystemMessage("\n\n".join([SYSTEM_PROMPT, *self._toolbox.problems]))
             response = await handler(request.override(model=model, tools=self._offered, system_message=system))
             return response.result[0]
 

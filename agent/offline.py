@@ -186,7 +186,7 @@ def present(result: BaseMessage) -> str:
         return content
     if isinstance(value, dict) and isinstance(value.get("summary"), str):
         remarks = [f"> {remark}" for remark in value.get("remarks", [])]
-        origin = [f"_{BY_EXTRACTION}_"] if result.name == SUMMARY_TOOL else []
+        origin = [f"_{BY_EXTRACTION}_"] if result.name in {SUMMARY_TOOL, "map_table"} else []
         return "\n\n".join([value["summary"], *remarks, *origin])
     return f"The result of `{result.name}`:\n\n{_markdown(value)}"
 

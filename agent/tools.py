@@ -57,6 +57,11 @@ class Toolbox:
     def catalogue(self) -> tuple[ToolSpec, ...]:
         return self._pool.catalogue
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each file or server whose tools are missing."""
+        return self._pool.problems
+
     async def call(
         self,
         ctx: JobContext,

@@ -17,6 +17,7 @@ from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.supervisor import Supervisor
 from settings import Settings, provide_to_chainlit
+from toolkit.watchdog import LoopWatchdog
 
 __all__ = [
     "FileStore",
@@ -41,6 +42,8 @@ class WebServices:
     """Tells which workers are alive."""
 
     model: ModelProbe
+    watchdog: LoopWatchdog
+    """Counts how often the loop of this process was blocked: a defect of ours."""
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """What the workers offer, by name: {name, description, parameters (JSON Schema), run_in, …}."""
@@ -71,4 +74,13 @@ async def open_web(settings: Settings) -> AsyncIterator[WebServices]:
             Supervisor(store, liveness, processes=settings.embedded_workers, drain_seconds=settings.drain_seconds)
         )
         model = await stack.enter_async_context(ModelProbe(settings))
-        yield WebServices(settings=settings, store=store, jobs=jobs, files=files, liveness=liveness, model=model)
+        watchdog = await stack.enter_async_context(LoopWatchdog("web"))
+        yield WebServices(
+            settings=settings,
+            store=store,
+            jobs=jobs,
+            files=files,
+            liveness=liveness,
+            model=model,
+            watchdog=watchdog,
+        )

@@ -19,6 +19,7 @@ from jobs.wake import DatagramWake
 from jobs.worker import Worker
 from settings import Settings
 from toolkit.pool import HostPool
+from toolkit.watchdog import LoopWatchdog
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,10 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
         files = DirectoryFileStore(data / "files")
-        pool = await stack.enter_async_context(HostPool(settings.tools, scratch=data / "scratch"))
+        await stack.enter_async_context(LoopWatchdog("worker"))
+        pool = await stack.enter_async_context(
+            HostPool(settings.tools, scratch=data / "scratch", mcp_servers=settings.mcp_file)
+        )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         tasks = build_tasks(models, pool, files)
         dispatcher = await stack.enter_async_context(

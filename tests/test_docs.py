@@ -115,8 +115,8 @@ def test_every_setting_is_documented_with_its_default_and_its_bounds() -> None:
             kind: getattr(one, kind) for one in field.metadata for kind in ("ge", "gt", "le") if hasattr(one, kind)
         }
         if bounds:
-            lowest = f"{bounds['ge']:g}" if "ge" in bounds else f"above {bounds['gt']:g}"
-            assert f"{lowest} to {bounds['le']:g}" in meaning, name
+            lowest = f"{bounds['ge']:.15g}" if "ge" in bounds else f"above {bounds['gt']:.15g}"
+            assert f"{lowest} to {bounds['le']:.15g}" in meaning, name
 
 
 def shown(default: object) -> str:

@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tools": {"toolkit"},
     "agent": {"jobs", "toolkit", "files"},
     "services": {"settings", "jobs", "files", "accounts"},
-    "services/web": {"settings", "jobs", "files", "accounts"},
+    "services/web": {"settings", "jobs", "files", "accounts", "toolkit"},
     "services/worker": {"settings", "jobs", "files", "toolkit", "agent"},
     "handlers": {"services", "jobs", "toolkit", "accounts"},
     "api": {"services", "jobs", "toolkit", "accounts"},

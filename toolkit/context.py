@@ -363,7 +363,7 @@ def _limit(limit: int) -> int:
 
 
 def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _rates(requests_per_minute: float | None, tokens_per_minute: float | None) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -48,11 +49,11 @@ async def summarize_documents(
     """Summarise PDF, Word, HTML, Markdown and text files, with the page or section of every claim.
 
     Args:
-        documents: The files to summarise; by default every file of this conversation.
+        documents: The files to summarise; by default every file of this conversation that is no table.
         focus: What the summary should dwell on, such as a question; by default everything of weight.
         parallel: How many parts are read by the model at the same time.
     """
-    files = ctx.files if documents is None else documents
+    files = [file for file in ctx.files if not _is_table(file)] if documents is None else documents
     read = await _read_all(ctx, files)
     named = len(read) > 1
     chunks = await asyncio.to_thread(cut, read, named=named)  # half a second of a book of 500 pages
@@ -134,7 +135,9 @@ class _Summary:
 
     async def _notes(self) -> list[str]:
         """The notes on each chunk that has any, in order."""
-        notes = await self._ctx.map(list(range(len(self._chunks))), self._note, limit=self._parallel)
+        # A retry may come with another focus or other documents: notes that were made for these only are read back.
+        key = "\0".join([self._focus, *(chunk.material for chunk in self._chunks)])
+        notes = await self._ctx.map(list(range(len(self._chunks))), self._note, limit=self._parallel, key=key)
         checked = [self._checked_note(chunk, note) for chunk, note in zip(self._chunks, notes, strict=True)]
         return [note for note in checked if note]
 
@@ -161,7 +164,8 @@ class _Summary:
             return ""
         while len(groups := list(_grouped(notes, MERGE_CHARACTERS))) > 1:
             self._ctx.report_progress(len(self._chunks), self._calls, f"Condensing {len(notes)} parts to {len(groups)}")
-            condensed = await self._ctx.map(groups, self._condense, limit=self._parallel)
+            key = "\0".join([self._focus, *groups])
+            condensed = await self._ctx.map(groups, self._condense, limit=self._parallel, key=key)
             shorter = [self._checked(note) for note in condensed]
             if sum(map(len, shorter)) > 0.9 * sum(map(len, notes)):
                 # A model that condenses nothing would be asked for ever: the most important lines must do.
@@ -216,6 +220,11 @@ class _Summary:
         if self._focus:
             return f"Nothing in {names} bears on {self._focus!r}."
         raise ToolError(f"The model gave no summary of {names}. Try again, or try another model.")
+
+
+def _is_table(file: UploadedFile) -> bool:
+    """By its name: these are for other tools."""
+    return PurePath(file.name).suffix.lower() in {".csv", ".tsv", ".xlsx", ".parquet"}
 
 
 def _says_nothing(text: str) -> bool:

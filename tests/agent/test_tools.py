@@ -44,7 +44,7 @@ async def test_parts_and_model_calls_are_steps_below_their_call(desk: Desk, endp
     ctx = await desk.submit(task="ask_about", arguments={"items": ["word=a tokens=1", "word=b tokens=1"]})
     assert await desk.run(ctx) == {"word=a tokens=1": "a0 ", "word=b tokens=1": "b0 "}
     started = [(e.data["step"], e.data.get("parent")) for e in await desk.events(ctx, "step.started")]
-    assert sorted((re.sub(r":[0-9a-f]{8}$", ":…", step), parent) for step, parent in started) == [
+    assert sorted((re.sub(r":[0-9a-f]{16}$", ":…", step), parent) for step, parent in started) == [
         ("call:0", None),
         ("call:0/part:0", "call:0"),
         ("call:0/part:0/complete:…", "call:0/part:0"),
@@ -129,7 +129,7 @@ async def test_a_tool_may_slow_its_model_calls_down(desk: Desk, endpoint: Endpoi
     ctx = await desk.submit(task="ask_at_a_rate", arguments={"items": items, "requests_per_minute": 600})
     await desk.run(ctx)
     times = sorted(request.received_at for request in endpoint.requests())
-    assert times[-1] - times[0] >= 3 * 0.1 - 0.05
+    assert times[-1] - times[0] >= 0.15  # 0.3 without the jitter of first connections; at once without the rate
 
 
 async def test_what_a_tool_keeps_is_there_in_the_conversations_next_call_and_in_no_other(desk: Desk) -> None:
