@@ -32,7 +32,7 @@ async def call(pool: HostPool, name: str, handler: RecordingHandler | None = Non
 
 
 def complete_path(instruction: str, material: str) -> str:
-    return "complete:" + hashlib.sha256(f"{instruction}\0{material}".encode()).hexdigest()[:8]
+    return "complete:" + hashlib.sha256(f"{instruction}\0{material}".encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("name", PLACES)
