@@ -46,15 +46,20 @@ class ModelSettings:
 class Models:
     """Made by `open_models`. The first call waits until the libraries are loaded."""
 
-    def __init__(self, settings: ModelSettings, source: asyncio.Task[ModelSource]) -> None:
+    def __init__(self, settings: ModelSettings, source: asyncio.Task[ModelSource], ranking: asyncio.Task[None]) -> None:
         self.settings = settings
         self._source = source
+        self._ranking = ranking
         self.complete_slots = asyncio.Semaphore(settings.complete_limit)
         """Hold one around `complete`."""
 
     async def ready(self) -> None:
         """Wait until a call would start at once."""
         await asyncio.shield(self._source)
+
+    async def all_loaded(self) -> None:
+        """Wait until no import of ours keeps the interpreter from the loop."""
+        await asyncio.wait({self._source, self._ranking})
 
     async def chat(self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], warn: Warn) -> ModelReply:
         """A call whose words are shown as they come. Raises `StepFailed`."""
@@ -78,7 +83,7 @@ async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
     source = asyncio.create_task(_open_source(settings), name="load models")
     ranking = asyncio.create_task(_load_ranking(source, settings), name="load ranking")
     try:
-        yield Models(settings, source)
+        yield Models(settings, source, ranking)
     finally:
         await ranking
         await (await source).aclose()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from agent.model import ModelSettings, open_models
+from agent.model import Models, ModelSettings, open_models
 from agent.tasks import build_tasks
 from files import DirectoryFileStore
 from jobs.local import LocalDispatcher
@@ -31,11 +31,11 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
         files = DirectoryFileStore(data / "files")
-        await stack.enter_async_context(LoopWatchdog("worker"))
         pool = await stack.enter_async_context(
             HostPool(settings.tools, scratch=data / "scratch", mcp_servers=settings.mcp_file)
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
+        stack.push_async_callback(_ended, asyncio.create_task(_guard_loop(models), name="watchdog"))
         tasks = build_tasks(models, pool, files)
         dispatcher = await stack.enter_async_context(
             LocalDispatcher(
@@ -50,6 +50,18 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         )
         worker = Worker(store, dispatcher, wake, tasks, slots=settings.worker_slots)
         await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
+
+
+async def _guard_loop(models: Models) -> None:
+    """Tell of each stall of our loop: a defect of ours. Imports at the start hold it up from their thread; they may."""
+    await models.all_loaded()
+    async with LoopWatchdog("worker"):
+        await asyncio.Future()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def model_settings(settings: Settings) -> ModelSettings:
