@@ -31,7 +31,8 @@ class Gate:
 
     async def enter(self, ctx: JobContext, rates: Sequence[Rate], tokens: int) -> None:
         """Wait until the call may begin; `tokens` is what it is expected to use."""
-        for rate in rates:
+        # The narrowest is the last of them: who waits there must not hold a place in what all share.
+        for rate in reversed(rates):
             if bookings := _bookings(rate, tokens):
                 async with self._turns[rate.bucket]:
                     await asyncio.sleep(max([await ctx.reserve(*booking) for booking in bookings]))
@@ -40,7 +41,7 @@ class Gate:
         """Book what the call used beyond what was expected, or give back."""
         for rate in rates:
             if rate.tokens_per_minute and used != expected:
-                await ctx.reserve(f"{rate.bucket}:tokens", used - expected, rate.tokens_per_minute)
+                await ctx.reserve(*_tokens(rate, used - expected))
 
     def forget(self, bucket: str) -> None:
         """A job's own bucket, at its end."""
@@ -54,7 +55,13 @@ def expected_tokens(instruction: str, material: str) -> int:
 def _bookings(rate: Rate, tokens: int) -> list[tuple[str, float, float]]:
     bookings: list[tuple[str, float, float]] = []
     if rate.requests_per_minute:
-        bookings.append((f"{rate.bucket}:requests", 1, rate.requests_per_minute))
+        bookings.append((f"{rate.bucket}:requests:{rate.requests_per_minute:g}", 1, rate.requests_per_minute))
     if rate.tokens_per_minute:
-        bookings.append((f"{rate.bucket}:tokens", tokens, rate.tokens_per_minute))
+        bookings.append(_tokens(rate, tokens))
     return bookings
+
+
+def _tokens(rate: Rate, tokens: int) -> tuple[str, float, float]:
+    """The rate is a part of the name: what a mistyped one has booked must not outlive its correction."""
+    per_minute = rate.tokens_per_minute or 0
+    return f"{rate.bucket}:tokens:{per_minute:g}", tokens, per_minute

@@ -85,10 +85,10 @@ class Chat:
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """A page has connected: for the first time, after a blip, by opening a thread, or after a restart."""
-        await self._commands.connected(session)
         view = self._views.of(session)
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
+        await self._commands.connected(session)
 
     async def on_disconnected(self, session: WebsocketSession) -> None:
         self._commands.disconnected(session.id)

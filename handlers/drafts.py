@@ -81,7 +81,8 @@ class Drafts:
         if problems:
             return problems
         try:
-            await self._jobs.retry(job.id, job.user, filled.arguments)
+            files = [file_id for _, file_id in form.file_ids(filled.arguments)]
+            await self._jobs.retry(job.id, job.user, filled.arguments, files)
         except JobConflict as error:
             return {"": str(error)}
         return {}

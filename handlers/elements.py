@@ -10,7 +10,7 @@ from handlers.changes import ElementDict
 from handlers.forms import ToolForm
 from jobs import JSON, Job, JobEvent
 from services.web import StoredFile
-from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME
+from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 FORM = "ToolForm"
 """`public/elements/ToolForm.jsx`."""
@@ -31,7 +31,9 @@ def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> El
 def artifact_element(event: JobEvent, job: Job, message_id: str) -> ElementDict:
     """What a tool made, drawn where the page can draw it. The same name is the same element."""
     name, mime = event.data["name"], event.data["mime"]
-    kind = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}.get(mime, "image" if mime.startswith("image/") else "file")
+    # Drawn by its name, as it is served: what a tool declares may be something else.
+    drawn = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}.get(mime_of(name))
+    kind = drawn or ("image" if mime.startswith("image/") else "file")
     return {
         **_element(f"{job.root_id}:artifact:{name}", kind, name, job.thread_id, message_id),
         "mime": mime,

@@ -56,9 +56,14 @@ class JobClient:
         await self._store.get(job_id, user)
         return await self._store.request_cancel(job_id, by=user)
 
-    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
-        """A new job that goes on from the failed step. Raises `JobNotFound`, `JobConflict`."""
-        return await self._store.retry(job_id, user, arguments)
+    async def retry(
+        self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
+    ) -> Job:
+        """A new job that goes on from the failed step; `files` come to those of the request.
+
+        Raises `JobNotFound`, `JobConflict`.
+        """
+        return await self._store.retry(job_id, user, arguments, files)
 
     async def delete(self, job_id: str, user: str) -> None:
         """Raises `JobNotFound`, `JobConflict` while it runs."""

@@ -53,8 +53,10 @@ class JobStore(Protocol):
         Raises as `submit` does.
         """
 
-    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
-        """A new job that starts with the finished steps of this one.
+    async def retry(
+        self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
+    ) -> Job:
+        """A new job that starts with the finished steps of this one. `files` come to those of the request.
 
         Raises `JobNotFound`, `JobConflict`, `ThreadNotFound` when its thread is being deleted.
         """

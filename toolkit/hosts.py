@@ -237,17 +237,17 @@ class Host:
         self.stalled = not message["over"]
         if self.stalled and message["seconds"] >= _MOVE_SECONDS and message["call"] is not None:
             for attempt in self.attempts.values():
-                if attempt.number != message["call"] and attempt.call.spec.run_in == "loop":
+                if attempt.number != message["call"] and attempt.call.spec.run_in == "loop" and not attempt.alone:
                     attempt.move(died=False)
 
     def _end_attempts(self) -> None:
         for attempt in list(self.attempts.values()):
             if attempt.over.is_set() or attempt is self._blamed:
                 attempt.over.set()
+            elif attempt.alone:  # before all else: it must not run a second time, whoever is to blame
+                attempt.fail(ToolCrashed(self._crash(attempt.call.spec)))
             elif self._blamed is not None:
                 attempt.move(died=False)
-            elif attempt.alone:
-                attempt.fail(ToolCrashed(self._crash(attempt.call.spec)))
             else:
                 attempt.move(died=True)
 

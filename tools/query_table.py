@@ -23,6 +23,7 @@ from tools.tables import (
     write_csv,
 )
 from tools.tables.charts import result_chart
+from tools.tables.names import literal
 from tools.tables.statement import Select, check, refusal
 from tools.tables.wording import code, count_of, markdown_table, shortened
 
@@ -148,7 +149,7 @@ class _Query:
         # The locked database may write where it spills to, and nowhere else.
         path = self._ctx.scratch / "spill" / "result.parquet"
         path.parent.mkdir(exist_ok=True)
-        self._database.read(f"COPY {RESULT} TO '{path}' (FORMAT parquet)")
+        self._database.read(f"COPY {RESULT} TO {literal(str(path))} (FORMAT parquet)")
         return path
 
     def _draw(self, chart: Chart, columns: list[Column], first: list[list[Any]], rows: int) -> None:

@@ -9,8 +9,13 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError  # type: ignore[import-untyped]
 from jsonschema.exceptions import SchemaError, relevance  # type: ignore[import-untyped]
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from jobs import JSON
+
+NOTHING_ELSEWHERE: Registry[Any] = Registry()
+"""A schema comes from a tool, perhaps of a foreign server: it must not make this process fetch what it names."""
 
 GENERAL = ""
 """The place of what is wrong with no single field."""
@@ -41,10 +46,12 @@ def problems_of(arguments: Mapping[str, JSON], schema: Mapping[str, Any]) -> dic
     found: dict[str, str] = {}
     try:
         Draft202012Validator.check_schema(schema)
-        for error in Draft202012Validator(schema, format_checker=formats).iter_errors(dict(arguments)):
+        for error in Draft202012Validator(schema, format_checker=formats, registry=NOTHING_ELSEWHERE).iter_errors(
+            dict(arguments)
+        ):
             for place, sentence in _told(error):
                 found.setdefault(place, sentence)
-    except (SchemaError, re.error):  # a pattern may be of another dialect
+    except (SchemaError, re.error, Unresolvable, RecursionError):  # a pattern may be of another dialect
         return {}
     return found
 

@@ -117,8 +117,13 @@ class Field:
         return isinstance(widget, str) and widget.isascii() and widget.isdigit() and int(widget) < len(self.options)
 
 
+DEEPEST = 5
+"""Lists in lists are JSON in the form anyway."""
+
+
 def field_of(name: str, schema: Schema, *, required: bool, definitions: Mapping[str, Schema]) -> Field:
     """From the parameter's own schema."""
+    schema = as_schema(schema)
     shape, nullable = _shape(schema, definitions)
     default = schema.get("default", MISSING)
     kind, item = _kind(shape, default, definitions)
@@ -149,9 +154,14 @@ def same(one: JSON, other: JSON) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
+def as_schema(schema: Any) -> Schema:
+    """JSON Schema also has true, which allows anything."""
+    return schema if isinstance(schema, Mapping) else {}
+
+
 def _shape(schema: Schema, definitions: Mapping[str, Schema]) -> tuple[Schema, bool]:
     """The schema behind references and `| None`, and whether null is allowed."""
-    schema = resolve(schema, definitions)
+    schema = resolve(as_schema(schema), definitions)
     alternatives = [resolve(one, definitions) for one in schema.get("anyOf", ())]
     others = [one for one in alternatives if one.get("type") != "null"]
     nullable = len(others) < len(alternatives)
@@ -163,20 +173,23 @@ def _shape(schema: Schema, definitions: Mapping[str, Schema]) -> tuple[Schema, b
 
 def resolve(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
     """What a reference points to; anything else is itself."""
+    schema = as_schema(schema)
     for _ in range(len(definitions) + 1):
         name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
         if name not in definitions:
             break
-        schema = definitions[name]
+        schema = as_schema(definitions[name])
     return schema
 
 
-def _kind(shape: Schema, default: JSON, definitions: Mapping[str, Schema]) -> tuple[Kind, Kind | None]:
+def _kind(shape: Schema, default: JSON, definitions: Mapping[str, Schema], depth: int = 0) -> tuple[Kind, Kind | None]:
     if _values(shape):
         return Kind.CHOICE, None
     if shape.get("type") == "array":
+        if depth > DEEPEST:
+            return Kind.JSON, None  # a list of itself
         item, _ = _shape(shape.get("items", {}), definitions)
-        inner, _ = _kind(item, MISSING, definitions)
+        inner, _ = _kind(item, MISSING, definitions, depth + 1)
         if inner is Kind.FILE:
             return Kind.FILES, None
         plain = inner in (Kind.TEXT, Kind.LONG_TEXT, Kind.INTEGER, Kind.NUMBER, Kind.DATE, Kind.DATETIME)

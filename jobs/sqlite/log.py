@@ -181,10 +181,19 @@ def newest_of_chain(connection: sqlite3.Connection, root_id: str) -> Job:
 
 
 def insert_retry(
-    connection: sqlite3.Connection, job_id: str, failed: Job, arguments: Mapping[str, JSON] | None, at: float
+    connection: sqlite3.Connection,
+    job_id: str,
+    failed: Job,
+    arguments: Mapping[str, JSON] | None,
+    files: Sequence[str],
+    at: float,
 ) -> None:
     """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
-    request = replace(failed.request, arguments=failed.request.arguments if arguments is None else arguments)
+    request = replace(
+        failed.request,
+        arguments=failed.request.arguments if arguments is None else arguments,
+        files=tuple(dict.fromkeys([*failed.request.files, *files])),
+    )
     insert_job(connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at)
     events = read(connection, {failed.id: 0}, limit=-1)
     seq = 1

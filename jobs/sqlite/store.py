@@ -67,7 +67,9 @@ class SqliteStore:
         self._announce(job_id, request.thread_id)
         return log.find(connection, job_id)
 
-    async def retry(self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None) -> Job:
+    async def retry(
+        self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
+    ) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
             newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
             if newest.thread_id is not None:
@@ -77,7 +79,7 @@ class SqliteStore:
             if newest.status not in RETRYABLE:
                 raise JobConflict(f"The job is {newest.status}; only a job that failed or was stopped can be retried.")
             new = new_id()
-            log.insert_retry(connection, new, newest, arguments, self._clock())
+            log.insert_retry(connection, new, newest, arguments, files, self._clock())
             self._announce(new, newest.thread_id)
             return log.find(connection, new)
 

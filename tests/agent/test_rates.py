@@ -32,13 +32,13 @@ async def test_one_that_gives_up_waiting_books_nothing_ahead(offline: Desk) -> N
     waiting = [asyncio.create_task(gate.enter(ctx, [rate], 1)) for _ in range(10)]
 
     async def one_has_booked() -> bool:
-        return await ctx.reserve("given-up:requests", 0, 1) > 61
+        return await ctx.reserve("given-up:requests:1", 0, 1) > 61
 
     await until(one_has_booked, within=5, what="the first that waits")
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert await ctx.reserve("given-up:requests", 1, 1) <= 120
+    assert await ctx.reserve("given-up:requests:1", 1, 1) <= 120
 
 
 async def test_tokens_that_were_not_used_are_given_back(offline: Desk) -> None:
@@ -46,7 +46,7 @@ async def test_tokens_that_were_not_used_are_given_back(offline: Desk) -> None:
     gate, rate = Gate(), Rate(bucket="tokens", tokens_per_minute=600)
     await gate.enter(ctx, [rate], 600)
     await gate.settle(ctx, [rate], expected=600, used=10)
-    assert await ctx.reserve("tokens:tokens", 1, 600) < 2
+    assert await ctx.reserve("tokens:tokens:600", 1, 600) < 2
 
 
 async def test_without_limits_nothing_is_booked(offline: Desk) -> None:
@@ -59,3 +59,11 @@ async def test_without_limits_nothing_is_booked(offline: Desk) -> None:
 
 async def test_the_expected_tokens_grow_with_the_words() -> None:
     assert expected_tokens("x" * 4000, "y" * 4000) > 2000
+
+
+async def test_a_mistyped_rate_does_not_outlive_its_correction(offline: Desk) -> None:
+    ctx = await offline.submit("hello")
+    gate = Gate()
+    await gate.enter(ctx, [Rate(bucket="typed", tokens_per_minute=1)], 5_000)
+    async with asyncio.timeout(5):
+        await gate.enter(ctx, [Rate(bucket="typed", tokens_per_minute=100_000)], 5_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from handlers.forms import ToolForm, prefill
+from handlers.forms.checks import problems_of
 from tests.handlers.screens import form_of
 from toolkit import ToolContext, UploadedFile, tool
 
@@ -238,3 +240,29 @@ def test_words_go_into_the_text_that_is_needed_before_others() -> None:
 
 def test_attached_files_fill_the_file_fields() -> None:
     assert prefill(FORM, "", ["file_1", "file_2"]) == {"papers": ["file_1", "file_2"], "report": "file_2"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"v": True}},
+        {"properties": {"v": {"type": "array", "items": True}}},
+        {"properties": {"v": {"anyOf": [True, {"type": "null"}]}}},
+        {"properties": {"v": {"type": "array", "items": [{"type": "string"}]}}},
+        {"properties": {"v": {"$ref": "#/$defs/V"}}, "$defs": {"V": True}},
+        {"properties": {"v": {"$ref": "#/$defs/V"}}, "$defs": {"V": {"type": "array", "items": {"$ref": "#/$defs/V"}}}},
+    ],
+)
+def test_any_schema_of_a_foreign_server_makes_a_form(schema: dict[str, object]) -> None:
+    form = ToolForm.of({"name": "foreign", "parameters": schema})
+    assert [field["name"] for field in form.props({})] == ["v"]
+
+
+def test_what_a_schema_names_elsewhere_is_not_fetched() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        port = server.getsockname()[1]
+        schema = {"properties": {"v": {"$ref": f"http://127.0.0.1:{port}/schema.json"}}}
+        assert problems_of({"v": 1}, schema) == {}
+        with pytest.raises(BlockingIOError):
+            server.accept()

@@ -325,6 +325,12 @@ async def test_a_retry_may_empty_the_arguments(engine: Engine) -> None:
     assert (await engine.store.retry(draft.id, "ada", {})).request.arguments == {}
 
 
+async def test_files_that_came_with_the_arguments_belong_to_the_retry(engine: Engine) -> None:
+    draft = await engine.store.draft(JobRequest(task="report", user="ada", files=("a",)))
+    run = await engine.store.retry(draft.id, "ada", {"tables": ["a", "b"]}, files=("a", "b"))
+    assert run.request.files == ("a", "b")
+
+
 async def test_a_shared_rate_spreads_what_it_lets_through(engine: Engine) -> None:
     waits = [await engine.store.reserve("model", 1, per_minute=30) for _ in range(3)]
     assert waits == [0, 2, 4]

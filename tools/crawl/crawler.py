@@ -24,6 +24,7 @@ from tools.tables import write_csv
 
 _MOST_ELSEWHERE = 20  # links to other sites that a page's record keeps for the report
 _LONGEST_STEP_NAME = 180
+_LONGEST_PAUSE_SECONDS = 300.0
 
 Record = dict[str, Any]
 """What the step of a page leaves: see `Crawler._page`."""
@@ -124,9 +125,7 @@ class Crawler:
     def _step_name(self, url: str) -> str:
         """A step's name is its checkpoint: which links a page's record holds depends on whether the crawl stays."""
         name = f"page {url}" if self._wish.same_site else f"page {url} and its links to any site"
-        if len(name) <= _LONGEST_STEP_NAME:
-            return name
-        return f"{name[: _LONGEST_STEP_NAME - 20]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        return _shortened(name)
 
     # -- what may be asked for
 
@@ -139,6 +138,8 @@ class Crawler:
         robots = await self._rules(fetcher, target)
         if not robots.allows(str(target.url)):
             raise Skipped(robots.trouble or "the site's robots.txt asks crawlers to leave it alone")
+        if robots.delay_seconds > self._longest_pause:
+            raise Skipped("the site's robots.txt asks for longer pauses than a crawl can make")
 
     async def _rules(self, fetcher: Fetcher, target: Target) -> Robots:
         """Of the target's origin; recorded, so that a resumed crawl goes by the same rules."""
@@ -152,11 +153,16 @@ class Crawler:
                     self._check_first(target, error)
                     return {"rules": "", "trouble": str(error)}
 
-            record = await self._ctx.step(f"robots {site}"[:_LONGEST_STEP_NAME], fetch)
+            record = await self._ctx.step(_shortened(f"robots {site}"), fetch)
             robots = await asyncio.to_thread(Robots, record["rules"], trouble=record["trouble"])
             self._robots[site] = robots
-            self._pace.ask_for(target.url.host, robots.delay_seconds)
+            self._pace.ask_for(target.url.host, min(robots.delay_seconds, self._longest_pause))
         return self._robots[site]
+
+    @property
+    def _longest_pause(self) -> float:
+        """Of what a stranger's robots.txt may ask; a site that asks for more is left alone."""
+        return min(_LONGEST_PAUSE_SECONDS, self._wish.max_seconds)
 
     async def _fetch_rules(self, fetcher: Fetcher, page: httpx.URL) -> str:
         """By RFC 9309: no rules when there is no such file, no crawl when the server cannot tell. Raises Skipped."""
@@ -301,3 +307,10 @@ def _passages(page: Page) -> Iterable[Passage]:
     for passage in cut_passages(page.document):
         named = page.document.kind == "PDF" or passage.place.startswith("§")
         yield passage if named else replace(passage, place="")
+
+
+def _shortened(name: str) -> str:
+    """Names of steps are bounded; what is cut off still tells two apart."""
+    if len(name) <= _LONGEST_STEP_NAME:
+        return name
+    return f"{name[: _LONGEST_STEP_NAME - 20]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -15,7 +15,7 @@ from tools.tables.limits import MEMORY_LIMIT, TableError
 # fail in a locked database anyway; what would not shows where on the machine things lie.
 _FORBIDDEN = re.compile(
     r"(read_|duckdb_|pragma_|parquet_|sniff_|json_execute|json_serialize|json_deserialize|which_secret|write_log"
-    r"|parse_duckdb|enable_|disable_|(query|glob|current_setting|getenv|force_checkpoint|checkpoint)$)",
+    r"|parse_duckdb|enable_|disable_|(query|glob|current_setting|getenv|force_checkpoint|checkpoint|pg_settings)$)",
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)(\^+)?", re.DOTALL)
