@@ -164,14 +164,18 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     words = str(question.additional_kwargs.get("words", question.text))
     attached: list[File] = question.additional_kwargs.get("files", [])
-    return _routed(words, attached, messages, tools) or _found(results) or _own_answer(words, tools)
+    return _routed(words, attached, messages, tools) or _found(words, results) or _own_answer(words, tools)
 
 
-def _found(results: Sequence[BaseMessage]) -> Answer | None:
-    """What the search before the question found."""
+def _found(words: str, results: Sequence[BaseMessage]) -> Answer | None:
+    """What the search before the question found, or that it found nothing."""
     for result in results:
-        if getattr(result, "status", "") != "error" and json.loads(str(result.text)).get("passages"):
+        if getattr(result, "status", "") == "error":
+            continue
+        if json.loads(str(result.text)).get("passages"):
             return Answer(text=f"{WHO_I_AM} Passages of this conversation's documents:\n\n{present(result)}")
+        if _asks_something(words):
+            return Answer(text=f"{WHO_I_AM} {present(result)}")
     return None
 
 

@@ -34,6 +34,8 @@ from toolkit.uploads import FileInfo
 DIRECT_CALL = "call:0"
 """The one step of a job that is a tool call itself."""
 
+NO_MODEL = "No language model is configured: what stands for its answers are sentences chosen by counting words."
+
 ERROR_CODES: Sequence[tuple[type[ToolError], str]] = (
     (ToolArgumentsInvalid, "tool_arguments_invalid"),
     (ToolCrashed, "tool_crashed"),
@@ -98,6 +100,7 @@ class JobCall:
         self._models = models
         self._files = files
         self._parts: dict[str, _Part] = {}
+        self._said_offline = False
         settings = models.settings
         self._rates = [
             Rate(
@@ -148,6 +151,7 @@ class JobCall:
         step = f"{self._path}/{path}"
         if self._ctx.recorded(step):
             return await self._complete(step, instruction, material)
+        await self._say_who_answers()
         rates, expected = tuple(self._rates), expected_tokens(instruction, material)
         await self._gate.enter(self._ctx, rates, expected)
         async with self._models.complete_slots:
@@ -155,6 +159,12 @@ class JobCall:
         used = (done.input_tokens or 0) + (done.output_tokens or 0)
         await self._gate.settle(self._ctx, rates, expected, used or expected)
         return done
+
+    async def _say_who_answers(self) -> None:
+        """Once a call: what the stand-in gives must not pass for a model's answer."""
+        if self._models.settings.offline and not self._said_offline:
+            self._said_offline = True
+            await self.log("warning", NO_MODEL)
 
     async def open_file(self, file_id: str) -> FileInfo:
         try:
