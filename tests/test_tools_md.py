@@ -139,7 +139,8 @@ def facts(reader: Reader) -> list[str]:
 
 
 def fits(line: str, seen: list[str]) -> bool:
-    """Whether one of them is the line, in which … stands for anything."""
+    """Whether one of them is the line, in which … stands for anything, and a time for any other."""
+    line = re.sub(r"for \d+\.\d s", "for … s", line)
     pattern = ".*".join(re.escape(piece) for piece in line.split("…"))
     return any(re.fullmatch(pattern, one) for one in seen)
 

@@ -178,7 +178,7 @@ async def test_a_servers_process_is_as_nice_as_its_host_and_ends_with_it(tmp_pat
         await until(lambda: is_dead(told["pid"]), within=5, what="the server has ended with its host")
         again = await call(pool, "child__who")
         assert again["pid"] != told["pid"]
-    assert is_dead(again["pid"])
+    await until(lambda: is_dead(again["pid"]), within=5, what="the server has ended with the pool")
 
 
 async def test_a_child_that_dies_in_mid_call_is_a_sentence_and_is_started_again(tmp_path: Path) -> None:
