@@ -79,7 +79,10 @@ class FileStore(Protocol):
     async def delete_artifacts(self, root_id: str) -> None: ...
 
     def storage(self, owner_id: str) -> Path:
-        """A directory of a thread, or of a job that has none, for what its tools keep between calls; made if new."""
+        """A directory of a thread, or of a job that has none, for what its tools keep between calls.
+
+        It need not exist: whoever first keeps something there makes it.
+        """
 
     async def delete_storage(self, owner_id: str) -> None:
         """Harmless when there is none."""
@@ -159,16 +162,11 @@ class DirectoryFileStore:
         await asyncio.to_thread(shutil.rmtree, self._artifact_folder(root_id), ignore_errors=True)
 
     def storage(self, owner_id: str) -> Path:
-        folder = self._storage_folder(owner_id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        # Named by a digest: a thread's id comes from outside.
+        return self._storage / hashlib.sha256(owner_id.encode()).hexdigest()[:32]
 
     async def delete_storage(self, owner_id: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._storage_folder(owner_id), ignore_errors=True)
-
-    def _storage_folder(self, owner_id: str) -> Path:
-        """Named by a digest: a thread's id comes from outside."""
-        return self._storage / hashlib.sha256(owner_id.encode()).hexdigest()[:32]
+        await asyncio.to_thread(shutil.rmtree, self.storage(owner_id), ignore_errors=True)
 
     def _artifact_folder(self, root_id: str) -> Path:
         if not ROOT_ID.fullmatch(root_id):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import auth_secret
 from files import DirectoryFileStore, FileStore, FileTooLarge, StoredFile, StoredFileNotFound
-from jobs import JSON, JobClient
+from jobs import JobClient
 from jobs.local import Liveness
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
@@ -44,10 +44,6 @@ class WebServices:
     model: ModelProbe
     watchdog: LoopWatchdog
     """Counts how often the loop of this process was blocked: a defect of ours."""
-
-    async def tools(self) -> list[Mapping[str, JSON]]:
-        """What the workers offer, by name: {name, description, parameters (JSON Schema), run_in, …}."""
-        return await self.jobs.tools()
 
     async def workers(self) -> int:
         """How many workers are alive."""

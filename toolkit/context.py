@@ -109,7 +109,7 @@ class _Context:
         if not self._info.storage:
             raise RuntimeError("whoever made this call gave it no storage: see CallContext")
         path = Path(self._info.storage)
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     @property

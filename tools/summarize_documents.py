@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +12,7 @@ from pydantic import Field
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
 from tools.documents import Chunk, Citations, Document, Limits, Reading, Watch, cut, read_document
 from tools.documents.reading import READABLE, check_together, unique_names
+from tools.tables import looks_like_table
 
 LIMITS = Limits()
 # What one merging call reads: some 6,000 tokens. More parts than fit are merged in groups first.
@@ -53,7 +53,7 @@ async def summarize_documents(
         focus: What the summary should dwell on, such as a question; by default everything of weight.
         parallel: How many parts are read by the model at the same time.
     """
-    files = [file for file in ctx.files if not _is_table(file)] if documents is None else documents
+    files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
     read = await _read_all(ctx, files)
     named = len(read) > 1
     chunks = await asyncio.to_thread(cut, read, named=named)  # half a second of a book of 500 pages
@@ -220,11 +220,6 @@ class _Summary:
         if self._focus:
             return f"Nothing in {names} bears on {self._focus!r}."
         raise ToolError(f"The model gave no summary of {names}. Try again, or try another model.")
-
-
-def _is_table(file: UploadedFile) -> bool:
-    """By its name: these are for other tools."""
-    return PurePath(file.name).suffix.lower() in {".csv", ".tsv", ".xlsx", ".parquet"}
 
 
 def _says_nothing(text: str) -> bool:

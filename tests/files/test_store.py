@@ -102,6 +102,8 @@ async def test_a_writer_that_is_refused_at_the_fence_replaces_no_artifact(store:
 
 async def test_the_storage_of_a_thread_is_its_own_and_goes_with_it(store: DirectoryFileStore) -> None:
     mine, other = store.storage("../thread"), store.storage("another")
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
     (mine / "index.db").write_bytes(b"x")
     assert mine.parent == other.parent
     assert (store.storage("../thread") / "index.db").is_file()
