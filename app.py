@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
 
-from services.web import WebServices, open_web, prepare
-from settings import Settings, refuse, require_loopback
-
-for chatty in ("alembic", "httpx"):
-    logging.getLogger(chatty).setLevel(logging.WARNING)
-# The welcome is in English whatever the browser asks for; that is no news at each visit.
-logging.getLogger("chainlit").addFilter(lambda record: "Translated markdown" not in record.getMessage())
+from front import Front
+from settings import Settings, require_loopback
 
 settings = Settings.load()
-prepare(settings)
+front = Front(settings)
 
 import chainlit as cl
 from chainlit.config import config
+from chainlit.server import app
 
-from api import health_routes
-from handlers.chat import open_chat
-from handlers.install import install_chat, put_first
+from api import Doors
 
 require_loopback(settings, config.run.host)
-
-logger = logging.getLogger("longhaul")
-slot = install_chat(
-    message_bytes=settings.max_body_bytes,
-    upload_mb=settings.max_upload_mb,
-    allowed_hosts=settings.allowed_hosts,
-    allowed_origins=settings.allowed_origins,
-)
+# Chainlit hands this very application to its server: the doors become its outermost layer.
+app.middleware_stack = Doors(api=front.api, chat=app.build_middleware_stack())
 opened = AsyncExitStack()
-running: list[WebServices] = []
-put_first(health_routes(lambda: running[0] if running else None).routes)
 
 
 @cl.on_app_startup
 async def start() -> None:
-    try:
-        services = await opened.enter_async_context(open_web(settings))
-        slot.current = await opened.enter_async_context(open_chat(services))
-        running.append(services)
-    except Exception as error:  # Chainlit would serve a page on which nothing works
-        logger.exception("the start failed")
-        refuse(f"The server could not start: {error}.")
+    await opened.enter_async_context(front.open(embedded_workers=1))
 
 
 @cl.on_app_shutdown
 async def stop() -> None:
-    running.clear()
     await opened.aclose()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).parent
@@ -17,10 +18,31 @@ OPENAI_MODEL = "gpt-5-mini"
 """The model asked for when an endpoint is set and no model is named."""
 OFFLINE_MODEL = "offline"
 
-NOT_YET = ("LONGHAUL_API_KEYS", "LONGHAUL_USERS_FILE", "LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
+NOT_YET = ("LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
 """Variables of later versions: whoever sets one relies on it, so it must not be ignored."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+LOCAL = "local"
+"""The shared user of a server without login: nobody else may be called so."""
+NAME_CHARACTERS = 100
+KEY_CHARACTERS = 500
+ARGON2 = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+
+OAUTH_VARIABLES = {
+    "GITHUB": (),
+    "GOOGLE": (),
+    "AZURE_AD": ("TENANT_ID",),
+    "AZURE_AD_HYBRID": ("TENANT_ID",),
+    "OKTA": ("DOMAIN",),
+    "AUTH0": ("DOMAIN",),
+    "DESCOPE": (),
+    "COGNITO": ("DOMAIN",),
+    "GITLAB": ("DOMAIN",),
+    "KEYCLOAK": ("REALM", "BASE_URL"),
+    "GENERIC": ("AUTH_URL", "TOKEN_URL", "USER_INFO_URL", "SCOPES"),
+}
+"""What Chainlit wants of each login provider besides `OAUTH_…_CLIENT_ID` and `…_CLIENT_SECRET`."""
 
 
 def _names(text: object) -> object:
@@ -44,6 +66,59 @@ def _sqlite_only(url: str | None) -> str | None:
     return url
 
 
+def _api_keys(text: object) -> object:
+    """`a:key,b:key` → {a: key, b: key}. No sentence of this repeats a key, or what may be one."""
+    if not isinstance(text, str):
+        return text
+    keys: dict[str, SecretStr] = {}
+    for number, part in enumerate(text.split(","), start=1):
+        name, colon, key = (word.strip() for word in part.partition(":"))
+        if not colon or not name or not key:
+            raise ValueError(f"name:key[,name:key…], and entry {number} is not of that form")
+        if problem := _name_problem(name) or _key_problem(key):
+            raise ValueError(f"in entry {number} {problem}")
+        if name in keys or key in {known.get_secret_value() for known in keys.values()}:
+            raise ValueError(f"each name and each key once, and entry {number} repeats one")
+        keys[name] = SecretStr(key)
+    return keys
+
+
+def _name_problem(name: str) -> str | None:
+    if name == LOCAL:
+        return f"the name is {LOCAL!r}, which is the shared user of a server without login"
+    if len(name) > NAME_CHARACTERS or not name.isprintable() or name != name.strip():
+        return f"the name must be at most {NAME_CHARACTERS} printable characters, none of them a space at its end"
+    return None
+
+
+def _key_problem(key: str) -> str | None:
+    if len(key) > KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
+        return f"the key must be at most {KEY_CHARACTERS} printable ASCII characters without spaces"
+    return None
+
+
+def _users_file(path: Path | None) -> Path | None:
+    """Look at every line once, at the start; `accounts` reads them."""
+    if path is None:
+        return None
+    try:
+        lines = (ROOT / path).read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        raise ValueError("the path of a text file that can be read; scripts/add-user NAME writes one") from None
+    seen: set[str] = set()
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        name, _, stored = line.partition(":")
+        if not line or line.startswith("#"):
+            continue
+        if not name or name in seen or _name_problem(name) or not ARGON2.fullmatch(stored):
+            raise ValueError(
+                f"a file of lines name:argon2-hash, each name once and none of them {LOCAL!r}; "
+                f"line {number} is not like that (scripts/add-user NAME writes one)"
+            )
+        seen.add(name)
+    return path
+
+
 class Settings(BaseSettings):
     """One value for each variable. Construct with `load()`, which ends the process on a value that cannot be used."""
 
@@ -59,20 +134,33 @@ class Settings(BaseSettings):
     """Reserved for PostgreSQL; must be unset in this version."""
     data_dir: Path = Field(Path(".data"), validation_alias="LONGHAUL_DATA_DIR")
     """SQLite files, uploads, artifacts and the generated secret."""
-    embedded_workers: int = Field(1, ge=0, le=64, validation_alias="LONGHAUL_EMBEDDED_WORKERS")
-    """Worker processes that the web process starts and supervises; 0: workers are started separately."""
+    embedded_workers: int | None = Field(None, ge=0, le=64, validation_alias="LONGHAUL_EMBEDDED_WORKERS")
+    """Worker processes that the web process starts and supervises; 0: workers are started separately. Unset: the
+    entry decides, 1 under `chainlit run` and 0 under `asgi:app`."""
     worker_slots: int = Field(50, ge=1, le=10_000, validation_alias="LONGHAUL_WORKER_SLOTS")
     """Jobs that one worker runs at a time."""
     user_slots: int = Field(8, ge=1, le=10_000, validation_alias="LONGHAUL_USER_SLOTS")
     """Jobs of one user that run at a time; the rest wait. Does not apply to the shared user `local`."""
     tool_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("tools"),), validation_alias="LONGHAUL_TOOL_DIRS")
     """Directories whose `@tool` functions are loaded, separated like PATH."""
+    api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_api_keys)] = Field(
+        {}, validation_alias="LONGHAUL_API_KEYS"
+    )
+    """Key of each user of the HTTP API, `name:key[,name:key…]`. With keys, the API asks for one."""
+    api_requests_per_minute: int = Field(6000, ge=1, le=10_000_000, validation_alias="LONGHAUL_API_REQUESTS_PER_MINUTE")
+    """Requests to the HTTP API that one user may make in a minute; more are answered 429."""
+    users_file: Annotated[Path | None, AfterValidator(_users_file)] = Field(
+        None, validation_alias="LONGHAUL_USERS_FILE"
+    )
+    """Who may log in with a password: lines `name:argon2-hash`."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")
     """Listen on other addresses than loopback although everybody is the one user `local`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(LOOPBACK, validation_alias="LONGHAUL_ALLOWED_HOSTS")
     """`Host` values that are served, separated by commas, without ports; anything else is answered 421."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ALLOWED_ORIGINS")
     """Browser origins besides our own that may call, separated by commas."""
+    sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
+    """Longest silence on a stream of events; then a comment is sent."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
     """Silence of the model endpoint after which a call fails."""
     requests_per_minute: float | None = Field(
@@ -126,6 +214,29 @@ class Settings(BaseSettings):
         return None if self.mcp_servers is None else (ROOT / self.mcp_servers).resolve()
 
     @property
+    def users_path(self) -> Path | None:
+        """The users file, absolute, likewise."""
+        return None if self.users_file is None else (ROOT / self.users_file).resolve()
+
+    @property
+    def has_oauth(self) -> bool:
+        """A login provider is configured, by Chainlit's own variables."""
+        return any(not _missing(provider) for provider in OAUTH_VARIABLES)
+
+    @property
+    def has_login(self) -> bool:
+        """People are told apart: nobody comes in as the shared user."""
+        return self.users_file is not None or self.has_oauth
+
+    @property
+    def traces(self) -> bool:
+        """OpenTelemetry's own variables name a collector, and do not switch traces off. Its SDK reads the rest."""
+        endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        exporters = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
+        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+        return any(map(os.environ.get, endpoints)) and "otlp" in exporters.split(",") and not disabled
+
+    @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb * MEGABYTE
 
@@ -139,10 +250,20 @@ class Settings(BaseSettings):
         for variable in NOT_YET:
             if os.environ.get(variable):
                 refuse(f"{variable} cannot be used: this version does not know it yet. Unset it.")
+        for provider in OAUTH_VARIABLES:
+            # Chainlit passes over such a provider: nobody would be asked to log in.
+            if os.environ.get(f"OAUTH_{provider}_CLIENT_ID") and (missing := _missing(provider)):
+                refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
         try:
             return cls()
         except ValidationError as error:
             refuse(describe(error))
+
+
+def _missing(provider: str) -> list[str]:
+    names = ("CLIENT_ID", "CLIENT_SECRET", *OAUTH_VARIABLES[provider])
+    variables = [f"OAUTH_{provider}_{name}" for name in names]
+    return [variable for variable in variables if not os.environ.get(variable)]
 
 
 def describe(error: ValidationError) -> str:
@@ -162,13 +283,18 @@ def refuse(sentence: str) -> NoReturn:
 
 
 def require_loopback(settings: Settings, host: str) -> None:
-    """Everybody who reaches the server is the user `local`: refuse to serve others by accident."""
-    if host not in {"localhost", "::1"} and not host.startswith("127.") and not settings.allow_anonymous:
-        refuse(
-            f"host {host!r} can be reached from other machines, and no login is set up. "
-            "Listen on 127.0.0.1, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
-            "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
-        )
+    """Without login everybody who reaches the server is the user `local`: refuse to serve others by accident.
+
+    API keys make no difference: a key never opens the page.
+    """
+    if settings.has_login or settings.allow_anonymous or host in {"localhost", "::1"} or host.startswith("127."):
+        return
+    refuse(
+        f"host {host!r} can be reached from other machines, and no login is set up. "
+        "Listen on 127.0.0.1, or set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
+        "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
+        "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
+    )
 
 
 def provide_to_chainlit(*, auth_secret: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from typing import Any
+
+from starlette.exceptions import HTTPException
 
 from accounts.guard import App, Receive, Scope, Send, refuse
 
@@ -16,7 +18,7 @@ class BodyLimit:
     Uploads have a limit of their own.
     """
 
-    def __init__(self, app: App, *, limit_bytes: int, uploads: str, upload_bytes: int) -> None:
+    def __init__(self, app: App, *, limit_bytes: int, uploads: Collection[str], upload_bytes: int) -> None:
         self._app = app
         self._limit_bytes = limit_bytes
         self._uploads = uploads
@@ -26,7 +28,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._upload_bytes if scope["path"] == self._uploads else self._limit_bytes
+        limit = self._upload_bytes if scope["path"] in self._uploads else self._limit_bytes
         if _announced(scope) > limit:
             await refuse(scope, send, TOO_LARGE, "too_large", f"The request is larger than {limit // 1_000_000} MB.")
             return
@@ -40,13 +42,15 @@ def _announced(scope: Scope) -> int:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """A body that does not say its size ends, as if its sender had left, where it passes the limit."""
+    """A body that does not say its size is refused where it passes the limit: whoever reads it gets the error."""
     received = 0
 
     async def bounded() -> MutableMapping[str, Any]:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        return {"type": "http.disconnect"} if received > limit else message
+        if received > limit:
+            raise HTTPException(TOO_LARGE, f"The request is larger than {limit // 1_000_000} MB.")
+        return message
 
     return bounded

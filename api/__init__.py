@@ -1,5 +1,6 @@
-"""The HTTP API."""
+"""The HTTP API: jobs, files, tools, Deep Chat, OpenAI; health and metrics."""
 
-from api.health import health_routes
+from api.app import create_api
+from api.doors import Doors
 
-__all__ = ["health_routes"]
+__all__ = ["Doors", "create_api"]

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from services.web import WebServices
+from api.access import access_of
 
 logger = logging.getLogger(__name__)
 
+router = APIRouter(tags=["health"])
 
-def health_routes(services: Callable[[], WebServices | None]) -> APIRouter:
-    """`services` gives None while the process starts or drains."""
-    router = APIRouter()
 
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """Alive. Never touches the store."""
-        return {"status": "ok"}
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Alive. Never touches the store."""
+    return {"status": "ok"}
 
-    @router.get("/readyz")
-    async def readyz() -> JSONResponse:
-        """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
-        current = services()
-        if current is None:
-            return JSONResponse({"store": "closed", "workers": 0, "model": "unknown"}, 503)
-        try:
-            await current.store.ping()
-            workers = await current.workers()
-        except Exception:  # whatever it is, the answer is that the store is out of reach
-            logger.exception("the store does not answer")
-            return JSONResponse({"store": "unreachable", "workers": 0, "model": "unknown"}, 503)
-        return JSONResponse({"store": "ok", "workers": workers, "model": await current.model.state()})
 
-    return router
+@router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process ends."}})
+async def readyz(request: Request) -> JSONResponse:
+    """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
+    services = access_of(request).services()
+    if services is None or services.draining.begun:
+        return _not_ready("closed")
+    try:
+        await services.store.ping()
+        workers = await services.workers()
+    except Exception:  # whatever it is, the answer is that the store is out of reach
+        logger.exception("the store does not answer")
+        return _not_ready("unreachable")
+    return JSONResponse({"store": "ok", "workers": workers, "model": await services.model.state()})
+
+
+def _not_ready(store: str) -> JSONResponse:
+    return JSONResponse({"store": store, "workers": 0, "model": "unknown"}, 503)

@@ -14,6 +14,7 @@ from chainlit.step import StepDict
 from chainlit.types import Feedback, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
 
+from handlers.callers import CALLER
 from handlers.chat_store import ChatStore
 from handlers.chat_store.store import StoredFeedback, StoredUser
 from handlers.turns import Turns
@@ -45,9 +46,9 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     # --- threads ----------------------------------------------------------------------------------------------
 
     async def get_thread_author(self, thread_id: str) -> str:
-        """Empty when there is no such thread: Chainlit then answers 404."""
+        """Empty when there is no such thread, or it is not the caller's: Chainlit then answers 404."""
         thread = await self._thread(thread_id)
-        return "" if thread is None else thread.owner
+        return "" if thread is None or CALLER.get() not in {None, thread.owner} else thread.owner
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         thread = await self._thread(thread_id)
@@ -108,6 +109,8 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     # --- feedback ---------------------------------------------------------------------------------------------
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
+        """Raises `JobNotFound` for an answer that is not the caller's."""
+        await self._check_own(feedback.forId)
         return await self._chat.save_feedback(
             StoredFeedback(
                 id=feedback.id or str(uuid.uuid4()),
@@ -119,7 +122,15 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         )
 
     async def delete_feedback(self, feedback_id: str) -> bool:
+        """Raises `JobNotFound`, likewise."""
+        if (for_id := await self._chat.run_of_feedback(feedback_id)) is not None:
+            await self._check_own(for_id)
         return await self._chat.delete_feedback(feedback_id)
+
+    async def _check_own(self, step_id: str) -> None:
+        """Chainlit does not ask whose answer it is. Ids of steps begin with their job's."""
+        if (caller := CALLER.get()) is not None:
+            await self._jobs.get(without_surrogates(step_id).partition(":")[0], caller)
 
     # --- what the log and the file store hold already -----------------------------------------------------------
 

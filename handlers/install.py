@@ -8,18 +8,17 @@ from typing import Any
 import chainlit as cl
 from chainlit.config import config
 from chainlit.server import app
-from chainlit.user import User
-from starlette.datastructures import Headers
 from starlette.routing import BaseRoute
 
-from accounts import BodyLimit, RequestGuard
+from accounts import BodyLimit, RequestGuard, UsersFile
 from handlers import sockets
 from handlers.actions import CHANGE, RETRY, SUBMIT
 from handlers.artifacts import artifact_routes
 from handlers.caching import KeepAssets
+from handlers.callers import KnownCallers, Logins
 from handlers.chat import Chat
 from handlers.data_layer import DataLayer
-from handlers.login import LocalLogin, local_user
+from handlers.login import install_logins
 from handlers.privacy import OwnStyles
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
@@ -46,18 +45,28 @@ class ChatSlot:
 
 
 def install_chat(
-    *, message_bytes: int, upload_mb: int, allowed_hosts: Sequence[str], allowed_origins: Sequence[str]
+    *,
+    message_bytes: int,
+    upload_mb: int,
+    allowed_hosts: Sequence[str],
+    allowed_origins: Sequence[str],
+    users: UsersFile | None = None,
+    oauth: bool = False,
 ) -> ChatSlot:
-    """Register once, at import; the caller opens the chat into the slot when the server starts."""
-    slot = ChatSlot()
+    """Register once, at import; the caller opens the chat into the slot when the server starts.
+
+    With neither `users` nor `oauth` everybody is logged in automatically, as the one user `local`.
+    """
+    slot, logins = ChatSlot(), Logins(users=users, oauth=oauth)
     _register_callbacks(slot)
     _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(OwnStyles)
-    app.add_middleware(LocalLogin)
+    put_first(install_logins(logins))
+    app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
     form_bytes = 1_000_000  # what a form adds to its file
-    app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=UPLOADS, upload_bytes=upload_bytes + form_bytes)
+    app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=(UPLOADS,), upload_bytes=upload_bytes + form_bytes)
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
@@ -95,10 +104,6 @@ def _register_callbacks(slot: ChatSlot) -> None:
     @cl.action_callback(SUBMIT)
     async def on_submit(action: cl.Action) -> dict[str, Any]:
         return await slot.chat.on_submit(action)
-
-    @cl.header_auth_callback
-    async def log_in(headers: Headers) -> User:  # noqa: ARG001  # nobody is asked who they are
-        return local_user()
 
     @cl.data_layer
     def data_layer() -> DataLayer:

@@ -1,20 +1,101 @@
-"""The automatic login of the one local user."""
+"""How people come in: by password, by an OAuth provider, or, without either, automatically as the one local user."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import chainlit as cl
 from chainlit.auth import create_jwt, get_token_from_cookies, set_auth_cookie
-from chainlit.auth.jwt import decode_jwt
+from chainlit.server import app
 from chainlit.user import User
-from jwt import InvalidTokenError
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accounts import Buckets, UsersFile
+from handlers.callers import MARK, Logins
 from jobs import SHARED_USER
+
+ATTEMPTS_PER_MINUTE = 10
+"""Logins to one name from one address."""
+CLIENT_ATTEMPTS_PER_MINUTE = 60
+"""Logins from one address, whatever the name."""
+
+
+async def browser_user(request: Request) -> str | None:
+    """The user of Chainlit's cookie; None for a stranger, or one who may not come in any more."""
+    logins: Logins = app.state.logins
+    return logins.user(get_token_from_cookies(request.cookies))
+
+
+def install_logins(logins: Logins) -> list[Route]:
+    """Tell Chainlit how people log in; gives the routes that go before its own."""
+    app.state.logins = logins
+    if logins.oauth:
+        cl.oauth_callback(oauth_user)
+    if logins.users is not None:
+        cl.password_auth_callback(PasswordLogin(logins.users).user)
+        return [Route("/login", PasswordLogin(logins.users).answer, methods=["POST"])]
+    if logins.automatic:
+        cl.header_auth_callback(_anybody)
+        app.add_middleware(LocalLogin)
+    return []
+
+
+class PasswordLogin:
+    """In place of Chainlit's own route, which lets everybody try passwords as fast as they can."""
+
+    def __init__(self, users: UsersFile) -> None:
+        self._users = users
+        self._names = Buckets(ATTEMPTS_PER_MINUTE, burst=ATTEMPTS_PER_MINUTE)
+        self._clients = Buckets(CLIENT_ATTEMPTS_PER_MINUTE, burst=CLIENT_ATTEMPTS_PER_MINUTE)
+
+    async def answer(self, request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=10) as form:
+            name, password = form.get("username"), form.get("password")
+        if not isinstance(name, str) or not isinstance(password, str):
+            return JSONResponse({"detail": "Send the form fields `username` and `password`."}, 422)
+        if (wait := self._wait(request, name)) > 0:
+            seconds = math.ceil(wait)
+            sentence = f"Too many attempts to log in; try again in {seconds} s."
+            return JSONResponse({"detail": sentence}, 429, {"Retry-After": str(seconds)})
+        if (user := await self.user(name, password)) is None:
+            return JSONResponse({"detail": "credentialssignin"}, 401)  # the page has a sentence for it
+        response = JSONResponse({"success": True})
+        set_auth_cookie(request, response, create_jwt(user))
+        return response
+
+    async def user(self, username: str, password: str) -> User | None:
+        if not await self._users.verify(username, password):
+            return None
+        return User(identifier=username, display_name=username, metadata={MARK: self._users.mark(username)})
+
+    def _wait(self, request: Request, name: str) -> float:
+        client = request.client.host if request.client else ""
+        return max(self._clients.take(client), self._names.take((client, name[:200])))
+
+
+async def oauth_user(
+    provider_id: str, token: str, raw_user_data: dict[str, Any], default_user: User
+) -> User | None:  # the parameters' names are Chainlit's
+    """`provider:name`: neither another provider nor the users file can name the same user."""
+    del token
+    name = str(default_user.identifier or "").strip()
+    unconfirmed = False in (raw_user_data.get("email_verified"), raw_user_data.get("verified_email"))
+    if not name or not name.isprintable() or unconfirmed:
+        return None
+    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=default_user.metadata)
 
 
 def local_user() -> User:
     return User(identifier=SHARED_USER, display_name=SHARED_USER)
+
+
+async def _anybody(headers: Headers) -> User:  # noqa: ARG001  # nobody is asked who they are
+    return local_user()
 
 
 class LocalLogin:
@@ -31,9 +112,10 @@ class LocalLogin:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        is_stranger = await browser_user(request) is None
 
         async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start" and _is_page(message) and not _logged_in(request):
+            if is_stranger and message["type"] == "http.response.start" and _is_page(message):
                 message["headers"] = [*message["headers"], *_cookie(request)]
             await send(message)
 
@@ -42,14 +124,6 @@ class LocalLogin:
 
 def _is_page(message: Message) -> bool:
     return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in message["headers"])
-
-
-def _logged_in(request: Request) -> bool:
-    token = get_token_from_cookies(request.cookies)
-    try:
-        return token is not None and bool(decode_jwt(token).identifier)
-    except InvalidTokenError:
-        return False
 
 
 def _cookie(request: Request) -> list[tuple[bytes, bytes]]:

@@ -6,9 +6,7 @@ A file is in the store from the moment it is uploaded, so a message that names i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
-from chainlit.auth import get_current_user, get_token_from_cookies
 from chainlit.session import WebsocketSession
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -16,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
+from handlers.login import browser_user
 from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 
 CHUNK_BYTES = 1 << 20
@@ -85,12 +84,10 @@ async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: 
 
 async def signed_in(request: Request) -> str:
     """Whose request it is."""
-    user: Any = None
-    if (token := get_token_from_cookies(request.cookies)) is not None:
-        user = await get_current_user(token)
+    user = await browser_user(request)
     if user is None:
         raise HTTPException(401, "Log in to see files.")
-    return str(user.identifier)
+    return user
 
 
 def _own_session(session_id: str, user: str) -> WebsocketSession:

@@ -11,10 +11,12 @@ from jobs.errors import (
     JobsError,
     KeyReused,
     StepFailed,
+    StoreUnavailable,
     ThreadNotFound,
 )
 from jobs.events import JobEvent
 from jobs.models import JSON, NEEDS_ARGUMENTS, SHARED_USER, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.store import JobFilter
 
 __all__ = [
     "JSON",
@@ -27,6 +29,7 @@ __all__ = [
     "JobContext",
     "JobEvent",
     "JobFailed",
+    "JobFilter",
     "JobIncomplete",
     "JobNotFound",
     "JobRequest",
@@ -35,6 +38,7 @@ __all__ = [
     "KeyReused",
     "Step",
     "StepFailed",
+    "StoreUnavailable",
     "TaskFunction",
     "Thread",
     "ThreadNotFound",

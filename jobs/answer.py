@@ -17,30 +17,35 @@ class AnswerText:
     def __init__(self) -> None:
         self._pieces: dict[str, list[str]] = {}
         self._withdrawn: set[str] = set()
-        self.length = 0
-        """Characters of `text`."""
 
     @property
     def text(self) -> str:
         return "".join(piece for pieces in self._pieces.values() for piece in pieces)
 
-    def feed(self, event: JobEvent) -> None:
+    def shows(self, event: JobEvent) -> bool:
+        """Whether the event's step is one whose text is part of the answer."""
+        return str(event.data.get("step")) in self._pieces
+
+    def feed(self, event: JobEvent) -> bool:
+        """Whether the event withdrew text that was there before."""
         step = str(event.data.get("step"))
         if event.type == "step.started" and event.data["kind"] == "model" and not event.data.get("parent"):
             if self._pieces.setdefault(step, []):
                 self._withdrawn.add(step)
         elif event.type == "text.delta" and step in self._pieces:
-            self._drop_if_withdrawn(step)
+            dropped = self._drop_if_withdrawn(step)
             self._pieces[step].append(event.data["text"])
-            self.length += len(event.data["text"])
+            return dropped
         elif event.type == "step.finished" and step in self._pieces:
-            self._drop_if_withdrawn(step)
+            return self._drop_if_withdrawn(step)
+        return False
 
-    def _drop_if_withdrawn(self, step: str) -> None:
-        if step in self._withdrawn:
+    def _drop_if_withdrawn(self, step: str) -> bool:
+        withdrawn = step in self._withdrawn
+        if withdrawn:
             self._withdrawn.discard(step)
-            self.length -= sum(map(len, self._pieces[step]))
             self._pieces[step].clear()
+        return withdrawn
 
 
 def answer_text(events: Iterable[JobEvent]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Self
 
 from jobs.errors import ThreadNotFound
-from jobs.events import JobEvent
+from jobs.events import JobEvent, Outcome
 from jobs.models import JSON, Job, JobRequest, Thread
 from jobs.store import JobFilter, JobStore
-from jobs.tail import PAGE, Tails
+from jobs.tail import PAGE, Figures, Tails
 from jobs.wake import Wake, thread_topic
 
 POLL_SECONDS = 5.0
@@ -32,6 +32,11 @@ class JobClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._tails.__aexit__()
+
+    @property
+    def figures(self) -> Figures:
+        """What following has cost so far."""
+        return self._tails.figures
 
     async def submit(self, request: JobRequest) -> Job:
         """Raises `ThreadNotFound`, `KeyReused`. The same key gives the same job."""
@@ -65,12 +70,19 @@ class JobClient:
         """
         return await self._store.retry(job_id, user, arguments, files)
 
-    async def delete(self, job_id: str, user: str) -> None:
-        """Raises `JobNotFound`, `JobConflict` while it runs."""
-        await self._store.delete_job(job_id, user)
+    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        """What the jobs have brought so far, by their ids."""
+        return await self._store.outcomes(jobs)
+
+    async def delete(self, job_id: str, user: str) -> Job | None:
+        """Gives the job when it was the last of its chain of retries: the chain's files may go then.
+
+        Raises `JobNotFound`, `JobConflict` while it runs.
+        """
+        return await self._store.delete_job(job_id, user)
 
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
-        """Pages of events behind `starting_after`, to the terminal event. Raises `JobNotFound`."""
+        """Pages of events behind `starting_after`, to the terminal event. Raises `JobNotFound`, also when it is deleted meanwhile."""
         job = await self._store.get(job_id, user)
         after = min(max(starting_after, 0), job.last_seq)
         if job.finished and after == job.last_seq:
@@ -80,6 +92,10 @@ class JobClient:
             wanted = [event for event in page if event.seq > starting_after or event.terminal]
             if wanted:
                 yield wanted
+
+    def end_follows(self) -> None:
+        """This process is about to end: every `follow` ends behind what it has, also without a terminal event."""
+        self._tails.end()
 
     async def events(self, job_id: str) -> list[JobEvent]:
         """The whole log as it stands."""

@@ -28,6 +28,18 @@ class JobEvent:
         return self.type in TERMINAL
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a job has brought so far, besides its words."""
+
+    progress: JobEvent | None
+    """The last report."""
+    artifacts: Sequence[JobEvent]
+    """One for each name, the newest."""
+    end: JobEvent | None
+    """The terminal event."""
+
+
 class Payload:
     """Base of the payloads. Optional fields that are None are left out of the stored form."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.events import JobEvent, Payload
+from jobs.events import JobEvent, Outcome, Payload
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 
 
@@ -33,6 +33,30 @@ class Eligibility:
     """Workers that hold their jobs. A job in progress whose holder is not among them is free to be taken over."""
     user_slots: int
     """Jobs of one user that run at a time; the shared user `local` has no such bound."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """What is counted and timed of a job that has ended. Unix seconds, as every `_at` here."""
+
+    id: str
+    task: str
+    status: JobStatus
+    created_at: float
+    started_at: float | None
+    """None: it ended without having run."""
+    first_text_at: float | None
+    """When its first words came; None: it said nothing."""
+    cancelling_at: float | None
+    """When a wish to stop it was obeyed."""
+    finished_at: float
+    usage: Mapping[str, int] | None
+    """{input_tokens, output_tokens} of a completed job."""
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Where it stands among those that ended."""
+        return self.finished_at, self.id
 
 
 class JobStore(Protocol):
@@ -81,6 +105,15 @@ class JobStore(Protocol):
 
     async def jobs(self, query: JobFilter) -> list[Job]: ...
 
+    async def counts(self) -> dict[tuple[str, JobStatus], int]:
+        """How many jobs there are, by task and status."""
+
+    async def ended(self, after: tuple[float, str], limit: int) -> list[EndedJob]:
+        """Those that ended behind this place, in the order of their ends.
+
+        Who asks again must look back a little: an end is stamped before it is committed.
+        """
+
     async def held(self, worker: str) -> list[HeldJob]:
         """The unfinished jobs whose epoch this worker holds."""
 
@@ -98,8 +131,14 @@ class JobStore(Protocol):
     async def milestones(self, job_id: str) -> list[JobEvent]:
         """All events but text and progress: steps, artifacts, logs, the end."""
 
-    async def delete_job(self, job_id: str, user: str) -> None:
-        """Raises `JobNotFound`, `JobConflict` while it runs."""
+    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        """By the jobs' ids."""
+
+    async def delete_job(self, job_id: str, user: str) -> Job | None:
+        """Gives the job when it was the last of its chain of retries: what the chain made is nobody's any more.
+
+        Raises `JobNotFound`, `JobConflict` while it runs.
+        """
 
     async def thread(self, thread_id: str, owner: str | None = None) -> Thread:
         """Raises `ThreadNotFound`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Self
 
 from jobs.background import again_and_again
@@ -18,6 +20,34 @@ PAGE = 500
 """Events read at a time."""
 KEPT = 2_000
 """Events kept in memory for each followed job; a slower follower reads the store."""
+
+
+@dataclass(kw_only=True)
+class Figures:
+    """What following has cost this process so far."""
+
+    jobs: int = 0
+    """Followed now."""
+    followers: int = 0
+    """Now."""
+    reads: int = 0
+    """Looks at the store on behalf of all followers together."""
+    replays: int = 0
+    """Pages read from the store for one follower alone: it came late, or is slow."""
+    replayed_events: int = 0
+    """Events on those pages."""
+    caught_up: Callable[[float], None] = lambda _: None
+    """Told the seconds from a follower's beginning until it had everything that is there."""
+
+    def catching_up(self) -> Callable[[], None]:
+        """For one follower that begins now; what is given is called whenever it has everything."""
+        begun: list[float] = [time.monotonic()]
+
+        def caught_up() -> None:
+            if begun:
+                self.caught_up(time.monotonic() - begun.pop())
+
+        return caught_up
 
 
 class _Tail:
@@ -55,6 +85,8 @@ class Tails:
         self._tails: dict[str, _Tail] = {}
         self._dirty: set[str] = set()
         self._woken = asyncio.Event()
+        self.figures = Figures()
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         self._deafen = self._wake.listen(self._on_wake)
@@ -73,26 +105,45 @@ class Tails:
         also when the job is deleted meanwhile.
         """
         with self._tail(job_id) as tail:
-            seq = after
+            seq, caught_up = after, self.figures.catching_up()
             while True:
                 changed = tail.changed
                 events = tail.after(seq)
                 if events is None or (not events and tail.last_seq < 0):
-                    events = await self._store.read(job_id, seq, PAGE)
+                    events = await self._replay(job_id, seq)
                 if events:
                     seq = events[-1].seq
+                    if events[-1].terminal:
+                        caught_up()
                     yield events
                     if events[-1].terminal:
                         return
                 elif tail.gone:
                     raise JobNotFound(job_id)
+                elif self._ended:
+                    return
                 else:
+                    caught_up()
                     await changed.wait()
+
+    async def _replay(self, job_id: str, seq: int) -> list[JobEvent]:
+        events = await self._store.read(job_id, seq, PAGE)
+        self.figures.replays += 1
+        self.figures.replayed_events += len(events)
+        return events
+
+    def end(self) -> None:
+        """Let every follower have what is here, and end; a follow that begins later ends likewise."""
+        self._ended = True
+        for tail in self._tails.values():
+            tail.wake()
 
     @contextmanager
     def _tail(self, job_id: str) -> Iterator[_Tail]:
         tail = self._tails.setdefault(job_id, _Tail(-1))
         tail.followers += 1
+        self.figures.followers += 1
+        self.figures.jobs = len(self._tails)
         self._dirty.add(job_id)
         self._woken.set()
         try:
@@ -101,6 +152,8 @@ class Tails:
             tail.followers -= 1
             if not tail.followers:
                 self._tails.pop(job_id, None)
+            self.figures.followers -= 1
+            self.figures.jobs = len(self._tails)
 
     def _on_wake(self, topics: frozenset[str]) -> None:
         changed = {job_id for job_id in self._tails if job_topic(job_id) in topics}
@@ -121,6 +174,7 @@ class Tails:
 
     async def _refresh(self, dirty: set[str]) -> None:
         """One look at the lengths, one read of what is new."""
+        self.figures.reads += 1
         lengths = await self._store.last_seqs(sorted(dirty))
         behind: dict[str, int] = {}
         for job_id in dirty & self._tails.keys():
@@ -137,6 +191,7 @@ class Tails:
             await self._extend(behind)
 
     async def _extend(self, behind: dict[str, int]) -> None:
+        self.figures.reads += 1
         pages: dict[str, list[JobEvent]] = {}
         for event in await self._store.read_many(behind, PAGE):
             pages.setdefault(event.job_id, []).append(event)

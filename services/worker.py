@@ -17,6 +17,7 @@ from jobs.local import LocalDispatcher
 from jobs.sqlite import SqliteStore
 from jobs.wake import DatagramWake
 from jobs.worker import Worker
+from services.tracing import Traces
 from settings import Settings
 from toolkit.pool import HostPool
 from toolkit.watchdog import LoopWatchdog
@@ -29,7 +30,9 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
     data = settings.data
     async with AsyncExitStack() as stack:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
-        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
+        traces = Traces(on=settings.traces)
+        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake, on_end=traces.ended))
+        await stack.enter_async_context(traces.reading(store))
         files = DirectoryFileStore(data / "files")
         pool = await stack.enter_async_context(
             HostPool(settings.tools, scratch=data / "scratch", mcp_servers=settings.mcp_file)

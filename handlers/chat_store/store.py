@@ -96,6 +96,12 @@ class ChatStore:
     async def delete_feedback(self, feedback_id: str) -> bool:
         return await self._run(sa.delete(feedbacks).where(feedbacks.c.id == feedback_id)) > 0
 
+    async def run_of_feedback(self, feedback_id: str) -> str | None:
+        """The id of what it is about."""
+        query = sa.select(feedbacks.c.for_id).where(feedbacks.c.id == feedback_id)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).scalar()
+
     async def feedback_of_thread(self, thread_id: str) -> Sequence[StoredFeedback]:
         query = sa.select(feedbacks).where(feedbacks.c.thread_id == thread_id)
         async with self._engine.connect() as connection:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.forms.checks import GENERAL, number, problems_of
 from handlers.forms.field import MISSING, Field, Kind, Widget, field_of
 from jobs import JSON
+from toolkit.problems import GENERAL, number, problems_of
 
 BOUNDS = {
     "minimum": "at least {}",

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from jobs.answer import answer_text
 from jobs.errors import EpochStale, JobNotFound, KeyReused
-from jobs.events import TERMINAL, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
+from jobs.events import TERMINAL, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome, Payload
 from jobs.models import JSON, SHARED_USER, TRANSITIONS, Job, JobRequest, JobStatus
 from jobs.sqlite import rows
-from jobs.store import Eligibility, JobFilter
+from jobs.store import Eligibility, EndedJob, JobFilter
 
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
@@ -51,6 +51,23 @@ def find_jobs(connection: sqlite3.Connection, query: JobFilter) -> list[Job]:
         values.append(query.before)
     sql = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
+
+
+def counts(connection: sqlite3.Connection) -> dict[tuple[str, JobStatus], int]:
+    sql = "SELECT task, status, count(*) FROM jobs GROUP BY task, status"
+    return {(task, JobStatus(status)): count for task, status, count in connection.execute(sql)}
+
+
+def find_ended(connection: sqlite3.Connection, after: tuple[float, str], limit: int) -> list[EndedJob]:
+    sql = f"""
+        SELECT id, task, status, created_at, started_at, first_text_at, finished_at,
+        (SELECT at FROM job_events WHERE job_id = jobs.id AND {MILESTONES} AND type = 'job.cancelling'
+         AND jobs.status = 'cancelled' ORDER BY seq DESC LIMIT 1) AS cancelling_at,
+        (SELECT json_extract(data, '$.usage') FROM job_events WHERE job_id = jobs.id AND seq = last_seq
+         AND type = 'job.completed') AS usage
+        FROM jobs WHERE (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
+    """
+    return [rows.ended(row) for row in connection.execute(sql, [*after, limit])]
 
 
 def insert_job(
@@ -148,7 +165,9 @@ def append(
         [(job_id, last + i, epoch, one.type, rows.encode(one.data()), at) for i, one in enumerate(payloads, 1)],
     )
     last += len(payloads)
-    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [last, job_id])
+    spoken_at = at if any(one.type == "text.delta" for one in payloads) else None
+    sql = "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?"
+    connection.execute(sql, [last, spoken_at, job_id])
     ended = next((TERMINAL[one.type] for one in payloads if one.type in TERMINAL), None)
     if ended is not None:
         end(connection, job_id, JobStatus(row["status"]), ended, at)
@@ -237,6 +256,19 @@ def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -
 def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:
     sql = f"SELECT * FROM job_events WHERE job_id = ? AND {MILESTONES} ORDER BY seq"
     return [rows.event(row) for row in connection.execute(sql, [job_id])]
+
+
+def outcome(connection: sqlite3.Connection, job: Job) -> Outcome:
+    last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
+    made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
+    progress = connection.execute(last, [job.id]).fetchone()
+    artifacts = [rows.event(row) for row in connection.execute(made, [job.id])]
+    end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.finished else []
+    return Outcome(
+        progress=rows.event(progress) if progress else None,
+        artifacts=[*{event.data["name"]: event for event in artifacts}.values()],
+        end=end[0] if end else None,
+    )
 
 
 def purge(connection: sqlite3.Connection, job_id: str) -> None:

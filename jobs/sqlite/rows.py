@@ -11,6 +11,7 @@ import orjson
 
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.store import EndedJob
 
 
 def encode(value: JSON) -> str:
@@ -54,6 +55,12 @@ def job(row: sqlite3.Row) -> Job:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
     )
+
+
+def ended(row: sqlite3.Row) -> EndedJob:
+    fields = dict(row)
+    usage = fields["usage"]
+    return EndedJob(**fields | {"status": JobStatus(fields["status"]), "usage": usage and decode(usage)})
 
 
 def event(row: sqlite3.Row) -> JobEvent:

@@ -77,6 +77,17 @@ MIGRATIONS = (
         free_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    -- What a job shows of itself in a list is found without reading its log.
+    CREATE INDEX job_progress ON job_events (job_id, seq) WHERE type = 'progress';
+    CREATE INDEX job_artifacts ON job_events (job_id, seq) WHERE type = 'artifact';
+    """,
+    """
+    -- For the figures that are read again and again: what there is, and what has ended since the last look.
+    ALTER TABLE jobs ADD COLUMN first_text_at REAL;
+    CREATE INDEX jobs_by_status ON jobs (task, status);
+    CREATE INDEX jobs_by_end ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
+    """,
 )
 
 

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from jobs.errors import JobConflict
-from jobs.events import JobEvent, JobIncompleteEvent, Payload
-from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, Thread, WorkerRecord
+from jobs.events import JobEvent, JobIncompleteEvent, Outcome, Payload
+from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.sqlite import log, offers, rates, rows, threads
 from jobs.sqlite.database import Database
 from jobs.sqlite.schema import migrate
-from jobs.store import Eligibility, JobFilter
+from jobs.store import Eligibility, EndedJob, JobFilter
 from jobs.wake import Wake, job_topic, thread_topic
 
 T = TypeVar("T")
@@ -26,11 +26,21 @@ T = TypeVar("T")
 class SqliteStore:
     """`async with SqliteStore(path, wake) as store`: opens the file, brings its tables up to date, closes it."""
 
-    def __init__(self, path: Path, wake: Wake, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = Database(path, self._wake_others)
+    def __init__(
+        self,
+        path: Path,
+        wake: Wake,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_end: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_end` is told, on a thread of the store's, the id of each job that a call of this object has ended."""
+        self._database = Database(path, self._tell)
         self._wake = wake
+        self._on_end = on_end
         self._clock = clock
         self._topics: set[str] = set()  # touched on the writer thread only
+        self._ended: list[str] = []  # likewise
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._database.open, migrate)
@@ -93,6 +103,7 @@ class SqliteStore:
                 if not claimed.finished:
                     return claimed
                 self._topics.add("queue")
+                self._ended.append(job_id)
             return None
 
         return await self._write(transaction)
@@ -108,14 +119,18 @@ class SqliteStore:
             self._topics.add(job_topic(job_id))
             if ended:
                 self._topics.add("queue")
+                self._ended.append(job_id)
             return last
 
         return asyncio.wrap_future(self._database.write(transaction))
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
+            before = log.find(connection, job_id)
             job = log.wish_to_stop(connection, job_id, by, self._clock())
             self._topics.update({job_topic(job_id), "cancel", "queue"})
+            if job.finished and not before.finished:
+                self._ended.append(job_id)
             return job
 
         return await self._write(transaction)
@@ -125,6 +140,12 @@ class SqliteStore:
 
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._read(lambda connection: log.find_jobs(connection, query))
+
+    async def counts(self) -> dict[tuple[str, JobStatus], int]:
+        return await self._read(log.counts)
+
+    async def ended(self, after: tuple[float, str], limit: int) -> list[EndedJob]:
+        return await self._read(lambda connection: log.find_ended(connection, after, limit))
 
     async def held(self, worker: str) -> list[HeldJob]:
         sql = "SELECT id, epoch, cancelled_by FROM jobs WHERE status = 'in_progress' AND worker = ?"
@@ -146,15 +167,20 @@ class SqliteStore:
     async def milestones(self, job_id: str) -> list[JobEvent]:
         return await self._read(lambda connection: log.milestones(connection, job_id))
 
-    async def delete_job(self, job_id: str, user: str) -> None:
-        def transaction(connection: sqlite3.Connection) -> None:
+    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
+        return await self._read(lambda connection: {job.id: log.outcome(connection, job) for job in jobs})
+
+    async def delete_job(self, job_id: str, user: str) -> Job | None:
+        def transaction(connection: sqlite3.Connection) -> Job | None:
             job = log.find(connection, job_id, user)
             if not job.finished:
                 raise JobConflict("The job is still running; cancel it first.")
             log.purge(connection, job_id)
             self._announce(job_id, job.thread_id)
+            left = connection.execute("SELECT 1 FROM jobs WHERE root_id = ? LIMIT 1", [job.root_id]).fetchone()
+            return None if left else job
 
-        await self._write(transaction)
+        return await self._write(transaction)
 
     # --- threads ----------------------------------------------------------------------------------------------
 
@@ -182,7 +208,9 @@ class SqliteStore:
             sql = "SELECT id FROM jobs WHERE thread_id = ? AND status IN ('queued', 'in_progress')"
             unfinished = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
             self._topics.update({thread_topic(thread_id), "cancel", "queue", *map(job_topic, unfinished)})
-            return [log.wish_to_stop(connection, job_id, owner, at) for job_id in unfinished]
+            jobs = [log.wish_to_stop(connection, job_id, owner, at) for job_id in unfinished]
+            self._ended += [job.id for job in jobs if job.finished]
+            return jobs
 
         return await self._write(transaction)
 
@@ -257,10 +285,14 @@ class SqliteStore:
         if thread_id:
             self._topics.add(thread_topic(thread_id))
 
-    def _wake_others(self) -> None:
+    def _tell(self) -> None:
+        """After a commit, or a failed one: who is told looks for itself."""
         topics, self._topics = self._topics, set()
         if topics:
             self._wake.notify(topics)
+        ended, self._ended = self._ended, []
+        for job_id in ended:
+            self._on_end(job_id)
 
 
 def new_id() -> str:

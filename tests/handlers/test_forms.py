@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from handlers.forms import ToolForm, prefill
-from handlers.forms.checks import problems_of
 from tests.handlers.screens import form_of
 from toolkit import ToolContext, UploadedFile, tool
+from toolkit.problems import problems_of
 
 
 class Colour(Enum):

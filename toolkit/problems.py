@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
@@ -12,10 +13,11 @@ from jsonschema.exceptions import SchemaError, relevance  # type: ignore[import-
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from jobs import JSON
-
 NOTHING_ELSEWHERE: Registry[Any] = Registry()
 """A schema comes from a tool, perhaps of a foreign server: it must not make this process fetch what it names."""
+
+FILE_ID = "file-id"
+"""The schema's format of an uploaded file."""
 
 GENERAL = ""
 """The place of what is wrong with no single field."""
@@ -38,7 +40,7 @@ for _name, _check in {"date": _is_date, "date-time": _is_moment, "time": _is_tim
     formats.checks(_name, raises=ValueError)(_check)
 
 
-def problems_of(arguments: Mapping[str, JSON], schema: Mapping[str, Any]) -> dict[str, str]:
+def problems_of(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, str]:
     """By parameter, the first thing that is wrong with it; what belongs to none stands under ``.
 
     A schema that is none finds nothing wrong: the tool's own process checks too.
@@ -109,7 +111,7 @@ FORMATS = {
 }
 
 
-def number(bound: JSON) -> str:
+def number(bound: Any) -> str:
     """As people write it: 1,000,000 rather than 1000000.0."""
     if isinstance(bound, float) and bound.is_integer():
         bound = int(bound)
@@ -138,3 +140,13 @@ OTHERS = {
     "uniqueItems": "Each entry may appear once only.",
     "additionalProperties": "It has an entry that the tool does not know.",
 }
+
+
+def file_ids(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The uploaded files that the arguments name, each with its parameter."""
+    found: list[tuple[str, str]] = []
+    for name, field in schema.get("properties", {}).items():
+        value = arguments.get(name)
+        if FILE_ID in json.dumps(field):
+            found += [(name, one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return found

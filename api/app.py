@@ -1,0 +1,79 @@
+"""The API as one ASGI application, with the layers that every request of it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
+from api import deep_chat, files, health, jobs, metrics, tools
+from api.access import Access, BrowserUser
+from api.errors import install_errors
+from api.openai import chat_completions, models, responses
+from services.web import Settings, WebServices
+
+DESCRIPTION = """
+Submit a job, and follow it: it goes on whatever happens to the caller, and every follower sees every event once.
+With keys set up, send `Authorization: Bearer KEY`. The same jobs are behind `/chat-stream` (Deep Chat) and `/v1` (OpenAI).
+"""
+ROUTERS = (
+    jobs.router,
+    files.router,
+    tools.router,
+    deep_chat.router,
+    models.router,
+    chat_completions.router,
+    responses.router,
+    health.router,
+    metrics.router,
+)
+FORM_BYTES = 1_000_000
+"""What a form adds to its files."""
+CALLERS_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
+
+
+def create_api(settings: Settings, services: Callable[[], WebServices | None], *, browser_user: BrowserUser) -> ASGIApp:
+    """`services` gives None while the process starts or ends."""
+    app = FastAPI(
+        title="Longhaul",
+        version="0.1.0",
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.access = Access(
+        services=services,
+        browser_user=browser_user,
+        keys=ApiKeys(settings.api_keys),
+        buckets=Buckets(settings.api_requests_per_minute),
+        has_login=settings.has_login,
+        allow_anonymous=settings.allow_anonymous,
+    )
+    install_errors(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return _guarded(app, settings)
+
+
+def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """Inside out. Other origins are told on refusals too, so that their pages can read them."""
+    limited = BodyLimit(
+        app,
+        limit_bytes=settings.max_body_bytes,
+        uploads=(files.UPLOADS, deep_chat.ADDRESS),
+        upload_bytes=settings.max_upload_bytes + FORM_BYTES,
+    )
+    shared = CORSMiddleware(
+        limited,
+        allow_origins=settings.allowed_origins,
+        allow_methods=("GET", "POST", "DELETE"),
+        allow_headers=CALLERS_HEADERS,
+        expose_headers=OUR_HEADERS,
+    )
+    return RequestGuard(shared, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins)

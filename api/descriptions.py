@@ -1,0 +1,50 @@
+"""What the API's documentation says of errors: the same few, with an example each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.job_view import ErrorView
+
+
+class ErrorBody(BaseModel):
+    error: ErrorView
+
+
+EXAMPLES: dict[int, tuple[str, str, str]] = {
+    400: ("The body could not be read.", "invalid_json", "The body is not valid JSON in UTF-8."),
+    401: ("The caller is not known.", "invalid_api_key", "Send a known key: Authorization: Bearer KEY."),
+    404: ("There is none, or it is another user's.", "not_found", "There is no job 'job_x'."),
+    409: ("The state does not allow it.", "conflict", "The job is still running; cancel it first."),
+    413: ("The body is larger than the limit.", "too_large", "The request is larger than 4 MB."),
+    415: (
+        "The body is not JSON.",
+        "unsupported_media_type",
+        "Send JSON, with the header Content-Type: application/json.",
+    ),
+    422: ("A field is wrong; the sentence begins with its path.", "invalid_request", "task: field required."),
+    429: ("Too many requests; see `Retry-After`.", "rate_limited", "Too many requests; wait a little."),
+    503: (
+        "Starting, stopping, or out of reach; see `Retry-After`.",
+        "unavailable",
+        "The server is starting or stopping; try again.",
+    ),
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    description, code, message = EXAMPLES[status]
+    example = {"error": {"code": code, "message": message}}
+    content = {"application/json": {"example": example}}
+    response = {"model": ErrorBody, "description": description, "content": content}
+    if status in {429, 503}:
+        seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+        response["headers"] = {"Retry-After": seconds}
+    return response

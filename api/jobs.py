@@ -1,0 +1,184 @@
+"""The jobs API: submit a job, look at it, follow it, stop it, retry it, delete it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import events
+from api.access import Caller, Services
+from api.descriptions import errors
+from api.errors import ApiError
+from api.job_view import JobList, JobView, views
+from api.stream import EventStream
+from api.strict import StrictRoute
+from api.submit import CHAT, submit
+from api.tools import check_arguments
+from jobs import Job, JobFilter, JobRequest, JobStatus
+from services.web import WebServices
+from toolkit.artifacts import mime_of
+
+router = APIRouter(prefix="/api/jobs", route_class=StrictRoute, tags=["jobs"])
+
+ID = r"^[A-Za-z0-9_.:-]{1,200}$"
+JobId = Annotated[str, Path(pattern=ID, examples=["job_5f0c3a9be1d24c77a0b1c2d3"])]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+ACCEPTED = 202
+
+
+class NewJob(BaseModel):
+    """A chat turn has `input`, a tool has `arguments`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"task": "chat", "input": "What does the handbook say about parental leave?", "files": []},
+                {"task": "simulate_portfolio", "arguments": {"years": 30}},
+            ]
+        },
+    )
+
+    task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of a tool.")
+    input: str | None = Field(None, description="The words of a chat turn.")
+    arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
+    thread_id: str | None = Field(
+        None, pattern=ID, description="The conversation; a new one begins with its first job."
+    )
+    files: list[Annotated[str, Field(pattern=ID)]] | None = Field(None, max_length=100, description="Ids of uploads.")
+    model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
+
+
+class NewRetry(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"arguments": {"years": 40}}]})
+
+    arguments: dict[str, Any] | None = Field(None, description="Instead of the first ones, such as a larger budget.")
+
+
+@router.post(
+    "", status_code=ACCEPTED, response_model=JobView, responses=errors(400, 401, 404, 409, 413, 415, 422, 429, 503)
+)
+async def create(body: NewJob, user: Caller, services: Services, key: Key = None) -> JSONResponse:
+    """Submit a job. With an `Idempotency-Key` any number of equal calls submit it once."""
+    return await _accepted(services, await submit(services, await _request(services, body, user, key)))
+
+
+@router.get("", response_model=JobList, responses=errors(401, 422, 429, 503))
+async def find(
+    user: Caller,
+    services: Services,
+    status: JobStatus | None = None,
+    task: Annotated[str | None, Query(max_length=100)] = None,
+    thread_id: Annotated[str | None, Query(pattern=ID)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[str | None, Query(pattern=ID, description="A job's id: what is older.")] = None,
+) -> dict[str, Any]:
+    """The caller's jobs, newest first."""
+    query = JobFilter(user=user, status=status, task=task, thread_id=thread_id, limit=limit + 1, before=before)
+    found = await services.jobs.jobs(query)
+    return {"data": await views(services, found[:limit]), "has_more": len(found) > limit}
+
+
+@router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503))
+async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]:
+    return (await views(services, [await services.jobs.get(job_id, user)]))[0]
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 404, 422, 429, 503)},
+)
+async def follow(
+    job_id: JobId,
+    user: Caller,
+    services: Services,
+    after: Annotated[str | None, Query(description="Begin behind this event.")] = None,
+    last_event_id: Annotated[str | None, Header(description="The same; wins over `after`.")] = None,
+) -> EventStream:
+    """The job's events, stored ones first, then live ones, to the terminal one."""
+    await services.jobs.get(job_id, user)
+    begin = events.starting_after(last_event_id, after)
+    frames = events.frames(services.jobs, job_id, user, after=begin)
+    return EventStream(frames, ping_seconds=services.settings.sse_ping_seconds)
+
+
+@router.post(
+    "/{job_id}/cancel", status_code=ACCEPTED, response_model=JobView, responses=errors(401, 404, 422, 429, 503)
+)
+async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
+    """Stop the job. Any number of times is once; a finished job stays as it is."""
+    return await _accepted(services, await services.jobs.cancel(job_id, user))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=ACCEPTED,
+    response_model=JobView,
+    responses=errors(400, 401, 404, 409, 415, 422, 429, 503),
+)
+async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry | None = None) -> JSONResponse:
+    """A new job that goes on from the failed step; finished steps are not run again."""
+    failed = await services.jobs.get(job_id, user)
+    arguments = body.arguments if body else None
+    files = [] if arguments is None else await check_arguments(services, failed.request.task, arguments, user)
+    return await _accepted(services, await services.jobs.retry(job_id, user, arguments, files))
+
+
+@router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503))
+async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
+    """Delete the job, its events and its artifacts."""
+    last = await services.jobs.delete(job_id, user)
+    if last is not None:
+        await services.files.delete_artifacts(last.root_id)
+        if last.thread_id is None:
+            await services.files.delete_storage(last.root_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{job_id}/artifacts/{name:path}",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}, **errors(401, 404, 422, 429, 503)},
+)
+async def artifact(
+    job_id: JobId, name: Annotated[str, Path(max_length=400)], user: Caller, services: Services
+) -> FileResponse:
+    """A file that the job made. It is always downloaded, never shown: it may come from other people's documents."""
+    job = await services.jobs.get(job_id, user)
+    path = services.files.artifact_path(job.root_id, name)
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    return FileResponse(path, media_type=mime_of(path.name), filename=path.name, headers=headers)
+
+
+async def _accepted(services: WebServices, job: Job) -> JSONResponse:
+    location = {"Location": f"/api/jobs/{job.id}"}
+    return JSONResponse((await views(services, [job]))[0], ACCEPTED, headers=location)
+
+
+def _check_turn(body: NewJob) -> None:
+    if not (body.input or "").strip() and not body.files:
+        raise ApiError(422, "invalid_request", "input: a chat turn needs words, or files.", param="input")
+    if body.arguments:
+        raise ApiError(422, "invalid_request", "arguments: a chat turn takes none; use input.", param="arguments")
+
+
+async def _request(services: WebServices, body: NewJob, user: str, key: str | None) -> JobRequest:
+    files = [*(body.files or [])]
+    if body.task == CHAT:
+        _check_turn(body)
+    else:
+        files += await check_arguments(services, body.task, body.arguments or {}, user)
+    return JobRequest(
+        task=body.task,
+        user=user,
+        input=body.input,
+        arguments=body.arguments or {},
+        thread_id=body.thread_id,
+        files=tuple(dict.fromkeys(files)),
+        model=body.model,
+        key=key,
+    )

@@ -1,0 +1,1 @@
+"""What any OpenAI client can call."""

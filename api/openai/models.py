@@ -1,0 +1,36 @@
+"""`GET /v1/models`: the names that the other calls take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api.access import Caller, Services
+from api.submit import check_model
+
+router = APIRouter(prefix="/v1/models", tags=["openai"])
+
+
+class ModelView(BaseModel):
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "longhaul"
+
+
+class ModelList(BaseModel):
+    object: str = "list"
+    data: list[ModelView]
+
+
+@router.get("", response_model=ModelList)
+async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
+    return {"data": [{"id": services.settings.model_name}]}
+
+
+@router.get("/{name:path}", response_model=ModelView)
+async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
+    check_model(services, name)
+    return {"id": name}

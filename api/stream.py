@@ -1,0 +1,128 @@
+"""Server-Sent Events as every door sends them: heartbeats, bounded readers, a clean end, and who leaves is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from api.doors import abort
+
+SLOW_SECONDS = 30.0
+"""A reader that takes nothing for so long is dropped; it may resume."""
+HELD_SECONDS = 3.0
+"""How long an answer's headers wait for its first word, so that an early failure has its HTTP status."""
+END_SECONDS = 1.0
+PING = b": ping\n\n"
+HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+Frames = AsyncGenerator[bytes, None]
+OnLeave = Callable[[], Awaitable[object]]
+
+
+class EventStream(EventSourceResponse):
+    """`frames` are whole events. `on_leave` runs when the client goes before the end, not when the server does."""
+
+    def __init__(
+        self,
+        frames: Frames,
+        *,
+        ping_seconds: float,
+        ping: bytes = PING,
+        on_leave: OnLeave | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(
+            frames,
+            headers={**HEADERS, **(headers or {})},
+            media_type="text/event-stream; charset=utf-8",
+            ping=ping_seconds,
+            ping_message_factory=lambda: ping,  # type: ignore[arg-type, return-value]  # bytes pass as they are
+            send_timeout=SLOW_SECONDS,
+            client_close_handler_callable=self._left,
+            # The frames end by themselves when the server drains: they only need to be let.
+            shutdown_grace_period=END_SECONDS,
+        )
+        self._frames = frames
+        self._on_leave = on_leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            await self._left()
+            await abort(scope, receive)
+        finally:
+            await self._frames.aclose()
+
+    async def _left(self, _: object = None) -> None:
+        if self._on_leave is not None:
+            await asyncio.shield(self._on_leave())  # type: ignore[arg-type]
+
+
+class Left(Exception):
+    """The client has gone; there is nobody to answer."""
+
+
+async def held(request: Request, frames: Frames, *, seconds: float | None = HELD_SECONDS) -> Frames:
+    """The frames again, once the first is there or the time is over. Raises what they raise before their first.
+
+    Raises `Left` when the client leaves meanwhile. `seconds` None: wait as long as it takes.
+    """
+    first = asyncio.ensure_future(anext(frames, None))
+    leaving = asyncio.ensure_future(left(request))
+    try:
+        await asyncio.wait({first, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise Left
+        if first.done():
+            first.result()
+    except BaseException:
+        await _ended(first)
+        await frames.aclose()
+        raise
+    finally:
+        await _ended(leaving)
+    return _resumed(first, frames)
+
+
+async def left(request: Request) -> None:
+    """Returns when the client has gone. The body must have been read before."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _resumed(first: asyncio.Future[bytes | None], frames: Frames) -> Frames:
+    try:
+        frame = await first
+        while frame is not None:
+            yield frame
+            frame = await anext(frames, None)
+    finally:
+        await _ended(first)
+        await frames.aclose()
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def data_frame(value: Any) -> bytes:
+    """An event without a name."""
+    return b"data: " + encode(value) + b"\n\n"
+
+
+def encode(value: Any) -> bytes:
+    """One line of JSON."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits, which models do stream
+        return json.dumps(value).encode()

@@ -1,0 +1,50 @@
+"""What every door checks before it submits: that a request's files and words can become a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api.errors import ApiError
+from jobs import Job, JobRequest
+from services.web import WebServices
+
+CHAT = "chat"
+MOST_FILES = 100
+
+
+async def submit(services: WebServices, request: JobRequest) -> Job:
+    """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, and `ApiError` for an unknown model."""
+    check_model(services, request.model)
+    for file_id in request.files:
+        await services.files.get(file_id, request.user)
+    return await services.jobs.submit(request)
+
+
+def check_model(services: WebServices, name: str | None) -> None:
+    known = services.settings.model_name
+    if name is not None and name != known:
+        raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {known!r}.", param="model")
+
+
+def chat_request(
+    user: str,
+    text: str,
+    *,
+    earlier: Sequence[Mapping[str, Any]] = (),
+    files: Sequence[str] = (),
+    model: str | None = None,
+    key: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> JobRequest:
+    """A turn whose conversation the caller brings along, in OpenAI's form. It has no thread."""
+    brought = {"messages": list(earlier)} if earlier else {}
+    return JobRequest(
+        task=CHAT,
+        user=user,
+        input=text,
+        arguments={**brought, **(arguments or {})},
+        files=tuple(files),
+        model=model,
+        key=key,
+    )

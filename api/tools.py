@@ -1,0 +1,52 @@
+"""The tools that the workers offer, and whether arguments fit one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from api.access import Caller, Services
+from api.descriptions import errors
+from api.errors import ApiError
+from api.strict import StrictRoute
+from services.web import WebServices
+from toolkit.catalogue import RunIn
+from toolkit.problems import file_ids, problems_of
+
+router = APIRouter(prefix="/api/tools", route_class=StrictRoute, tags=["tools"])
+
+
+class ToolView(BaseModel):
+    name: str = Field(examples=["simulate_portfolio"])
+    description: str
+    parameters: dict[str, Any] = Field(description="JSON Schema of the arguments.")
+    run_in: RunIn
+
+
+class ToolList(BaseModel):
+    data: list[ToolView]
+
+
+@router.get("", response_model=ToolList, responses=errors(401, 429, 503))
+async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
+    """What the workers offer; without any worker, what was last known."""
+    return {"data": [{name: tool[name] for name in ToolView.model_fields} for tool in await services.jobs.tools()]}
+
+
+async def check_arguments(services: WebServices, name: str, arguments: Mapping[str, Any], user: str) -> list[str]:
+    """The files that the arguments name. Raises `ApiError` 422 with the field, `StoredFileNotFound`."""
+    tools = await services.jobs.tools()
+    tool = next((one for one in tools if one["name"] == name), None)
+    if tool is None:
+        known = ", ".join(["chat", *(str(one["name"]) for one in tools)])
+        raise ApiError(422, "unknown_task", f"task: there is no {name[:80]!r}; there are: {known}.", param="task")
+    for field, sentence in problems_of(arguments, tool["parameters"]).items():
+        place = f"arguments.{field}" if field else "arguments"
+        raise ApiError(422, "invalid_arguments", f"{place}: {sentence}", param=place)
+    files = [file_id for _, file_id in file_ids(arguments, tool["parameters"])]
+    for file_id in files:
+        await services.files.get(file_id, user)
+    return files

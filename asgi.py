@@ -1,0 +1,44 @@
+"""The production entry of the web process: `uvicorn asgi:app`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import click
+
+from front import Front
+from settings import Settings, require_loopback
+
+settings = Settings.load()
+front = Front(settings)
+
+from chainlit.utils import mount_chainlit
+from fastapi import FastAPI
+
+from api import Doors
+
+ROOT = Path(__file__).parent
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Chainlit's own does not run in a mounted application. Workers are started separately, unless they are asked for."""
+    async with front.open(embedded_workers=0):
+        yield
+
+
+def listening_on() -> str:
+    """The address uvicorn was told to listen on; another server's is not known, and its own affair."""
+    context = click.get_current_context(silent=True)
+    return str((context.params if context else {}).get("host") or "127.0.0.1")
+
+
+require_loopback(settings, listening_on())
+chat = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+mount_chainlit(chat, target=str(ROOT / "front.py"), path="/")  # which defines, and registers nothing twice
+app = Doors(api=front.api, chat=chat)

@@ -1,0 +1,64 @@
+"""The web process, whole: the chat and the API behind one door. Both web entries serve it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from accounts import UsersFile
+from services.web import WebServices, open_web, prepare
+from settings import Settings, refuse
+
+logger = logging.getLogger("longhaul")
+
+
+class Front:
+    """Made once, before the server starts: Chainlit takes its callbacks when it is imported."""
+
+    def __init__(self, settings: Settings) -> None:
+        quieten()
+        prepare(settings)
+        # Chainlit reads the environment when it is imported, so that settings come first.
+        from api import create_api
+        from handlers.install import install_chat
+        from handlers.login import browser_user
+
+        self._settings = settings
+        self._services: WebServices | None = None
+        self._chat = install_chat(
+            message_bytes=settings.max_body_bytes,
+            upload_mb=settings.max_upload_mb,
+            allowed_hosts=settings.allowed_hosts,
+            allowed_origins=settings.allowed_origins,
+            users=UsersFile(settings.users_path) if settings.users_path else None,
+            oauth=settings.has_oauth,
+        )
+        self.api = create_api(settings, lambda: self._services, browser_user=browser_user)
+
+    @asynccontextmanager
+    async def open(self, *, embedded_workers: int) -> AsyncIterator[None]:
+        """While it is open, it serves. A start that cannot go well ends the process: it would serve a page on which
+        nothing works."""
+        from handlers.chat import open_chat
+
+        async with AsyncExitStack() as stack:
+            try:
+                services = await stack.enter_async_context(open_web(self._settings, embedded_workers=embedded_workers))
+                self._chat.current = await stack.enter_async_context(open_chat(services))
+            except Exception as error:
+                logger.exception("the start failed")
+                refuse(f"The server could not start: {error}.")
+            self._services = services
+            try:
+                yield
+            finally:
+                self._services = None
+
+
+def quieten() -> None:
+    """What libraries say about their daily work is no news."""
+    for chatty in ("alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # The welcome is in English whatever the browser asks for.
+    logging.getLogger("chainlit").addFilter(lambda record: "Translated markdown" not in record.getMessage())

@@ -1,0 +1,168 @@
+"""A job's log drawn as spans: the job, its wait, its attempts, their steps. Pure; no words of people are in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jobs import Job, JobEvent, JobStatus
+
+MOST_STEPS = 1_000
+"""A table of 100,000 rows is as many steps: what is beyond this is counted, not drawn."""
+INTERRUPTED = "interrupted"
+WITHDRAWN = "withdrawn"
+
+Attributes = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of time with a name, inside another one."""
+
+    id: int
+    """64 bits, the same whoever draws it."""
+    parent: int | None
+    name: str
+    begun: float
+    """Unix seconds."""
+    ended: float
+    attributes: Attributes
+    error: str | None = None
+    """A code, when it went wrong."""
+
+
+def trace_id(job: Job) -> int:
+    """128 bits; a job and its retries are one trace."""
+    return int.from_bytes(hashlib.sha256(job.root_id.encode()).digest()[:16])
+
+
+def span_id(job_id: str, seq: int) -> int:
+    """Of the span that this event began; that of the job itself has seq 0."""
+    return int.from_bytes(hashlib.sha256(f"{job_id} {seq}".encode()).digest()[:8])
+
+
+def draw(job: Job, milestones: Sequence[JobEvent]) -> list[Span]:
+    """The spans of a job that has ended."""
+    drawing = _Drawing(job)
+    for event in milestones:
+        drawing.see(event)
+    return drawing.spans
+
+
+@dataclass(kw_only=True)
+class _Open:
+    """A span that has not ended yet."""
+
+    id: int
+    parent: int
+    name: str
+    begun: float
+    attributes: Attributes = field(default_factory=dict)
+
+
+class _Drawing:
+    """Sees the milestones in their order."""
+
+    def __init__(self, job: Job) -> None:
+        self.spans: list[Span] = []
+        self._job = job
+        self._root = span_id(job.id, 0)
+        self._attempts = 0
+        self._attempt: _Open | None = None
+        self._steps: dict[str, _Open] = {}
+        self._ids: dict[str, int] = {}
+        self._begun_steps = 0
+
+    def see(self, event: JobEvent) -> None:
+        if event.type == "job.started":
+            self._start(event)
+        elif event.terminal:
+            self._end(event)
+        elif self._attempt is None:
+            pass  # the steps that a retry has taken over belong to the job that ran them
+        elif event.type == "step.started":
+            self._begin_step(event, self._attempt)
+        elif event.type == "step.finished" and (step := self._steps.pop(event.data["step"], None)) is not None:
+            self._close(step, event.at, (event.data.get("error") or {}).get("code"))
+
+    def _start(self, event: JobEvent) -> None:
+        """An attempt whose worker died is drawn to the start of the next: when it died, nobody wrote down."""
+        if self._attempt is None:
+            self._close_wait(event.at)
+        self._close_attempt(event.at, INTERRUPTED, INTERRUPTED)
+        self._attempts += 1
+        attributes = {"longhaul.attempt": event.data["attempt"], "longhaul.worker": event.data["worker"]}
+        self._attempt = self._opened(event, self._root, "attempt", attributes)
+
+    def _begin_step(self, event: JobEvent, attempt: _Open) -> None:
+        path, kind = event.data["step"], event.data["kind"]
+        if (before := self._steps.pop(path, None)) is not None:
+            self._close(before, event.at, WITHDRAWN)
+        self._begun_steps += 1
+        if self._begun_steps > MOST_STEPS:
+            return
+        # Parts are named by what they work on, files and addresses: those are people's words.
+        name = kind if kind == "part" else f"{kind} {event.data['name']}"
+        parent = self._ids.get(event.data.get("parent") or "", attempt.id)
+        attributes = {"longhaul.step.kind": kind, "longhaul.step.attempt": event.data["attempt"]}
+        self._steps[path] = self._opened(event, parent, name, attributes)
+        self._ids[path] = self._steps[path].id
+
+    def _end(self, event: JobEvent) -> None:
+        job = self._job
+        error = event.data["error"]["code"] if event.type == "job.failed" else None
+        stopped = "cancelled" if job.status is JobStatus.CANCELLED else INTERRUPTED
+        if self._attempt is None:
+            self._close_wait(event.at)
+        self._close_attempt(event.at, error, stopped)
+        root = Span(
+            id=self._root,
+            parent=span_id(job.retry_of, 0) if job.retry_of else None,
+            name=f"job {job.request.task}",
+            begun=job.created_at,
+            ended=max(job.created_at, event.at),
+            attributes=self._figures(event),
+            error=error,
+        )
+        self.spans.append(root)
+
+    def _figures(self, end: JobEvent) -> Attributes:
+        usage: Mapping[str, int] = end.data.get("usage") or {}
+        left_out = max(0, self._begun_steps - MOST_STEPS)
+        return {
+            "longhaul.job.id": self._job.id,
+            "longhaul.job.task": self._job.request.task,
+            "longhaul.job.status": self._job.status.value,
+            "longhaul.job.attempts": self._attempts,
+            **{f"gen_ai.usage.{name}": count for name, count in usage.items()},
+            **({"longhaul.job.steps_left_out": left_out} if left_out else {}),
+        }
+
+    def _close_wait(self, at: float) -> None:
+        wait = _Open(id=span_id(self._job.id, 1), parent=self._root, name="queue", begun=self._job.created_at)
+        self._close(wait, at)
+
+    def _close_attempt(self, at: float, error: str | None, step_error: str) -> None:
+        for step in self._steps.values():
+            self._close(step, at, step_error)
+        if self._attempt is not None:
+            self._close(self._attempt, at, error)
+        self._steps, self._ids = {}, {}
+
+    def _opened(self, event: JobEvent, parent: int, name: str, attributes: Attributes) -> _Open:
+        identity = span_id(self._job.id, event.seq)
+        return _Open(id=identity, parent=parent, name=name, begun=event.at, attributes=attributes)
+
+    def _close(self, span: _Open, at: float, error: str | None = None) -> None:
+        """The clocks of two machines may differ: a span never ends before it begins."""
+        closed = Span(
+            id=span.id,
+            parent=span.parent,
+            name=span.name,
+            begun=span.begun,
+            ended=max(span.begun, at),
+            attributes=span.attributes,
+            error=error,
+        )
+        self.spans.append(closed)
