@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Chainlit's own does not run in a mounted application. Workers are started separately, unless they are asked for."""
+    """Chainlit's own does not run in a mounted application. Workers are started separately."""
     async with front.open(embedded_workers=0):
         yield
 

@@ -11,6 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    SystemMessage,
     ToolMessage,
     convert_to_messages,
     trim_messages,
@@ -58,15 +59,27 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
     newest = _question(ctx.job, known)
     room = max(0, max_tokens - count_tokens_approximately([newest]))
-    kept = trim_messages(
-        earlier, max_tokens=room, token_counter=count_tokens_approximately, strategy="last", start_on="human"
-    )
+    kept = _fitting(earlier, room)
     return Conversation(
         messages=[*kept, newest],
         files=tuple(known),
         trimmed=len(kept) < len(earlier),
         indexed=any(_indexed(turn) for turn in turns),
     )
+
+
+def _fitting(messages: Sequence[BaseMessage], room: int) -> list[BaseMessage]:
+    """The newest of them. Instructions stay, wherever they stand: what they forbid is forbidden to the end."""
+    talk = [message for message in messages if not isinstance(message, SystemMessage)]
+    instructions = [message for message in messages if isinstance(message, SystemMessage)]
+    room = max(0, room - count_tokens_approximately(instructions))
+    if count_tokens_approximately(talk) <= room:
+        return list(messages)
+    kept = trim_messages(
+        talk, max_tokens=room, token_counter=count_tokens_approximately, strategy="last", start_on="human"
+    )
+    dropped = {id(message) for message in talk[: len(talk) - len(kept)]}
+    return [message for message in messages if id(message) not in dropped]
 
 
 def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:

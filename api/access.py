@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
 from accounts import ApiKeys, Buckets
 from api.errors import RETRY_SECONDS, ApiError
@@ -16,6 +17,7 @@ from services.web import WebServices
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "bearer "
+UNKNOWN_KEY = "Send a known key: Authorization: Bearer KEY."
 
 BrowserUser = Callable[[Request], Awaitable[str | None]]
 """Whose cookie a request carries, if any."""
@@ -69,7 +71,10 @@ def open_services(request: Request) -> WebServices:
     return services
 
 
-async def caller(request: Request) -> str:
+KEY = HTTPBearer(auto_error=False, description="An API key, where keys are set up.")
+
+
+async def caller(request: Request, _: Annotated[object, Security(KEY)]) -> str:
     return await access_of(request).user(request)
 
 

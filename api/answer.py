@@ -1,10 +1,11 @@
-"""The answer of a chat turn as pieces: what chat completions, Deep Chat and Responses each put into words of their own."""
+"""The answer of a chat turn as pieces: what chat completions, Deep Chat and Responses each word their own way."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from api.errors import ApiError, of_failure
 from jobs import Job, JobClient, JobEvent, JobNotFound
@@ -60,8 +61,11 @@ class AnswerPieces:
 
     def __init__(self) -> None:
         self._answer = AnswerText()
+        self._usage: Mapping[str, int] | None = None
 
     def feed(self, event: JobEvent) -> Piece | None:
+        if event.type == "step.finished" and self._answer.shows(event):
+            self._count(event.data.get("output"))
         withdrew = self._answer.feed(event)
         if withdrew:
             return Replaced(text=self._answer.text)
@@ -69,12 +73,18 @@ class AnswerPieces:
             return Text(text=event.data["text"])
         return self._end(event) if event.terminal else None
 
+    def _count(self, output: Any) -> None:
+        """An answer that is cut off has no sum of its own: what the model's steps spent."""
+        if output and output["usage"]:
+            spent = self._usage or {}
+            self._usage = {name: spent.get(name, 0) + count for name, count in output["usage"].items()}
+
     def _end(self, event: JobEvent) -> Piece:
         match event.type:
             case "job.completed":
                 return Ended(finish_reason="stop", text=self._answer.text, usage=event.data["usage"])
             case "job.incomplete":
-                return Ended(finish_reason=str(event.data["reason"]), text=self._answer.text, usage=None)
+                return Ended(finish_reason=str(event.data["reason"]), text=self._answer.text, usage=self._usage)
             case "job.failed":
                 return Failed(code=event.data["error"]["code"], message=event.data["error"]["message"])
         return Failed(code=STOPPED[0], message=STOPPED[1])

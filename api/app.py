@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -17,7 +17,7 @@ from services.web import Settings, WebServices
 
 DESCRIPTION = """
 Submit a job, and follow it: it goes on whatever happens to the caller, and every follower sees every event once.
-With keys set up, send `Authorization: Bearer KEY`. The same jobs are behind `/chat-stream` (Deep Chat) and `/v1` (OpenAI).
+With keys set up, send `Authorization: Bearer KEY`. `/chat-stream` (Deep Chat) and `/v1` (OpenAI) lead to the same jobs.
 """
 ROUTERS = (
     jobs.router,
@@ -38,13 +38,15 @@ OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
 
 def create_api(settings: Settings, services: Callable[[], WebServices | None], *, browser_user: BrowserUser) -> ASGIApp:
     """`services` gives None while the process starts or ends."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its pages work without a public CDN
         title="Longhaul",
         version="0.1.0",
         description=DESCRIPTION,
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         redoc_url=None,
+        static_url="/api/docs/files",
+        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
         redirect_slashes=False,
     )
     app.state.access = Access(

@@ -1,4 +1,145 @@
-from fastapi import APIRouter
+"""The door of the Deep Chat component: a conversation comes in, the answer goes out as the component's own events."""
 
-router = APIRouter()
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from api import deep_chat_page
+from api.access import Caller, Services
+from api.answer import Ended, Failed, Piece, Replaced, Text, follow_answer
+from api.deep_chat_body import Attachments, read_question, schema_of_json
+from api.errors import STATUSES, ApiError, from_exception
+from api.jobs import Key
+from api.stream import EventStream, Frames, Left, data_frame, held
+from api.strict import MULTIPART
+from api.submit import chat_request, submit
+from jobs import Job, JobClient, JobNotFound
+
+router = APIRouter(tags=["deep chat"])
+router.include_router(deep_chat_page.router)
+
 ADDRESS = "/chat-stream"
+NO_ANSWER = Failed(code="model_no_answer", message="The model gave no answer; ask again.")
+NOBODY = 499
+"""The status of an answer that nobody is there to read."""
+FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
+
+
+class Sentence(BaseModel):
+    """Any answer that is no stream."""
+
+    error: str
+
+
+SCHEMAS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema_of_json()},
+            MULTIPART: {"schema": Attachments.model_json_schema()},
+        },
+    }
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"example": 'data: {"text":"Hello"}\n\ndata: {"text":" there."}\n\n'}}},
+    **{status: {"model": Sentence} for status in (400, 401, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504)},
+}
+
+
+@router.post(ADDRESS, response_class=Response, responses=RESPONSES, openapi_extra=SCHEMAS)
+async def ask(
+    request: Request,
+    user: Caller,
+    services: Services,
+    key: Key = None,
+    detach: Annotated[bool, Query(description="The client's leaving does not stop the answer.")] = False,
+) -> Response:
+    """Ask, and read the answer as it is written. `X-Job-Id` names the job, which any other door can follow too."""
+    question = await read_question(request, services, user)
+    asked = chat_request(user, question.text, earlier=question.earlier, files=question.files, key=key)
+    job = await submit(services, asked)
+
+    async def leave() -> None:
+        with contextlib.suppress(JobNotFound):
+            await services.jobs.cancel(job.id, user)
+
+    try:
+        begun = await held(request, frames(services.jobs, job))
+    except ApiError as error:
+        error.headers["X-Job-Id"] = job.id
+        raise
+    except Left:
+        if not detach:
+            await leave()
+        return Response(status_code=NOBODY)
+    return EventStream(
+        failing_late(begun),
+        ping_seconds=services.settings.sse_ping_seconds,
+        on_leave=None if detach else leave,
+        headers={"X-Job-Id": job.id},
+    )
+
+
+async def frames(jobs: JobClient, job: Job) -> Frames:
+    """Raises `ApiError` for an answer that fails before its first word."""
+    rendering = Rendering()
+    async with contextlib.aclosing(follow_answer(jobs, job)) as pages:
+        async for pieces in pages:
+            if rendered := b"".join(map(rendering.feed, pieces)):
+                yield rendered
+
+
+async def failing_late(begun: Frames) -> Frames:
+    """The frames of a stream whose headers are out: what they raise becomes the last event."""
+    async with contextlib.aclosing(begun):
+        try:
+            async for frame in begun:
+                yield frame
+        except FORESEEN as error:
+            yield error_frame(from_exception(error).message)
+
+
+class Rendering:
+    """Feed the pieces of an answer in order; each gives its event, or nothing.
+
+    The component takes no empty text, so that a withdrawal without new text waits for the next text.
+    """
+
+    def __init__(self) -> None:
+        self._shown = False
+        """Something is on the screen …"""
+        self._stale = False
+        """… and nothing of it is part of the answer any more."""
+
+    def feed(self, piece: Piece) -> bytes:
+        """Raises `ApiError` for a failure before the first word."""
+        match piece:
+            case Text(text=text):
+                return self._text(text, overwrite=self._stale)
+            case Replaced(text=text):
+                return self._text(text, overwrite=self._shown)
+            case Ended():
+                return b"" if self._shown and not self._stale else self._failure(NO_ANSWER)
+            case Failed():
+                return self._failure(piece)
+
+    def _text(self, text: str, *, overwrite: bool) -> bytes:
+        self._stale = overwrite and not text
+        if not text:
+            return b""
+        self._shown = True
+        return data_frame({"text": text, "overwrite": True} if overwrite else {"text": text})
+
+    def _failure(self, failed: Failed) -> bytes:
+        if not self._shown:
+            raise failed.as_error()
+        return error_frame(failed.message)
+
+
+def error_frame(sentence: str) -> bytes:
+    """Always the last event: the component takes the error off the screen when another comes."""
+    return data_frame({"error": sentence})

@@ -70,6 +70,9 @@ UPSTREAM_STATUSES: Mapping[str, int] = {
     "model_timeout": 504,
     "model_unreachable": 503,
     "interrupted_too_often": 503,
+    "unavailable": 503,
+    "not_found": 404,
+    "cancelled": 499,  # by somebody else; not one of the statuses that make clients ask again by themselves
 }
 """A job's failure before its first word, by its code; any other of the model's is 502, any other at all 500."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request, UploadFile
@@ -53,7 +54,7 @@ class FileView(BaseModel):
 )
 async def upload(request: Request, user: Caller, services: Services) -> JSONResponse:
     """Store one file; its id goes into a job's `files`, or into a tool's arguments."""
-    async with await open_form(request, max_files=1) as form:
+    async with open_form(request, max_files=1) as form:
         part = form.get("file")
         if not hasattr(part, "read"):
             raise ApiError(422, "invalid_request", "file: send one file, as the form field `file`.", param="file")
@@ -61,14 +62,19 @@ async def upload(request: Request, user: Caller, services: Services) -> JSONResp
     return JSONResponse({"id": stored.id, "name": stored.name, "mime": stored.mime, "size": stored.size}, 201)
 
 
-async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> FormData:
-    """Raises `ApiError` 415 for what is no form, 400 for a broken one."""
+@asynccontextmanager
+async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> AsyncIterator[FormData]:
+    """Its parts lie on disk until it is closed. Raises `ApiError` 415 for what is no form, 400 for a broken one."""
     if content_type(request) != MULTIPART:
         raise ApiError(415, "unsupported_media_type", "Send a form: Content-Type: multipart/form-data.")
     try:
-        return await request.form(max_files=max_files, max_fields=max_fields)
-    except MultiPartException:
+        form = await request.form(max_files=max_files, max_fields=max_fields)
+    except (MultiPartException, ValueError, KeyError):  # the parser's own words for what it cannot read
         raise ApiError(400, "bad_request", "The form could not be read.") from None
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def save(services: WebServices, part: Any, owner: str) -> StoredFile:

@@ -24,7 +24,7 @@ from toolkit.artifacts import mime_of
 router = APIRouter(prefix="/api/jobs", route_class=StrictRoute, tags=["jobs"])
 
 ID = r"^[A-Za-z0-9_.:-]{1,200}$"
-JobId = Annotated[str, Path(pattern=ID, examples=["job_5f0c3a9be1d24c77a0b1c2d3"])]
+JobId = Annotated[str, Path(examples=["job_5f0c3a9be1d24c77a0b1c2d3"])]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 ACCEPTED = 202
 
@@ -45,9 +45,7 @@ class NewJob(BaseModel):
     task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of a tool.")
     input: str | None = Field(None, description="The words of a chat turn.")
     arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
-    thread_id: str | None = Field(
-        None, pattern=ID, description="The conversation; a new one begins with its first job."
-    )
+    thread_id: str | None = Field(None, pattern=ID, description="The conversation; its first job begins it.")
     files: list[Annotated[str, Field(pattern=ID)]] | None = Field(None, max_length=100, description="Ids of uploads.")
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
 
@@ -84,6 +82,7 @@ async def find(
 
 @router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503))
 async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]:
+    """The job as it stands."""
     return (await views(services, [await services.jobs.get(job_id, user)]))[0]
 
 
@@ -131,12 +130,17 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503))
 async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
     """Delete the job, its events and its artifacts."""
+    await remove(services, job_id, user)
+    return Response(status_code=204)
+
+
+async def remove(services: WebServices, job_id: str, user: str) -> None:
+    """Raises `JobNotFound`, `JobConflict` while it runs. What a chain of retries made goes with the last of them."""
     last = await services.jobs.delete(job_id, user)
     if last is not None:
         await services.files.delete_artifacts(last.root_id)
         if last.thread_id is None:
             await services.files.delete_storage(last.root_id)
-    return Response(status_code=204)
 
 
 @router.get(

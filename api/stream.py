@@ -38,6 +38,7 @@ class EventStream(EventSourceResponse):
         ping: bytes = PING,
         on_leave: OnLeave | None = None,
         headers: Mapping[str, str] | None = None,
+        slow_seconds: float = SLOW_SECONDS,
     ) -> None:
         super().__init__(
             frames,
@@ -45,7 +46,7 @@ class EventStream(EventSourceResponse):
             media_type="text/event-stream; charset=utf-8",
             ping=ping_seconds,
             ping_message_factory=lambda: ping,  # type: ignore[arg-type, return-value]  # bytes pass as they are
-            send_timeout=SLOW_SECONDS,
+            send_timeout=slow_seconds,
             client_close_handler_callable=self._left,
             # The frames end by themselves when the server drains: they only need to be let.
             shutdown_grace_period=END_SECONDS,
@@ -57,14 +58,19 @@ class EventStream(EventSourceResponse):
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            await self._left()
+            await self._tell()
             await abort(scope, receive)
         finally:
             await self._frames.aclose()
 
-    async def _left(self, _: object = None) -> None:
+    async def _left(self, _: object) -> None:
+        at_its_end = self._frames.ag_frame is None  # the server tells of every end as if the client had gone
+        if not at_its_end:
+            await self._tell()
+
+    async def _tell(self) -> None:
         if self._on_leave is not None:
-            await asyncio.shield(self._on_leave())  # type: ignore[arg-type]
+            await asyncio.shield(asyncio.ensure_future(self._on_leave()))
 
 
 class Left(Exception):
@@ -77,26 +83,32 @@ async def held(request: Request, frames: Frames, *, seconds: float | None = HELD
     Raises `Left` when the client leaves meanwhile. `seconds` None: wait as long as it takes.
     """
     first = asyncio.ensure_future(anext(frames, None))
-    leaving = asyncio.ensure_future(left(request))
     try:
-        await asyncio.wait({first, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if leaving.done():
-            raise Left
-        if first.done():
-            first.result()
+        await while_there(request, first, seconds=seconds)
     except BaseException:
         await _ended(first)
         await frames.aclose()
         raise
+    return _resumed(first, frames)
+
+
+async def while_there(request: Request, task: asyncio.Future[Any], *, seconds: float | None = None) -> None:
+    """Returns when the task is done or the time over. Raises what the task raises, or `Left`."""
+    leaving = asyncio.ensure_future(left(request))
+    try:
+        await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await _ended(leaving)
-    return _resumed(first, frames)
+    if task.done():
+        task.result()
+    elif not leaving.cancelled():
+        raise Left
 
 
 async def left(request: Request) -> None:
     """Returns when the client has gone. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
-        pass
+        continue
 
 
 async def _resumed(first: asyncio.Future[bytes | None], frames: Frames) -> Frames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """For `APIRouter(route_class=StrictRoute)`. Raises `ApiError` 400 for what is no JSON, 415 for another type."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
 

@@ -13,6 +13,7 @@ from chainlit.element import Element, ElementDict
 from chainlit.step import StepDict
 from chainlit.types import Feedback, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
+from starlette.exceptions import HTTPException
 
 from handlers.callers import CALLER
 from handlers.chat_store import ChatStore
@@ -20,7 +21,7 @@ from handlers.chat_store.store import StoredFeedback, StoredUser
 from handlers.turns import Turns
 from handlers.view import thread_dict
 from handlers.words import iso, without_surrogates
-from jobs import JobClient, Thread, ThreadNotFound
+from jobs import JobClient, JobNotFound, Thread, ThreadNotFound
 
 TITLE_CHARACTERS = 200
 PAGE_THREADS = 100
@@ -48,7 +49,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     async def get_thread_author(self, thread_id: str) -> str:
         """Empty when there is no such thread, or it is not the caller's: Chainlit then answers 404."""
         thread = await self._thread(thread_id)
-        return "" if thread is None or CALLER.get() not in {None, thread.owner} else thread.owner
+        return "" if thread is None else thread.owner
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
         thread = await self._thread(thread_id)
@@ -101,15 +102,17 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
             await self._chat.delete_thread(thread_id)
 
     async def _thread(self, thread_id: str) -> Thread | None:
+        """Another user's thread is none: Chainlit would say that it is there, and log its own user out."""
         try:
-            return await self._jobs.thread(without_surrogates(thread_id))
+            thread = await self._jobs.thread(without_surrogates(thread_id))
         except ThreadNotFound:
             return None
+        return thread if CALLER.get() in {None, thread.owner} else None
 
     # --- feedback ---------------------------------------------------------------------------------------------
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
-        """Raises `JobNotFound` for an answer that is not the caller's."""
+        """Refused when it is about an answer that is not the caller's."""
         await self._check_own(feedback.forId)
         return await self._chat.save_feedback(
             StoredFeedback(
@@ -122,7 +125,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         )
 
     async def delete_feedback(self, feedback_id: str) -> bool:
-        """Raises `JobNotFound`, likewise."""
+        """Likewise."""
         if (for_id := await self._chat.run_of_feedback(feedback_id)) is not None:
             await self._check_own(for_id)
         return await self._chat.delete_feedback(feedback_id)
@@ -130,7 +133,10 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     async def _check_own(self, step_id: str) -> None:
         """Chainlit does not ask whose answer it is. Ids of steps begin with their job's."""
         if (caller := CALLER.get()) is not None:
-            await self._jobs.get(without_surrogates(step_id).partition(":")[0], caller)
+            try:
+                await self._jobs.get(without_surrogates(step_id).partition(":")[0], caller)
+            except JobNotFound:
+                raise HTTPException(404, "There is no such answer.") from None
 
     # --- what the log and the file store hold already -----------------------------------------------------------
 

@@ -63,7 +63,7 @@ class PasswordLogin:
             sentence = f"Too many attempts to log in; try again in {seconds} s."
             return JSONResponse({"detail": sentence}, 429, {"Retry-After": str(seconds)})
         if (user := await self.user(name, password)) is None:
-            return JSONResponse({"detail": "credentialssignin"}, 401)  # the page has a sentence for it
+            return JSONResponse({"detail": "Name and password do not belong together."}, 401)
         response = JSONResponse({"success": True})
         set_auth_cookie(request, response, create_jwt(user))
         return response

@@ -82,7 +82,10 @@ class JobClient:
         return await self._store.delete_job(job_id, user)
 
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
-        """Pages of events behind `starting_after`, to the terminal event. Raises `JobNotFound`, also when it is deleted meanwhile."""
+        """Pages of events behind `starting_after`, to the terminal event.
+
+        Raises `JobNotFound`, also when the job is deleted meanwhile.
+        """
         job = await self._store.get(job_id, user)
         after = min(max(starting_after, 0), job.last_seq)
         if job.finished and after == job.last_seq:

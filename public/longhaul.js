@@ -30,3 +30,24 @@
   document.addEventListener('input', listen, true);
   observer.observe(document, { childList: true, subtree: true });
 })();
+
+// A link into a thread leads a stranger to the login page, which goes to the first page afterwards. This goes on to the
+// thread instead. It is kept in the session: an OAuth login comes back from another site.
+(() => {
+  const KEY = 'longhaul.asked-for';
+  if (location.pathname === '/login' && document.referrer) {
+    const { origin, pathname } = new URL(document.referrer);
+    if (origin === location.origin && pathname.startsWith('/thread/')) sessionStorage.setItem(KEY, pathname);
+  }
+  if (!['/login', '/login/callback'].includes(location.pathname)) return;
+  for (const name of ['pushState', 'replaceState']) {
+    const move = history[name];
+    history[name] = (state, title, url) => {
+      const thread = sessionStorage.getItem(KEY);
+      const isFirstPage = url !== undefined && url !== null && new URL(url, location.href).pathname === '/';
+      if (!thread || !isFirstPage) return move.call(history, state, title, url);
+      sessionStorage.removeItem(KEY);
+      return location.replace(thread);
+    };
+  }
+})();

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from jobs import JobNotFound, JobStatus
+from jobs import JobNotFound
 from jobs.background import again_and_again
 from jobs.store import JobStore
 
@@ -54,8 +54,7 @@ class Traces:
             return True
         with contextlib.suppress(JobNotFound):  # deleted meanwhile
             job = await store.get(job_id)
-            form = job.status is JobStatus.INCOMPLETE and job.started_at is None
-            if job.finished and not form:
+            if job.finished:
                 await asyncio.to_thread(outlet.send, job, await store.milestones(job_id))
         return False
 

@@ -15,7 +15,7 @@ import pytest
 from tests.endpoint import Endpoint
 from tests.server import Server
 
-OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "DATABASE_URL")
+OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 BLOCKED_SECONDS = 2.0
 """Far above what a loaded machine adds to a callback, far below what a blocking call in one costs its neighbours."""
 

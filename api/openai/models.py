@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api.access import Caller, Services
+from api.openai.descriptions import openai_errors
 from api.submit import check_model
 
 router = APIRouter(prefix="/v1/models", tags=["openai"])
@@ -25,12 +26,14 @@ class ModelList(BaseModel):
     data: list[ModelView]
 
 
-@router.get("", response_model=ModelList)
+@router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503))
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
+    """The models that answer here."""
     return {"data": [{"id": services.settings.model_name}]}
 
 
-@router.get("/{name:path}", response_model=ModelView)
+@router.get("/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503))
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
+    """Whether there is a model of that name."""
     check_model(services, name)
     return {"id": name}

@@ -1,4 +1,208 @@
-from fastapi import APIRouter
+"""`/v1/responses`: a chat turn as OpenAI's response. In the background it is a job like any other, and can be rejoined."""
 
-router = APIRouter()
-ADDRESS = "/chat-stream"
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+
+from api.access import Caller, Services
+from api.answer import AnswerPieces, Failed
+from api.errors import RETRY_SECONDS, ApiError
+from api.jobs import remove
+from api.openai.chat_completions import NOBODY, PING
+from api.openai.descriptions import openai_errors
+from api.openai.response_events import ASKED, Heading, ResponseEvents, frame, job_id_of
+from api.openai.response_input import NewResponse, conversation_of, read_input
+from api.openai.response_view import DeletedView, ResponseView
+from api.stream import HELD_SECONDS, EventStream, Frames, Left, encode, while_there
+from api.strict import StrictRoute
+from api.submit import CHAT, chat_request, submit
+from jobs import Job, JobClient, JobNotFound, JobRequest
+from services.web import WebServices
+
+router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])
+
+CANCEL_SECONDS = 5.0
+"""How long a cancel waits for the job's end, so that its answer can say `cancelled`."""
+FROM_BEGINNING = -1
+
+ResponseId = Annotated[str, Path(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"])]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "content": {"text/event-stream": {}}}}
+
+
+@router.post("", response_model=None, responses={**DESCRIBED, **openai_errors(400, 401, 404, 409, 413, 415, 429, 503)})
+async def create(body: NewResponse, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
+    """Ask. In the foreground whoever leaves before the answer's end stops it; in the background nobody does."""
+    job = await submit(services, await _request(services, body, user, key))
+    if body.background:
+        return _stream(services, job) if body.stream else await _as_it_stands(services, job)
+    stop = partial(_stop, services, job)
+    try:
+        return await (_foreground_stream if body.stream else _whole)(request, services, job)
+    except Left:
+        await stop()
+        return Response(status_code=NOBODY)
+
+
+@router.get("/{response_id}", response_model=None, responses={**DESCRIBED, **openai_errors(400, 401, 404, 429, 503)})
+async def get(
+    response_id: ResponseId,
+    user: Caller,
+    services: Services,
+    stream: Annotated[bool, Query(description="As events, from the first to the last.")] = False,
+    starting_after: Annotated[
+        int | None, Query(ge=0, description="With `stream`: begin behind this `sequence_number`.")
+    ] = None,
+) -> Response:
+    """A response as it stands; any chat job is one, whichever door it came in by."""
+    job = await _find(services, response_id, user)
+    if stream:
+        return _stream(services, job, after=FROM_BEGINNING if starting_after is None else starting_after)
+    return await _as_it_stands(services, job)
+
+
+@router.post("/{response_id}/cancel", response_model=ResponseView, responses=openai_errors(401, 404, 429, 503))
+async def cancel(response_id: ResponseId, user: Caller, services: Services) -> Response:
+    """Stop it. Any number of times is once; a finished response stays as it is."""
+    job = await _find(services, response_id, user)
+    await services.jobs.cancel(job.id, user)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await _followed(services, job)
+    return await _as_it_stands(services, job)
+
+
+@router.delete("/{response_id}", response_model=DeletedView, responses=openai_errors(401, 404, 409, 429, 503))
+async def delete(response_id: ResponseId, user: Caller, services: Services) -> dict[str, Any]:
+    """Delete the job, its events and its artifacts."""
+    job = await _find(services, response_id, user)
+    await remove(services, job.id, user)
+    return {"id": response_id}
+
+
+async def _request(services: WebServices, body: NewResponse, user: str, key: str | None) -> JobRequest:
+    conversation = read_input(body.input)
+    instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    before = await _before(services, body.previous_response_id, user) if body.previous_response_id else []
+    return chat_request(
+        user,
+        conversation.question,
+        earlier=[*instructions, *before, *conversation.earlier],
+        model=body.model,
+        key=key,
+        arguments={ASKED: body.asked()},
+    )
+
+
+async def _before(services: WebServices, response_id: str, user: str) -> list[Any]:
+    job = await _find(services, response_id, user, param="previous_response_id")
+    if not job.finished:
+        message = "previous_response_id: that response is not finished; wait for its end, or cancel it."
+        raise ApiError(409, "conflict", message, param="previous_response_id")
+    return await conversation_of(services.jobs, job)
+
+
+async def _find(services: WebServices, response_id: str, user: str, *, param: str | None = None) -> Job:
+    """Raises `ApiError` 404."""
+    job_id = job_id_of(response_id)
+    with contextlib.suppress(JobNotFound):
+        job = await services.jobs.get(job_id, user) if job_id else None
+        if job is not None and job.request.task == CHAT:
+            return job
+    raise ApiError(404, "not_found", f"There is no response {response_id[:80]!r}.", param=param)
+
+
+async def _foreground_stream(request: Request, services: WebServices, job: Job) -> Response:
+    words = asyncio.ensure_future(_first_words(services.jobs, job))
+    try:
+        await while_there(request, words, seconds=HELD_SECONDS)
+    finally:
+        words.cancel()
+        await asyncio.gather(words, return_exceptions=True)
+    return _stream(services, job, stops=True)
+
+
+async def _whole(request: Request, services: WebServices, job: Job) -> Response:
+    """Raises `ApiError` when the answer fails: who reads only `output_text` must not take a part for it."""
+    following = asyncio.ensure_future(_followed(services, job))
+    try:
+        await while_there(request, following)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    events = following.result()
+    if events.end is None:
+        raise ApiError(503, "unavailable", "The server is stopping; ask again.", retry_after=RETRY_SECONDS)
+    if events.end.type == "job.failed":
+        raise Failed(**events.end.data["error"]).as_error()
+    return _json(events)
+
+
+def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING, stops: bool = False) -> EventStream:
+    """`stops`: who leaves stops the job."""
+    return EventStream(
+        frames(services.jobs, job, _heading(services, job), after=after),
+        ping_seconds=services.settings.sse_ping_seconds,
+        ping=PING,
+        on_leave=partial(_stop, services, job) if stops else None,
+    )
+
+
+async def frames(jobs: JobClient, job: Job, heading: Heading, *, after: int) -> Frames:
+    """Behind this `sequence_number`, to the last event or the end of this process; a page of the log is one piece."""
+    events = ResponseEvents(heading)
+    try:
+        async with contextlib.aclosing(jobs.follow(job.id, job.user)) as pages:
+            async for page in pages:
+                told = [payload for event in page for payload in events.feed(event)]
+                if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
+                    yield unseen
+    except JobNotFound:
+        yield frame(events.gone())
+
+
+async def _first_words(jobs: JobClient, job: Job) -> None:
+    """Returns with the answer's first text, or its end. Raises `ApiError` when it fails without a word."""
+    answer = AnswerPieces()
+    async with contextlib.aclosing(jobs.follow(job.id, job.user)) as pages:
+        async for page in pages:
+            piece = next((piece for event in page if (piece := answer.feed(event)) is not None), None)
+            if isinstance(piece, Failed) and page[-1].type == "job.failed":
+                raise piece.as_error()
+            if piece is not None:
+                return
+
+
+async def _followed(services: WebServices, job: Job) -> ResponseEvents:
+    """To the job's end, or this process's."""
+    events = ResponseEvents(_heading(services, job))
+    async with contextlib.aclosing(services.jobs.follow(job.id, job.user)) as pages:
+        async for page in pages:
+            for event in page:
+                events.feed(event)
+    return events
+
+
+async def _as_it_stands(services: WebServices, job: Job) -> Response:
+    events = ResponseEvents(_heading(services, job))
+    for event in await services.jobs.events(job.id):
+        events.feed(event)
+    return _json(events)
+
+
+def _json(events: ResponseEvents) -> Response:
+    return Response(encode(events.response()), media_type="application/json")
+
+
+def _heading(services: WebServices, job: Job) -> Heading:
+    return Heading.of(job, model=services.settings.model_name)
+
+
+async def _stop(services: WebServices, job: Job) -> None:
+    with contextlib.suppress(JobNotFound):
+        await services.jobs.cancel(job.id, job.user)

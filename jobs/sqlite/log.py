@@ -65,9 +65,9 @@ def find_ended(connection: sqlite3.Connection, after: tuple[float, str], limit: 
          AND jobs.status = 'cancelled' ORDER BY seq DESC LIMIT 1) AS cancelling_at,
         (SELECT json_extract(data, '$.usage') FROM job_events WHERE job_id = jobs.id AND seq = last_seq
          AND type = 'job.completed') AS usage
-        FROM jobs WHERE (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
-    """
-    return [rows.ended(row) for row in connection.execute(sql, [*after, limit])]
+        FROM jobs WHERE finished_at >= ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
+    """  # the first condition is said for the index
+    return [rows.ended(row) for row in connection.execute(sql, [after[0], *after, limit])]
 
 
 def insert_job(

@@ -36,3 +36,34 @@ async def test_a_deleted_file_is_left_out_of_the_list(desk: Desk, endpoint: Endp
     await desk.files.delete(file.id)
     await desk.answer("tokens=1", files=(file.id,))
     assert endpoint.requests()[0].messages[1]["content"] == "tokens=1"
+
+
+async def test_messages_that_a_caller_brings_along_are_told_in_order(desk: Desk, endpoint: Endpoint) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "echo", "arguments": '{"text":"x"}'}}
+    brought = [
+        {"role": "assistant", "content": "Welcome."},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Echo x."},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "x"},
+    ]
+    await desk.answer("tokens=1", arguments={"messages": brought})
+    told = endpoint.requests()[0].messages[1:]
+    assert [(m["role"], m["content"] or "") for m in told[:-1]] == [(m["role"], m["content"]) for m in brought]
+
+
+async def test_instructions_stay_when_old_messages_are_left_out(
+    endpoint: Endpoint, tmp_path: Path, pool: HostPool
+) -> None:
+    brought = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "x" * 4000},
+        {"role": "developer", "content": "Be polite."},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": "And?"},
+        {"role": "assistant", "content": "No."},
+    ]
+    async with open_desk(tmp_path, settings_for(endpoint.url, context_tokens=200), pool) as desk:
+        await desk.answer("tokens=1", arguments={"messages": brought})
+    told = [m["content"] for m in endpoint.requests()[0].messages[1:]]
+    assert told == ["Be brief.", "Be polite.", "And?", "No.", "tokens=1"]

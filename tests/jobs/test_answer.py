@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.answer import AnswerText, answer_text
+from jobs.answer import answer_text
 from jobs.events import JobEvent
 
 Line = tuple[str, dict[str, object]]
@@ -41,10 +41,3 @@ def finished(step: str) -> Line:
 )
 def test_the_answer_is_the_text_of_the_top_model_steps(lines: list[Line], answer: str) -> None:
     assert answer_text(log(*lines)) == answer
-
-
-def test_the_length_is_that_of_the_text() -> None:
-    answer = AnswerText()
-    for event in log(started("m"), text("m", "old"), started("m"), text("m", "brand new"), finished("m")):
-        answer.feed(event)
-        assert answer.length == len(answer.text)

@@ -10,6 +10,8 @@ import pytest
 from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
 from jobs.events import (
     Artifact,
+    JobCancelled,
+    JobCancelling,
     JobCompleted,
     JobFailedEvent,
     JobIncompleteEvent,
@@ -501,3 +503,78 @@ async def test_two_processes_share_one_log(open_engine: OpenEngine) -> None:
         )
         await worker.store.append(job.id, claimed.epoch, [DONE])
         assert is_gapless(await web.store.read(job.id, 0, 100))
+
+
+async def test_jobs_are_counted_by_task_and_status(engine: Engine) -> None:
+    assert await engine.store.counts() == {}
+    await ended(engine, DONE)
+    await ended(engine, FAILED)
+    await engine.store.submit(chat())
+    await engine.store.submit(chat(task="add"))
+    await engine.store.submit(chat(task="add", user="bob"))
+    assert await engine.store.counts() == {
+        ("chat", JobStatus.COMPLETED): 1,
+        ("chat", JobStatus.FAILED): 1,
+        ("chat", JobStatus.QUEUED): 1,
+        ("add", JobStatus.QUEUED): 2,
+    }
+
+
+async def test_ended_jobs_come_in_the_order_of_their_ends_in_pages(engine: Engine) -> None:
+    first = await engine.store.submit(chat())
+    second = await engine.store.submit(chat())
+    for _ in range(2):
+        await engine.store.claim("w1", anything(alive=("w1",)))
+    engine.clock.now += 1
+    await engine.store.append(second.id, 1, [DONE])
+    engine.clock.now += 1
+    await engine.store.append(first.id, 1, [FAILED])
+    [page] = await engine.store.ended((0, ""), limit=1)
+    [next_page] = await engine.store.ended(page.place, limit=9)
+    assert (page.id, page.status) == (second.id, JobStatus.COMPLETED)
+    assert (next_page.id, next_page.status) == (first.id, JobStatus.FAILED)
+    assert await engine.store.ended(next_page.place, limit=9) == []
+
+
+async def test_an_ended_job_tells_its_times_and_its_tokens(engine: Engine) -> None:
+    begun = engine.clock.now
+    job = await engine.store.submit(chat())
+    engine.clock.now = begun + 1
+    await engine.store.claim("w1", anything())
+    for at in (2, 3):
+        engine.clock.now = begun + at
+        await engine.store.append(job.id, 1, [step("model:1"), text("model:1", "words")])
+    engine.clock.now = begun + 4
+    usage = {"input_tokens": 3, "output_tokens": 5}
+    await engine.store.append(job.id, 1, [JobCompleted(result="long", usage=usage)])
+    [one] = await engine.store.ended((begun, ""), limit=9)
+    assert (one.created_at, one.started_at, one.first_text_at, one.finished_at) == (
+        begun,
+        begun + 1,
+        begun + 2,
+        begun + 4,
+    )
+    assert (one.usage, one.cancelling_at, one.task) == (usage, None, "chat")
+
+
+async def test_a_cancelled_job_tells_when_its_stop_began(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    await engine.store.request_cancel(job.id, by="ada")
+    obeyed = engine.clock.now = engine.clock.now + 1
+    await engine.store.append(job.id, 1, [JobCancelling(by="ada")])
+    engine.clock.now += 1
+    await engine.store.append(job.id, 1, [JobCancelled(stopped=[])])
+    [one] = await engine.store.ended((0, ""), limit=9)
+    assert (one.cancelling_at, one.first_text_at, one.usage) == (obeyed, None, None)
+
+
+async def test_a_retry_speaks_for_the_first_time_when_it_speaks_itself(engine: Engine) -> None:
+    job_id = await ended(engine, step("model:1"), text("model:1", "words"), finished("model:1"), FAILED)
+    retry = await engine.store.retry(job_id, "ada")
+    claimed = await engine.store.claim("w1", anything())
+    assert claimed is not None
+    await engine.store.append(retry.id, claimed.epoch, [DONE])
+    spoken = {one.id: one.first_text_at for one in await engine.store.ended((0, ""), limit=9)}
+    assert spoken[job_id] is not None
+    assert spoken[retry.id] is None

@@ -1,0 +1,144 @@
+"""What the Deep Chat component sends: its messages as JSON, or as a form when files come along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import FormData
+
+from api.errors import ApiError
+from api.files import open_form, save
+from api.strict import MULTIPART, content_type, parse
+from api.submit import MOST_FILES
+from services.web import WebServices
+
+MOST_FIELDS = 1_000
+NUMBERED = re.compile(r"message([1-9][0-9]{0,5})")
+"""The component's names for the fields of a form, in the order of the conversation."""
+ROLES = {"user": "user", "ai": "assistant"}
+"""The component's words and OpenAI's."""
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    role: Literal["user", "ai"]
+    text: str | None = None
+
+
+class Conversation(BaseModel):
+    """The last message is the question; by default the component sends no other. Further keys are ignored."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={"examples": [{"messages": [{"role": "user", "text": "Why is the sky blue?"}]}]},
+    )
+
+    messages: list[Message] = Field(min_length=1)
+
+
+class Attachments(BaseModel):
+    """The same as a form."""
+
+    files: list[bytes] = Field(description="What comes with the question.")
+    message1: str = Field(description="A message as JSON; the next are `message2`, `message3` …")
+
+
+def schema_of_json() -> dict[str, Any]:
+    """In one piece: what a route adds to its own description cannot refer to other schemas."""
+    schema = Conversation.model_json_schema()
+    schema["properties"]["messages"]["items"] = schema.pop("$defs")["Message"]
+    return schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    text: str
+    """Empty when there are only files."""
+    earlier: Sequence[Mapping[str, str]]
+    """The conversation before it, in OpenAI's form."""
+    files: Sequence[str] = ()
+    """Ids of what was uploaded with it."""
+
+
+async def read_question(request: Request, services: WebServices, user: str) -> Question:
+    """Raises `ApiError` and `RequestValidationError` for what is no conversation, `FileTooLarge`."""
+    limit_bytes = services.settings.max_body_bytes
+    match content_type(request):
+        case "application/json" | "text/json":
+            body = parse(await _whole_body(request, limit_bytes))
+            return _question(_valid(Conversation, body).messages, files=False)
+        case kind if kind == MULTIPART:
+            async with open_form(request, max_files=MOST_FILES, max_fields=MOST_FIELDS) as form:
+                return await _question_of_form(form, services, user)
+    raise ApiError(415, "unsupported_media_type", "Send JSON, or a form (multipart/form-data) with files.")
+
+
+async def _whole_body(request: Request, limit_bytes: int) -> bytes:
+    """Words may be less than the files that this address takes as well."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        _refuse_above(limit_bytes, len(body))
+    return bytes(body)
+
+
+async def _question_of_form(form: FormData, services: WebServices, user: str) -> Question:
+    fields = {int(match[1]): value for name, value in form.items() if (match := NUMBERED.fullmatch(name))}
+    messages = [fields[number] for number in sorted(fields)]
+    parts = form.getlist("files")
+    if any(not isinstance(message, str) for message in messages) or any(isinstance(part, str) for part in parts):
+        raise ApiError(422, "invalid_request", "Send messages as fields message1, message2 … and uploads as files.")
+    _refuse_above(services.settings.max_body_bytes, sum(len(str(message)) for message in messages))
+    question = _question([_valid(Message, parse(str(message))) for message in messages], files=bool(parts))
+    return Question(text=question.text, earlier=question.earlier, files=await _save_all(services, parts, user))
+
+
+async def _save_all(services: WebServices, parts: Sequence[Any], user: str) -> list[str]:
+    """All or none."""
+    saved: list[str] = []
+    try:
+        for part in parts:
+            stored = await save(services, part, user)
+            saved.append(stored.id)
+    except BaseException:
+        for file_id in saved:
+            await services.files.delete(file_id)
+        raise
+    return saved
+
+
+def _question(messages: Sequence[Message], *, files: bool) -> Question:
+    """The component leaves out a last message that has files and no words."""
+    if messages and messages[-1].role == "user":
+        *earlier, last = messages
+        text = last.text or ""
+    else:
+        earlier, text = list(messages), ""
+    if not text.strip() and not files:
+        raise ApiError(
+            422, "invalid_request", "messages: the last one must be the user's, with words or files.", param="messages"
+        )
+    told = [{"role": ROLES[message.role], "content": message.text} for message in earlier if message.text]
+    return Question(text=text, earlier=told)
+
+
+def _valid(shape: type[Shape], value: Any) -> Shape:
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
+        raise RequestValidationError(problems) from None
+
+
+def _refuse_above(limit_bytes: int, size: int) -> None:
+    if size > limit_bytes:
+        raise ApiError(413, "too_large", f"The messages are larger than {limit_bytes // 1_000_000} MB.")

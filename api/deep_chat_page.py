@@ -1,0 +1,74 @@
+"""The page `/deep-chat` with its scripts, and the component itself, which `scripts/install` fetches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import orjson
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, HTMLResponse
+
+from api.errors import ApiError
+
+router = APIRouter(prefix="/deep-chat", include_in_schema=False)
+
+FOLDER = Path(__file__).parent.parent / "public" / "deep-chat"
+BUNDLE = "deepChat.bundle.js"
+SCRIPT = "text/javascript; charset=utf-8"
+ASSETS = {
+    "longhaul.js": (FOLDER / "longhaul.js", SCRIPT),
+    "page.js": (FOLDER / "page.js", SCRIPT),
+    "page.css": (FOLDER / "page.css", "text/css; charset=utf-8"),
+    BUNDLE: (FOLDER / "vendor" / BUNDLE, SCRIPT),
+}
+FRESH = "no-cache"
+VERSIONED = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """The pinned release of the component, as `component.json` names it."""
+
+    version: str
+    url: str
+    """Where anybody can load it."""
+    integrity: str
+    """As a page's `integrity` has it; a copy that differs is not run."""
+
+    @classmethod
+    def load(cls) -> Component:
+        return cls(**orjson.loads((FOLDER / "component.json").read_bytes()))
+
+    def source(self) -> str:
+        """This server's own copy, if it has one."""
+        copy = FOLDER / "vendor" / BUNDLE
+        return f"/deep-chat/{BUNDLE}?v={self.version}" if copy.is_file() else self.url
+
+
+@router.get("")
+def page() -> HTMLResponse:
+    component = Component.load()
+    source = component.source()
+    html = (FOLDER / "index.html").read_text()
+    html = html.replace("{{component}}", escape(source)).replace("{{integrity}}", escape(component.integrity))
+    return HTMLResponse(html, headers={"Cache-Control": FRESH, "Content-Security-Policy": policy(source)})
+
+
+@router.get("/{name}")
+def asset(name: str) -> FileResponse:
+    path, kind = ASSETS.get(name, (None, ""))
+    if path is None or not path.is_file():
+        raise ApiError(404, "not_found", "There is nothing at this address.")
+    caching = VERSIONED if name == BUNDLE else FRESH
+    return FileResponse(path, media_type=kind, headers={"Cache-Control": caching, "X-Content-Type-Options": "nosniff"})
+
+
+def policy(source: str) -> str:
+    """Only our own scripts, and the component. It styles itself in place, and shows what a reader attaches."""
+    elsewhere = f" {source}" if source.startswith("https:") else ""
+    return (
+        f"default-src 'none'; script-src 'self'{elsewhere}; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+        "img-src 'self' data: blob:; media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )

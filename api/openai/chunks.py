@@ -1,0 +1,139 @@
+"""The pieces of an answer as chat completions have them: chunks of a stream, or one object. Pure renderings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from api.answer import Ended, Failed, Piece, Replaced, Text
+from api.errors import ApiError, openai_error
+from api.stream import Frames, data_frame, encode
+from jobs import Job
+
+DONE = b"data: [DONE]\n\n"
+
+Pages = AsyncGenerator[Sequence[Piece], None]
+
+
+class Withdrawn(ApiError):
+    """What was sent has become wrong, and this protocol cannot take it back."""
+
+    def __init__(self) -> None:
+        super().__init__(500, "answer_withdrawn", "The answer was interrupted and begun anew; ask again.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """What is the same in all that is said of one answer."""
+
+    id: str
+    created: int
+    """Unix seconds."""
+    model: str
+
+    @classmethod
+    def of(cls, job: Job, model: str) -> Envelope:
+        return cls(id=f"chatcmpl-{job.id.removeprefix('job_')}", created=int(job.created_at), model=model)
+
+    def around(self, kind: str, **fields: Any) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, **fields}
+
+
+class ChunkWriter:
+    """Feed the pages in order; the frames of each are given. `usage`: the caller has asked for the tokens spent."""
+
+    def __init__(self, envelope: Envelope, *, usage: bool) -> None:
+        self._envelope = envelope
+        self._usage = usage
+        self._sent: list[str] = []
+        self._begun = False
+        # All chunks with words are equal up to the words: they are most of what is sent.
+        self._before, self._behind = self._chunk({"content": ""}).split(b'""')
+
+    def feed(self, pieces: Sequence[Piece]) -> Iterator[bytes]:
+        """The words of a page are one chunk. Raises `ApiError` behind the last words when the answer fails."""
+        text = ""
+        for piece in pieces:
+            match piece:
+                case Text():
+                    text += piece.text
+                case Replaced():
+                    text = self._behind_sent(piece.text)
+                case Ended():
+                    yield self._opening() + self._words(text) + self._end(piece)
+                    return
+                case Failed():
+                    if text:
+                        yield self._opening() + self._words(text)
+                    raise piece.as_error()
+        if text:
+            yield self._opening() + self._words(text)
+
+    def _behind_sent(self, whole: str) -> str:
+        sent = "".join(self._sent)
+        if not whole.startswith(sent):
+            raise Withdrawn
+        return whole[len(sent) :]
+
+    def _opening(self) -> bytes:
+        if self._begun:
+            return b""
+        self._begun = True
+        return self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def _words(self, text: str) -> bytes:
+        if not text:
+            return b""
+        self._sent.append(text)
+        return self._before + encode(text) + self._behind
+
+    def _end(self, end: Ended) -> bytes:
+        last = self._chunk({}, end.finish_reason)
+        if not self._usage:
+            return last + DONE
+        usage = self._envelope.around("chat.completion.chunk", choices=[], usage=usage_of(end))
+        return last + data_frame(usage) + DONE
+
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if self._usage else {}
+        return data_frame(self._envelope.around("chat.completion.chunk", choices=[choice], **usage))
+
+
+async def chunks(pages: Pages, writer: ChunkWriter) -> Frames:
+    """Raises `ApiError` when the answer fails."""
+    async with contextlib.aclosing(pages):
+        async for page in pages:
+            for frame in writer.feed(page):
+                yield frame
+
+
+async def whole(pages: Pages, envelope: Envelope) -> Frames:
+    """One frame, when the answer is whole: the JSON of a `chat.completion`. Raises `ApiError` when it fails."""
+    async with contextlib.aclosing(pages):
+        async for page in pages:
+            match page[-1]:
+                case Ended() as end:
+                    yield encode(completion(envelope, end))
+                case Failed() as failure:
+                    raise failure.as_error()
+
+
+def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
+    message = {"role": "assistant", "content": end.text, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.finish_reason}
+    return envelope.around("chat.completion", choices=[choice], usage=usage_of(end))
+
+
+def usage_of(end: Ended) -> dict[str, int] | None:
+    if end.usage is None:
+        return None
+    read, wrote = end.usage["input_tokens"], end.usage["output_tokens"]
+    return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+
+
+def error_frame(error: ApiError) -> bytes:
+    """The last event of an answer that fails behind its first words."""
+    return data_frame({"error": openai_error(error.status, error.code, error.message, error.param)})

@@ -1,0 +1,173 @@
+"""A conversation in OpenAI's form: read strictly, so that what it says can be told to any model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.errors import ApiError
+from api.stream import encode
+
+MOST_MESSAGES = 10_000
+DEEPEST = 100
+"""Nesting of a tool call's arguments; the worker reads them with a parser that recurses."""
+NAME = r"^[^\s<|\\/>]{1,64}$"
+"""What OpenAI takes as a speaker's name."""
+
+
+class Part(BaseModel):
+    """Text, or something that is refused with its type."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: str = Field(examples=["text"])
+    text: str | None = None
+
+
+class FunctionCall(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    arguments: str = Field(description="A JSON object.")
+
+
+class ToolCall(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    id: str = Field(min_length=1, max_length=200)
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+def _as_parts(value: Any) -> Any:
+    """A string is one part: errors then name the field, and not the kinds it might have been."""
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if value is not None and not isinstance(value, list):
+        raise ValueError("must be a string or a list of parts")
+    return value
+
+
+Content = Annotated[list[Part] | None, BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None)]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Content = None
+    name: str | None = Field(None, pattern=NAME)
+    tool_calls: list[ToolCall] | None = Field(None, max_length=1_000)
+    tool_call_id: str | None = Field(None, max_length=200)
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    earlier: Sequence[Mapping[str, Any]]
+    """What was said before, each as OpenAI has it; every call of a tool is followed by its result."""
+    question: str
+    """The user's newest words."""
+
+
+def read_conversation(messages: Sequence[Message]) -> Conversation:
+    """Raises `ApiError` 400 for what no model could be told."""
+    *earlier, last = messages
+    place = f"messages.{len(earlier)}"
+    if last.role != "user":
+        raise refusal(f"{place}.role", "the last message must be the user's")
+    question = _text(last, place)
+    if not question.strip():
+        raise refusal(f"{place}.content", "the last message needs words")
+    return Conversation(earlier=list(_told(earlier)), question=question)
+
+
+def refusal(place: str, sentence: str, code: str = "invalid_request") -> ApiError:
+    return ApiError(400, code, f"{place}: {sentence}.", param=place)
+
+
+def _told(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """The messages as they are stored. A tool's result must follow its call, and every call must have one."""
+    open_calls: dict[str, None] = {}
+    for number, message in enumerate(messages):
+        place = f"messages.{number}"
+        if message.role == "tool":
+            yield _result(message, place, open_calls)
+            continue
+        _none_open(open_calls, place)
+        yield _assistant(message, place, open_calls) if message.role == "assistant" else _said(message, place)
+    _none_open(open_calls, f"messages.{len(messages)}")
+
+
+def _none_open(open_calls: Mapping[str, None], place: str) -> None:
+    if open_calls:
+        raise refusal(place, f"the result of the tool call {next(iter(open_calls))!r} must come before it")
+
+
+def _said(message: Message, place: str) -> dict[str, Any]:
+    said = {"role": message.role, "content": _text(message, place)}
+    return {**said, "name": message.name} if message.name else said
+
+
+def _result(message: Message, place: str, open_calls: dict[str, None]) -> dict[str, Any]:
+    call_id = message.tool_call_id
+    if not call_id or call_id not in open_calls:
+        raise refusal(f"{place}.tool_call_id", "must be the id of a tool call just before it")
+    del open_calls[call_id]
+    return {"role": "tool", "tool_call_id": call_id, "content": _text(message, place)}
+
+
+def _assistant(message: Message, place: str, open_calls: dict[str, None]) -> dict[str, Any]:
+    if not message.tool_calls:
+        return _said(message, place)
+    calls = []
+    for number, call in enumerate(message.tool_calls):
+        if call.id in open_calls:
+            raise refusal(f"{place}.tool_calls.{number}.id", "two tool calls have this id")
+        open_calls[call.id] = None
+        arguments = _arguments(call.function.arguments, f"{place}.tool_calls.{number}.function.arguments")
+        calls.append({"id": call.id, "type": "function", "function": {"name": call.function.name, **arguments}})
+    text = _text(message, place) if message.content is not None else ""
+    return {"role": "assistant", "content": text, "tool_calls": calls}
+
+
+def _arguments(text: str, place: str) -> dict[str, str]:
+    """Some endpoints write nothing where a tool takes nothing."""
+    try:
+        value = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError:
+        raise refusal(place, "must be a JSON object") from None
+    if not isinstance(value, dict) or _deeper(value, DEEPEST):
+        raise refusal(place, f"must be a JSON object, nested {DEEPEST} deep at most")
+    return {"arguments": encode(value).decode()}
+
+
+def _deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        inner = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _text(message: Message, place: str) -> str:
+    if message.content is None:
+        raise refusal(f"{place}.content", "must be a string or a list of parts")
+    return "\n".join(_words(part, f"{place}.content.{number}") for number, part in enumerate(message.content))
+
+
+def _words(part: Part, place: str) -> str:
+    if part.type != "text":
+        sentence = f"only text can be read here, no {part.type[:40]!r}; put files up with POST /api/files"
+        raise refusal(f"{place}.type", sentence, "unsupported_content")
+    if part.text is None:
+        raise refusal(f"{place}.text", "must be a string")
+    return part.text

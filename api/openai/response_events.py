@@ -1,0 +1,237 @@
+"""A job as an OpenAI response: a pure machine from the events of its log to the events of the Responses stream.
+
+The same log gives the same events, whenever and in whatever pages it is read: that is what makes
+`starting_after` exact. https://platform.openai.com/docs/api-reference/responses-streaming has the shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.stream import encode
+from jobs import Job, JobEvent
+from jobs.answer import AnswerText
+
+Payload = dict[str, Any]
+
+ASKED = "response"
+"""Where a job's arguments keep what was asked of the response besides the conversation."""
+RESPONSE_ID = re.compile(r"resp_([0-9a-f]{24})")
+JOB_ID = re.compile(r"job_([0-9a-f]{24})")
+ERROR_CODES: Mapping[str, str] = {"model_rate_limited": "rate_limit_exceeded"}
+"""OpenAI knows a few codes only; every other failure is a `server_error`, and its sentence tells more."""
+REASONS: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+ENDS: Mapping[str, str] = {
+    "completed": "response.completed",
+    "failed": "response.failed",
+    "incomplete": "response.incomplete",
+    "cancelled": "response.incomplete",  # OpenAI's stream has no event of its own for it
+}
+"""The status at the end → the last event."""
+
+
+def job_id_of(response_id: str) -> str | None:
+    """None: nothing can have this id."""
+    match = RESPONSE_ID.fullmatch(response_id)
+    return f"job_{match[1]}" if match else None
+
+
+def response_id_of(job_id: str) -> str | None:
+    match = JOB_ID.fullmatch(job_id)
+    return f"resp_{match[1]}" if match else None
+
+
+def frame(payload: Payload) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (payload["type"].encode(), encode(payload))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heading:
+    """What a response says of itself from the first event to the last."""
+
+    id: str
+    created_at: float
+    """Unix seconds."""
+    model: str
+    background: bool
+    instructions: str | None
+    metadata: Mapping[str, str]
+    previous_response_id: str | None
+    limits: Mapping[str, Any]
+    """Settings of the model that are told back as they were asked: temperature, top_p, max_output_tokens."""
+
+    @classmethod
+    def of(cls, job: Job, *, model: str) -> Heading:
+        """`model`: what a job without a name of its own was asked of. A job of another door runs in the background."""
+        asked = job.request.arguments.get(ASKED) or {}
+        return cls(
+            id=str(response_id_of(job.id)),
+            created_at=job.created_at,
+            model=job.request.model or model,
+            background=asked.get("background", True),
+            instructions=asked.get("instructions"),
+            metadata=asked.get("metadata") or {},
+            previous_response_id=asked.get("previous_response_id"),
+            limits={name: asked.get(name) for name in ("temperature", "top_p", "max_output_tokens")},
+        )
+
+
+@dataclass(kw_only=True)
+class Message:
+    """One item of the output: the words of one model step."""
+
+    id: str
+    index: int
+    """Its place among all items that were ever opened; a withdrawn one keeps its own."""
+    pieces: list[str] = field(default_factory=list)
+    status: str = "in_progress"
+
+    @property
+    def place(self) -> Payload:
+        """The fields by which the stream's events name its one part."""
+        return {"item_id": self.id, "output_index": self.index, "content_index": 0}
+
+    def part(self) -> Payload:
+        return {"type": "output_text", "text": "".join(self.pieces), "annotations": [], "logprobs": []}
+
+    def as_json(self, *, empty: bool = False) -> Payload:
+        content = [] if empty else [self.part()]
+        return {"id": self.id, "type": "message", "role": "assistant", "status": self.status, "content": content}
+
+
+class ResponseEvents:
+    """Feed the whole log in order; `response()` is the response as it stands."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._heading = heading
+        self._answer = AnswerText()
+        self._messages: dict[str, Message] = {}  # by step; only what stands
+        self._opened = 0
+        self._number = 0
+        self._status = "queued" if heading.background else "in_progress"
+        self._begun = False
+        self.end: JobEvent | None = None
+        """The job's last event, once it was fed."""
+
+    def feed(self, event: JobEvent) -> list[Payload]:
+        """What the stream says of it, each with its `sequence_number`."""
+        return [self._numbered(payload) for payload in self._payloads(event)]
+
+    def gone(self) -> Payload:
+        """The job was deleted while somebody followed it."""
+        told = {"type": "error", "code": "not_found", "message": "The response was deleted.", "param": None}
+        return self._numbered(told)
+
+    def response(self) -> Payload:
+        """OpenAI's Response object."""
+        heading = self._heading
+        end = self.end.data if self.end else {}
+        reason = REASONS.get(str(end.get("reason")))
+        return {
+            "id": heading.id,
+            "object": "response",
+            "created_at": heading.created_at,
+            "completed_at": self.end.at if self.end and self._status == "completed" else None,
+            "status": self._status,
+            "background": heading.background,
+            "error": _error(end.get("error")),
+            "incomplete_details": {"reason": reason} if reason else None,
+            "instructions": heading.instructions,
+            "metadata": dict(heading.metadata),
+            "model": heading.model,
+            "output": [message.as_json() for message in self._messages.values()],
+            "parallel_tool_calls": True,
+            "previous_response_id": heading.previous_response_id,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": _usage(end.get("usage")),
+            **heading.limits,
+        }
+
+    def _numbered(self, payload: Payload) -> Payload:
+        payload["sequence_number"] = self._number
+        self._number += 1
+        return payload
+
+    def _payloads(self, event: JobEvent) -> Iterator[Payload]:
+        step = str(event.data.get("step"))
+        if event.seq == 1:
+            yield from self._create()
+        if self._answer.feed(event):
+            yield from self._close(self._messages.pop(step), "incomplete")
+        if event.type == "job.started":
+            yield from self._begin()
+        elif event.type == "text.delta" and self._answer.shows(event):
+            yield from self._write(step, event.data["text"])
+        elif event.type == "step.finished" and step in self._messages:
+            yield from self._close(self._messages[step], "incomplete" if event.data.get("error") else "completed")
+        elif event.terminal:
+            yield from self._finish(event)
+
+    def _create(self) -> Iterator[Payload]:
+        yield self._lifecycle("response.created")
+        if self._heading.background:
+            yield self._lifecycle("response.queued")
+
+    def _begin(self) -> Iterator[Payload]:
+        if not self._begun:  # a job that is taken over begins again, a response does not
+            self._begun = True
+            self._status = "in_progress"
+            yield self._lifecycle("response.in_progress")
+
+    def _write(self, step: str, text: str) -> Iterator[Payload]:
+        yield from self._begin()  # a retry has said the finished steps' words before it is started
+        message = self._messages.get(step)
+        if message is None:
+            message = self._messages[step] = self._next()
+            yield {
+                "type": "response.output_item.added",
+                "output_index": message.index,
+                "item": message.as_json(empty=True),
+            }
+            yield {"type": "response.content_part.added", **message.place, "part": message.part()}
+        message.pieces.append(text)
+        yield {"type": "response.output_text.delta", **message.place, "delta": text, "logprobs": []}
+
+    def _next(self) -> Message:
+        index, self._opened = self._opened, self._opened + 1
+        return Message(id=f"msg_{self._heading.id.removeprefix('resp_')}{index:02x}", index=index)
+
+    def _close(self, message: Message, status: str) -> Iterator[Payload]:
+        if message.status != "in_progress":
+            return
+        message.status, part = status, message.part()
+        yield {"type": "response.output_text.done", **message.place, "text": part["text"], "logprobs": []}
+        yield {"type": "response.content_part.done", **message.place, "part": part}
+        yield {"type": "response.output_item.done", "output_index": message.index, "item": message.as_json()}
+
+    def _finish(self, event: JobEvent) -> Iterator[Payload]:
+        self.end, status = event, event.type.removeprefix("job.")
+        for message in self._messages.values():
+            yield from self._close(message, "completed" if status == "completed" else "incomplete")
+        self._status = status
+        yield self._lifecycle(ENDS[status])
+
+    def _lifecycle(self, kind: str) -> Payload:
+        return {"type": kind, "response": self.response()}
+
+
+def _error(failure: Mapping[str, str] | None) -> Payload | None:
+    if failure is None:
+        return None
+    return {"code": ERROR_CODES.get(failure["code"], "server_error"), "message": failure["message"]}
+
+
+def _usage(spent: Mapping[str, int] | None) -> Payload | None:
+    if spent is None:
+        return None
+    return {
+        "input_tokens": spent["input_tokens"],
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": spent["output_tokens"],
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": spent["input_tokens"] + spent["output_tokens"],
+    }

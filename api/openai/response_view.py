@@ -1,0 +1,71 @@
+"""OpenAI's Response object as the API's documentation has it; `response_events` makes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from jobs import JobStatus
+
+
+class OutputTextView(BaseModel):
+    type: str = "output_text"
+    text: str
+    annotations: list[Any]
+
+
+class OutputMessageView(BaseModel):
+    id: str
+    type: str = "message"
+    role: str = "assistant"
+    status: str = Field(description="`in_progress`, `completed` or `incomplete`.")
+    content: list[OutputTextView]
+
+
+class ResponseErrorView(BaseModel):
+    code: str = Field(description="`server_error` or `rate_limit_exceeded`.")
+    message: str = Field(description="A sentence for people.")
+
+
+class IncompleteView(BaseModel):
+    reason: str = Field(description="`max_output_tokens` or `content_filter`.")
+
+
+class ResponseUsageView(BaseModel):
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseView(BaseModel):
+    """An answer, whole or on its way. Times are Unix seconds."""
+
+    id: str = Field(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"], description="The job's id, with another beginning.")
+    object: str = "response"
+    created_at: float
+    completed_at: float | None
+    status: JobStatus
+    background: bool
+    error: ResponseErrorView | None
+    incomplete_details: IncompleteView | None
+    instructions: str | None
+    metadata: dict[str, str]
+    model: str
+    output: list[OutputMessageView] = Field(description="What was said; a step that began anew is here once.")
+    parallel_tool_calls: bool
+    previous_response_id: str | None
+    temperature: float | None
+    tool_choice: str
+    tools: list[Any]
+    top_p: float | None
+    max_output_tokens: int | None
+    usage: ResponseUsageView | None = Field(description="None until it is completed, or when nobody counts.")
+
+
+class DeletedView(BaseModel):
+    id: str
+    object: str = "response"
+    deleted: bool = True

@@ -1,0 +1,94 @@
+// The page at /deep-chat: loads the component, asks for a key where the server does, and gives the rest to longhaul.js.
+
+import { longhaul } from "/deep-chat/longhaul.js";
+
+const find = (id) => document.getElementById(id);
+const KEY = "longhaul-key";
+const key = () => sessionStorage.getItem(KEY) ?? "";
+
+function load(content, { integrity }) {
+  const script = Object.assign(document.createElement("script"), {
+    type: "module",
+    src: content,
+    integrity,
+    crossOrigin: "anonymous",
+  });
+  return new Promise((loaded, failed) => {
+    script.onload = loaded;
+    script.onerror = failed;
+    document.head.append(script);
+  });
+}
+
+async function mayCall() {
+  const headers = key() && { Authorization: `Bearer ${key()}` };
+  return (await fetch("/v1/models", { headers: headers || {} })).status !== 401;
+}
+
+function say(problem) {
+  find("problem").textContent = problem;
+  find("problem").hidden = false;
+}
+
+function show() {
+  const chat = document.createElement("deep-chat");
+  const conversation = longhaul(chat, { key, onStatus: (text) => (find("status").textContent = text) });
+  chat.introMessage = { text: "What shall I work on? Attach documents or tables if it is about them." };
+  chat.mixedFiles = { files: { maxNumberOfFiles: 20 } };
+  chat.textInput = { placeholder: { text: "Ask something long", style: { color: "var(--quiet)" } }, styles: INPUT };
+  chat.chatStyle = { width: "100%", height: "100%", border: "0", backgroundColor: "transparent", fontFamily: "var(--font)" };
+  chat.messageStyles = BUBBLES;
+  chat.submitButtonStyles = BUTTON;
+  chat.auxiliaryStyle = AUXILIARY;
+  find("place").append(chat);
+  find("thread").href = `/thread/${conversation.thread}`;
+  find("thread").hidden = key() !== "" || conversation.turns.length === 0;
+  chat.onMessage = () => (find("thread").hidden = key() !== "");
+}
+
+const SNIPPET = `<script type="module" src="COMPONENT"></script>
+<deep-chat></deep-chat>
+<script type="module">
+  import { longhaul } from "SERVER/deep-chat/longhaul.js";
+  longhaul(document.querySelector("deep-chat"), { server: "SERVER" });
+</script>`;
+const INPUT = {
+  container: { backgroundColor: "var(--card)", border: "1px solid var(--line)", boxShadow: "none", color: "var(--ink)" },
+};
+const icon = { svg: { styles: { default: { filter: "var(--icon)" } } } };
+const BUTTON = { submit: icon, stop: { container: { default: { color: "var(--accent)" } } } };
+const BUBBLES = {
+  default: {
+    shared: { bubble: { maxWidth: "88%", lineHeight: "1.6", padding: "10px 14px", borderRadius: "14px" } },
+    user: { bubble: { backgroundColor: "var(--accent)", color: "var(--on-accent)" } },
+    ai: { bubble: { backgroundColor: "var(--bubble)", color: "var(--ink)" } },
+  },
+  error: { bubble: { backgroundColor: "var(--alarm)", color: "var(--on-alarm)" } },
+};
+const AUXILIARY = `
+  #messages::-webkit-scrollbar { width: 8px }
+  #messages::-webkit-scrollbar-thumb { background: var(--line); border-radius: 4px }
+`;
+find("new").onclick = () => {
+  sessionStorage.removeItem("longhaul");
+  location.reload();
+};
+find("key").onsubmit = (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, find("secret").value);
+  location.reload();
+};
+
+async function open() {
+  const { content, dataset } = document.querySelector("meta[name=component]");
+  find("snippet").textContent = SNIPPET.replaceAll("SERVER", location.origin).replace("COMPONENT", new URL(content, location));
+  try {
+    await load(content, dataset);
+  } catch {
+    return say("The Deep Chat component is not there: run scripts/install on the server, where npm can fetch it.");
+  }
+  if (await mayCall()) show();
+  else find("key").hidden = false;
+}
+
+open();

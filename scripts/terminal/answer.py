@@ -1,0 +1,82 @@
+"""The answer on standard output: each word once, as far as what is printed can stay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from jobs import JobEvent
+from jobs.answer import AnswerText
+from scripts.terminal.following import Event, Notice
+from scripts.terminal.words import printable
+
+WITHDRAWN = "A step was interrupted and wrote something else this time. What was printed is withdrawn; again:"
+WHOLE = ("job.completed", "job.incomplete")
+
+
+class Answer:
+    """Feed events in order. What a resumed step writes again, word for word, is not printed again."""
+
+    def __init__(self, out: TextIO, notice: Notice, make_room: Callable[[], None]) -> None:
+        self._out = out
+        self._notice = notice
+        self._make_room = make_room
+        self._in_terminal = out.isatty()
+        self._text = AnswerText()
+        self._printed: list[str] = []
+        self._in_mid_line = False
+        self._behind = False
+        """A step began anew and has not yet said as much as is printed."""
+
+    def feed(self, event: Event) -> None:
+        known = JobEvent(job_id="", seq=event["seq"], type=event["type"], at=event["at"], data=event)
+        self._behind |= self._text.feed(known)
+        if self._behind:
+            self._catch_up(whole=False)
+        elif event["type"] == "text.delta" and self._text.shows(known):
+            self._print(event["text"])
+        if event["type"] in WHOLE:
+            self._end(event["result"])
+
+    def _catch_up(self, *, whole: bool) -> None:
+        text, printed = self._text.text, "".join(self._printed)
+        if printed.startswith(text) and text != printed and not whole:
+            return
+        if not text.startswith(printed):
+            self.end_line()
+            self._notice(WITHDRAWN)
+            self._printed, printed = [], ""
+        self._behind = False
+        self._print(text[len(printed) :])
+
+    def _end(self, result: Any) -> None:
+        if self._behind:
+            self._catch_up(whole=True)
+        if not self._printed and result is not None:
+            self._print(in_words(result))
+
+    def _print(self, text: str) -> None:
+        if text:
+            self._make_room()
+            self._printed.append(text)
+            self._write(printable(text) if self._in_terminal else text)
+            self._in_mid_line = not text.endswith("\n")
+
+    def end_line(self) -> None:
+        if self._in_mid_line:
+            self._write("\n")
+            self._in_mid_line = False
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def in_words(result: Any) -> str:
+    """A result as people read it: its summary if it has one."""
+    if isinstance(result, Mapping):
+        for name in ("summary", "text"):
+            if isinstance(result.get(name), str):
+                return str(result[name])
+    return result if isinstance(result, str) else json.dumps(result, indent=2, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""Logging in with the form, as a person does."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from argon2 import PasswordHasher
+from playwright.async_api import Browser, Page
+
+from tests.browser.page import RECORDER, Chat
+from tests.conftest import StartServer
+from tests.endpoint import script
+
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+TOKENS = 20
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> str:
+    people = {"alice": "wonderland", "bob": "the builder"}
+    file = tmp_path / "users"
+    file.write_text("".join(f"{name}:{QUICK.hash(password)}\n" for name, password in people.items()))
+    return str(file)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pages(browser: Browser) -> AsyncIterator[list[Page]]:
+    """Two people's browsers."""
+    contexts = [await browser.new_context() for _ in range(2)]
+    for context in contexts:
+        await context.add_init_script(RECORDER)
+    yield [await context.new_page() for context in contexts]
+    for context in contexts:
+        await context.close()
+
+
+async def log_in(page: Page, name: str, password: str) -> None:
+    await page.wait_for_url("**/login")
+    await page.fill("#email", name)
+    await page.fill("#password", password)
+    await page.click("button[type=submit]")
+
+
+async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_link_and_nobody_else_does(
+    start_server: StartServer, users: str, pages: list[Page]
+) -> None:
+    server = await start_server(LONGHAUL_USERS_FILE=users)
+    alice, bob = (Chat(page, server.url) for page in pages)
+    await alice.page.goto(server.url)
+    await log_in(alice.page, "alice", "the builder")
+    await alice.page.get_by_text("Name and password do not belong together").wait_for()
+    await log_in(alice.page, "alice", "wonderland")
+    await alice.ready()
+    await alice.send(script(tokens=TOKENS))
+    await alice.has_words(TOKENS)
+    thread = await alice.in_thread()
+    await alice.reload()
+    await alice.has_words(TOKENS)
+
+    await bob.page.goto(server.url + thread)
+    await log_in(bob.page, "bob", "the builder")
+    await bob.page.get_by_text("Thread not found").first.wait_for()
+    assert await bob.questions() == []
+
+    await alice.page.context.clear_cookies()
+    await alice.page.goto(server.url + thread)
+    await log_in(alice.page, "alice", "wonderland")
+    await alice.page.wait_for_url(server.url + thread)
+    await alice.has_words(TOKENS)

@@ -1,0 +1,257 @@
+"""`scripts/jobs` as people use it: a process of its own against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import model_environment
+from tests.endpoint import Endpoint, script
+from tests.server import Server
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parent.parent
+KEYS = {"alice": "key-of-alice", "bob": "key-of-bob"}
+COMMAND = (sys.executable, str(ROOT / "scripts" / "jobs"))
+SECONDS = 40
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Endpoint]:
+    with Endpoint() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, model: Endpoint) -> Iterator[Server]:
+    keys = ",".join(f"{name}:{key}" for name, key in KEYS.items())
+    server = Server(tmp_path_factory.mktemp("cli"), model_environment(model) | {"LONGHAUL_API_KEYS": keys})
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest.fixture
+async def server(kept: Server) -> Server:
+    if not kept.log():
+        await kept.start()
+    return kept
+
+
+@pytest.fixture
+def shell(server: Server, tmp_path: Path) -> Shell:
+    return Shell(server, tmp_path)
+
+
+class Shell:
+    """Somebody's terminal in a folder of its own."""
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+
+    def environment(self, user: str | None) -> dict[str, str]:
+        key = {} if user is None else {"LONGHAUL_API_KEY": KEYS.get(user, user)}
+        return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "LONGHAUL_URL": self.server.url, **key}
+
+    @contextlib.asynccontextmanager
+    async def begun(self, *words: str, user: str | None = "alice") -> AsyncIterator[asyncio.subprocess.Process]:
+        """The running command; what is left of it at the end is killed."""
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                *words,
+                cwd=self.folder,
+                env=self.environment(user),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def run(self, *words: str, user: str | None = "alice") -> int:
+        async with self.begun(*words, user=user) as process, asyncio.timeout(SECONDS):
+            return await process.wait()
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err").read_text()
+
+    async def detached(self, *words: str) -> str:
+        """The id of a job that is begun and left."""
+        assert await self.run("run", *words, "--detach") == 0, self.err
+        assert re.fullmatch(r"job_[0-9a-f]{24}\n", self.out)
+        return self.out.strip()
+
+
+def words(count: int, word: str = "w") -> str:
+    return "".join(f"{word}{number} " for number in range(count))
+
+
+async def test_a_chat_prints_its_answer_and_nothing_else_on_standard_output(shell: Shell) -> None:
+    assert await shell.run("run", "chat", "tokens=5") == 0
+    assert shell.out == f"{words(5)}\n"
+    assert re.fullmatch(r"job_[0-9a-f]{24}\nCompleted in \d+ s\.\n", shell.err)
+
+
+async def test_options_may_stand_anywhere_and_files_come_along(shell: Shell) -> None:
+    (shell.folder / "notes.txt").write_text("some words")
+    assert await shell.run("run", "chat", "--file", "notes.txt", "tokens=2", "--thread", "thread_cli") == 0, shell.err
+    assert shell.out == f"{words(2)}\n"
+    assert "Uploaded notes.txt (10 bytes)." in shell.err
+    assert await shell.run("ls", "--thread", "thread_cli", "--json") == 0
+    (job,) = json.loads(shell.out)
+    assert (job["task"], job["status"], job["thread_id"]) == ("chat", "completed", "thread_cli")
+
+
+async def test_arguments_are_read_by_the_tools_schema_and_a_path_is_uploaded(shell: Shell) -> None:
+    (shell.folder / "a.txt").write_text("a")
+    (shell.folder / "b.txt").write_text("b")
+    arguments = ["title=7", "years=12", "loud=true", "tags=x", "tags=1", "papers=a.txt", "papers=b.txt", "report=a.txt"]
+    assert await shell.run("run", "describe_all", *arguments, "--json", '{"style": "long", "years": 3}') == 0, shell.err
+    assert shell.out == "7: 12, 0.5, long, None, ['x', '1'], True, a.txt, ['a.txt', 'b.txt'], None\n"
+
+
+async def test_what_is_typed_wrong_is_told_in_one_sentence(shell: Shell) -> None:
+    for line, sentence in [
+        (["run", "nothing"], "There is no 'nothing'; there are: chat,"),
+        (["run", "halve", "nmber=2"], "'nmber=2' is none of the tool's arguments, which are: number=…."),
+        (["run", "halve", "number=many"], "arguments.number: Must be a whole number."),
+        (["run", "describe_all", "title=a", "report=none.txt"], "report: there is no file 'none.txt'."),
+        (["run", "halve", "--json", "[]"], "--json takes a JSON object"),
+        (["run", "chat"], "Say something"),
+        (["tail", "job_000000000000000000000000"], "There is no job"),
+        (["get", "../x"], "'../x' is no id of a job"),
+        (["ls", "--url", "nowhere"], "'nowhere' is no address of a server"),
+        (["ls", "--url", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer: start the server"),
+    ]:
+        assert await shell.run(*line) == 2
+        assert shell.err.startswith(sentence), shell.err
+        assert (shell.err.count("\n"), shell.out) == (1, "")
+
+
+async def test_progress_log_and_files_are_told_beside_the_answer(shell: Shell) -> None:
+    assert await shell.run("run", "draw", "name=my chart") == 0
+    assert shell.out == "Drawn.\n"
+    job_id = shell.err.split()[0]
+    assert f"Made my chart.csv (19 bytes): scripts/jobs get {job_id} 'my chart.csv'\n" in shell.err
+    for code in (0, 2):
+        assert await shell.run("get", job_id[:16], "my chart.csv") == code
+    assert shell.err == "'my chart.csv' is there already: give another name with -o, or --force.\n"
+    assert (shell.folder / "my chart.csv").read_text() == "word,count\nword0,0\n"
+    assert await shell.run("get", job_id, "my chart.csv", "-o", "-") == 0
+    assert shell.out == "word,count\nword0,0\n"
+    assert await shell.run("get", job_id, "my chart.csv", "--force") == 0
+    assert await shell.run("get", job_id, "other.csv", "-o", "x") == 2
+    assert {path.name for path in shell.folder.iterdir()} == {"my chart.csv", "out", "err"}
+
+
+async def test_a_failed_job_ends_with_1_and_its_retry_with_other_arguments_with_0(shell: Shell) -> None:
+    assert await shell.run("run", "describe_all", "title=unlucky", "years=9") == 1
+    assert shell.out == ""
+    job_id = shell.err.split()[0]
+    assert (
+        f"Failed: This title brings bad luck; choose another one. Go on with: scripts/jobs retry {job_id}" in shell.err
+    )
+    assert await shell.run("retry", job_id, "title=lucky") == 0
+    assert shell.out.startswith("lucky: 9, ")
+
+
+async def test_a_stopped_job_ends_with_3_for_who_follows_and_can_be_deleted(shell: Shell, tmp_path: Path) -> None:
+    job_id = await shell.detached("note_slowly", f"file={tmp_path / 'notes'}", "text=x", "seconds=60")
+    other = Shell(shell.server, tmp_path / "other")
+    other.folder.mkdir()
+    async with shell.begun("tail", job_id) as following:
+        await until(lambda: "note_slowly: " in shell.err, within=SECONDS, what="progress")
+        assert await other.run("rm", job_id) == 2
+        assert await other.run("stop", job_id) == 0
+        assert other.err == f"{job_id} is cancelled.\n"
+        assert await following.wait() == 3
+    assert "Cancelled; stopped note_slowly in 0." in shell.err
+    assert await other.run("ls", "--status", "cancelled", "--limit", "1") == 0
+    assert re.search(rf"^{job_id}  cancelled  note_slowly ", other.out, re.MULTILINE)
+    assert await other.run("rm", job_id) == 0
+    assert await other.run("tail", job_id) == 2
+
+
+async def test_a_key_is_needed_and_opens_only_ones_own_jobs(shell: Shell) -> None:
+    job_id = await shell.detached("chat", "tokens=1")
+    assert await shell.run("tail", job_id, user=None) == 2
+    assert shell.err == "The server wants a key: put it into the variable LONGHAUL_API_KEY.\n"
+    assert await shell.run("tail", job_id, user="wrong-key") == 2
+    assert shell.err == "The server does not know the key in LONGHAUL_API_KEY.\n"
+    for command in ("tail", "get", "stop", "rm"):
+        assert await shell.run(command, job_id, user="bob") == 2
+        assert shell.err == f"There is no job {job_id!r}.\n"
+    assert await shell.run("ls", "--json", user="bob") == 0
+    assert json.loads(shell.out) == []
+
+
+async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell, model: Endpoint) -> None:
+    asked = script(tokens=20, hold=10)
+    async with shell.begun("run", "chat", asked) as process:
+        await until(lambda: "w9 " in shell.out, within=SECONDS, what="half of the answer")
+        process.send_signal(signal.SIGINT)
+        await until(lambda: "The job goes on" in shell.err, within=SECONDS, what="the farewell")
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+    job_id, *_, last = shell.err.splitlines()
+    assert last == (
+        f"The job goes on. Follow it with: scripts/jobs tail {job_id} Stop it with: scripts/jobs stop {job_id}"
+    )
+    model.release(asked)
+    assert await shell.run("tail", job_id) == 0
+    assert shell.out == f"{words(20)}\n"
+
+
+async def test_a_reader_that_has_enough_ends_it_without_a_word(shell: Shell, model: Endpoint) -> None:
+    command = [*COMMAND, "run", "chat", script(tokens=30, hold=10)]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=shell.environment("alice"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(SECONDS):
+        assert await process.stdout.read(3) == b"w0 "
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # the reader leaves
+        model.release(command[-1])
+        said = (await process.stderr.read()).decode()
+        assert await process.wait() == 141
+    assert re.fullmatch(r"job_[0-9a-f]{24}\n", said)
+
+
+async def test_a_restarted_server_and_a_lost_worker_cost_no_word_and_double_none(shell: Shell, model: Endpoint) -> None:
+    asked = script(tokens=40, hold="10,20")
+    async with shell.begun("run", "chat", asked) as process:
+        await until(lambda: "w9 " in shell.out, within=SECONDS, what="the first words")
+        shell.server.kill_web()
+        await until(lambda: "The connection is lost" in shell.err, within=SECONDS, what="the loss is told")
+        await shell.server.start()
+        await until(lambda: "Connected again." in shell.err, within=SECONDS, what="the return is told")
+        model.release(asked)
+        await until(lambda: "w19 " in shell.out, within=SECONDS, what="more words")
+        shell.server.kill_workers()
+        model.release(asked)
+        assert await process.wait() == 0, shell.err
+    assert shell.out == f"{words(40)}\n"
+    assert "another one goes on from the last finished step." in shell.err
