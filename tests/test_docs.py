@@ -121,7 +121,7 @@ def test_every_setting_is_documented_with_its_default_and_its_bounds() -> None:
 
 def shown(default: object) -> str:
     """A default as the page shows it: what one would write into the variable."""
-    if default in (None, "", ()):
+    if default in (None, "", (), {}):
         return "unset"
     if isinstance(default, (bool, int, float)):
         return f"`{default:g}`"

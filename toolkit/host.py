@@ -19,7 +19,7 @@ from toolkit.tool import Tool
 from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
 from toolkit.wire import MCP_OPTION, Channel, Message
 
-NICENESS = 10
+NICENESS = 19
 """Tool code gets what the chat leaves: a tool that burns every core must not slow the words of the others."""
 
 

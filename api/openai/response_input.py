@@ -30,9 +30,11 @@ class InputPart(BaseModel):
 
 def _as_parts(value: Any) -> Any:
     """A string is one part: errors then name the field, and not the kinds it might have been."""
-    if value is not None and not isinstance(value, str | list):
+    if isinstance(value, str):
+        return [{"type": "input_text", "text": value}]
+    if value is not None and not isinstance(value, list):
         raise ValueError("must be a string or a list of parts")
-    return [{"type": "input_text", "text": value}] if isinstance(value, str) else value
+    return value
 
 
 Content = Annotated[
@@ -51,9 +53,11 @@ class InputItem(BaseModel):
 
 
 def _as_items(value: Any) -> Any:
-    if not isinstance(value, str | list):
-        raise ValueError("must be a string or a list of items")
-    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        raise ValueError("must be a string or a list of items")  # noqa: TRY004 - pydantic wants this one
+    return value
 
 
 Input = Annotated[

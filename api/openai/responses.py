@@ -1,4 +1,4 @@
-"""`/v1/responses`: a chat turn as OpenAI's response. In the background it is a job like any other, and can be rejoined."""
+"""`/v1/responses`: a chat turn as OpenAI's response. In the background it outlives its caller, and can be rejoined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from api.access import Caller, Services
 from api.answer import AnswerPieces, Failed
-from api.errors import RETRY_SECONDS, ApiError
+from api.errors import RETRY_SECONDS, ApiError, of_failure
 from api.jobs import remove
 from api.openai.chat_completions import NOBODY, PING
 from api.openai.descriptions import openai_errors
@@ -139,7 +139,8 @@ async def _whole(request: Request, services: WebServices, job: Job) -> Response:
     if events.end is None:
         raise ApiError(503, "unavailable", "The server is stopping; ask again.", retry_after=RETRY_SECONDS)
     if events.end.type == "job.failed":
-        raise Failed(**events.end.data["error"]).as_error()
+        error = events.end.data["error"]
+        raise of_failure(error["code"], error["message"])
     return _json(events)
 
 

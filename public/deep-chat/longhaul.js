@@ -90,13 +90,15 @@ export function longhaul(chat, { server = "", key = () => "", storage = sessionS
     try {
       turn.files ??= await Promise.all(turn.uploads.map(upload));
       delete turn.uploads;
+      if (turn.stopped) return;
       await submit(turn);
       if (turn.stopped) cancel(turn);
       const { failure } = await follow(turn, async ({ text, status }) => {
         if (turn.stopped) return;
         onStatus(status);
-        if (!text || text === shown) return; // the component takes no empty text: what is withdrawn stays until there is more
-        await signals.onResponse(text.startsWith(shown) ? { text: text.slice(shown.length) } : { text, overwrite: true });
+        if (!text || text === shown) return; // the component takes no empty text: withdrawn text stays until then
+        const more = text.startsWith(shown);
+        await signals.onResponse(more ? { text: text.slice(shown.length) } : { text, overwrite: true });
         shown = text;
       });
       turn.ended = true;
@@ -137,7 +139,7 @@ export function longhaul(chat, { server = "", key = () => "", storage = sessionS
   chat.loadHistory = async () => {
     const last = conversation.turns.at(-1);
     const running = last && !last.ended && !last.stopped ? last : undefined;
-    if (last?.stopped && last.job) cancel(last);
+    if (last?.stopped && last.job) cancel(last); // in case that the first wish got lost
     const past = conversation.turns.filter((turn) => turn !== running && turn.job);
     const messages = (await Promise.all(past.map(told))).flat();
     if (running) setTimeout(() => chat.submitUserMessage({ text: words(running), custom: { turn: running.key } }));
@@ -179,7 +181,7 @@ class Answer {
       this.#pieces.set(step, before + (text ?? ""));
       this.status = "";
     } else if (type === "step.started" && kind === "tool") this.status = `${name} …`;
-    else if (type === "progress") this.status = [message, total && `${Math.round((100 * done) / total)} %`].filter(Boolean).join(" · ");
+    else if (type === "progress") this.status = `${message} ${total ? Math.round((100 * done) / total) + " %" : ""}`;
   }
 }
 
@@ -211,4 +213,5 @@ function question(body) {
 }
 
 const words = ({ text, names }) => [text, ...names.map((name) => `📎 ${name}`)].filter(Boolean).join("\n");
-const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+// Not crypto.randomUUID: pages without https do not have it.
+const newId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(16).padStart(8, "0")).join("");

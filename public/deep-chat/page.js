@@ -36,7 +36,8 @@ function show() {
   chat.introMessage = { text: "What shall I work on? Attach documents or tables if it is about them." };
   chat.mixedFiles = { files: { maxNumberOfFiles: 20 } };
   chat.textInput = { placeholder: { text: "Ask something long", style: { color: "var(--quiet)" } }, styles: INPUT };
-  chat.chatStyle = { width: "100%", height: "100%", border: "0", backgroundColor: "transparent", fontFamily: "var(--font)" };
+  chat.style.fontFamily = "var(--font)"; // without one, the component asks another host for its own
+  chat.chatStyle = { width: "100%", height: "100%", border: "0", backgroundColor: "transparent" };
   chat.messageStyles = BUBBLES;
   chat.submitButtonStyles = BUTTON;
   chat.auxiliaryStyle = AUXILIARY;
@@ -53,14 +54,24 @@ const SNIPPET = `<script type="module" src="COMPONENT"></script>
   longhaul(document.querySelector("deep-chat"), { server: "SERVER" });
 </script>`;
 const INPUT = {
-  container: { backgroundColor: "var(--card)", border: "1px solid var(--line)", boxShadow: "none", color: "var(--ink)" },
+  container: {
+    backgroundColor: "var(--card)",
+    border: "1px solid var(--line)",
+    borderRadius: "14px",
+    boxShadow: "none",
+    color: "var(--ink)",
+  },
+  text: { padding: "13px 44px 13px 16px" },
 };
-const icon = { svg: { styles: { default: { filter: "var(--icon)" } } } };
-const BUTTON = { submit: icon, stop: { container: { default: { color: "var(--accent)" } } } };
+const BUTTON = {
+  submit: { container: { default: { bottom: "1.15em" } }, svg: { styles: { default: { filter: "var(--icon)" } } } },
+  stop: { container: { default: { bottom: "1.15em" } } },
+  loading: { container: { default: { bottom: "1.15em" } } },
+};
 const BUBBLES = {
   default: {
     shared: { bubble: { maxWidth: "88%", lineHeight: "1.6", padding: "10px 14px", borderRadius: "14px" } },
-    user: { bubble: { backgroundColor: "var(--accent)", color: "var(--on-accent)" } },
+    user: { bubble: { backgroundColor: "var(--mine)", color: "var(--on-mine)" } },
     ai: { bubble: { backgroundColor: "var(--bubble)", color: "var(--ink)" } },
   },
   error: { bubble: { backgroundColor: "var(--alarm)", color: "var(--on-alarm)" } },
@@ -81,7 +92,8 @@ find("key").onsubmit = (event) => {
 
 async function open() {
   const { content, dataset } = document.querySelector("meta[name=component]");
-  find("snippet").textContent = SNIPPET.replaceAll("SERVER", location.origin).replace("COMPONENT", new URL(content, location));
+  const source = new URL(content, location);
+  find("snippet").textContent = SNIPPET.replaceAll("SERVER", location.origin).replace("COMPONENT", source);
   try {
     await load(content, dataset);
   } catch {

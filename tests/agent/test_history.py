@@ -1,6 +1,7 @@
 """What fits the model's context."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ async def test_a_deleted_file_is_left_out_of_the_list(desk: Desk, endpoint: Endp
 
 async def test_messages_that_a_caller_brings_along_are_told_in_order(desk: Desk, endpoint: Endpoint) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "echo", "arguments": '{"text":"x"}'}}
-    brought = [
+    brought: list[dict[str, Any]] = [
         {"role": "assistant", "content": "Welcome."},
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Echo x."},

@@ -56,7 +56,7 @@ def test_earlier_messages_are_kept_in_a_form_that_any_model_takes(
 ) -> None:
     conversation = read(*messages, HELLO)
     assert conversation == Conversation(earlier=earlier, question="Hello")
-    assert len(convert_to_messages(conversation.earlier)) == len(earlier)
+    assert len(convert_to_messages([dict(message) for message in conversation.earlier])) == len(earlier)
 
 
 def test_the_parts_of_the_question_are_its_lines() -> None:

@@ -13,7 +13,7 @@ import openai
 import pytest
 import pytest_asyncio
 from langchain_openai import ChatOpenAI
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 from pydantic import SecretStr
 
 from tests.api.conftest import KEYS
@@ -73,13 +73,18 @@ async def test_the_python_clients_own_accumulation_is_the_answer(python: openai.
 
 
 async def test_the_python_client_is_told_of_a_failure_in_mid_stream(python: openai.AsyncOpenAI) -> None:
-    text = ""
+    question = asking(script("tokens=4 error=2"))
+    chunks = await python.chat.completions.create(model=MODEL, messages=question, stream=True)
+    told: list[str | None] = []
     with pytest.raises(openai.APIError, match="reported an error") as failure:
-        async for chunk in await python.chat.completions.create(
-            model=MODEL, messages=asking(script("tokens=4 error=2")), stream=True
-        ):
-            text += chunk.choices[0].delta.content or ""
-    assert (text, failure.value.code) == ("w0 w1 ", "model_error")
+        await collect(chunks, told)
+    assert "".join(text or "" for text in told) == "w0 w1 "
+    assert failure.value.code == "model_error"
+
+
+async def collect(chunks: openai.AsyncStream[ChatCompletionChunk], told: list[str | None]) -> None:
+    async for chunk in chunks:
+        told.append(chunk.choices[0].delta.content)  # noqa: PERF401  # what came before the failure counts
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -111,7 +116,7 @@ async def test_langchain_reads_a_stream_with_usage(langchain: ChatOpenAI) -> Non
 
 async def test_the_node_client_gets_answers_streams_and_errors(api_server: Server) -> None:
     folder = await installed_node_client()
-    node_script = shutil.copy(NODE_SCRIPT, folder)  # where its imports are found
+    node_script = str(shutil.copy(NODE_SCRIPT, folder))  # where its imports are found
     seen = json.loads(await run("node", node_script, f"{api_server.url}/v1", KEYS["ada"], MODEL))
     assert seen == {
         "models": [MODEL],
