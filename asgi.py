@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Chainlit's own does not run in a mounted application. Workers are started separately."""
     async with front.open(embedded_workers=0):
         yield
+    # uvicorn raises the signal again that it has just obeyed: the process would die of it instead of ending with 0.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def listening_on() -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from jobs import JobConflict, JobNotFound, KeyReused, StoreUnavailable, ThreadNotFound
 from services.web import FileTooLarge, StoredFileNotFound
@@ -20,6 +21,8 @@ OPENAI = "/v1/"
 DEEP_CHAT = "/chat-stream"
 RETRY_SECONDS = 2
 """What a refused caller is asked to wait while the server starts, ends, or cannot reach its data."""
+NOBODY = 499
+"""The status of an answer that nobody is there to read."""
 
 
 class ApiError(Exception):
@@ -129,12 +132,16 @@ def install_errors(app: FastAPI) -> None:
             known.status = 400  # as OpenAI has it
         return answer(request, known)
 
+    async def unheard(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return Response(status_code=NOBODY)  # whoever sent the body left in the middle of it: no error of ours
+
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return answer(request, ApiError(500, "internal_error", "Something went wrong inside the server."))
 
     for kind in (ApiError, RequestValidationError, HTTPException, *STATUSES):
         app.add_exception_handler(kind, told)
+    app.add_exception_handler(ClientDisconnect, unheard)
     app.add_exception_handler(Exception, unforeseen)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any
+from types import AsyncGeneratorType
+from typing import Any, cast
 
 import orjson
 from sse_starlette import EventSourceResponse
@@ -64,7 +65,8 @@ class EventStream(EventSourceResponse):
             await self._frames.aclose()
 
     async def _left(self, _: object) -> None:
-        at_its_end = self._frames.ag_frame is None  # the server tells of every end as if the client had gone
+        frames = cast(AsyncGeneratorType[bytes, None], self._frames)
+        at_its_end = frames.ag_frame is None  # the server tells of every end as if the client had gone
         if not at_its_end:
             await self._tell()
 

@@ -25,6 +25,8 @@ from tests.waiting import until
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURE_TOOLS = ROOT / "tests" / "fixture_tools"
 PRELOAD = ROOT / "tests" / "preload"
+LAPTOP = ("chainlit", "run", "app.py", "--headless")
+PRODUCTION = ("uvicorn", "asgi:app")
 START_SECONDS = 40
 NOISE = (
     "Traceback (most recent call last)",
@@ -46,7 +48,9 @@ def free_port() -> int:
 class Server:
     """One data directory and the processes that serve it. `folder` must be empty."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, production: bool = False) -> None:
+        """`production`: by `uvicorn asgi:app` instead of `chainlit run`."""
+        self._production = production
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = folder / "data"
@@ -88,8 +92,8 @@ class Server:
             shutil.copy(page, self._app_root)
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        chainlit = str(Path(sys.executable).with_name("chainlit"))
-        command = [chainlit, "run", "app.py", "--headless", "--port", str(self.port)]
+        program, *options = PRODUCTION if self._production else LAPTOP
+        command = [str(Path(sys.executable).with_name(program)), *options, "--port", str(self.port)]
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
                 command,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.events import Payload
+from scripts.terminal.server import VARIABLES as COMMAND_LINE
 from settings import Settings
 from tests.toolkit.recording import RecordingHandler
 from toolkit.handler import CallContext
@@ -129,7 +130,7 @@ def shown(default: object) -> str:
 
 
 def test_every_variable_in_the_text_is_a_setting() -> None:
-    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()} | {*COMMAND_LINE}
     for page in PAGES:
         named = set(re.findall(r"\b(?:LONGHAUL|OPENAI)_[A-Z_]*[A-Z]\b", page.read_text()))
         assert named <= known, f"{page.name} names {sorted(named - known)}"

@@ -6,13 +6,14 @@ The same log gives the same events, whenever and in whatever pages it is read: t
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.stream import encode
-from jobs import Job, JobEvent
+from api.stream import Frames, encode
+from jobs import Job, JobEvent, JobNotFound
 from jobs.answer import AnswerText
 
 Payload = dict[str, Any]
@@ -113,6 +114,7 @@ class ResponseEvents:
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
         self._begun = False
+        self._spent: Mapping[str, int] | None = None
         self.end: JobEvent | None = None
         """The job's last event, once it was fed."""
 
@@ -147,7 +149,7 @@ class ResponseEvents:
             "previous_response_id": heading.previous_response_id,
             "tool_choice": "auto",
             "tools": [],
-            "usage": _usage(end.get("usage")),
+            "usage": _usage(end.get("usage") or (self._spent if self.end else None)),
             **heading.limits,
         }
 
@@ -160,6 +162,8 @@ class ResponseEvents:
         step = str(event.data.get("step"))
         if event.seq == 1:
             yield from self._create()
+        if event.type == "step.finished" and self._answer.shows(event):
+            self._count(event.data.get("output"))
         if self._answer.feed(event):
             yield from self._close(self._messages.pop(step), "incomplete")
         if event.type == "job.started":
@@ -215,6 +219,12 @@ class ResponseEvents:
         self._status = status
         yield self._lifecycle(ENDS[status])
 
+    def _count(self, output: Any) -> None:
+        """An answer that is cut off has no sum of its own: what the model's steps spent."""
+        if output and output["usage"]:
+            spent = self._spent or {}
+            self._spent = {name: spent.get(name, 0) + count for name, count in output["usage"].items()}
+
     def _lifecycle(self, kind: str) -> Payload:
         return {"type": kind, "response": self.response()}
 
@@ -235,3 +245,16 @@ def _usage(spent: Mapping[str, int] | None) -> Payload | None:
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": spent["input_tokens"] + spent["output_tokens"],
     }
+
+
+async def frames(pages: AsyncGenerator[Sequence[JobEvent], None], heading: Heading, *, after: int) -> Frames:
+    """Behind this `sequence_number`, to the end of the pages, which begin with the log. A page is one piece."""
+    events = ResponseEvents(heading)
+    try:
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                told = [payload for event in page for payload in events.feed(event)]
+                if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
+                    yield unseen
+    except JobNotFound:
+        yield frame(events.gone())

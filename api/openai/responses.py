@@ -15,10 +15,10 @@ from api.errors import RETRY_SECONDS, ApiError, of_failure
 from api.jobs import remove
 from api.openai.chat_completions import NOBODY, PING
 from api.openai.descriptions import openai_errors
-from api.openai.response_events import ASKED, Heading, ResponseEvents, frame, job_id_of
+from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
 from api.openai.response_input import NewResponse, conversation_of, read_input
 from api.openai.response_view import DeletedView, ResponseView
-from api.stream import HELD_SECONDS, EventStream, Frames, Left, encode, while_there
+from api.stream import HELD_SECONDS, EventStream, Left, encode, while_there
 from api.strict import StrictRoute
 from api.submit import CHAT, chat_request, submit
 from jobs import Job, JobClient, JobNotFound, JobRequest
@@ -147,24 +147,11 @@ async def _whole(request: Request, services: WebServices, job: Job) -> Response:
 def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING, stops: bool = False) -> EventStream:
     """`stops`: who leaves stops the job."""
     return EventStream(
-        frames(services.jobs, job, _heading(services, job), after=after),
+        frames(services.jobs.follow(job.id, job.user), _heading(services, job), after=after),
         ping_seconds=services.settings.sse_ping_seconds,
         ping=PING,
         on_leave=partial(_stop, services, job) if stops else None,
     )
-
-
-async def frames(jobs: JobClient, job: Job, heading: Heading, *, after: int) -> Frames:
-    """Behind this `sequence_number`, to the last event or the end of this process; a page of the log is one piece."""
-    events = ResponseEvents(heading)
-    try:
-        async with contextlib.aclosing(jobs.follow(job.id, job.user)) as pages:
-            async for page in pages:
-                told = [payload for event in page for payload in events.feed(event)]
-                if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
-                    yield unseen
-    except JobNotFound:
-        yield frame(events.gone())
 
 
 async def _first_words(jobs: JobClient, job: Job) -> None:

@@ -214,4 +214,4 @@ function question(body) {
 
 const words = ({ text, names }) => [text, ...names.map((name) => `📎 ${name}`)].filter(Boolean).join("\n");
 // Not crypto.randomUUID: pages without https do not have it.
-const newId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(16).padStart(8, "0")).join("");
+const newId = () => [...crypto.getRandomValues(new Uint32Array(4))].map((n) => n.toString(16).padStart(8, 0)).join("");

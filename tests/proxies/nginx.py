@@ -48,7 +48,7 @@ def default(*, location: str = "", main: str = GZIP_EVERYTHING) -> str:
 
 
 class Nginx:
-    """`async with Nginx(folder, config, target_port) as nginx:` serves `nginx.url`. The config names ports 80 and 8000."""
+    """`async with Nginx(folder, config, target_port) as nginx:` serves `nginx.url`. The config has ports 80 and 8000."""
 
     def __init__(self, folder: Path, config: str, target_port: int) -> None:
         self.port = free_port()
@@ -79,11 +79,14 @@ class Nginx:
         return [executable(), "-p", str(self._folder), "-c", str(file), "-e", str(errors), "-g", directives]
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir(parents=True)
-        (self._folder / "nginx.conf").write_text(self._config)
-        self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
+        self._process = await asyncio.to_thread(self._start)
         await until(self._listens, within=10, what=f"nginx listens; it says: {self.errors()}")
         return self
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._folder.mkdir(parents=True)
+        (self._folder / "nginx.conf").write_text(self._config)
+        return subprocess.Popen(self.command, stdin=subprocess.DEVNULL)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,4 +1,4 @@
-"""`scripts/doctor`: all is well with the server itself and behind the recommended nginx, and each fault has its name."""
+"""`scripts/doctor`: all is well with the server alone and behind the recommended nginx, and each fault has its name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Streams, limits and addresses through a real nginx: the default one, and the one that deploy/nginx.conf recommends."""
+"""Streams, limits and addresses through a real nginx: the default one, and the one in deploy/nginx.conf."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import subprocess
 import time
@@ -31,11 +32,13 @@ async def submitted(url: str, text: str) -> str:
 async def arrivals(url: str, job_id: str) -> dict[str, float]:
     """When each piece of the answer came, by its event's id."""
     times = {}
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        async with client.stream("GET", f"/api/jobs/{job_id}/events") as response:
-            async for event in events_of(response):
-                if event.name == "text.delta":
-                    times[str(event.id)] = time.perf_counter()
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+        client.stream("GET", f"/api/jobs/{job_id}/events") as response,
+    ):
+        async for event in events_of(response):
+            if event.name == "text.delta":
+                times[str(event.id)] = time.perf_counter()
     return times
 
 
@@ -66,13 +69,16 @@ async def test_the_default_nginx_streams_at_the_other_doors_too(
     question = script(tokens=6, hold=3)
     message = {"text": question} if door == "/chat-stream" else {"content": question}
     body = {"stream": True, "model": "test-model", "messages": [{"role": "user", **message}]}
-    async with Nginx(tmp_path / "nginx", default(), proxied_server.port) as nginx:
-        async with httpx.AsyncClient(timeout=30) as client, client.stream("POST", nginx.url + door, json=body) as answer:
-            got = ""
-            async for text in answer.aiter_text():
-                got += text
-                if "w2" in got and "w3" not in got:
-                    proxied_endpoint.release(question)
+    got = ""
+    async with (
+        Nginx(tmp_path / "nginx", default(), proxied_server.port) as nginx,
+        httpx.AsyncClient(timeout=30) as client,
+        client.stream("POST", nginx.url + door, json=body) as answer,
+    ):
+        async for text in answer.aiter_text():
+            got += text
+            if "w2" in got and "w3" not in got:
+                proxied_endpoint.release(question)
     assert answer.status_code == 200
     assert [f"w{number}" in got for number in range(6)] == [True] * 6
 
@@ -119,7 +125,7 @@ async def test_words_come_through_the_recommended_nginx_as_evenly_as_without_it(
 
 def gaps(times: dict[str, float]) -> list[float]:
     moments = list(times.values())
-    return [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(moments)]
 
 
 async def test_the_recommended_configuration_is_valid(tmp_path: Path) -> None:
@@ -142,11 +148,13 @@ async def test_figures_are_for_this_machine_alone(proxied_server: Server, tmp_pa
 
 
 async def test_what_is_too_large_is_refused_and_uploads_may_be_large(proxied_server: Server, tmp_path: Path) -> None:
-    async with Nginx(tmp_path / "nginx", recommended(), proxied_server.port) as nginx:
-        async with httpx.AsyncClient(base_url=nginx.url, timeout=30) as client:
-            large = b"x" * 6_000_000
-            refused = await client.post("/api/jobs", content=large, headers={"Content-Type": "application/json"})
-            stored = await client.post("/api/files", files={"file": ("large.txt", large, "text/plain")})
+    large = b"x" * 6_000_000
+    async with (
+        Nginx(tmp_path / "nginx", recommended(), proxied_server.port) as nginx,
+        httpx.AsyncClient(base_url=nginx.url, timeout=30) as client,
+    ):
+        refused = await client.post("/api/jobs", content=large, headers={"Content-Type": "application/json"})
+        stored = await client.post("/api/files", files={"file": ("large.txt", large, "text/plain")})
     assert (refused.status_code, stored.status_code) == (413, 201), (refused.text, stored.text)
 
 

@@ -1,0 +1,101 @@
+"""Who may call: a login's cookie from our own pages, keys beside it, and nobody too often."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from argon2 import PasswordHasher
+
+from tests.conftest import model_environment
+from tests.endpoint import Endpoint
+from tests.server import Server
+
+PASSWORD = "a long enough password"
+FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(api_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Under the production entry: a login, a key, and twenty calls at once at most."""
+    folder: Path = tmp_path_factory.mktemp("access")
+    users = folder / "users.txt"
+    users.write_text(f"ada:{PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)}\n")
+    environment = model_environment(api_endpoint) | {
+        "LONGHAUL_USERS_FILE": str(users),
+        "LONGHAUL_API_KEYS": "robot:key-of-robot,pest:key-of-pest",
+        "LONGHAUL_API_REQUESTS_PER_MINUTE": "60",
+        "LONGHAUL_EMBEDDED_WORKERS": "1",
+    }
+    served = folder / "server"
+    served.mkdir()
+    server = Server(served, environment, production=True)
+    await server.start()
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@contextlib.asynccontextmanager
+async def logged_in(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as browser:
+        answer = await browser.post("/login", data={"username": "ada", "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        yield browser
+
+
+async def test_pages_of_our_own_call_with_the_logins_cookie(server: Server) -> None:
+    async with logged_in(server) as browser:
+        body = {"task": "chat", "input": "tokens=1"}
+        job = (await browser.post("/api/jobs", json=body, headers=FROM_OUR_PAGE)).json()
+        assert job["user"] == "ada"
+        by_origin = await browser.post("/api/jobs", json=body, headers={"Origin": server.url})
+        assert by_origin.status_code == 202
+        assert (await browser.get(f"/api/jobs/{job['id']}")).json()["id"] == job["id"]
+
+
+@pytest.mark.parametrize("site", [{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {}])
+async def test_a_cookie_alone_changes_nothing(server: Server, site: dict[str, str]) -> None:
+    async with logged_in(server) as browser:
+        answer = await browser.post("/api/jobs", json={"task": "chat", "input": "tokens=1"}, headers=site)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "foreign_origin")
+
+
+async def test_a_key_is_its_own_user_beside_the_login(server: Server) -> None:
+    async with logged_in(server) as browser:
+        mine = (await browser.post("/api/jobs", json={"task": "chat", "input": "a"}, headers=FROM_OUR_PAGE)).json()
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-robot"}) as robot:
+        assert (await robot.get(f"/api/jobs/{mine['id']}")).status_code == 404
+        assert (await robot.post("/api/jobs", json={"task": "chat", "input": "a"})).json()["user"] == "robot"
+
+
+async def test_who_has_neither_is_a_stranger(server: Server) -> None:
+    assert (await server.get("/api/jobs")).status_code == 401
+    page = await server.get("/")
+    assert "set-cookie" not in page.headers, "nobody is logged in automatically where there is a login"
+
+
+async def test_who_calls_too_often_is_asked_to_wait_and_nobody_else(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-pest"}) as pest:
+        answers = [await pest.get("/api/jobs") for _ in range(30)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert refused[0].json()["error"]["code"] == "rate_limited"
+    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-robot"}) as robot:
+        assert (await robot.get("/api/jobs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/", "text/html"), ("/thread/some-thread", "text/html"), ("/api/docs", "text/html"),
+        ("/api/openapi.json", "application/json"), ("/healthz", "application/json"), ("/readyz", "application/json"),
+        ("/metrics", "text/plain"), ("/deep-chat", "text/html"), ("/public/longhaul.js", "application/javascript"),
+    ],
+)  # fmt: skip
+async def test_the_production_entry_serves_page_and_api(server: Server, path: str, kind: str) -> None:
+    answer = await server.get(path)
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
