@@ -46,12 +46,16 @@ class TokenStream(AsyncCallbackHandler):
         # Merged messages add up repeated finish reasons ("stopstop") and running totals of usage: the last one counts.
         self.finish_reason = message.response_metadata.get("finish_reason") or self.finish_reason
         self.usage = message.usage_metadata or self.usage
-        text = storable(str(message.text))
-        self.started = self.started or bool(text or message.tool_call_chunks)
-        if text:
-            self._pieces.append(text)
+        self.started = self.started or bool(message.tool_call_chunks)
+        self.take(str(message.text))
+
+    def take(self, text: str) -> None:
+        """More of the answer."""
+        if storable_text := storable(text):
+            self.started = True
+            self._pieces.append(storable_text)
             if self._on_text is not None:
-                self._on_text(text)
+                self._on_text(storable_text)
 
 
 class ModelSource(Protocol):

@@ -8,14 +8,13 @@ import re
 import time
 
 import openai
-from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from agent.calls import Purpose, TokenStream
 from agent.faults import LIMITED, ONCE, TRANSIENT, TRUNCATED, CutShort, Fault
 from agent.model import ModelSettings
+from agent.streaming import StreamedChat
 
 logger = logging.getLogger("longhaul.agent")
 
@@ -28,21 +27,21 @@ UNCOUNTED = Fault(code="model_error", reason="The model endpoint counts no token
 
 
 class Upstream:
-    """The configured endpoint. One HTTP client, one `ChatOpenAI` per model name."""
+    """The configured endpoint. One HTTP client, one `StreamedChat` per model name."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self.name = settings.model
         self._settings = settings
         self._timeout = openai.Timeout(settings.idle_seconds, connect=min(CONNECT_SECONDS, settings.idle_seconds))
         self._client = openai.DefaultAsyncHttpxClient(timeout=self._timeout)
-        self._models: dict[str, ChatOpenAI] = {}
+        self._models: dict[str, StreamedChat] = {}
         self._asks_usage = True
 
     def model(self, name: str | None, purpose: Purpose, stream: TokenStream) -> BaseChatModel:  # noqa: ARG002 - one for both
         model = self._models.get(name or self.name)
         if model is None:
             model = self._models[name or self.name] = self._new_model(name or self.name)
-        return model.model_copy(update={"callbacks": [stream]})
+        return model.with_tokens(stream)
 
     def fault(self, error: Exception, stream: TokenStream) -> Fault | None:
         if self._asks_usage and isinstance(error, openai.APIStatusError) and "stream_options" in str(error):
@@ -55,9 +54,9 @@ class Upstream:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    def _new_model(self, name: str) -> ChatOpenAI:
+    def _new_model(self, name: str) -> StreamedChat:
         settings = self._settings
-        return ChatOpenAI(
+        return StreamedChat(
             model=name,
             base_url=settings.base_url or OPENAI_URL,
             api_key=SecretStr(settings.api_key or NO_KEY),
@@ -66,7 +65,7 @@ class Upstream:
             timeout=self._timeout,
             stream_chunk_timeout=None,
             max_retries=0,  # ours are told to the user and end at the first token
-            streaming=True,
+            streaming=False,  # for LangChain: it asks for the whole answer, and the tokens come on the way
             stream_usage=self._asks_usage,
             use_responses_api=False,
         )
@@ -158,7 +157,7 @@ def _failing(status: int, retry_after: float | None = None) -> Fault:
 
 
 def _refused(error: openai.APIStatusError) -> Fault:
-    if isinstance(error, ContextOverflowError):
+    if _overflows(error):
         return _too_long()
     advice = "Check that the model fits the task."
     if "support" in str(error) and "tool" in str(error):
@@ -171,7 +170,7 @@ def _refused(error: openai.APIStatusError) -> Fault:
 
 
 def _midway(error: openai.APIError) -> Fault:
-    if isinstance(error, ContextOverflowError):
+    if _overflows(error):
         return _too_long()
     return Fault(
         code="model_error",
@@ -179,6 +178,14 @@ def _midway(error: openai.APIError) -> Fault:
         advice="Retry to ask again.",
         pauses=TRANSIENT,
     )
+
+
+OVERFLOWS = ("context_length_exceeded", "context window", "prompt is too long", "tokens exceed the configured limit")
+
+
+def _overflows(error: openai.APIError) -> bool:
+    """Endpoints agree on the meaning, not on a code."""
+    return any(words in str(error) or words == error.code for words in OVERFLOWS)
 
 
 def _too_long() -> Fault:

@@ -99,10 +99,10 @@ async def _question_of_form(form: FormData, services: WebServices, user: str) ->
         raise ApiError(422, "invalid_request", "Send messages as fields message1, message2 … and uploads as files.")
     _refuse_above(services.settings.max_body_bytes, sum(len(str(message)) for message in messages))
     question = _question([_valid(Message, parse(str(message))) for message in messages], files=bool(parts))
-    return Question(text=question.text, earlier=question.earlier, files=await _save_all(services, parts, user))
+    return Question(text=question.text, earlier=question.earlier, files=await save_all(services, parts, user))
 
 
-async def _save_all(services: WebServices, parts: Sequence[Any], user: str) -> list[str]:
+async def save_all(services: WebServices, parts: Sequence[Any], user: str) -> list[str]:
     """All or none."""
     saved: list[str] = []
     try:

@@ -132,7 +132,7 @@ def routes(router: APIRouter) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for route in router.routes:
         if isinstance(route, APIRoute):
-            found |= {(method, route.path.replace(":path", "")) for method in route.methods}
+            found |= {(method, route.path.replace(":path", "")) for method in route.methods or ()}
         else:
             found |= routes(route.original_router)  # type: ignore[attr-defined]  # one router within another
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.terminal.arguments import read_arguments
+from scripts.terminal.screen import Screen
+from scripts.terminal.server import Refused
+from scripts.terminal.transfers import LARGE_BYTES, Meter, safe_name
+from scripts.terminal.words import clipped, duration, printable
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
 from tests.server import Server
@@ -133,14 +139,8 @@ async def test_arguments_are_read_by_the_tools_schema_and_a_path_is_uploaded(she
 
 async def test_what_is_typed_wrong_is_told_in_one_sentence(shell: Shell) -> None:
     for line, sentence in [
-        (["run", "nothing"], "There is no 'nothing'; there are: chat,"),
-        (["run", "halve", "nmber=2"], "'nmber=2' is none of the tool's arguments, which are: number=…."),
         (["run", "halve", "number=many"], "arguments.number: Must be a whole number."),
-        (["run", "describe_all", "title=a", "report=none.txt"], "report: there is no file 'none.txt'."),
-        (["run", "halve", "--json", "[]"], "--json takes a JSON object"),
-        (["run", "chat"], "Say something"),
         (["tail", "job_000000000000000000000000"], "There is no job"),
-        (["get", "../x"], "'../x' is no id of a job"),
         (["ls", "--url", "nowhere"], "'nowhere' is no address of a server"),
         (["ls", "--url", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer: start the server"),
     ]:
@@ -199,7 +199,7 @@ async def test_a_key_is_needed_and_opens_only_ones_own_jobs(shell: Shell) -> Non
     assert shell.err == "The server wants a key: put it into the variable LONGHAUL_API_KEY.\n"
     assert await shell.run("tail", job_id, user="wrong-key") == 2
     assert shell.err == "The server does not know the key in LONGHAUL_API_KEY.\n"
-    for command in ("tail", "get", "stop", "rm"):
+    for command in ("tail", "stop"):
         assert await shell.run(command, job_id, user="bob") == 2
         assert shell.err == f"There is no job {job_id!r}.\n"
     assert await shell.run("ls", "--json", user="bob") == 0
@@ -255,3 +255,111 @@ async def test_a_restarted_server_and_a_lost_worker_cost_no_word_and_double_none
         assert await process.wait() == 0, shell.err
     assert shell.out == f"{words(40)}\n"
     assert "another one goes on from the last finished step." in shell.err
+
+
+# -- without a server -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "sentence"),
+    [
+        (["nmber=2"], None, "'nmber=2' is none of the tool's arguments, which are: number=…, paper=…."),
+        (["number"], None, "'number' is none of the tool's arguments"),
+        (["number=1", "number=2"], None, "number takes one value, not 2."),
+        (["paper=none.txt"], None, "paper: there is no file 'none.txt'."),
+        ([], "[]", "--json takes a JSON object"),
+        ([], "{", "--json takes a JSON object"),
+    ],
+)
+def test_arguments_that_no_tool_takes_are_refused_before_anything_is_uploaded(
+    words: list[str], text: str | None, sentence: str
+) -> None:
+    paper = {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/File"}]}
+    file = {"type": "string", "format": "file-id"}
+    schema = {"properties": {"number": {"type": "integer"}, "paper": paper}, "$defs": {"File": file}}
+    with pytest.raises(Refused, match=re.escape(sentence)):
+        read_arguments(["paper=file_1", *words] if "paper=none.txt" not in words else words, text, schema, pytest.fail)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Line = tuple[str, dict[str, object]]
+BEGUN: Line = ("step.started", {"step": "model:1", "name": "m", "kind": "model", "attempt": 1})
+TOOL: Line = ("step.started", {"step": "call:0", "name": "work", "kind": "tool", "attempt": 1})
+
+
+def says(text: str) -> Line:
+    return "text.delta", {"step": "model:1", "text": text}
+
+
+def progress(done: int) -> Line:
+    return "progress", {"step": "call:0", "done": done, "total": 10, "message": "on\x1b[2J it"}
+
+
+def shown(*lines: Line, out: io.StringIO, err: io.StringIO) -> None:
+    """A second passes between two events."""
+    screen = Screen("job_x", out=out, err=err)
+    for seq, (kind, data) in enumerate(lines, start=1):
+        event = {"seq": seq, "type": kind, "at": float(seq), **data}
+        screen.feed(event)
+    screen.end(event, None)
+
+
+COMPLETED: Line = ("job.completed", {"result": {"text": ""}, "usage": None})
+
+
+@pytest.mark.parametrize(
+    ("again", "printed", "is_told"),
+    [
+        (["one ", "two ", "three"], "one two three\n", False),
+        (["one ", "2 ", "3"], "one two \none 2 3\n", True),
+        (["one "], "one two \none \n", True),
+        ([], "one two \n", True),
+    ],
+)
+def test_a_resumed_steps_words_are_printed_once_when_they_are_the_same_and_anew_when_not(
+    again: list[str], printed: str, is_told: bool
+) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    ended: Line = ("step.finished", {"step": "model:1", "seconds": 1.0})
+    shown(BEGUN, says("one "), says("two "), BEGUN, *map(says, again), ended, COMPLETED, out=out, err=err)
+    assert out.getvalue() == printed
+    assert ("is withdrawn" in err.getvalue()) is is_told
+
+
+def test_a_terminal_gets_bars_with_the_time_left_which_go_away_and_what_others_wrote_cannot_steer_it() -> None:
+    out, err = Terminal(), Terminal()
+    shown(BEGUN, says("a\x1b]0;b"), TOOL, progress(0), progress(2), COMPLETED, out=out, err=err)
+    assert out.getvalue() == "a]0;b\n"
+    *_, last, end = err.getvalue().split("\x1b[1A\x1b[J")
+    assert last == f"work  {'█' * 4}{'░' * 16}  20%  4 s left  on[2J it\n"
+    assert end == "Completed in 0 s.\n"
+
+
+def test_without_a_terminal_progress_is_told_now_and_then_in_lines() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    shown(TOOL, *(progress(done) for done in range(11)), COMPLETED, out=out, err=err)
+    told = [line for line in err.getvalue().splitlines() if line.startswith("work: ")]
+    assert [line.split(":")[1] for line in told] == [" 3 of 10, 7 s left", " 8 of 10, 2 s left", " 10 of 10, 0 s left"]
+    assert "\x1b" not in err.getvalue()
+
+
+def test_a_large_file_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.terminal.transfers.DRAW_SECONDS", 0)
+    err = Terminal()
+    meter = Meter("big.csv", LARGE_BYTES, err)
+    meter.add(LARGE_BYTES // 2)
+    assert err.getvalue().startswith(f"big.csv  {'█' * 10}{'░' * 10}  50% of 2.0 MB  ")
+    meter.close()
+    assert err.getvalue().endswith("\x1b[1A\x1b[J")
+
+
+def test_names_and_times_are_safe_and_short() -> None:
+    names = ["../../.bashrc", "a/b.csv", "C:\\x.txt", "", "..", "-rf", "a\nb\x1b.csv"]
+    assert [safe_name(name) for name in names] == ["bashrc", "b.csv", "x.txt", "artifact", "artifact", "rf", "ab.csv"]
+    assert [duration(seconds) for seconds in (0.4, 59, 185, 7209)] == ["0 s", "59 s", "3:05", "2:00:09"]
+    assert clipped("日本語", 5) == "日本…"
+    assert printable("a\r\x1b[31m\tb\n") == "a[31m\tb\n"

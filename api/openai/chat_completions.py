@@ -104,21 +104,21 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
     conversation = read_conversation(body.messages)
     turn = chat_request(user, conversation.question, earlier=conversation.earlier, model=body.model, key=key)
     job = await submit(services, turn)
-    stop = partial(_stop, services, job)
     try:
-        return await (_streamed if body.stream else _whole)(body, request, services, job, stop)
+        return await (_streamed if body.stream else _whole)(body, request, services, job)
     except Left:
-        await stop()
+        await _stop(services, job)
         return Response(status_code=NOBODY)
 
 
-async def _whole(body: ChatRequest, request: Request, services: WebServices, job: Job, _: OnLeave) -> Response:
+async def _whole(body: ChatRequest, request: Request, services: WebServices, job: Job) -> Response:
     frames = await held(request, whole(follow_answer(services.jobs, job), Envelope.of(job, body.model)), seconds=None)
     answer = b"".join([frame async for frame in frames])
     return Response(answer, media_type="application/json", headers=_headers(job))
 
 
-async def _streamed(body: ChatRequest, request: Request, services: WebServices, job: Job, stop: OnLeave) -> Response:
+async def _streamed(body: ChatRequest, request: Request, services: WebServices, job: Job) -> Response:
+    stop = partial(_stop, services, job)
     writer = ChunkWriter(Envelope.of(job, body.model), usage=body.wants_usage)
     frames = await held(request, chunks(follow_answer(services.jobs, job), writer))
     return EventStream(

@@ -9,7 +9,7 @@
 
 const SLOWEST = 5_000; // ms between attempts to reach the server
 const SILENT = 20_000; // ms without even a heartbeat, after which a connection is taken for dead
-const AGAIN = new Set([408, 425, 429, 500, 502, 503, 504]); // statuses that pass
+const AGAIN = new Set([408, 425, 429, 502, 503, 504]); // statuses that pass
 
 export function longhaul(chat, { server = "", key = () => "", storage = sessionStorage, onStatus = () => {} } = {}) {
   const conversation = JSON.parse(storage.getItem("longhaul")) ?? { thread: newId(), turns: [] };

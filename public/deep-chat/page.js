@@ -20,9 +20,10 @@ function load(content, { integrity }) {
   });
 }
 
-async function mayCall() {
-  const headers = key() && { Authorization: `Bearer ${key()}` };
-  return (await fetch("/v1/models", { headers: headers || {} })).status !== 401;
+// Why this page may not call the server; empty: it may.
+async function refusal() {
+  const answer = await fetch("/v1/models", { headers: key() ? { Authorization: `Bearer ${key()}` } : {} });
+  return answer.status === 401 ? (await answer.json()).error.message : "";
 }
 
 function say(problem) {
@@ -99,8 +100,10 @@ async function open() {
   } catch {
     return say("The Deep Chat component is not there: run scripts/install on the server, where npm can fetch it.");
   }
-  if (await mayCall()) show();
-  else find("key").hidden = false;
+  const refused = await refusal();
+  if (!refused) show();
+  else if (refused.startsWith("Send a known key")) find("key").hidden = false;
+  else say(refused);
 }
 
 open();

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from scripts.terminal.answer import Answer
 from scripts.terminal.following import Event
-from scripts.terminal.words import bar, duration, one_line, size
+from scripts.terminal.words import bar, clipped, duration, one_line, size
 
 MOST_LINES = 8
 PLAIN_SECONDS = 5.0
@@ -42,12 +42,12 @@ class Step:
 
     def line(self) -> str:
         if self.report is None:
-            return f"{self.name} …"
+            return f"{one_line(self.name)} …"
         done, total = self.report["done"], self.report["total"]
-        parts = [self.name, f"{bar(done / total)} {done / total:4.0%}" if total else f"{done:g}"]
+        parts = [one_line(self.name), f"{bar(done / total)} {done / total:4.0%}" if total else f"{done:g}"]
         if (left := self.left()) is not None:
             parts.append(f"{duration(left)} left")
-        return "  ".join([*parts, self.report["message"]])
+        return "  ".join([*parts, one_line(self.report["message"])])
 
     def sentence(self) -> str:
         assert self.report is not None
@@ -66,11 +66,12 @@ class Lines:
         self._drawn: list[str] = []
 
     def draw(self, lines: list[str]) -> None:
+        """Each must be one line, and harmless."""
         if lines == self._drawn:
             return
         self.clear()
         columns = shutil.get_terminal_size().columns - 1
-        self._err.write("".join(f"{one_line(line, columns)}\n" for line in lines))
+        self._err.write("".join(f"{clipped(line, columns)}\n" for line in lines))
         self._err.flush()
         self._drawn = lines
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from scripts.terminal.screen import Lines
 from scripts.terminal.server import Refused, Server
-from scripts.terminal.words import bar, duration, size
+from scripts.terminal.words import bar, duration, one_line, size
 
 LARGE_BYTES = 2_000_000
 DRAW_SECONDS = 0.1
@@ -38,7 +38,7 @@ class Meter:
             self._drawn = now
             left = (now - self._begin) * (self._total / self._done - 1)
             share = self._done / self._total
-            line = f"{self._name}  {bar(share)} {share:4.0%} of {size(self._total)}  {duration(left)} left"
+            line = f"{one_line(self._name)}  {bar(share)} {share:4.0%} of {size(self._total)}  {duration(left)} left"
             self._lines.draw([line])
 
     def close(self) -> None:

@@ -15,7 +15,11 @@ def printable(text: str) -> str:
 
 def one_line(text: str, columns: int | None = None) -> str:
     line = " ".join(printable(text).split())
-    if columns is None or width(line) <= columns:
+    return line if columns is None else clipped(line, columns)
+
+
+def clipped(line: str, columns: int) -> str:
+    if width(line) <= columns:
         return line
     while line and width(line) >= columns:
         line = line[:-1]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import UploadFile
 
 from api.answer import Ended, Failed, Piece, Replaced, Text
 from api.deep_chat import Rendering, failing_late
+from api.deep_chat_body import save_all
 from api.deep_chat_page import Component, policy
 from api.errors import ApiError
 from api.stream import Frames
+from files import DirectoryFileStore, FileTooLarge
 from tests.api.events import events_of
 from tests.endpoint import Endpoint, script
 from tests.server import Server
@@ -214,7 +220,7 @@ async def test_a_detached_answer_outlives_its_reader(ada: httpx.AsyncClient, api
 async def test_who_leaves_during_an_upload_leaves_nothing_behind(api_server: Server) -> None:
     log, uploads = api_server.log(), api_server.data_dir / "files" / "uploads"
     before = sorted(uploads.glob("*"))
-    reader, writer = await asyncio.open_connection("127.0.0.1", api_server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", api_server.port)
     head = (
         f"POST /chat-stream HTTP/1.1\r\nHost: 127.0.0.1:{api_server.port}\r\nAuthorization: Bearer key-of-ada\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
@@ -226,6 +232,15 @@ async def test_who_leaves_during_an_upload_leaves_nothing_behind(api_server: Ser
     await writer.wait_closed()
     await api_server.get("/healthz")  # asked later, answered later
     assert (api_server.log(), sorted(uploads.glob("*"))) == (log, before)
+
+
+async def test_the_files_of_a_form_are_kept_all_or_none(tmp_path: Path) -> None:
+    parts = [UploadFile(io.BytesIO(content), filename="a.txt") for content in (b"1234", b"123456")]
+    services: Any = SimpleNamespace(settings=SimpleNamespace(max_upload_bytes=5), files=DirectoryFileStore(tmp_path))
+    with pytest.raises(FileTooLarge):
+        await save_all(services, parts, "ada")
+    assert not list((tmp_path / "uploads").glob("*"))
+    assert len(await save_all(services, parts[:1], "ada")) == 1
 
 
 async def test_the_page_runs_only_our_scripts_and_the_known_component(stranger: httpx.AsyncClient) -> None:
@@ -256,8 +271,10 @@ async def test_without_a_copy_the_component_comes_from_its_address_alone() -> No
 async def test_what_the_page_needs_is_served_as_what_it_is(
     stranger: httpx.AsyncClient, name: str, kind: str, caching: str
 ) -> None:
-    answer = await stranger.get(f"/deep-chat/{name}")
+    origin = "https://pages.example"
+    answer = await stranger.get(f"/deep-chat/{name}", headers={"Origin": origin})
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert answer.headers["access-control-allow-origin"] == origin
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == (caching, "nosniff")
 
 

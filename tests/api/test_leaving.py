@@ -35,6 +35,7 @@ MOMENTS: dict[str, Moment] = {
 async def test_leaving_closes_the_models_stream_and_leaves_nothing_behind(
     api_server: Server, api_endpoint: Endpoint, ada: httpx.AsyncClient, door: str, moment: str
 ) -> None:
+    await send(ada, completion, "tokens=1")  # the first job of a worker waits for its imports
     log, (faults, reached) = api_server.log(), MOMENTS[moment]
     question = script(faults)
     asked = asyncio.create_task(send(ada, LEAVABLE[door], question))

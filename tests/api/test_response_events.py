@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -152,6 +153,22 @@ def test_withdrawn_text_closes_its_item_and_opens_a_new_one() -> None:
     assert payloads[-1]["response"]["output"] == [items[1]]
 
 
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [({"output": STEP_USAGE}, "completed"), ({"error": {"code": "x", "message": "X."}}, "incomplete")],
+    ids=["whole", "failed"],
+)
+def test_an_item_is_closed_with_its_step(how: dict[str, Any], status: str) -> None:
+    payloads = told(log(started(), begun("model:1"), said("model:1", "a"), finished("model:1", **how)))
+    assert kinds(payloads)[3:] == [*OPENED, *CLOSED]
+    assert payloads[-1]["item"]["status"] == status
+
+
+def test_a_retry_is_in_progress_before_the_words_that_it_takes_over() -> None:
+    events = log(begun("model:1"), said("model:1", "a"), finished("model:1", output=STEP_USAGE), started())
+    assert kinds(told(events)) == ["created", "queued", "in_progress", *OPENED, *CLOSED]
+
+
 def test_a_withdrawn_text_stands_until_the_new_one_begins() -> None:
     events = log(started(), begun("model:1"), said("model:1", "old"), started(2), begun("model:1", 2))
     assert output_text(response(events)) == "old"
@@ -180,6 +197,9 @@ TEXTS = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=4), 
 Entries = list[tuple[str, dict[str, Any]]]
 
 
+FINISHES: list[dict[str, Any]] = [{"output": STEP_USAGE}, {"error": {"code": "x", "message": "X."}}]
+
+
 @st.composite
 def model_steps(draw: st.DrawFn, number: int, first_attempt: int) -> tuple[Entries, int]:
     """One step of the model with the attempts that it took, and a tool's call behind it."""
@@ -189,7 +209,8 @@ def model_steps(draw: st.DrawFn, number: int, first_attempt: int) -> tuple[Entri
             attempt += 1
             entries.append(started(attempt))
         entries += [begun(step, attempt), *(said(step, text) for text in texts)]
-    entries.append(finished(step, **draw(st.sampled_from([{"output": STEP_USAGE}, {"error": {"code": "x"}}]))))
+    how: dict[str, Any] = draw(st.sampled_from(FINISHES))
+    entries.append(finished(step, **how))
     if draw(st.booleans()):
         call = f"{step}/call:0"
         entries += [begun(call, kind="tool", parent=step), said(call, "tool"), finished(call, output={})]
@@ -227,7 +248,7 @@ def test_every_item_is_opened_filled_and_closed_once(events: list[JobEvent]) -> 
     done: dict[int, dict[str, Any]] = {}
     payloads = told(events)
     for payload in payloads:
-        index = payload.get("output_index")
+        index = payload.get("output_index", -1)
         match payload["type"].removeprefix("response."):
             case "output_item.added":
                 assert index == len(texts)
@@ -249,7 +270,7 @@ def test_every_item_is_opened_filled_and_closed_once(events: list[JobEvent]) -> 
 
 async def paged(events: Sequence[JobEvent], cuts: Sequence[int]) -> AsyncGenerator[list[JobEvent], None]:
     borders = [0, *sorted({cut % len(events) for cut in cuts} - {0}), len(events)]
-    for begin, end in zip(borders, borders[1:], strict=False):
+    for begin, end in pairwise(borders):
         yield list(events[begin:end])
 
 

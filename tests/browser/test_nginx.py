@@ -25,7 +25,8 @@ async def test_the_chat_streams_resumes_and_uploads_through_the_recommended_ngin
 
         await chat.reload()
         await chat.sees_word(7)
-        shared_endpoint.release(question)
+        [request] = shared_endpoint.requests(question)
+        shared_endpoint.release(request.script)  # which names the file as well
 
         await chat.has_words(20)
         assert note.name in await chat.page.inner_text("body")

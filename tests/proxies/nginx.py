@@ -48,7 +48,7 @@ def default(*, location: str = "", main: str = GZIP_EVERYTHING) -> str:
 
 
 class Nginx:
-    """`async with Nginx(folder, config, target_port) as nginx:` serves `nginx.url`. The config has ports 80 and 8000."""
+    """`async with Nginx(folder, config, target_port) as nginx:` serves `nginx.url`; the config says 80 and 8000."""
 
     def __init__(self, folder: Path, config: str, target_port: int) -> None:
         self.port = free_port()
