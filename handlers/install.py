@@ -8,6 +8,8 @@ from typing import Any
 import chainlit as cl
 from chainlit.config import config
 from chainlit.server import app
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from accounts import BodyLimit, RequestGuard, UsersFile
@@ -70,9 +72,15 @@ def install_chat(
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
+    app.add_exception_handler(ClientDisconnect, _unheard)
     put_first(upload_routes(slot.files, limit_bytes=upload_bytes))
     put_first(artifact_routes(slot.jobs, slot.files))
     return slot
+
+
+def _unheard(_: Request, __: Exception) -> Response:
+    """Whoever was sending left in the middle of it: nobody is there to answer, and nothing is wrong here."""
+    return Response(status_code=499)
 
 
 def put_first(routes: Sequence[BaseRoute]) -> None:
