@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp
 from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
 from api import deep_chat, files, health, jobs, metrics, tools
 from api.access import Access, BrowserUser
+from api.descriptions import described
 from api.errors import install_errors
 from api.openai import chat_completions, models, responses
 from services.web import Settings, WebServices
@@ -60,6 +62,7 @@ def create_api(settings: Settings, services: Callable[[], WebServices | None], *
     install_errors(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = partial(described, app.openapi)  # type: ignore[method-assign]
     return _guarded(app, settings)
 
 

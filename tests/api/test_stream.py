@@ -1,4 +1,4 @@
-"""The stream that every door sends: slow readers, leaving, the held headers, a clean end. On a real server and real sockets."""
+"""The stream of every door, on real sockets: slow readers, leaving, the held headers, a clean end."""
 
 import asyncio
 import contextlib
@@ -156,12 +156,15 @@ async def test_after_a_while_headers_come_without_a_frame() -> None:
     async def answer(request: Request) -> Response:
         return EventStream(await held(request, stream.late(), seconds=0.1), ping_seconds=0.1)
 
-    async with serving(answer) as port, httpx.AsyncClient() as client:
-        async with client.stream("GET", f"http://127.0.0.1:{port}/api/stream") as response:
-            text = response.aiter_text()
-            assert await anext(text) == ": ping\n\n"
-            stream.go.set()
-            assert [piece async for piece in text][-1].endswith("data: 1\n\n")
+    async with (
+        serving(answer) as port,
+        httpx.AsyncClient() as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/api/stream") as response,
+    ):
+        text = response.aiter_text()
+        assert await anext(text) == ": ping\n\n"
+        stream.go.set()
+        assert [piece async for piece in text][-1].endswith("data: 1\n\n")
 
 
 async def test_a_failure_before_the_first_frame_has_its_status() -> None:
