@@ -283,7 +283,12 @@ def test_arguments_that_no_tool_takes_are_refused_before_anything_is_uploaded(
     file = {"type": "string", "format": "file-id"}
     schema = {"properties": {"number": {"type": "integer"}, "paper": paper}, "$defs": {"File": file}}
     with pytest.raises(Refused, match=re.escape(sentence)):
-        read_arguments(["paper=file_1", *words] if "paper=none.txt" not in words else words, text, schema, pytest.fail)
+        read_arguments(
+            ["paper=file_1", *words] if "paper=none.txt" not in words else words,
+            text,
+            schema,
+            lambda path: pytest.fail(f"{path} is uploaded"),
+        )
 
 
 class Terminal(io.StringIO):

@@ -19,7 +19,8 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 75
 """Longer than the server's heartbeats can be apart: then the connection is dead."""
-BUSY = frozenset({429, 503})
+AWAY = frozenset({429, 502, 503, 504})
+"""What passes: a busy server, a starting one, and a proxy that finds none."""
 BUSY_TRIES = 4
 WHOLE_ID = re.compile(r"job_[0-9a-f]{24}")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -120,7 +121,7 @@ class Server:
                 else f"The server wants a key: put it into the variable {KEY}."
             )
         sentence = _sentence(response)
-        if response.status_code in BUSY or response.status_code == 502 or response.status_code == 504:
+        if response.status_code in AWAY:
             raise Unreachable(sentence, retry_after=_seconds(response.headers.get("retry-after", "1")))
         raise Refused(sentence)
 
