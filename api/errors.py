@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.stream import Left
 from jobs import JobConflict, JobNotFound, KeyReused, StoreUnavailable, ThreadNotFound
 from services.web import FileTooLarge, StoredFileNotFound
 
@@ -142,6 +143,7 @@ def install_errors(app: FastAPI) -> None:
     for kind in (ApiError, RequestValidationError, HTTPException, *STATUSES):
         app.add_exception_handler(kind, told)
     app.add_exception_handler(ClientDisconnect, unheard)
+    app.add_exception_handler(Left, unheard)
     app.add_exception_handler(Exception, unforeseen)
 
 

@@ -24,6 +24,8 @@ END_SECONDS = 1.0
 EARLY = 0.8
 """Of the promised heartbeat: a proxy that waits just as long must not win by a millisecond."""
 PING = b": ping\n\n"
+BARE_PING = b": ping\n"
+"""For OpenAI's Python SDK, which takes an event of nothing but a comment for one with empty data."""
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 Frames = AsyncGenerator[bytes, None]
@@ -78,7 +80,7 @@ class EventStream(EventSourceResponse):
 
 
 class Left(Exception):
-    """The client has gone; there is nobody to answer."""
+    """The client has gone. Whoever lets it through gives an answer that nobody reads (api/errors.py)."""
 
 
 async def held(request: Request, frames: Frames, *, seconds: float | None = HELD_SECONDS) -> Frames:

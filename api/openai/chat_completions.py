@@ -15,7 +15,7 @@ from api.errors import STATUSES, ApiError, from_exception
 from api.openai.chunks import ChunkWriter, Envelope, Withdrawn, chunks, error_frame, whole
 from api.openai.descriptions import openai_errors
 from api.openai.messages import Messages, read_conversation
-from api.stream import EventStream, Frames, Left, OnLeave, held
+from api.stream import BARE_PING, EventStream, Frames, Left, OnLeave, held
 from api.strict import StrictRoute
 from api.submit import chat_request, submit
 from jobs import Job, JobNotFound
@@ -23,10 +23,6 @@ from services.web import WebServices
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=StrictRoute, tags=["openai"])
 
-PING = b": ping\n"
-"""One newline: the Python SDK takes an event of nothing but a comment for one with empty data."""
-NOBODY = 499
-"""The status of an answer that nobody is there to read."""
 FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -108,7 +104,7 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
         return await (_streamed if body.stream else _whole)(body, request, services, job)
     except Left:
         await _stop(services, job)
-        return Response(status_code=NOBODY)
+        raise
 
 
 async def _whole(body: ChatRequest, request: Request, services: WebServices, job: Job) -> Response:
@@ -124,7 +120,7 @@ async def _streamed(body: ChatRequest, request: Request, services: WebServices, 
     return EventStream(
         with_failure(frames, stop),
         ping_seconds=services.settings.sse_ping_seconds,
-        ping=PING,
+        ping=BARE_PING,
         on_leave=stop,
         headers=_headers(job),
     )

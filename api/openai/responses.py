@@ -13,12 +13,11 @@ from api.access import Caller, Services
 from api.answer import AnswerPieces, Failed
 from api.errors import RETRY_SECONDS, ApiError, of_failure
 from api.jobs import remove
-from api.openai.chat_completions import NOBODY, PING
 from api.openai.descriptions import openai_errors
 from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
 from api.openai.response_input import NewResponse, conversation_of, read_input
 from api.openai.response_view import DeletedView, ResponseView
-from api.stream import HELD_SECONDS, EventStream, Left, encode, while_there
+from api.stream import BARE_PING, HELD_SECONDS, EventStream, Left, encode, while_there
 from api.strict import StrictRoute
 from api.submit import CHAT, chat_request, submit
 from jobs import Job, JobClient, JobNotFound, JobRequest
@@ -46,7 +45,7 @@ async def create(body: NewResponse, request: Request, user: Caller, services: Se
         return await (_foreground_stream if body.stream else _whole)(request, services, job)
     except Left:
         await stop()
-        return Response(status_code=NOBODY)
+        raise
 
 
 @router.get("/{response_id}", response_model=None, responses={**DESCRIBED, **openai_errors(400, 401, 404, 429, 503)})
@@ -149,7 +148,7 @@ def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING, sto
     return EventStream(
         frames(services.jobs.follow(job.id, job.user), _heading(services, job), after=after),
         ping_seconds=services.settings.sse_ping_seconds,
-        ping=PING,
+        ping=BARE_PING,
         on_leave=partial(_stop, services, job) if stops else None,
     )
 

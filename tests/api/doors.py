@@ -119,5 +119,7 @@ LEAVABLE: dict[str, Question] = {
     "streamed completion": streamed_completion,
     "whole completion": completion,
     "deep chat": deep_chat,
+    "streamed response": streamed_response,
+    "whole response": lambda text: ("/v1/responses", {"model": MODEL, "input": text}),
 }
 """Doors whose callers stop the job by leaving."""

@@ -110,7 +110,8 @@ async def test_earlier_messages_come_before_the_question(ada: httpx.AsyncClient,
 
 async def test_a_form_brings_files_and_messages_in_their_order(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:
     question = script(tokens=1)
-    fields = {f"message{number}": json.dumps(message) for number, message in enumerate(said("a", "b", question), 1)}
+    messages = enumerate(said("a", "b", question), 1)
+    fields = {f"message{number}": json.dumps(message) for number, message in reversed([*messages])}
     files = [("files", ("one.txt", b"eins", "text/plain")), ("files", ("two.txt", b"zwei", "text/plain"))]
     answer = await ada.post("/chat-stream", data=fields | {"further": "1"}, files=files)
     assert answer.is_success, answer.text

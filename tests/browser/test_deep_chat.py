@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 from tests.browser.page import assert_words, numbers
 from tests.conftest import StartServer
@@ -144,6 +144,25 @@ async def test_a_reload_in_mid_answer_rejoins_it(
     shared_endpoint.release(question)
     await chat.has_words(120)
     assert [text for role, text in await chat.bubbles() if role == "user"] == [question]
+    assert len(shared_endpoint.requests(question)) == 1
+
+
+async def test_a_question_whose_receipt_is_lost_is_asked_once(
+    shared_server: Server, shared_endpoint: Endpoint, open_page: Open
+) -> None:
+    chat = await open_page(shared_server.url)
+    lost: list[Route] = []
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        lost.append(route)
+
+    await chat.page.route("**/api/jobs", lose, times=1)
+    question = script(tokens=3)
+    await chat.send(question)
+    await until(lambda: lost, within=5, what="the server has the question, the page does not know")
+    await chat.reload()
+    await chat.has_words(3)
     assert len(shared_endpoint.requests(question)) == 1
 
 
