@@ -20,6 +20,8 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.server import Server
 
+pytestmark = pytest.mark.xdist_group("api_md")  # they share a server of their own
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "api.md").read_text()
 ADDRESS = "http://localhost:8000"
