@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Words = Callable[[str, int, str, str], object]
+"""The JSON of a refusal at a path, of a status, a code and a sentence."""
 
 MISDIRECTED = 421
 FORBIDDEN = 403
@@ -21,8 +25,16 @@ class RequestGuard:
     Websockets are held to the same rule: browsers do not keep other sites from opening them.
     """
 
-    def __init__(self, app: App, *, allowed_hosts: Collection[str], allowed_origins: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        allowed_hosts: Collection[str],
+        allowed_origins: Collection[str] = (),
+        words: Words | None = None,
+    ) -> None:
         self._app = app
+        self._words = words or plain_words
         self._hosts = {host.lower() for host in allowed_hosts}
         self._origins = {origin.lower().rstrip("/") for origin in allowed_origins}
 
@@ -30,7 +42,7 @@ class RequestGuard:
         if scope["type"] in {"http", "websocket"}:
             refusal = self._refusal(scope)
             if refusal is not None:
-                await refuse(scope, send, *refusal)
+                await refuse(scope, send, *refusal, words=self._words)
                 return
         await self._app(scope, receive, send)
 
@@ -58,12 +70,16 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
-async def refuse(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+def plain_words(_path: str, _status: int, code: str, message: str) -> object:
+    return {"error": {"code": code, "message": message}}
+
+
+async def refuse(scope: Scope, send: Send, status: int, code: str, message: str, *, words: Words) -> None:
     """Answer with the error, or close the websocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
-    body = f'{{"error":{{"code":"{code}","message":"{message}"}}}}'.encode()
+    body = json.dumps(words(scope["path"], status, code, message)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

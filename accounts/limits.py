@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from accounts.guard import App, Receive, Scope, Send, refuse
+from accounts.guard import App, Receive, Scope, Send, Words, plain_words, refuse
 
 TOO_LARGE = 413
 
@@ -18,8 +18,11 @@ class BodyLimit:
     Uploads have a limit of their own.
     """
 
-    def __init__(self, app: App, *, limit_bytes: int, uploads: Collection[str], upload_bytes: int) -> None:
+    def __init__(
+        self, app: App, *, limit_bytes: int, uploads: Collection[str], upload_bytes: int, words: Words | None = None
+    ) -> None:
         self._app = app
+        self._words = words or plain_words
         self._limit_bytes = limit_bytes
         self._uploads = uploads
         self._upload_bytes = upload_bytes
@@ -30,7 +33,8 @@ class BodyLimit:
             return
         limit = self._upload_bytes if scope["path"] in self._uploads else self._limit_bytes
         if _announced(scope) > limit:
-            await refuse(scope, send, TOO_LARGE, "too_large", f"The request is larger than {limit // 1_000_000} MB.")
+            sentence = f"The request is larger than {limit // 1_000_000} MB."
+            await refuse(scope, send, TOO_LARGE, "too_large", sentence, words=self._words)
             return
         await self._app(scope, _bounded(receive, limit), send)
 

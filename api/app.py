@@ -13,7 +13,7 @@ from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
 from api import deep_chat, files, health, jobs, metrics, tools
 from api.access import Access, BrowserUser
 from api.descriptions import described
-from api.errors import install_errors
+from api.errors import install_errors, refusal_words
 from api.openai import chat_completions, models, responses
 from services.web import Settings, WebServices
 
@@ -73,6 +73,7 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
         limit_bytes=settings.max_body_bytes,
         uploads=(files.UPLOADS, deep_chat.ADDRESS),
         upload_bytes=settings.max_upload_bytes + FORM_BYTES,
+        words=refusal_words,
     )
     shared = CORSMiddleware(
         limited,
@@ -81,4 +82,9 @@ def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
         allow_headers=CALLERS_HEADERS,
         expose_headers=OUR_HEADERS,
     )
-    return RequestGuard(shared, allowed_hosts=settings.allowed_hosts, allowed_origins=settings.allowed_origins)
+    return RequestGuard(
+        shared,
+        allowed_hosts=settings.allowed_hosts,
+        allowed_origins=settings.allowed_origins,
+        words=refusal_words,
+    )

@@ -24,8 +24,6 @@ router.include_router(deep_chat_page.router)
 
 ADDRESS = "/chat-stream"
 NO_ANSWER = Failed(code="model_no_answer", message="The model gave no answer; ask again.")
-NOBODY = 499
-"""The status of an answer that nobody is there to read."""
 FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
 
 
@@ -75,7 +73,7 @@ async def ask(
     except Left:
         if not detach:
             await leave()
-        return Response(status_code=NOBODY)
+        raise
     return EventStream(
         failing_late(begun),
         ping_seconds=services.settings.sse_ping_seconds,

@@ -115,6 +115,11 @@ def body_of(error: ApiError, path: str) -> dict[str, Any]:
     return {"error": {"code": error.code, "message": error.message}}
 
 
+def refusal_words(path: str, status: int, code: str, message: str) -> dict[str, Any]:
+    """For what refuses before any route is found."""
+    return body_of(ApiError(status, code, message), path)
+
+
 def openai_error(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
     kind = OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"message": message, "type": kind, "param": param, "code": code}

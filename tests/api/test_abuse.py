@@ -129,6 +129,14 @@ async def test_a_foreign_host_and_a_foreign_page_are_refused(ada: httpx.AsyncCli
         check_refusal(await ada.post("/api/jobs", json={}, headers={"Origin": origin}), 403)
 
 
+async def test_what_is_refused_before_any_route_is_refused_in_the_doors_own_words(ada: httpx.AsyncClient) -> None:
+    elsewhere = {"Host": "evil.example"}
+    sentence = (await ada.post("/chat-stream", headers=elsewhere)).json()["error"]
+    assert isinstance(sentence, str)
+    openai = (await ada.post("/v1/responses", headers=elsewhere)).json()["error"]
+    assert set(openai) == {"message", "type", "param", "code"}
+
+
 async def test_an_allowed_page_may_read_answers_errors_and_streams(ada: httpx.AsyncClient) -> None:
     page = {"Origin": "https://pages.example"}
     job = (await ada.post("/api/jobs", json={"task": "chat", "input": "tokens=1"}, headers=page)).json()
