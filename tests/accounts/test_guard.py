@@ -25,7 +25,7 @@ async def answer(headers: dict[str, str], kind: str = "http", **guard: Any) -> i
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.request"}
 
-    scope = {"type": kind, "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
+    scope = {"type": kind, "path": "/", "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
     await RequestGuard(app, allowed_hosts=HOSTS, **guard)(scope, receive, send)
     return int(sent[0].get("status", sent[0].get("code", 0)))
 
