@@ -48,7 +48,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post(ADDRESS, response_class=Response, responses=RESPONSES, openapi_extra=SCHEMAS)
+@router.post(
+    ADDRESS, response_class=Response, responses=RESPONSES, openapi_extra=SCHEMAS, summary="Ask, from Deep Chat"
+)
 async def ask(
     request: Request,
     user: Caller,

@@ -51,6 +51,7 @@ class FileView(BaseModel):
     response_model=FileView,
     openapi_extra=FORM,
     responses=errors(400, 401, 413, 415, 422, 429, 503),
+    summary="Upload a file",
 )
 async def upload(request: Request, user: Caller, services: Services) -> JSONResponse:
     """Store one file; its id goes into a job's `files`, or into a tool's arguments."""

@@ -57,14 +57,18 @@ class NewRetry(BaseModel):
 
 
 @router.post(
-    "", status_code=ACCEPTED, response_model=JobView, responses=errors(400, 401, 404, 409, 413, 415, 422, 429, 503)
+    "",
+    status_code=ACCEPTED,
+    response_model=JobView,
+    responses=errors(400, 401, 404, 409, 413, 415, 422, 429, 503),
+    summary="Submit a job",
 )
 async def create(body: NewJob, user: Caller, services: Services, key: Key = None) -> JSONResponse:
     """Submit a job. With an `Idempotency-Key` any number of equal calls submit it once."""
     return await _accepted(services, await submit(services, await _request(services, body, user, key)))
 
 
-@router.get("", response_model=JobList, responses=errors(401, 422, 429, 503))
+@router.get("", response_model=JobList, responses=errors(401, 422, 429, 503), summary="List jobs")
 async def find(
     user: Caller,
     services: Services,
@@ -80,7 +84,7 @@ async def find(
     return {"data": await views(services, found[:limit]), "has_more": len(found) > limit}
 
 
-@router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503))
+@router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503), summary="Look at a job")
 async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]:
     """The job as it stands."""
     return (await views(services, [await services.jobs.get(job_id, user)]))[0]
@@ -90,6 +94,7 @@ async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]
     "/{job_id}/events",
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 404, 422, 429, 503)},
+    summary="Follow a job's events",
 )
 async def follow(
     job_id: JobId,
@@ -106,7 +111,11 @@ async def follow(
 
 
 @router.post(
-    "/{job_id}/cancel", status_code=ACCEPTED, response_model=JobView, responses=errors(401, 404, 422, 429, 503)
+    "/{job_id}/cancel",
+    status_code=ACCEPTED,
+    response_model=JobView,
+    responses=errors(401, 404, 422, 429, 503),
+    summary="Stop a job",
 )
 async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
     """Stop the job. Any number of times is once; a finished job stays as it is."""
@@ -118,6 +127,7 @@ async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONRespons
     status_code=ACCEPTED,
     response_model=JobView,
     responses=errors(400, 401, 404, 409, 415, 422, 429, 503),
+    summary="Retry a job",
 )
 async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry | None = None) -> JSONResponse:
     """A new job that goes on from the failed step; finished steps are not run again."""
@@ -127,7 +137,7 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
     return await _accepted(services, await services.jobs.retry(job_id, user, arguments, files))
 
 
-@router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503))
+@router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")
 async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
     """Delete the job, its events and its artifacts."""
     await remove(services, job_id, user)
@@ -147,6 +157,7 @@ async def remove(services: WebServices, job_id: str, user: str) -> None:
     "/{job_id}/artifacts/{name:path}",
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}}, **errors(401, 404, 422, 429, 503)},
+    summary="Download an artifact",
 )
 async def artifact(
     job_id: JobId, name: Annotated[str, Path(max_length=400)], user: Caller, services: Services

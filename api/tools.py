@@ -30,7 +30,7 @@ class ToolList(BaseModel):
     data: list[ToolView]
 
 
-@router.get("", response_model=ToolList, responses=errors(401, 429, 503))
+@router.get("", response_model=ToolList, responses=errors(401, 429, 503), summary="List the tools")
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
     """What the workers offer; without any worker, what was last known."""
     return {"data": [{name: tool[name] for name in ToolView.model_fields} for tool in await services.jobs.tools()]}

@@ -94,7 +94,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("", response_model=None, responses=DESCRIBED)
+@router.post("", response_model=None, responses=DESCRIBED, summary="Create a chat completion")
 async def create(body: ChatRequest, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
     """The answer to the last message. Whoever leaves before its end stops it."""
     conversation = read_conversation(body.messages)

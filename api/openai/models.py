@@ -26,13 +26,15 @@ class ModelList(BaseModel):
     data: list[ModelView]
 
 
-@router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503))
+@router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503), summary="List the models")
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
     """The models that answer here."""
     return {"data": [{"id": services.settings.model_name}]}
 
 
-@router.get("/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503))
+@router.get(
+    "/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503), summary="Look at a model"
+)
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
     """Whether there is a model of that name."""
     check_model(services, name)

@@ -34,7 +34,12 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_le
 DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "content": {"text/event-stream": {}}}}
 
 
-@router.post("", response_model=None, responses={**DESCRIBED, **openai_errors(400, 401, 404, 409, 413, 415, 429, 503)})
+@router.post(
+    "",
+    response_model=None,
+    responses={**DESCRIBED, **openai_errors(400, 401, 404, 409, 413, 415, 429, 503)},
+    summary="Create a response",
+)
 async def create(body: NewResponse, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
     """Ask. In the foreground whoever leaves before the answer's end stops it; in the background nobody does."""
     job = await submit(services, await _request(services, body, user, key))
@@ -48,7 +53,12 @@ async def create(body: NewResponse, request: Request, user: Caller, services: Se
         raise
 
 
-@router.get("/{response_id}", response_model=None, responses={**DESCRIBED, **openai_errors(400, 401, 404, 429, 503)})
+@router.get(
+    "/{response_id}",
+    response_model=None,
+    responses={**DESCRIBED, **openai_errors(400, 401, 404, 429, 503)},
+    summary="Look at a response, or rejoin its stream",
+)
 async def get(
     response_id: ResponseId,
     user: Caller,
@@ -65,7 +75,12 @@ async def get(
     return await _as_it_stands(services, job)
 
 
-@router.post("/{response_id}/cancel", response_model=ResponseView, responses=openai_errors(401, 404, 429, 503))
+@router.post(
+    "/{response_id}/cancel",
+    response_model=ResponseView,
+    responses=openai_errors(401, 404, 429, 503),
+    summary="Stop a response",
+)
 async def cancel(response_id: ResponseId, user: Caller, services: Services) -> Response:
     """Stop it. Any number of times is once; a finished response stays as it is."""
     job = await _find(services, response_id, user)
@@ -76,7 +91,12 @@ async def cancel(response_id: ResponseId, user: Caller, services: Services) -> R
     return await _as_it_stands(services, job)
 
 
-@router.delete("/{response_id}", response_model=DeletedView, responses=openai_errors(401, 404, 409, 429, 503))
+@router.delete(
+    "/{response_id}",
+    response_model=DeletedView,
+    responses=openai_errors(401, 404, 409, 429, 503),
+    summary="Delete a response",
+)
 async def delete(response_id: ResponseId, user: Caller, services: Services) -> dict[str, Any]:
     """Delete the job, its events and its artifacts."""
     job = await _find(services, response_id, user)
