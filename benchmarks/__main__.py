@@ -9,13 +9,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine, mapping
-from benchmarks.apps import App, Longhaul
+from benchmarks import api, catching_up, growth, jobs, machine, mapping
+from benchmarks.apps import App, Longhaul, Production
 from benchmarks.figures import Figure, Measured, rows, table
+from benchmarks.peers import litellm
 from benchmarks.streaming import Conditions, Load, first_message, measure, with_parts
 from benchmarks.usage import Meter, memory
 from tests.server import ROOT
@@ -44,6 +45,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=3, help="how often each app is started and measured")
     parser.add_argument("--short", action="store_true", help="one pair, 2 sessions, 1 s: shows that it works, no more")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all that was measured")
+    parser.add_argument("--api", action="store_true", help="measure the API's streams beside LiteLLM's proxy instead")
+    parser.add_argument("--streams", default="1,50,200", help="… so many at a time; each number is a load of its own")
+    parser.add_argument("--production", action="store_true", help="… of `uvicorn asgi:app` instead of `chainlit run`")
+    parser.add_argument("--jobs", action="store_true", help="measure jobs of the API, submit to Stop, instead")
+    parser.add_argument("--catch-up", action="store_true", help="measure reading finished jobs from 0 instead")
+    parser.add_argument("--growth", action="store_true", help="measure a store that has grown beside a new one instead")
     parser.add_argument("--mapping", action="store_true", help="measure map_table beside asyncio.gather instead")
     parser.add_argument("--rows", type=int, default=10_000, help="… over a table of so many rows")
     parser.add_argument("--concurrency", type=int, default=32, help="… so many at a time")
@@ -127,13 +134,91 @@ async def run_mapping(options: argparse.Namespace) -> dict[str, object]:
     return report | {"pairs": pairs, "rows": [row.as_json() for row in compared]}
 
 
+async def run_api(options: argparse.Namespace) -> dict[str, object]:
+    """The endpoint alone, Longhaul, LiteLLM, the endpoint alone, Longhaul, LiteLLM …"""
+    litellm.install()
+    sizes = [2] if options.short else [int(size) for size in options.streams.split(",")]
+    seconds = 1 if options.short else options.seconds
+    loads = [Load(sessions=size, rate=options.rate, seconds=seconds) for size in sizes]
+    slots = max(LEAST_SLOTS, *sizes)
+    entry = Production if options.production else Longhaul
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    pairs: list[tuple[Measured, Measured]] = []
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place, endpoint() as (pid, url):
+        conditions = Conditions(pid)
+        for number in range(1 if options.short else options.pairs):
+            tell(f"pair {number + 1}")
+            direct = [await api.measure_direct(url, load) for load in loads]
+            apps = entry(Path(place, "ours"), url, slots), litellm.LiteLLM(Path(place, "peer"), url, slots)
+            ours, peer = [await api.measure_app(app, list(zip(loads, direct, strict=True)), conditions) for app in apps]
+            pairs.append((ours, peer))
+    compared = rows(pairs)
+    print(table(compared, entry.name, litellm.LiteLLM.name))
+    return report | {
+        "pairs": len(pairs),
+        "conditions": conditions.as_json(),
+        "rows": [row.as_json() for row in compared],
+    }
+
+
+async def run_jobs(options: argparse.Namespace) -> dict[str, object]:
+    """Longhaul, LiteLLM, Longhaul, LiteLLM …"""
+    litellm.install()
+    wanted = jobs.SHORT if options.short else jobs.Plan()
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    pairs: list[tuple[Measured, Measured]] = []
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place:
+        for number in range(1 if options.short else options.pairs):
+            tell(f"pair {number + 1}")
+            pairs.append(await jobs.measure_pair(Path(place), LEAST_SLOTS, wanted))
+    compared = rows(pairs)
+    print(table(compared, Longhaul.name, litellm.LiteLLM.name))
+    return report | {"pairs": len(pairs), "rows": [row.as_json() for row in compared]}
+
+
+async def run_catch_up(options: argparse.Namespace) -> dict[str, object]:
+    """Longhaul, and a bare SELECT of the same rows, on a store of their own each time."""
+    wanted = catching_up.SHORT if options.short else catching_up.Plan()
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    pairs: list[tuple[Measured, Measured]] = []
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place, endpoint() as (_, url):
+        for number in range(1 if options.short else options.pairs):
+            tell(f"pair {number + 1}")
+            pairs.append(await catching_up.measure(Path(place, str(number)), url, LEAST_SLOTS, wanted))
+    compared = rows(pairs)
+    print(table(compared, Longhaul.name, "bare SELECT"))
+    return report | {"pairs": len(pairs), "rows": [row.as_json() for row in compared]}
+
+
+async def run_growth(options: argparse.Namespace) -> dict[str, object]:
+    """One store, when it is new and when it has grown."""
+    wanted = growth.SHORT if options.short else growth.Plan()
+    report: dict[str, object] = {"machine": machine.describe(), "load_average_before": machine.load_average()}
+    with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as place:
+        compared = rows([await growth.measure(Path(place), wanted, tell)])
+    print(table(compared, f"{wanted.rows:,} rows", "new"))
+    return report | {"pairs": 1, "rows": [row.as_json() for row in compared]}
+
+
 def tell(what: str) -> None:
     print(what, file=sys.stderr, flush=True)
 
 
+def chosen(options: argparse.Namespace) -> Coroutine[None, None, dict[str, object]]:
+    if options.api:
+        return run_api(options)
+    if options.jobs:
+        return run_jobs(options)
+    if options.catch_up:
+        return run_catch_up(options)
+    if options.growth:
+        return run_growth(options)
+    return run_mapping(options) if options.mapping else run(plan(options))
+
+
 def main() -> None:
     wanted = options()
-    report = asyncio.run(run_mapping(wanted) if wanted.mapping else run(plan(wanted)))
+    report = asyncio.run(chosen(wanted))
     for name in ("machine", "load_average_before", "conditions"):
         if name in report:
             print(f"{name}: {json.dumps(report[name])}")

@@ -87,10 +87,14 @@ class App:
         if noisy:
             raise RuntimeError(f"{self.name} logged {noisy[0]!r}; see {self._log}")
 
+    def command(self) -> list[str]:
+        """That starts it."""
+        return [CHAINLIT, "run", self.entry, "--headless", "--port", str(self.port)]
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [CHAINLIT, "run", self.entry, "--headless", "--port", str(self.port)],
+                self.command(),
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -121,3 +125,16 @@ class Longhaul(App):
 
     async def ready(self, http: httpx.AsyncClient) -> bool:
         return bool((await http.get("/readyz")).json()["workers"])
+
+
+class Production(Longhaul):
+    """By the entry for servers, its worker started by it too."""
+
+    name = "Longhaul by uvicorn"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._environment["LONGHAUL_EMBEDDED_WORKERS"] = "1"
+
+    def command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("uvicorn")), "asgi:app", "--port", str(self.port)]

@@ -26,9 +26,11 @@ async def visit(url: str) -> str:
 class BrowserSession:
     """`async with BrowserSession(...)`: one open page. It asks once and notes when each word arrives."""
 
-    def __init__(self, url: str, cookie: str = "") -> None:
+    def __init__(self, url: str, cookie: str = "", thread_id: str = "") -> None:
+        """`thread_id`: the page is a link into this thread."""
         self._url = url
         self._cookie = cookie
+        self._thread_id = thread_id
         self._socket: ClientConnection | None = None
         self._asked_at = 0.0
         self.first_token_seconds: float | None = None
@@ -46,7 +48,7 @@ class BrowserSession:
             proxy=None,
         )
         await self._expect(OPENED)
-        session = {"clientType": "webapp", "sessionId": str(uuid.uuid4()), "threadId": "", "userEnv": "{}"}
+        session = {"clientType": "webapp", "sessionId": str(uuid.uuid4()), "threadId": self._thread_id, "userEnv": "{}"}
         await self._socket.send(CONNECT + json.dumps(session))
         await self._expect(CONNECTED)
         await self._emit("connection_successful")
@@ -72,7 +74,7 @@ class BrowserSession:
         """Returns when so many words have come, in whatever events. A word that is missing is waited for in vain."""
         assert self._socket is not None
         while len(self.delays) < tokens:
-            self.take(await self._next_frame())
+            self.take(await self.next_frame())
 
     def take(self, frame: str) -> None:
         """Note the words of a frame, in order and once: events that repeat the text so far bring nothing new."""
@@ -83,7 +85,7 @@ class BrowserSession:
                 if self.first_token_seconds is None:
                     self.first_token_seconds = time.monotonic() - self._asked_at
 
-    async def _next_frame(self) -> str:
+    async def next_frame(self) -> str:
         """A text frame that is no ping."""
         assert self._socket is not None
         while True:
@@ -93,7 +95,7 @@ class BrowserSession:
             await self._socket.send(PONG)
 
     async def _expect(self, kind: str) -> None:
-        frame = await self._next_frame()
+        frame = await self.next_frame()
         if not frame.startswith(kind):
             raise RuntimeError(f"{self._url} answered {frame[:200]!r} where a session should begin")
 

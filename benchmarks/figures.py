@@ -28,10 +28,13 @@ class Row:
     figure: Figure
     ours: Sequence[float]
     peer: Sequence[float]
+    """Empty: the peer has nothing of the kind."""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """The median of the pairs' ratios: what changes on the machine between two pairs is not in it."""
+        if not self.peer:
+            return None
         return statistics.median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
     def as_json(self) -> dict[str, object]:
@@ -52,10 +55,15 @@ def rows(pairs: Sequence[tuple[Measured, Measured]]) -> list[Row]:
         Row(
             figure=figure,
             ours=[ours[figure] for ours, _ in pairs],
-            peer=[peer[figure if figure in peer else whole(figure)] for _, peer in pairs],
+            peer=_of_peer(figure, [peer for _, peer in pairs]),
         )
         for figure in pairs[0][0]
     ]
+
+
+def _of_peer(figure: Figure, runs: Sequence[Measured]) -> list[float]:
+    named = figure if figure in runs[0] else whole(figure)
+    return [run[named] for run in runs if named in run]
 
 
 def part(figure: Figure, of: str) -> Figure:
@@ -77,8 +85,8 @@ def table(rows: Iterable[Row], ours: str, peer: str) -> str:
             row.figure.load or "–",
             row.figure.unit,
             three_digits(statistics.median(row.ours)),
-            three_digits(statistics.median(row.peer)),
-            f"{row.ratio:.2f}",
+            "–" if row.ratio is None else three_digits(statistics.median(row.peer)),
+            "–" if row.ratio is None else f"{row.ratio:.2f}",
         )
         for row in rows
     ]

@@ -1,0 +1,117 @@
+"""The streaming doors of the API beside LiteLLM's proxy: what each adds to the endpoint behind it, at what cost."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from benchmarks.apps import App, Longhaul
+from benchmarks.caller import Call, call, follow, submit
+from benchmarks.endpoint import script
+from benchmarks.figures import Figure, Measured, part
+from benchmarks.streaming import GOLDEN_RATIO, SETTLE_SECONDS, STAGGER_SECONDS, Conditions, Load, percentile
+from benchmarks.usage import Meter
+
+PATIENCE_SECONDS = 240
+"""Beyond the streams' own length: a proxy that cannot keep up ends late, and its figures say so."""
+IDLE_HERE = "tool hosts"
+FEW_TOKENS = script(tokens=3, rate=100)
+"""Once through each door before it is measured."""
+
+Stream = tuple[Call, float]
+"""A call whose answer streams, and the moment of the first request that led to it."""
+Door = Callable[[str, str], Awaitable[Stream]]
+"""Begins one, of a server's address and a message."""
+
+
+async def completions(url: str, text: str) -> Stream:
+    body = {"model": "bench-model", "stream": True, "messages": [{"role": "user", "content": text}]}
+    made = await call(url, "POST", "/v1/chat/completions", body)
+    return made, made.sent_at
+
+
+async def deep_chat(url: str, text: str) -> Stream:
+    made = await call(url, "POST", "/chat-stream", {"messages": [{"role": "user", "text": text}]})
+    return made, made.sent_at
+
+
+async def job_events(url: str, text: str) -> Stream:
+    submitted_at = time.monotonic()
+    return await follow(url, await submit(url, "chat", input=text)), submitted_at
+
+
+DOORS: dict[str, Door] = {"chat completions": completions, "Deep Chat": deep_chat, "job events": job_events}
+
+FIRST, TOKEN_50, TOKEN_99 = "first token added, p50", "token delay added, p50", "token delay added, p99"
+
+
+async def measure_direct(url: str, load: Load) -> Measured:
+    """The endpoint without anything in front: what the other delays contain anyway."""
+    return _delays(await _streams(completions, url.removesuffix("/v1"), load), load)
+
+
+async def measure_door(door: Door, app: App, load: Load, direct: Measured, conditions: Conditions) -> Measured:
+    """What the app adds to `direct`, and the processor time of all its processes by role."""
+    await (await door(app.url, FEW_TOKENS))[0].end()
+    meter = Meter(app.marker)
+    async with conditions.watched(meter):
+        calls = await _streams(door, app.url, load)
+    await asyncio.sleep(SETTLE_SECONDS)
+    cpu = Figure(name="CPU per 1,000 tokens", unit="s", load=str(load))
+    used = {role: seconds / (load.sessions * load.tokens / 1000) for role, seconds in meter.used().items()}
+    added = {figure: value - direct[figure] for figure, value in _delays(calls, load).items()}
+    parts = {part(cpu, role): value for role, value in used.items() if role != IDLE_HERE}
+    return added | {cpu: sum(used.values())} | parts
+
+
+async def measure_app(app: App, loads: list[tuple[Load, Measured]], conditions: Conditions) -> Measured:
+    """One start of one app under all loads, each with what `measure_direct` found of it."""
+    measure = measure_doors if isinstance(app, Longhaul) else partial(measure_door, completions)
+    measured: Measured = {}
+    async with app:
+        for load, direct in loads:
+            measured |= await measure(app, load, direct, conditions)
+    return measured
+
+
+async def measure_doors(app: App, load: Load, direct: Measured, conditions: Conditions) -> Measured:
+    """Each door's figures as parts, so that each is set against the one door that the peer has."""
+    return {
+        _of(name, figure): value
+        for name, door in DOORS.items()
+        for figure, value in (await measure_door(door, app, load, direct, conditions)).items()
+    }
+
+
+def _of(door: str, figure: Figure) -> Figure:
+    """`CPU: web` becomes `CPU: Deep Chat, web`."""
+    whole, _, role = figure.name.partition(": ")
+    return part(Figure(name=whole, unit=figure.unit, load=figure.load), of=f"{door}, {role}" if role else door)
+
+
+async def _streams(door: Door, url: str, load: Load) -> list[Stream]:
+    """Raises when words get lost."""
+    async with asyncio.timeout(load.seconds + PATIENCE_SECONDS):
+        return await asyncio.gather(*(_stream(door, url, load, index) for index in range(load.sessions)))
+
+
+async def _stream(door: Door, url: str, load: Load, index: int) -> Stream:
+    await asyncio.sleep(index * GOLDEN_RATIO % 1 * STAGGER_SECONDS)
+    streaming, asked_at = await door(url, script(tokens=load.tokens, rate=load.rate))
+    await streaming.end()
+    if len(streaming.delays) < load.tokens:
+        raise RuntimeError(f"only {len(streaming.delays)} of {load.tokens} words came from {url}")
+    return streaming, asked_at
+
+
+def _delays(streams: list[Stream], load: Load) -> Measured:
+    delays = [delay * 1000 for streaming, _ in streams for delay in streaming.delays]
+    first = [(streaming.first_token_at - asked_at) * 1000 for streaming, asked_at in streams]
+    return {
+        Figure(name=FIRST, unit="ms", load=str(load)): statistics.median(first),
+        Figure(name=TOKEN_50, unit="ms", load=str(load)): percentile(delays, 50),
+        Figure(name=TOKEN_99, unit="ms", load=str(load)): percentile(delays, 99),
+    }

@@ -1,0 +1,166 @@
+"""A store that has grown: whether it answers as quickly as when it was new, what a token takes, and what deleting does
+to who writes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Figure, Measured
+from benchmarks.stored import STEP, claim, opened, submit, word, write_job
+from benchmarks.streaming import percentile
+from jobs import SHARED_USER, JobFilter
+from jobs.events import JobCancelled, TextDelta
+from jobs.models import Job
+from jobs.sqlite import SqliteStore
+from jobs.tail import PAGE
+
+SETTLED = 5
+"""Jobs that a new store has before it is measured: an empty one answers without reading."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How far the store grows, and how often each thing is done."""
+
+    rows: int = 5_000_000
+    job_tokens: int = 2_000
+    turns: int = 10
+    """Of each thread."""
+    times: int = 300
+    deleted_tokens: int = 100_000
+    """Of the thread that is deleted while others write."""
+
+
+SHORT = Plan(rows=6_000, job_tokens=500, turns=2, times=20, deleted_tokens=2_000)
+
+
+async def measure(data: Path, plan: Plan, tell: Callable[[str], None]) -> tuple[Measured, Measured]:
+    """The grown store, and the same one when it was new."""
+    async with opened(data) as store:
+        jobs = await _grow(store, SETTLED * plan.job_tokens, plan)
+        new = await _measure_all(store, jobs, plan) | await _purge(data, store, plan)
+        begun = time.monotonic()
+        jobs += await _grow(store, plan.rows, plan)
+        tell(f"grown by {plan.rows:,} rows in {time.monotonic() - begun:.0f} s")
+        grown = await _measure_all(store, jobs, plan)
+        grown |= {Figure(name="size per 1,000 tokens", unit="kB"): _kilobytes(data / "jobs.db", jobs)}
+        return grown | await _purge(data, store, plan), new
+
+
+async def _grow(store: SqliteStore, rows: int, plan: Plan) -> list[Job]:
+    """Threads of so many turns, until the log has so many rows more."""
+    jobs: list[Job] = []
+    while sum(job.last_seq for job in jobs[-1:]) * len(jobs) < rows:
+        thread = str(uuid.uuid4())
+        jobs += [await write_job(store, tokens=plan.job_tokens, thread_id=thread) for _ in range(plan.turns)]
+    return jobs
+
+
+def _kilobytes(path: Path, jobs: list[Job]) -> float:
+    """With all indexes, and all else that is stored."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path.stat().st_size / sum(job.last_seq for job in jobs)
+
+
+async def _measure_all(store: SqliteStore, jobs: list[Job], plan: Plan) -> Measured:
+    chosen = random.Random(1)
+
+    async def read() -> None:
+        job = chosen.choice(jobs)
+        await store.read(job.id, chosen.randrange(job.last_seq), PAGE)
+
+    async def turns() -> None:
+        await store.thread_jobs(str(chosen.choice(jobs).thread_id))
+
+    figures = await _appends(store, plan.times) | await _claims(store, plan.times)
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        f"read {PAGE} events": read,
+        "list jobs": lambda: store.jobs(JobFilter(user=SHARED_USER)),
+        "list threads": lambda: store.threads(SHARED_USER, search=None, limit=20, before=None),
+        "turns of a thread": turns,
+        "count jobs": store.counts,
+    }
+    for name, operation in operations.items():
+        figures |= _percentiles(name, [await _seconds(operation) for _ in range(plan.times)])
+    search = [await _seconds(lambda: _search(store)) for _ in range(3)]
+    return figures | {Figure(name="search threads", unit="ms"): percentile(search, 50) * 1000}
+
+
+async def _search(store: SqliteStore) -> None:
+    """For what is nowhere: every title, question and answer is looked at."""
+    assert not await store.threads(SHARED_USER, search="nowhere", limit=20, before=None)
+
+
+async def _appends(store: SqliteStore, times: int) -> Measured:
+    async with _running(store) as job:
+        return _percentiles("append", [await _append(store, job, index) for index in range(times)])
+
+
+async def _append(store: SqliteStore, job: Job, index: int) -> float:
+    """One word, committed."""
+    return await _seconds(lambda: store.append(job.id, job.epoch, [TextDelta(step=STEP, text=word(index))]))
+
+
+async def _claims(store: SqliteStore, times: int) -> Measured:
+    taken = []
+    for _ in range(times):
+        await submit(store)
+        begun = time.perf_counter()
+        job = await claim(store)
+        taken.append(time.perf_counter() - begun)
+        await _end(store, job)
+    return _percentiles("claim", taken)
+
+
+@asynccontextmanager
+async def _running(store: SqliteStore) -> AsyncIterator[Job]:
+    """A job that is at work; gone afterwards."""
+    await submit(store)
+    job = await claim(store)
+    try:
+        yield job
+    finally:
+        await _end(store, job)
+
+
+async def _end(store: SqliteStore, job: Job) -> None:
+    await store.append(job.id, job.epoch, [JobCancelled(stopped=[])])
+    await store.delete_job(job.id, SHARED_USER)
+
+
+async def _purge(data: Path, store: SqliteStore, plan: Plan) -> Measured:
+    """Delete a long thread by another connection, as the web process does, while this one appends as a worker does."""
+    job = await write_job(store, tokens=plan.deleted_tokens, thread_id=str(uuid.uuid4()))
+    async with opened(data) as other, _running(store) as running:
+        await other.delete_thread(str(job.thread_id), SHARED_USER)
+        purging = asyncio.ensure_future(_seconds(lambda: other.purge_thread(str(job.thread_id))))
+        waits = [await _append(store, running, 0)]
+        while not purging.done():
+            waits.append(await _append(store, running, len(waits)))
+            await asyncio.sleep(0.002)
+        seconds = await purging
+    load = f"{plan.deleted_tokens:,} events"
+    return {
+        Figure(name="delete a thread", unit="ms", load=load): seconds * 1000,
+        Figure(name="longest append meanwhile", unit="ms", load=load): max(waits) * 1000,
+    }
+
+
+async def _seconds(operation: Callable[[], Awaitable[object]]) -> float:
+    begun = time.perf_counter()
+    await operation()
+    return time.perf_counter() - begun
+
+
+def _percentiles(name: str, seconds: list[float]) -> Measured:
+    return {Figure(name=f"{name}, p{percent}", unit="ms"): percentile(seconds, percent) * 1000 for percent in (50, 99)}

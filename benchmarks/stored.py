@@ -1,0 +1,62 @@
+"""Finished jobs, written straight into a store by its own methods: no model is asked and no worker runs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agent.replies import ModelReply
+from jobs import SHARED_USER, Job, JobRequest
+from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
+from jobs.sqlite import SqliteStore
+from jobs.store import Eligibility
+from jobs.wake import DatagramWake
+
+WORKER = "bench"
+TASK = "chat"
+STEP = "model:1"
+GROUP = 2_000
+"""Events written at a time."""
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[SqliteStore]:
+    """The store of a data directory."""
+    async with DatagramWake(data / "wake") as wake, SqliteStore(data / "jobs.db", wake) as store:
+        yield store
+
+
+def word(index: int) -> str:
+    """As long as the words of `benchmarks.endpoint`."""
+    return f"w{index}@1750000000 "
+
+
+async def submit(store: SqliteStore, thread_id: str | None = None) -> Job:
+    request = JobRequest(
+        task=TASK, user=SHARED_USER, input="Please stream.", thread_id=thread_id, key=str(uuid.uuid4())
+    )
+    return await store.submit(request)
+
+
+async def claim(store: SqliteStore) -> Job:
+    """The job that was submitted; nobody else may be at work on this store."""
+    job = await store.claim(WORKER, Eligibility(tasks=[TASK], alive=[WORKER], user_slots=1))
+    assert job is not None
+    return job
+
+
+async def write_job(store: SqliteStore, *, tokens: int, thread_id: str | None = None) -> Job:
+    """One answer, a word for each event: as many events as an answer of so many tokens can ever have."""
+    await submit(store, thread_id)
+    job = await claim(store)
+    await store.append(job.id, job.epoch, [StepStarted(step=STEP, name="model", kind="model", attempt=1)])
+    for first in range(0, tokens, GROUP):
+        words = [word(index) for index in range(first, min(first + GROUP, tokens))]
+        await store.append(job.id, job.epoch, [TextDelta(step=STEP, text=one) for one in words])
+    reply = ModelReply(text="".join(map(word, range(tokens))), input_tokens=1, output_tokens=tokens)
+    usage = {"input_tokens": 1, "output_tokens": tokens}
+    finished = StepFinished(step=STEP, seconds=1.0, output=reply.as_json())
+    await store.append(job.id, job.epoch, [finished, JobCompleted(result=None, usage=usage)])
+    return await store.get(job.id)
