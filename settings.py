@@ -50,6 +50,12 @@ def _names(text: object) -> object:
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
 
 
+def _origins(text: object) -> object:
+    """As browsers write them: in small letters, without a slash at the end."""
+    names = _names(text)
+    return tuple(name.lower().rstrip("/") for name in names) if isinstance(names, tuple) else names
+
+
 def _paths(text: object) -> object:
     return tuple(Path(part) for part in text.split(os.pathsep) if part) if isinstance(text, str) else text
 
@@ -183,7 +189,7 @@ class Settings(BaseSettings):
     """Larger messages and request bodies are refused."""
 
     def __init__(self, **values: object) -> None:
-        for name, split in (("tool_dirs", _paths), ("allowed_hosts", _names), ("allowed_origins", _names)):
+        for name, split in (("tool_dirs", _paths), ("allowed_hosts", _names), ("allowed_origins", _origins)):
             variable = str(type(self).model_fields[name].validation_alias)
             if os.environ.get(variable):
                 values.setdefault(variable, split(os.environ[variable]))

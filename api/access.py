@@ -43,16 +43,21 @@ class Access:
         return user
 
     async def _known(self, request: Request) -> str:
+        if not self.keys and not self.has_login:
+            return self._anybody(request)
         key = _bearer(request)
-        if self.keys and (name := self.keys.user_of(key)) is not None:
-            return name
-        if self.has_login and not (self.keys and key) and (name := await self.browser_user(request)) is not None:
+        user = self.keys.user_of(key) if self.keys and key else await self._logged_in(request)
+        if user is None:
+            raise ApiError(401, "invalid_api_key", UNKNOWN_KEY if self.keys else "Log in first.")
+        return user
+
+    async def _logged_in(self, request: Request) -> str | None:
+        user = await self.browser_user(request) if self.has_login else None
+        if user is not None:
             _refuse_forgery(request)
-            return name
-        if self.keys or self.has_login:
-            raise ApiError(
-                401, "invalid_api_key", "Send a known key: Authorization: Bearer KEY." if self.keys else "Log in first."
-            )
+        return user
+
+    def _anybody(self, request: Request) -> str:
         if not self.allow_anonymous and not _is_loopback(request):
             raise ApiError(401, "invalid_api_key", "Only this machine may call, as long as no keys are set up.")
         return SHARED_USER
@@ -75,7 +80,15 @@ KEY = HTTPBearer(auto_error=False, description="An API key, where keys are set u
 
 
 async def caller(request: Request, _: Annotated[object, Security(KEY)]) -> str:
-    return await access_of(request).user(request)
+    return await admitted(request)
+
+
+async def admitted(request: Request) -> str:
+    """Who calls; asked, and counted, once a request."""
+    if not hasattr(request.state, "caller"):
+        request.state.caller = await access_of(request).user(request)
+    user: str = request.state.caller
+    return user
 
 
 Services = Annotated[WebServices, Depends(open_services)]
@@ -103,4 +116,4 @@ def _is_loopback(request: Request) -> bool:
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
-        return request.client is not None and request.client.host in {"localhost", "testclient"}
+        return False

@@ -101,7 +101,9 @@ def from_exception(error: Exception) -> ApiError:
         return _invalid(error)
     if isinstance(error, HTTPException):
         code, message = CODES.get(error.status_code, ("refused", "The request was refused."))
-        return ApiError(error.status_code, code, message)
+        known = ApiError(error.status_code, code, message)
+        known.headers |= error.headers or {}  # such as Allow
+        return known
     status, code = next(known for kind, known in STATUSES.items() if isinstance(error, kind))
     return ApiError(status, code, str(error), retry_after=RETRY_SECONDS if status == 503 else None)
 

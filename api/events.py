@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from api.stream import Frames, encode
-from jobs import JobClient, JobEvent, JobNotFound
+from jobs import JobClient, JobEvent, JobNotFound, StoreUnavailable
 
 
 def frame(event: JobEvent) -> bytes:
@@ -14,6 +14,7 @@ def frame(event: JobEvent) -> bytes:
 
 
 GONE = b'event: error\ndata: {"error":{"code":"not_found","message":"The job was deleted."}}\n\n'
+UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"The log cannot be read; resume."}}\n\n'
 
 
 async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Frames:
@@ -24,6 +25,8 @@ async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Fram
                 yield b"".join(map(frame, page))
     except JobNotFound:
         yield GONE
+    except StoreUnavailable:
+        yield UNAVAILABLE
 
 
 def starting_after(last_event_id: str | None, after: str | None) -> int:

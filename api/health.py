@@ -14,12 +14,14 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Alive. Never touches the store."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process ends."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""

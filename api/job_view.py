@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,9 +62,8 @@ class JobList(BaseModel):
 
 
 async def views(services: WebServices, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    outcomes = await services.jobs.outcomes(jobs)
-    positions = await asyncio.gather(*(_position(services, job) for job in jobs))
-    return [view(job, outcomes[job.id], position) for job, position in zip(jobs, positions, strict=True)]
+    outcomes, positions = await services.jobs.outcomes(jobs), await services.jobs.positions(jobs)
+    return [view(job, outcomes[job.id], positions.get(job.id)) for job in jobs]
 
 
 def view(job: Job, outcome: Outcome, position: int | None) -> dict[str, Any]:
@@ -107,7 +105,3 @@ REASONS = {
 
 def _only(data: Any, shape: type[BaseModel]) -> dict[str, Any]:
     return {name: data[name] for name in shape.model_fields}
-
-
-async def _position(services: WebServices, job: Job) -> int | None:
-    return await services.jobs.position(job.id) if job.status is JobStatus.QUEUED else None

@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.job_view import JobList, JobView, views
 from api.stream import EventStream
 from api.strict import StrictRoute
-from api.submit import CHAT, submit
+from api.submit import CHAT, MOST_FILES, submit
 from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus
 from services.web import WebServices
@@ -46,7 +46,9 @@ class NewJob(BaseModel):
     input: str | None = Field(None, description="The words of a chat turn.")
     arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
     thread_id: str | None = Field(None, pattern=ID, description="The conversation; its first job begins it.")
-    files: list[Annotated[str, Field(pattern=ID)]] | None = Field(None, max_length=100, description="Ids of uploads.")
+    files: list[Annotated[str, Field(pattern=ID)]] | None = Field(
+        None, max_length=MOST_FILES, description="Of uploads."
+    )
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
 
 

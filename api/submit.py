@@ -11,6 +11,7 @@ from services.web import WebServices
 
 CHAT = "chat"
 MOST_FILES = 100
+"""Of one job. Each is looked up before it is accepted."""
 
 
 async def submit(services: WebServices, request: JobRequest) -> Job:

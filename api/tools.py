@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,16 @@ from api.access import Caller, Services
 from api.descriptions import errors
 from api.errors import ApiError
 from api.strict import StrictRoute
+from api.submit import MOST_FILES
 from services.web import WebServices
 from toolkit.catalogue import RunIn
 from toolkit.problems import file_ids, problems_of
 
 router = APIRouter(prefix="/api/tools", route_class=StrictRoute, tags=["tools"])
+
+
+MOST_VALUES = 10_000
+"""In a tool's arguments. They are checked one by one, and what is wrong with each is collected."""
 
 
 class ToolView(BaseModel):
@@ -36,6 +42,16 @@ async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG
     return {"data": [{name: tool[name] for name in ToolView.model_fields} for tool in await services.jobs.tools()]}
 
 
+def has_more_than(limit: int, value: Any) -> bool:
+    """Whether there are more values in it, at any depth; stops counting there."""
+    waiting, count = [value], 0
+    while waiting and count <= limit:
+        count += 1
+        one = waiting.pop()
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return count > limit
+
+
 async def check_arguments(services: WebServices, name: str, arguments: Mapping[str, Any], user: str) -> list[str]:
     """The files that the arguments name. Raises `ApiError` 422 with the field, `StoredFileNotFound`."""
     tools = await services.jobs.tools()
@@ -43,10 +59,15 @@ async def check_arguments(services: WebServices, name: str, arguments: Mapping[s
     if tool is None:
         known = ", ".join(["chat", *(str(one["name"]) for one in tools)])
         raise ApiError(422, "unknown_task", f"task: there is no {name[:80]!r}; there are: {known}.", param="task")
-    for field, sentence in problems_of(arguments, tool["parameters"]).items():
+    if has_more_than(MOST_VALUES, arguments):
+        raise ApiError(422, "invalid_arguments", f"arguments: more than {MOST_VALUES:,} values.", param="arguments")
+    problems = await asyncio.to_thread(problems_of, arguments, tool["parameters"])
+    for field, sentence in problems.items():
         place = f"arguments.{field}" if field else "arguments"
         raise ApiError(422, "invalid_arguments", f"{place}: {sentence}", param=place)
-    files = [file_id for _, file_id in file_ids(arguments, tool["parameters"])]
+    files = [*dict.fromkeys(file_id for _, file_id in file_ids(arguments, tool["parameters"]))]
+    if len(files) > MOST_FILES:
+        raise ApiError(422, "invalid_arguments", f"arguments: more than {MOST_FILES} files.", param="arguments")
     for file_id in files:
         await services.files.get(file_id, user)
     return files

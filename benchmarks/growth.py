@@ -22,15 +22,15 @@ from jobs.models import Job
 from jobs.sqlite import SqliteStore
 from jobs.tail import PAGE
 
-SETTLED = 5
-"""Jobs that a new store has before it is measured: an empty one answers without reading."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How far the store grows, and how often each thing is done."""
 
+    new_jobs: int = 200
+    """That a new store has: enough to fill the pages of its lists, else it would have less to give, not be quicker."""
     rows: int = 5_000_000
+    """By which it grows."""
     job_tokens: int = 2_000
     turns: int = 10
     """Of each thread."""
@@ -39,28 +39,28 @@ class Plan:
     """Of the thread that is deleted while others write."""
 
 
-SHORT = Plan(rows=6_000, job_tokens=500, turns=2, times=20, deleted_tokens=2_000)
+SHORT = Plan(new_jobs=4, rows=6_000, job_tokens=500, turns=2, times=20, deleted_tokens=2_000)
 
 
 async def measure(data: Path, plan: Plan, tell: Callable[[str], None]) -> tuple[Measured, Measured]:
     """The grown store, and the same one when it was new."""
     async with opened(data) as store:
-        jobs = await _grow(store, SETTLED * plan.job_tokens, plan)
+        jobs = await _grow(store, plan.new_jobs * PAGE, PAGE, plan.turns)
         new = await _measure_all(store, jobs, plan) | await _purge(data, store, plan)
         begun = time.monotonic()
-        jobs += await _grow(store, plan.rows, plan)
+        jobs += await _grow(store, plan.rows, plan.job_tokens, plan.turns)
         tell(f"grown by {plan.rows:,} rows in {time.monotonic() - begun:.0f} s")
         grown = await _measure_all(store, jobs, plan)
         grown |= {Figure(name="size per 1,000 tokens", unit="kB"): _kilobytes(data / "jobs.db", jobs)}
         return grown | await _purge(data, store, plan), new
 
 
-async def _grow(store: SqliteStore, rows: int, plan: Plan) -> list[Job]:
-    """Threads of so many turns, until the log has so many rows more."""
+async def _grow(store: SqliteStore, rows: int, tokens: int, turns: int) -> list[Job]:
+    """Threads of so many turns of so many tokens, until the log has so many rows more."""
     jobs: list[Job] = []
-    while sum(job.last_seq for job in jobs[-1:]) * len(jobs) < rows:
+    while len(jobs) * tokens < rows:
         thread = str(uuid.uuid4())
-        jobs += [await write_job(store, tokens=plan.job_tokens, thread_id=thread) for _ in range(plan.turns)]
+        jobs += [await write_job(store, tokens=tokens, thread_id=thread) for _ in range(turns)]
     return jobs
 
 
@@ -77,7 +77,7 @@ async def _measure_all(store: SqliteStore, jobs: list[Job], plan: Plan) -> Measu
 
     async def read() -> None:
         job = chosen.choice(jobs)
-        await store.read(job.id, chosen.randrange(job.last_seq), PAGE)
+        await store.read(job.id, chosen.randrange(max(1, job.last_seq - PAGE)), PAGE)
 
     async def turns() -> None:
         await store.thread_jobs(str(chosen.choice(jobs).thread_id))

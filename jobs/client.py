@@ -53,6 +53,10 @@ class JobClient:
     async def position(self, job_id: str) -> int | None:
         return await self._store.position(job_id)
 
+    async def positions(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """Of those that are queued, by their ids."""
+        return await self._store.positions(jobs)
+
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._store.jobs(query)
 
@@ -90,11 +94,12 @@ class JobClient:
         after = min(max(starting_after, 0), job.last_seq)
         if job.finished and after == job.last_seq:
             return
-        async for page in self._tails.follow(job_id, after):
-            # Who claims to be ahead of the log is sent nothing before that, but never waits for an end that is past.
-            wanted = [event for event in page if event.seq > starting_after or event.terminal]
-            if wanted:
-                yield wanted
+        async with contextlib.aclosing(self._tails.follow(job_id, after)) as pages:
+            async for page in pages:
+                # Who claims to be ahead of the log is sent nothing before that, but never waits for a past end.
+                wanted = [event for event in page if event.seq > starting_after or event.terminal]
+                if wanted:
+                    yield wanted
 
     def end_follows(self) -> None:
         """This process is about to end: every `follow` ends behind what it has, also without a terminal event."""

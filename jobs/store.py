@@ -120,6 +120,9 @@ class JobStore(Protocol):
     async def position(self, job_id: str) -> int | None:
         """How many queued jobs are before this one; None when it is not queued."""
 
+    async def positions(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """`position` of those that are queued, by their ids, in one look."""
+
     async def read(self, job_id: str, after: int, limit: int) -> list[JobEvent]: ...
 
     async def read_many(self, after: Mapping[str, int], limit: int) -> list[JobEvent]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -98,7 +98,7 @@ class Tails:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def follow(self, job_id: str, after: int) -> AsyncIterator[list[JobEvent]]:
+    async def follow(self, job_id: str, after: int) -> AsyncGenerator[list[JobEvent], None]:
         """Pages of events behind `after`, stored ones first, then live ones, to the terminal event.
 
         The caller pulls: one that is slow holds up nobody and is owed nothing but its place. Raises `JobNotFound`,

@@ -35,8 +35,10 @@ class Draining:
             signal.signal(number, before)
 
     def then(self, call: Callable[[], None]) -> None:
-        """Call it on the loop when draining begins."""
+        """Call it on the loop when draining begins, or now if it has."""
         self._then.append(call)
+        if self.begun:
+            call()
 
     def begin(self) -> None:
         if not self.begun:
@@ -48,3 +50,6 @@ class Draining:
         self._loop.call_soon_threadsafe(self.begin)
         if callable(before):
             before(number, frame)
+        elif before is signal.SIG_DFL:  # nobody listens besides us: the process would never end
+            signal.signal(number, before)
+            self._loop.call_soon_threadsafe(signal.raise_signal, number)

@@ -1,4 +1,4 @@
-"""Benchmarks of catching up and of growth in their shortened form, and the profiler: that they work, not what they find."""
+"""Catching up and growth in their shortened form, and the profiler: that they work, not what they find."""
 
 from __future__ import annotations
 
@@ -84,10 +84,12 @@ def test_a_process_that_only_waited_is_told_of_as_such(profile: ModuleType) -> N
 def test_the_flame_graph_is_an_svg_with_callers_above_what_they_call(profile: ModuleType) -> None:
     picture = ElementTree.fromstring(profile.flame_graph(profile.read(RAW), "web <1>"))
     frames = {group[0].text: group[1] for group in picture if group.tag.endswith("g")}
-    assert (
-        list(frames) == ["main (app.py), 100.0%", "render (view.py), 40.0%", "send (socket.py), 60.0%"]
-        or len(frames) == 4
-    )
+    assert set(frames) == {
+        "main (app.py), 100.0%",
+        "render (view.py), 40.0%",
+        "send (socket.py), 60.0%",
+        "send (socket.py), 30.0%",
+    }
     main, render = frames["main (app.py), 100.0%"], frames["render (view.py), 40.0%"]
     assert float(render.get("y", 0)) > float(main.get("y", 0))
     assert float(render.get("width", 0)) < float(main.get("width", 0)) / 2

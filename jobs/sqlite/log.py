@@ -47,8 +47,8 @@ def find_jobs(connection: sqlite3.Connection, query: JobFilter) -> list[Job]:
             where.append(f"{column} = ?")
             values.append(value)
     if query.before is not None:
-        where.append("number < (SELECT number FROM jobs WHERE id = ?)")
-        values.append(query.before)
+        where.append("number < (SELECT number FROM jobs WHERE id = ? AND user = ?)")
+        values += [query.before, query.user]
     sql = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
@@ -110,6 +110,17 @@ def position(connection: sqlite3.Connection, job_id: str) -> int | None:
     """
     row = connection.execute(sql, [job_id]).fetchone()
     return None if row is None else int(row[0])
+
+
+def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, int]:
+    """Of those that are queued, in one look at the queue."""
+    if not any(job.status is JobStatus.QUEUED for job in jobs):
+        return {}
+    wanted = {job.id: job.thread_id for job in jobs}
+    running = "SELECT thread_id, count(*) FROM jobs WHERE status = 'in_progress' GROUP BY thread_id"
+    held = {row[0]: row[1] for row in connection.execute(running) if row[0] is not None}
+    queue = connection.execute("SELECT id FROM jobs WHERE status = 'queued' ORDER BY number")
+    return {row[0]: place + held.get(wanted[row[0]], 0) for place, row in enumerate(queue) if row[0] in wanted}
 
 
 def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:

@@ -154,6 +154,9 @@ class SqliteStore:
     async def position(self, job_id: str) -> int | None:
         return await self._read(lambda connection: log.position(connection, job_id))
 
+    async def positions(self, jobs: Sequence[Job]) -> dict[str, int]:
+        return await self._read(lambda connection: log.positions(connection, jobs))
+
     async def read(self, job_id: str, after: int, limit: int) -> list[JobEvent]:
         return await self.read_many({job_id: after}, limit)
 

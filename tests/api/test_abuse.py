@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.api.conftest import KEYS
-from tests.server import Server
+from tests.server import Server, latencies
 
 JSON_TYPE = {"Content-Type": "application/json"}
 DEEP = b"[" * 10_000 + b"]" * 10_000
@@ -145,3 +146,40 @@ async def test_an_allowed_page_may_read_answers_errors_and_streams(ada: httpx.As
         assert answer.headers["access-control-allow-origin"] == "https://pages.example", path
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,idempotency-key"}
     assert (await ada.options("/api/jobs", headers=page | asked)).status_code == 200
+
+
+MANY: dict[str, tuple[str, bytes]] = {
+    "lists in a job": ("/api/jobs", b"[" + b"[]," * 1_200_000 + b"0]"),
+    "numbers in arguments": (
+        "/api/jobs",
+        b'{"task":"index_documents","arguments":{"documents":[' + b"0," * 100_000 + b"0]}}",
+    ),
+    "messages of Deep Chat": ("/chat-stream", b'{"messages":[' + b"0," * 400_000 + b"0]}"),
+    "messages of a completion": (
+        "/v1/chat/completions",
+        b'{"model":"test-model","messages":[' + b"0," * 400_000 + b"0]}",
+    ),
+    "parts of a message": (
+        "/v1/chat/completions",
+        b'{"model":"test-model","messages":[{"role":"user","content":[' + b"0," * 400_000 + b"0]}]}",
+    ),
+    "items of a response": ("/v1/responses", b'{"model":"test-model","input":[' + b"0," * 400_000 + b"0]}"),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+async def test_a_body_of_very_many_values_holds_up_nobody(
+    api_server: Server, ada: httpx.AsyncClient, name: str
+) -> None:
+    path, body = MANY[name]
+    over = threading.Event()
+    neighbour = asyncio.create_task(asyncio.to_thread(latencies, f"{api_server.url}/healthz", over))
+    answer = await ada.post(path, content=body, headers=JSON_TYPE)
+    over.set()
+    assert 400 <= answer.status_code < 500, answer.text[:200]
+    assert max(await neighbour, default=0) < 1.0
+
+
+async def test_a_strangers_body_is_not_looked_at(stranger: httpx.AsyncClient) -> None:
+    for path in ("/api/jobs", "/v1/chat/completions", "/v1/responses", "/chat-stream"):
+        assert (await stranger.post(path, content=b"{", headers=JSON_TYPE)).status_code == 401
