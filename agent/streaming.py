@@ -3,8 +3,10 @@ of those, which was 72 % of a worker's time; an answer needs three fields of a c
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +21,15 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr
 
-from agent.calls import TokenStream
+from agent.calls import TokenStream, storable
 
+BOM = b"\xef\xbb\xbf"
 DATA = b"data:"
 DONE = b"[DONE]"
+LONGEST_LINE = 16 * 1024 * 1024
+"""In bytes. No chunk is that long: what is, is no stream of chunks."""
+END_SECONDS = 0.1
+"""How long a finished answer waits for the end of its body, without which its connection cannot be used again."""
 
 
 class StreamedChat(ChatOpenAI):
@@ -49,17 +56,35 @@ class StreamedChat(ChatOpenAI):
             kwargs["stream_options"] = {"include_usage": True}
         payload = self._get_request_payload(messages, stop=stop, **kwargs, stream=True)
         answer = Answer(self._tokens)
+        try:
+            await self._read(payload, answer)
+        except httpx2.TimeoutException as error:
+            raise openai.APITimeoutError(request=error.request) from error
+        except httpx2.RequestError as error:
+            raise openai.APIConnectionError(request=error.request) from error
+        return ChatResult(generations=[ChatGeneration(message=answer.message())])
+
+    async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
         async with self.async_client.with_streaming_response.create(**payload) as response:
             request = response.http_request
-            async for chunks in _chunks(response.iter_bytes(), request):
+            async for chunks in _chunks(response.iter_bytes()):
                 answer.take(chunks, request)
-        return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
 
 @dataclass(kw_only=True)
 class _Call:
+    index: int | None
+    id: str | None
     name: str = ""
     arguments: str = ""
+
+    def goes_on_in(self, piece: Mapping[str, Any], name: str | None) -> bool:
+        """Endpoints number their calls, or give all the same number, or only ids, or neither."""
+        if piece.get("index") not in (None, self.index):
+            return False
+        if not name or not self.name:
+            return True  # only a call's beginning names it
+        return piece["id"] == self.id if self.id and piece.get("id") else name == self.name
 
 
 class Answer:
@@ -67,16 +92,21 @@ class Answer:
 
     def __init__(self, tokens: TokenStream) -> None:
         self._tokens = tokens
-        self._calls: dict[int, _Call] = {}
+        self._calls: list[_Call] = []
+        self._half = ""
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
         """Chunks that came together; their text goes on as one piece."""
-        text = "".join([self._read(orjson.loads(chunk), request) for chunk in chunks])
+        text = self._half + "".join([self._read(_parsed(chunk), request) for chunk in chunks])
+        # An emoji may come in two halves of a surrogate pair: the first one waits for its other.
+        self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        if self._half:
+            text = text[:-1]
         if text:
             self._tokens.take(text)
 
     def message(self) -> AIMessage:
-        calls = [_whole(call) for call in self._calls.values()]
+        calls = [_whole(call) for call in self._calls]
         return AIMessage(
             content=self._tokens.text,
             tool_calls=[tool_call(name=name, args=args, id="") for name, args in calls if isinstance(args, dict)],
@@ -87,35 +117,59 @@ class Answer:
             ],
         )
 
-    def _read(self, chunk: Mapping[str, Any], request: httpx2.Request) -> str:
-        """The chunk's text."""
+    def _read(self, chunk: Mapping[str, Any] | None, request: httpx2.Request) -> str:
+        """The chunk's text. Chunks without choices are common: they count tokens, or keep the connection open."""
+        if chunk is None:
+            return ""
         if error := chunk.get("error"):
             message = error.get("message") if isinstance(error, dict) else error
             raise openai.APIError(str(message), request, body=error)
         if usage := chunk.get("usage"):
             self._tokens.usage = _usage(usage)
         text = ""
-        for choice in chunk["choices"] or ():
-            self._tokens.finish_reason = choice.get("finish_reason") or self._tokens.finish_reason
-            delta = choice.get("delta") or {}
-            text += delta.get("content") or delta.get("refusal") or ""
-            for call in delta.get("tool_calls") or ():
-                self._add(call)
+        for choice in chunk.get("choices") or ():
+            if choice and not choice.get("index"):
+                text += self._choose(choice)
         return text
+
+    def _choose(self, choice: Mapping[str, Any]) -> str:
+        self._tokens.finish_reason = choice.get("finish_reason") or self._tokens.finish_reason
+        delta = choice.get("delta") or {}
+        for call in delta.get("tool_calls") or ():
+            if call:
+                self._add(call)
+        content = delta.get("content") or delta.get("refusal") or ""
+        return content if isinstance(content, str) else _joined(content)
 
     def _add(self, piece: Mapping[str, Any]) -> None:
         self._tokens.started = True
-        call = self._calls.setdefault(piece["index"], _Call())
         function = piece.get("function") or {}
-        call.name += function.get("name") or ""
-        call.arguments += function.get("arguments") or ""
+        name, arguments = function.get("name"), function.get("arguments") or ""
+        call = next((call for call in reversed(self._calls) if call.goes_on_in(piece, name)), None)
+        if call is None:
+            call = _Call(index=piece.get("index"), id=piece.get("id"))
+            self._calls.append(call)
+        call.name = call.name or name or ""
+        call.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _parsed(chunk: bytes) -> Any:
+    try:
+        return orjson.loads(chunk)
+    except orjson.JSONDecodeError:
+        return json.loads(chunk)  # which bears halves of surrogate pairs and NaN
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
+    return "".join([part.get("text") or "" for part in parts])
 
 
 def _whole(call: _Call) -> tuple[str, Any]:
     """Its name, and its arguments as an object, or as they are when they are none."""
     try:
-        arguments = json.loads(call.arguments or "{}", strict=False)
-    except ValueError:
+        arguments = json.loads(storable(call.arguments) or "{}", strict=False)
+        json.dumps(arguments, allow_nan=False)  # NaN and infinities are Python's, not JSON's
+    except (ValueError, RecursionError):
         return call.name, call.arguments
     return call.name, arguments if isinstance(arguments, dict) else call.arguments
 
@@ -125,19 +179,53 @@ def _usage(usage: Mapping[str, Any]) -> UsageMetadata:
     return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
 
 
-async def _chunks(pieces: AsyncIterator[bytes], request: httpx2.Request) -> AsyncIterator[list[bytes]]:
+async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
     """The data of the events that came together, to the end of the stream."""
-    rest = b""
-    try:
-        async for piece in pieces:
-            *lines, rest = (rest + piece).split(b"\n")
-            data = [line[len(DATA) :].strip() for line in lines if line.startswith(DATA)]
-            if DONE in data:
-                yield data[: data.index(DONE)]
-                return
-            if data:
-                yield data
-    except httpx2.TimeoutException as error:
-        raise openai.APITimeoutError(request=request) from error
-    except httpx2.TransportError as error:
-        raise openai.APIConnectionError(request=request) from error
+    lines = _Lines()
+    async for piece in pieces:
+        data = _data(lines.take(piece))
+        if DONE in data:
+            yield data[: data.index(DONE)]
+            await _drain(pieces)
+            return
+        if data:
+            yield data
+    last = _data(lines.take(b"\n"))
+    if last and last != [DONE]:
+        yield last
+
+
+def _data(lines: list[bytes]) -> list[bytes]:
+    data = [line[len(DATA) :].strip() for line in lines if line.startswith(DATA)]
+    return [one for one in data if one] if b"" in data else data
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """The answer is whole: what comes after it is of no use, and no failure is one."""
+    with suppress(TimeoutError, httpx2.RequestError):
+        async with asyncio.timeout(END_SECONDS):
+            async for _ in pieces:
+                pass
+
+
+class _Lines:
+    """Lines out of pieces that end anywhere."""
+
+    def __init__(self) -> None:
+        self._begun: list[bytes] = []
+        self._size = 0
+        self._first = True
+
+    def take(self, piece: bytes) -> list[bytes]:
+        """The lines that this piece ends. Raises `ValueError` when one becomes too long."""
+        self._begun.append(piece)
+        self._size += len(piece)
+        if self._size > LONGEST_LINE:
+            raise ValueError("A line of the stream is too long.")
+        if b"\n" not in piece and b"\r" not in piece:
+            return []  # joined once, when its end has come: a long line must not be copied for each of its pieces
+        *lines, rest = b"".join(self._begun).replace(b"\r", b"\n").split(b"\n")
+        self._begun, self._size = [rest], len(rest)
+        if self._first:
+            self._first, lines[0] = False, lines[0].removeprefix(BOM)
+        return lines

@@ -84,7 +84,7 @@ def fault_of(error: Exception, *, started: bool) -> Fault | None:
             return _status(error)
         case openai.APIError():
             return _midway(error)
-        case ValueError() | LookupError() | TypeError() | AttributeError():
+        case ValueError() | LookupError() | TypeError() | AttributeError() | RecursionError():
             return _malformed(error)
     return None
 
@@ -197,7 +197,7 @@ def _too_long() -> Fault:
 
 
 def _malformed(error: Exception) -> Fault:
-    """The SDK and LangChain read chunks unchecked: a malformed one ends as whatever Python makes of it."""
+    """Chunks are read unchecked: a malformed one ends as whatever Python makes of it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from jobs.deltas import DeltaBuffer
+from jobs.deltas import DeltaBuffer, Frames
 from jobs.errors import StepFailed
 from jobs.events import Artifact, JobEvent, Log, Payload, Progress, StepFinished, StepKind, StepStarted
 from jobs.models import JSON, Job
@@ -70,6 +70,7 @@ class JobContext:
         *,
         draining: asyncio.Event,
         lost: Callable[[], None],
+        frames: Frames | None = None,
     ) -> None:
         self.job = job
         self.stopped: list[dict[str, JSON]] = []
@@ -88,7 +89,9 @@ class JobContext:
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # held back; written at the step's end
-        self.deltas = DeltaBuffer(lambda payloads: store.append_soon(job.id, job.epoch, payloads), lost=lost)
+        self.deltas = DeltaBuffer(
+            lambda payloads: store.append_soon(job.id, job.epoch, payloads), lost=lost, frames=frames
+        )
 
     @property
     def cancelled(self) -> bool:

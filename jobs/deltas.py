@@ -9,21 +9,61 @@ from jobs.errors import EpochStale, JobNotFound
 from jobs.events import Payload, TextDelta
 
 FRAME_SECONDS = 0.03
-"""Text is written at most this often. All jobs of a worker share the grid, so that one commit serves them all."""
+"""Text of one job is written at most this often."""
+FEW = 3
+"""So many jobs may write within a frame as soon as they can. More wait for its end: then one commit, one wake-up and one
+read on the other side serve them all, which at 50 streams of 20 tokens a second saves a third of everything."""
 PIECE_CHARACTERS = 4096
+
+
+class Frames:
+    """The grid of time that the jobs of one worker share."""
+
+    def __init__(self) -> None:
+        self._waiting: set[DeltaBuffer] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._frame = 0.0
+        self._written = 0
+
+    def takes(self) -> bool:
+        """Whether one more job may write within this frame; it is counted as one that does."""
+        frame = asyncio.get_running_loop().time() // FRAME_SECONDS
+        if frame != self._frame:
+            self._frame, self._written = frame, 0
+        self._written += 1
+        return self._written <= FEW
+
+    def wait(self, buffer: DeltaBuffer) -> None:
+        """Flush the buffer at the end of the frame."""
+        self._waiting.add(buffer)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at((loop.time() // FRAME_SECONDS + 1) * FRAME_SECONDS, self._end)
+
+    def _end(self) -> None:
+        self._timer = None
+        waiting, self._waiting = self._waiting, set()
+        for buffer in waiting:
+            buffer.flush()
 
 
 class DeltaBuffer:
     """The unwritten text of one job. `append` must keep the order of its calls."""
 
-    def __init__(self, append: Callable[[Sequence[Payload]], asyncio.Future[int]], *, lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        append: Callable[[Sequence[Payload]], asyncio.Future[int]],
+        *,
+        lost: Callable[[], None],
+        frames: Frames | None = None,
+    ) -> None:
+        self._frames = frames or Frames()
         self._append = append
         self._lost = lost
         self._step = ""
         self._text: list[str] = []
         self._size = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._written_at = 0.0
+        self._written_at: float | None = None
         self.failure: BaseException | None = None
         """Why text could not be written, unless the job was simply taken over."""
 
@@ -35,18 +75,14 @@ class DeltaBuffer:
             self._step = step
         self._text.append(text)
         self._size += len(text)
-        loop = asyncio.get_running_loop()
-        if self._size >= PIECE_CHARACTERS or (self._timer is None and loop.time() - self._written_at > FRAME_SECONDS):
+        first = self._written_at is None
+        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.takes()):
             self.flush()
-        elif self._timer is None:
-            next_frame = (loop.time() // FRAME_SECONDS + 1) * FRAME_SECONDS
-            self._timer = loop.call_at(next_frame, self.flush)
+        else:
+            self._frames.wait(self)
 
     def flush(self) -> None:
         """Hand the text to the store now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if not self._text:
             return
         text = "".join(self._text)
@@ -56,6 +92,11 @@ class DeltaBuffer:
         pieces = [text[at : at + PIECE_CHARACTERS] for at in range(0, len(text), PIECE_CHARACTERS)]
         written = self._append([TextDelta(step=self._step, text=piece) for piece in pieces])
         written.add_done_callback(self._written)
+
+    def _is_due(self) -> bool:
+        if len(self._text) > 1 or self._written_at is None:
+            return False  # it waits already
+        return asyncio.get_running_loop().time() - self._written_at > FRAME_SECONDS
 
     def _written(self, written: asyncio.Future[int]) -> None:
         """Nobody awaits the text: a refused write tells the worker that the job is not ours any more."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs.background import again_and_again
 from jobs.context import JobContext, TaskFunction
+from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
 from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, StoreUnavailable
 from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent, Payload
@@ -64,6 +65,7 @@ class Worker:
         self._wake = wake
         self._tasks = tasks
         self._slots = asyncio.Semaphore(slots)
+        self._frames = Frames()
         self._held: dict[str, _Held] = {}
         self._wishes = asyncio.Event()
         self._draining = asyncio.Event()
@@ -143,7 +145,9 @@ class Worker:
         if _attempts_in_vain(milestones) > MOST_ATTEMPTS_IN_VAIN:
             return JobFailedEvent(error=KILLS_WORKERS.as_json())
         held = _Held(task)
-        held.context = JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave)
+        held.context = JobContext(
+            job, self._store, milestones, draining=self._draining, lost=held.leave, frames=self._frames
+        )
         self._held[job.id] = held
         self._wishes.set()  # the wish may be older than the claim
         return await self._outcome(held)
