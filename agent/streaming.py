@@ -4,10 +4,11 @@ of those, which was 72 % of a worker's time; an answer needs three fields of a c
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2  # the SDK stands on it, and lets its errors through while a stream is read
@@ -23,8 +24,8 @@ from pydantic import PrivateAttr
 
 from agent.calls import TokenStream, storable
 
-BOM = b"\xef\xbb\xbf"
 DATA = b"data:"
+STARTS = (DATA, codecs.BOM_UTF8 + DATA)
 DONE = b"[DONE]"
 LONGEST_LINE = 16 * 1024 * 1024
 """In bytes. No chunk is that long: what is, is no stream of chunks."""
@@ -76,15 +77,14 @@ class _Call:
     index: int | None
     id: str | None
     name: str = ""
-    arguments: str = ""
+    arguments: list[str] = field(default_factory=list)
+    """Pieces of JSON."""
 
-    def goes_on_in(self, piece: Mapping[str, Any], name: str | None) -> bool:
-        """Endpoints number their calls, or give all the same number, or only ids, or neither."""
-        if piece.get("index") not in (None, self.index):
-            return False
+    def ends_before(self, id: str | None, name: str | None) -> bool:
+        """A piece with this id and name begins another call, though its index is ours."""
         if not name or not self.name:
-            return True  # only a call's beginning names it
-        return piece["id"] == self.id if self.id and piece.get("id") else name == self.name
+            return False  # the first piece of a call names it; some endpoints give each piece an id of its own
+        return id != self.id if id and self.id else name != self.name
 
 
 class Answer:
@@ -145,12 +145,17 @@ class Answer:
         self._tokens.started = True
         function = piece.get("function") or {}
         name, arguments = function.get("name"), function.get("arguments") or ""
-        call = next((call for call in reversed(self._calls) if call.goes_on_in(piece, name)), None)
-        if call is None:
-            call = _Call(index=piece.get("index"), id=piece.get("id"))
-            self._calls.append(call)
+        call = self._call(piece.get("index"), piece.get("id"), name)
         call.name = call.name or name or ""
-        call.arguments += arguments if isinstance(arguments, str) else json.dumps(arguments)
+        call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+
+    def _call(self, index: int | None, id: str | None, name: str | None) -> _Call:
+        """Endpoints number their calls, or give all the same number, or only ids, or neither."""
+        call = next((call for call in reversed(self._calls) if index in (None, call.index)), None)
+        if call is None or call.ends_before(id, name):
+            call = _Call(index=index, id=id)
+            self._calls.append(call)
+        return call
 
 
 def _parsed(chunk: bytes) -> Any:
@@ -166,12 +171,13 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _whole(call: _Call) -> tuple[str, Any]:
     """Its name, and its arguments as an object, or as they are when they are none."""
+    text = storable("".join(call.arguments))
     try:
-        arguments = json.loads(storable(call.arguments) or "{}", strict=False)
+        arguments = json.loads(text or "{}", strict=False)
         json.dumps(arguments, allow_nan=False)  # NaN and infinities are Python's, not JSON's
     except (ValueError, RecursionError):
-        return call.name, call.arguments
-    return call.name, arguments if isinstance(arguments, dict) else call.arguments
+        return call.name, text
+    return call.name, arguments if isinstance(arguments, dict) else text
 
 
 def _usage(usage: Mapping[str, Any]) -> UsageMetadata:
@@ -196,7 +202,7 @@ async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
 
 
 def _data(lines: list[bytes]) -> list[bytes]:
-    data = [line[len(DATA) :].strip() for line in lines if line.startswith(DATA)]
+    data = [line.partition(DATA)[2].strip() for line in lines if line.startswith(STARTS)]
     return [one for one in data if one] if b"" in data else data
 
 
@@ -214,7 +220,6 @@ class _Lines:
     def __init__(self) -> None:
         self._begun: list[bytes] = []
         self._size = 0
-        self._first = True
 
     def take(self, piece: bytes) -> list[bytes]:
         """The lines that this piece ends. Raises `ValueError` when one becomes too long."""
@@ -226,6 +231,4 @@ class _Lines:
             return []  # joined once, when its end has come: a long line must not be copied for each of its pieces
         *lines, rest = b"".join(self._begun).replace(b"\r", b"\n").split(b"\n")
         self._begun, self._size = [rest], len(rest)
-        if self._first:
-            self._first, lines[0] = False, lines[0].removeprefix(BOM)
         return lines

@@ -12,19 +12,19 @@ from api import deep_chat_page
 from api.access import Caller, Services
 from api.answer import Ended, Failed, Piece, Replaced, Text, follow_answer
 from api.deep_chat_body import Attachments, read_question, schema_of_json
-from api.errors import STATUSES, ApiError, from_exception
+from api.errors import ApiError
 from api.jobs import Key
-from api.stream import EventStream, Frames, Left, data_frame, held
+from api.owned_answer import OwnedAnswer
+from api.stream import PING, Frames, data_frame
 from api.strict import MULTIPART
 from api.submit import chat_request, submit
-from jobs import Job, JobClient, JobNotFound
+from jobs import Job, JobClient
 
 router = APIRouter(tags=["deep chat"])
 router.include_router(deep_chat_page.router)
 
 ADDRESS = "/chat-stream"
 NO_ANSWER = Failed(code="model_no_answer", message="The model gave no answer; ask again.")
-FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
 
 
 class Sentence(BaseModel):
@@ -60,28 +60,12 @@ async def ask(
 ) -> Response:
     """Ask, and read the answer as it is written. `X-Job-Id` names the job, which any other door can follow too."""
     question = await read_question(request, services, user)
-    asked = chat_request(user, question.text, earlier=question.earlier, files=question.files, key=key)
-    job = await submit(services, asked)
-
-    async def leave() -> None:
-        with contextlib.suppress(JobNotFound):
-            await services.jobs.cancel(job.id, user)
-
-    try:
-        begun = await held(request, frames(services.jobs, job))
-    except ApiError as error:
-        error.headers["X-Job-Id"] = job.id
-        raise
-    except Left:
-        if not detach:
-            await leave()
-        raise
-    return EventStream(
-        failing_late(begun),
-        ping_seconds=services.settings.sse_ping_seconds,
-        on_leave=None if detach else leave,
-        headers={"X-Job-Id": job.id},
-    )
+    # The key of a question belongs to this door, and to one of its two ways: who leaves another must not stop it.
+    door = {"door": "deep-chat", "detached": detach}
+    turn = chat_request(user, question.text, earlier=question.earlier, files=question.files, key=key, arguments=door)
+    job = await submit(services, turn)
+    answer = OwnedAnswer(request=request, services=services, job=job, detached=detach)
+    return await answer.streamed(frames(services.jobs, job), late_failure, ping=PING)
 
 
 async def frames(jobs: JobClient, job: Job) -> Frames:
@@ -93,14 +77,8 @@ async def frames(jobs: JobClient, job: Job) -> Frames:
                 yield rendered
 
 
-async def failing_late(begun: Frames) -> Frames:
-    """The frames of a stream whose headers are out: what they raise becomes the last event."""
-    async with contextlib.aclosing(begun):
-        try:
-            async for frame in begun:
-                yield frame
-        except FORESEEN as error:
-            yield error_frame(from_exception(error).message)
+def late_failure(error: ApiError) -> bytes:
+    return error_frame(error.message)
 
 
 class Rendering:

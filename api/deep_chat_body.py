@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from starlette.datastructures import FormData
 
 from api.errors import ApiError
@@ -19,6 +19,7 @@ from api.submit import MOST_FILES
 from services.web import WebServices
 
 MOST_FIELDS = 1_000
+MOST_MESSAGES = 10_000
 NUMBERED = re.compile(r"message([1-9][0-9]{0,5})")
 """The component's names for the fields of a form, in the order of the conversation."""
 ROLES = {"user": "user", "ai": "assistant"}
@@ -42,7 +43,7 @@ class Conversation(BaseModel):
         json_schema_extra={"examples": [{"messages": [{"role": "user", "text": "Why is the sky blue?"}]}]},
     )
 
-    messages: list[Message] = Field(min_length=1)
+    messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=MOST_MESSAGES)]
 
 
 class Attachments(BaseModel):
@@ -135,8 +136,8 @@ def _valid(shape: type[Shape], value: Any) -> Shape:
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in error.errors()]
-        raise RequestValidationError(problems) from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise RequestValidationError([{**first, "loc": ("body", *first["loc"])}]) from None
 
 
 def _refuse_above(limit_bytes: int, size: int) -> None:

@@ -18,7 +18,7 @@ from benchmarks.stored import opened, word, write_job
 from benchmarks.usage import Meter
 from jobs.models import Job
 
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 1_800
 READ_BYTES = 1 << 20
 END = b"event: job.completed"
 

@@ -147,26 +147,28 @@ class Endpoint:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
+        early: bytes | None = b""
         try:
-            while await self._exchange(reader, writer):
-                pass
+            while early is not None:
+                early = await self._exchange(early, reader, writer)
         except (ConnectionCut, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the end of a connection is an outcome like any other; what the tests ask for is in the request
         finally:
             self._connections.discard(task)
             writer.transport.abort()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    async def _exchange(self, early: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
+        """One request and its answer. Takes and gives what was read early of the next one; None: there is no next."""
+        head = (early + await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:]) if name}
         content = await reader.readexactly(int(headers.get("content-length", 0)))
         if (method, path) == ("GET", "/v1/models"):
             await answer_json(writer, 200, {"object": "list", "data": [{"id": "test-model", "object": "model"}]})
-            return True
+            return b""
         if (method, path) != ("POST", "/v1/chat/completions"):
             await answer_json(writer, 404, openai_error("no such route", "invalid_request_error"))
-            return True
+            return b""
         request, script = self._received(json.loads(content), headers)
         return await self._answer_while_connected(Answer(self, request, script, writer), reader)
 
@@ -187,22 +189,23 @@ class Endpoint:
             script = script.without_faults()
         return request, script
 
-    async def _answer_while_connected(self, answer: "Answer", reader: asyncio.StreamReader) -> bool:
-        """Sends the answer and notices at once when the client closes in the middle of it."""
+    async def _answer_while_connected(self, answer: "Answer", reader: asyncio.StreamReader) -> bytes | None:
+        """Sends the answer and notices at once when the client closes in the middle of it; None: it did."""
         sending = asyncio.ensure_future(answer.send())
         closing = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait({sending, closing}, return_when=asyncio.FIRST_COMPLETED)
             if not sending.done():
                 answer.request.disconnected_at = time.monotonic()
-                return False
+                return None
             sending.result()
             answer.request.finished_at = time.monotonic()
-            return True
         finally:
             sending.cancel()
             closing.cancel()
             await asyncio.gather(sending, closing, return_exceptions=True)
+        # A quick client's next request has begun already; an empty read is the end of the connection.
+        return b"" if closing.cancelled() else closing.result() or None
 
 
 class Answer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -11,19 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Caller, Services
 from api.answer import follow_answer
-from api.errors import STATUSES, ApiError, from_exception
-from api.openai.chunks import ChunkWriter, Envelope, Withdrawn, chunks, error_frame, whole
+from api.openai.chunks import ChunkWriter, Envelope, chunks, error_frame, whole
 from api.openai.descriptions import openai_errors
 from api.openai.messages import Messages, read_conversation
-from api.stream import BARE_PING, EventStream, Frames, Left, OnLeave, held
+from api.owned_answer import OwnedAnswer
 from api.strict import StrictRoute
 from api.submit import chat_request, submit
-from jobs import Job, JobNotFound
-from services.web import WebServices
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=StrictRoute, tags=["openai"])
-
-FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
@@ -98,51 +91,17 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 async def create(body: ChatRequest, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
     """The answer to the last message. Whoever leaves before its end stops it."""
     conversation = read_conversation(body.messages)
-    turn = chat_request(user, conversation.question, earlier=conversation.earlier, model=body.model, key=key)
-    job = await submit(services, turn)
-    try:
-        return await (_streamed if body.stream else _whole)(body, request, services, job)
-    except Left:
-        await _stop(services, job)
-        raise
-
-
-async def _whole(body: ChatRequest, request: Request, services: WebServices, job: Job) -> Response:
-    frames = await held(request, whole(follow_answer(services.jobs, job), Envelope.of(job, body.model)), seconds=None)
-    answer = b"".join([frame async for frame in frames])
-    return Response(answer, media_type="application/json", headers=_headers(job))
-
-
-async def _streamed(body: ChatRequest, request: Request, services: WebServices, job: Job) -> Response:
-    stop = partial(_stop, services, job)
-    writer = ChunkWriter(Envelope.of(job, body.model), usage=body.wants_usage)
-    frames = await held(request, chunks(follow_answer(services.jobs, job), writer))
-    return EventStream(
-        with_failure(frames, stop),
-        ping_seconds=services.settings.sse_ping_seconds,
-        ping=BARE_PING,
-        on_leave=stop,
-        headers=_headers(job),
+    turn = chat_request(
+        user,
+        conversation.question,
+        earlier=conversation.earlier,
+        model=body.model,
+        key=key,
+        arguments={"door": "chat.completions"},  # what is asked at another door has an owner of another kind
     )
-
-
-async def with_failure(frames: Frames, stop: OnLeave) -> Frames:
-    """The status has been sent: what fails from here on is told by the last event."""
-    async with contextlib.aclosing(frames):
-        try:
-            async for frame in frames:
-                yield frame
-        except Withdrawn as error:
-            await stop()  # nobody will read the rest
-            yield error_frame(error)
-        except FORESEEN as error:
-            yield error_frame(from_exception(error))
-
-
-def _headers(job: Job) -> dict[str, str]:
-    return {"X-Job-Id": job.id}
-
-
-async def _stop(services: WebServices, job: Job) -> None:
-    with contextlib.suppress(JobNotFound):
-        await services.jobs.cancel(job.id, job.user)
+    job = await submit(services, turn)
+    answer, envelope = OwnedAnswer(request=request, services=services, job=job), Envelope.of(job, body.model)
+    pieces = follow_answer(services.jobs, job)
+    if not body.stream:
+        return await answer.whole(whole(pieces, envelope))
+    return await answer.streamed(chunks(pieces, ChunkWriter(envelope, usage=body.wants_usage)), error_frame)

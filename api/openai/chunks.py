@@ -9,6 +9,7 @@ from typing import Any
 
 from api.answer import Ended, Failed, Piece, Replaced, Text
 from api.errors import ApiError, openai_error
+from api.owned_answer import Abandoned
 from api.stream import Frames, data_frame, encode
 from jobs import Job
 
@@ -17,7 +18,7 @@ DONE = b"data: [DONE]\n\n"
 Pages = AsyncGenerator[Sequence[Piece], None]
 
 
-class Withdrawn(ApiError):
+class Withdrawn(Abandoned):
     """What was sent has become wrong, and this protocol cannot take it back."""
 
     def __init__(self) -> None:

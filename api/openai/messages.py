@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from api.errors import ApiError
 from api.stream import encode
 
 MOST_MESSAGES = 10_000
+MOST_PARTS = 20_000
+"""Parts and calls of all messages together; the four hundred thousand that fit into a body would take seconds."""
 DEEPEST = 100
 """Nesting of a tool call's arguments; the worker reads them with a parser that recurses."""
 NAME = r"^[^\s<|\\/>]{1,64}$"
@@ -52,7 +54,12 @@ def _as_parts(value: Any) -> Any:
     return value
 
 
-Content = Annotated[list[Part] | None, BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None)]
+Content = Annotated[
+    list[Part] | None,
+    FailFast(),  # here and elsewhere: a body of nothing but wrong elements must not become as many errors
+    Field(max_length=MOST_PARTS),
+    BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None),
+]
 
 
 class Message(BaseModel):
@@ -61,11 +68,26 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content = None
     name: str | None = Field(None, pattern=NAME)
-    tool_calls: list[ToolCall] | None = Field(None, max_length=1_000)
+    tool_calls: Annotated[list[ToolCall] | None, FailFast(), Field(max_length=1_000)] = None
     tool_call_id: str | None = Field(None, max_length=200)
 
 
-Messages = Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
+def few_parts(messages: Any) -> Any:
+    """Counted before any is looked at."""
+    inner = (
+        message.get(name) for message in messages if isinstance(message, dict) for name in ("content", "tool_calls")
+    )
+    if sum(len(parts) for parts in inner if isinstance(parts, list)) > MOST_PARTS:
+        raise ValueError(f"must have {MOST_PARTS} parts at most, all messages together")
+    return messages
+
+
+Messages = Annotated[
+    list[Message],
+    FailFast(),
+    Field(min_length=1, max_length=MOST_MESSAGES),
+    BeforeValidator(lambda value: few_parts(value) if isinstance(value, list) else value),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

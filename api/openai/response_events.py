@@ -122,10 +122,9 @@ class ResponseEvents:
         """What the stream says of it, each with its `sequence_number`."""
         return [self._numbered(payload) for payload in self._payloads(event)]
 
-    def gone(self) -> Payload:
-        """The job was deleted while somebody followed it."""
-        told = {"type": "error", "code": "not_found", "message": "The response was deleted.", "param": None}
-        return self._numbered(told)
+    def error(self, code: str, message: str) -> Payload:
+        """The last event of a stream that ends before its response."""
+        return self._numbered({"type": "error", "code": code, "message": message, "param": None})
 
     def response(self) -> Payload:
         """OpenAI's Response object."""
@@ -257,4 +256,4 @@ async def frames(pages: AsyncGenerator[Sequence[JobEvent], None], heading: Headi
                 if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
                     yield unseen
     except JobNotFound:
-        yield frame(events.gone())
+        yield frame(events.error("not_found", "The response was deleted."))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
-from api.openai.messages import MOST_MESSAGES, Conversation, refusal
+from api.errors import ApiError
+from api.openai.messages import MOST_MESSAGES, MOST_PARTS, Conversation, few_parts, refusal
 from api.openai.response_events import ASKED
+from api.stream import encode
 from api.submit import CHAT
 from jobs import Job, JobClient
 from jobs.answer import answer_text
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
+MOST_METADATA = 16
 TEXT_TYPES = frozenset({"input_text", "output_text", "text"})
 ECHOED = ("background", "instructions", "metadata", "previous_response_id", "temperature", "top_p", "max_output_tokens")
 
@@ -38,7 +41,10 @@ def _as_parts(value: Any) -> Any:
 
 
 Content = Annotated[
-    list[InputPart] | None, BeforeValidator(_as_parts, json_schema_input_type=str | list[InputPart] | None)
+    list[InputPart] | None,
+    FailFast(),
+    Field(max_length=MOST_PARTS),
+    BeforeValidator(_as_parts, json_schema_input_type=str | list[InputPart] | None),
 ]
 
 
@@ -57,16 +63,26 @@ def _as_items(value: Any) -> Any:
         return [{"role": "user", "content": value}]
     if not isinstance(value, list):
         raise ValueError("must be a string or a list of items")  # noqa: TRY004 - pydantic wants this one
+    return few_parts(value)
+
+
+def _few(value: Any) -> Any:
+    """Counted first: every wrong value of a mapping becomes an error of its own."""
+    if isinstance(value, dict) and len(value) > MOST_METADATA:
+        raise ValueError(f"must have {MOST_METADATA} entries at most")
     return value
 
 
 Input = Annotated[
     list[InputItem],
-    BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem]),
+    FailFast(),
     Field(min_length=1, max_length=MOST_MESSAGES),
+    BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem]),
 ]
 Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=MOST_METADATA),
+    BeforeValidator(_few),
 ]
 
 
@@ -130,6 +146,13 @@ def _words(part: InputPart, place: str) -> str:
     if part.text is None:
         raise refusal(f"{place}.text", "must be a string")
     return part.text
+
+
+def check_length(messages: Sequence[Mapping[str, Any]], *, most_bytes: int) -> None:
+    """Each response keeps all that was said before it. Raises `ApiError` 400 for more than one request may bring."""
+    if len(messages) > MOST_MESSAGES or len(encode(messages)) > most_bytes:
+        message = "The conversation has become too long; begin a new one, with what matters of this one as its input."
+        raise ApiError(400, "context_length_exceeded", message, param="previous_response_id")
 
 
 async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:

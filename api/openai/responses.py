@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from api.access import Caller, Services
-from api.answer import AnswerPieces, Failed
-from api.errors import RETRY_SECONDS, ApiError, of_failure
+from api.errors import ApiError
 from api.jobs import remove
+from api.openai import foreground
 from api.openai.descriptions import openai_errors
+from api.openai.foreground import ForegroundFrames
 from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
-from api.openai.response_input import NewResponse, conversation_of, read_input
+from api.openai.response_input import NewResponse, check_length, conversation_of, read_input
 from api.openai.response_view import DeletedView, ResponseView
-from api.stream import BARE_PING, HELD_SECONDS, EventStream, Left, encode, while_there
+from api.owned_answer import OwnedAnswer
+from api.stream import BARE_PING, EventStream, encode
 from api.strict import StrictRoute
 from api.submit import CHAT, chat_request, submit
-from jobs import Job, JobClient, JobNotFound, JobRequest
+from jobs import Job, JobNotFound, JobRequest
 from services.web import WebServices
 
 router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])
@@ -45,12 +46,12 @@ async def create(body: NewResponse, request: Request, user: Caller, services: Se
     job = await submit(services, await _request(services, body, user, key))
     if body.background:
         return _stream(services, job) if body.stream else await _as_it_stands(services, job)
-    stop = partial(_stop, services, job)
-    try:
-        return await (_foreground_stream if body.stream else _whole)(request, services, job)
-    except Left:
-        await stop()
-        raise
+    answer, events = OwnedAnswer(request=request, services=services, job=job), _events(services, job)
+    pages = services.jobs.follow(job.id, user)
+    if not body.stream:
+        return await answer.whole(foreground.whole(pages, events))
+    rendering = ForegroundFrames(events)
+    return await answer.streamed(foreground.streamed(pages, rendering), rendering.error, opening=rendering.opened)
 
 
 @router.get(
@@ -87,7 +88,7 @@ async def cancel(response_id: ResponseId, user: Caller, services: Services) -> R
     await services.jobs.cancel(job.id, user)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CANCEL_SECONDS):
-            await _followed(services, job)
+            await _end_of(services, job)
     return await _as_it_stands(services, job)
 
 
@@ -107,11 +108,15 @@ async def delete(response_id: ResponseId, user: Caller, services: Services) -> d
 async def _request(services: WebServices, body: NewResponse, user: str, key: str | None) -> JobRequest:
     conversation = read_input(body.input)
     instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
-    before = await _before(services, body.previous_response_id, user) if body.previous_response_id else []
+    earlier = [*instructions, *conversation.earlier]
+    if body.previous_response_id:
+        before = await _before(services, body.previous_response_id, user)
+        earlier = [*instructions, *before, *conversation.earlier]
+        check_length(earlier, most_bytes=services.settings.max_body_bytes)
     return chat_request(
         user,
         conversation.question,
-        earlier=[*instructions, *before, *conversation.earlier],
+        earlier=earlier,
         model=body.model,
         key=key,
         arguments={ASKED: body.asked()},
@@ -136,80 +141,31 @@ async def _find(services: WebServices, response_id: str, user: str, *, param: st
     raise ApiError(404, "not_found", f"There is no response {response_id[:80]!r}.", param=param)
 
 
-async def _foreground_stream(request: Request, services: WebServices, job: Job) -> Response:
-    words = asyncio.ensure_future(_first_words(services.jobs, job))
-    try:
-        await while_there(request, words, seconds=HELD_SECONDS)
-    finally:
-        words.cancel()
-        await asyncio.gather(words, return_exceptions=True)
-    return _stream(services, job, stops=True)
-
-
-async def _whole(request: Request, services: WebServices, job: Job) -> Response:
-    """Raises `ApiError` when the answer fails: who reads only `output_text` must not take a part for it."""
-    following = asyncio.ensure_future(_followed(services, job))
-    try:
-        await while_there(request, following)
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
-    events = following.result()
-    if events.end is None:
-        raise ApiError(503, "unavailable", "The server is stopping; ask again.", retry_after=RETRY_SECONDS)
-    if events.end.type == "job.failed":
-        error = events.end.data["error"]
-        raise of_failure(error["code"], error["message"])
-    return _json(events)
-
-
-def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING, stops: bool = False) -> EventStream:
-    """`stops`: who leaves stops the job."""
+def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING) -> EventStream:
+    """It may be left and rejoined; at the end of this process it just ends."""
     return EventStream(
         frames(services.jobs.follow(job.id, job.user), _heading(services, job), after=after),
         ping_seconds=services.settings.sse_ping_seconds,
         ping=BARE_PING,
-        on_leave=partial(_stop, services, job) if stops else None,
     )
 
 
-async def _first_words(jobs: JobClient, job: Job) -> None:
-    """Returns with the answer's first text, or its end. Raises `ApiError` when it fails without a word."""
-    answer = AnswerPieces()
-    async with contextlib.aclosing(jobs.follow(job.id, job.user)) as pages:
-        async for page in pages:
-            piece = next((piece for event in page if (piece := answer.feed(event)) is not None), None)
-            if isinstance(piece, Failed) and page[-1].type == "job.failed":
-                raise piece.as_error()
-            if piece is not None:
-                return
-
-
-async def _followed(services: WebServices, job: Job) -> ResponseEvents:
-    """To the job's end, or this process's."""
-    events = ResponseEvents(_heading(services, job))
+async def _end_of(services: WebServices, job: Job) -> None:
     async with contextlib.aclosing(services.jobs.follow(job.id, job.user)) as pages:
-        async for page in pages:
-            for event in page:
-                events.feed(event)
-    return events
+        async for _ in pages:
+            continue
 
 
 async def _as_it_stands(services: WebServices, job: Job) -> Response:
-    events = ResponseEvents(_heading(services, job))
+    events = _events(services, job)
     for event in await services.jobs.events(job.id):
         events.feed(event)
-    return _json(events)
-
-
-def _json(events: ResponseEvents) -> Response:
     return Response(encode(events.response()), media_type="application/json")
+
+
+def _events(services: WebServices, job: Job) -> ResponseEvents:
+    return ResponseEvents(_heading(services, job))
 
 
 def _heading(services: WebServices, job: Job) -> Heading:
     return Heading.of(job, model=services.settings.model_name)
-
-
-async def _stop(services: WebServices, job: Job) -> None:
-    with contextlib.suppress(JobNotFound):
-        await services.jobs.cancel(job.id, job.user)

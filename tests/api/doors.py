@@ -44,6 +44,10 @@ def streamed_response(text: str) -> tuple[str, dict[str, Any]]:
     return "/v1/responses", {"model": MODEL, "input": text, "stream": True}
 
 
+def whole_response(text: str) -> tuple[str, dict[str, Any]]:
+    return "/v1/responses", {"model": MODEL, "input": text}
+
+
 async def ask_jobs(client: httpx.AsyncClient, text: str) -> Outcome:
     job = (await client.post("/api/jobs", json={"task": "chat", "input": text})).json()
     events = await follow(client, job["id"])
@@ -98,6 +102,8 @@ async def ask_streamed_response(client: httpx.AsyncClient, text: str) -> Outcome
         events = [event.data async for event in events_of(response)]
     last = events[-1]
     said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+    if last["type"] == "error":
+        return Outcome(text=said, error=last["message"], raw=str(last))
     error = None if last["type"] == "response.completed" else last["response"]["error"]["message"]
     return Outcome(text=said, error=error, raw=str(last["response"]["error"]))
 
@@ -120,6 +126,6 @@ LEAVABLE: dict[str, Question] = {
     "whole completion": completion,
     "deep chat": deep_chat,
     "streamed response": streamed_response,
-    "whole response": lambda text: ("/v1/responses", {"model": MODEL, "input": text}),
+    "whole response": whole_response,
 }
 """Doors whose callers stop the job by leaving."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.api.events import Event, events_of
@@ -15,6 +17,7 @@ from tests.waiting import until
 
 ADDRESS = "/v1/chat/completions"
 MODEL = "test-model"
+SOON_SECONDS = 0.5
 
 
 def asking(text: str, **fields: Any) -> dict[str, Any]:
@@ -146,6 +149,26 @@ async def test_a_wrong_request_is_refused_with_the_field(
     error = answer.json()["error"]
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
     assert error["message"].startswith(f"{param}: ")
+
+
+ZEROS = [0] * 500_000
+EMPTY: list[dict[str, str]] = [{"type": "text"}] * 60_000
+BOMBS: dict[str, dict[str, Any]] = {
+    "messages": {"messages": ZEROS},
+    "parts": {"messages": [{"role": "user", "content": ZEROS}]},
+    "tool calls": {"messages": [{"role": "assistant", "tool_calls": ZEROS}, *HELLO]},
+    "few parts in each of many messages": {"messages": [{"role": "user", "content": EMPTY[:10]}] * 6_000},
+    "wrong messages that are few": {"messages": [{"role": "user", "content": [0]}] * 10_000},
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_a_megabyte_of_wrong_things_is_refused_at_once(ada: httpx.AsyncClient, name: str) -> None:
+    begin = time.perf_counter()
+    answer = await ada.post(
+        ADDRESS, content=orjson.dumps(asking("Hello") | BOMBS[name]), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, time.perf_counter() - begin < SOON_SECONDS) == (400, True)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"5", b"{", b'{"messages":NaN}', b"\xff", b"[" * 10_000, b'"\\ud800"'])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from starlette.datastructures import UploadFile
 
 from api.answer import Ended, Failed, Piece, Replaced, Text
-from api.deep_chat import Rendering, failing_late
+from api.deep_chat import Rendering, late_failure
 from api.deep_chat_body import save_all
 from api.deep_chat_page import Component, policy
 from api.errors import ApiError
+from api.owned_answer import Abandoned, failing_late
 from api.stream import Frames
 from files import DirectoryFileStore, FileTooLarge
 from tests.api.events import events_of
@@ -127,6 +130,8 @@ async def test_a_message_may_have_files_alone(ada: httpx.AsyncClient, api_endpoi
     assert len(api_endpoint.requests(name)) == 1
 
 
+SOON_SECONDS = 0.5
+DETACH = {"detach": "1"}
 JSON = {"Content-Type": "application/json"}
 WRONG: dict[str, tuple[int, dict[str, Any]]] = {
     "no JSON": (400, {"content": b"{", "headers": JSON}),
@@ -172,6 +177,13 @@ async def test_what_is_no_conversation_is_refused_in_a_sentence(ada: httpx.Async
     assert error.endswith(".")
 
 
+@pytest.mark.parametrize("body", [{"messages": [0] * 500_000}, [0] * 500_000], ids=["messages", "no conversation"])
+async def test_a_megabyte_of_wrong_things_is_refused_at_once(ada: httpx.AsyncClient, body: Any) -> None:
+    begin = time.perf_counter()
+    answer = await ada.post("/chat-stream", content=orjson.dumps(body), headers=JSON)
+    assert (answer.status_code, time.perf_counter() - begin < SOON_SECONDS) == (422, True)
+
+
 async def test_a_stranger_is_refused_in_a_sentence(stranger: httpx.AsyncClient) -> None:
     answer = await ask(stranger, said("hello"))
     assert (answer.status_code, answer.json()) == (401, {"error": "Send a known key: Authorization: Bearer KEY."})
@@ -185,12 +197,26 @@ async def test_a_failure_before_the_first_word_is_a_status_and_one_sentence(ada:
 
 
 async def test_a_failure_behind_the_headers_is_the_last_event() -> None:
+    assert await late(BROKEN.as_error()) == ([b"data: {}\n\n", b'data: {"error":"The model broke off."}\n\n'], 0)
+
+
+async def test_an_answer_whose_rest_cannot_be_told_is_stopped() -> None:
+    error = Abandoned(500, "x", "Ask again.")
+    assert await late(error) == ([b"data: {}\n\n", b'data: {"error":"Ask again."}\n\n'], 1)
+
+
+async def late(error: Exception) -> tuple[list[bytes], int]:
+    """The frames, and how often the job was stopped."""
+    stops: list[None] = []
+
     async def begun() -> Frames:
         yield b"data: {}\n\n"
-        raise BROKEN.as_error()
+        raise error
 
-    frames = [frame async for frame in failing_late(begun())]
-    assert frames == [b"data: {}\n\n", b'data: {"error":"The model broke off."}\n\n']
+    async def stop() -> None:
+        stops.append(None)
+
+    return [frame async for frame in failing_late(begun(), late_failure, stop=stop)], len(stops)
 
 
 async def test_the_same_key_asks_once(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:
@@ -200,8 +226,11 @@ async def test_the_same_key_asks_once(ada: httpx.AsyncClient, api_endpoint: Endp
     assert first.headers["x-job-id"] == again.headers["x-job-id"]
     assert [event.data["text"] async for event in events_of(again)]
     assert len(api_endpoint.requests(question)) == 1
-    other = await ask(ada, said("another"), headers=key)
-    assert (other.status_code, list(other.json())) == (409, ["error"])
+    for other in (
+        await ask(ada, said("another"), headers=key),
+        await ask(ada, said(question), headers=key, params=DETACH),
+    ):
+        assert (other.status_code, list(other.json())) == (409, ["error"])
 
 
 async def test_a_detached_answer_outlives_its_reader(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import Response as OpenAIResponse
@@ -26,6 +27,7 @@ MODEL = "test-model"
 DELTA = "response.output_text.delta"
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 LEAVING_SECONDS = 1.0
+SOON_SECONDS = 0.5
 NOWHERE = "resp_" + "0" * 24
 
 
@@ -203,6 +205,14 @@ async def test_a_response_goes_on_from_an_earlier_one_without_its_instructions(
     assert told(api_endpoint, questions[2]) == [*said, ("user", questions[2])]
 
 
+async def test_a_chain_of_responses_that_has_become_too_long_is_refused(ada: httpx.AsyncClient) -> None:
+    long = [{"role": "user", "content": "x" * 2_200_000}, {"role": "user", "content": "Hi."}]
+    first = await create(ada, long, background=True)
+    await ada.post(f"{ADDRESS}/{first.id}/cancel")
+    body = {"model": MODEL, "input": long, "previous_response_id": first.id}
+    assert error_of(await ada.post(ADDRESS, json=body)) == (400, "context_length_exceeded", "previous_response_id")
+
+
 async def test_a_response_goes_on_from_a_conversation_in_the_browser(
     ada: httpx.AsyncClient, api_endpoint: Endpoint
 ) -> None:
@@ -259,6 +269,26 @@ async def test_a_wrong_request_is_refused_with_the_field(
 ) -> None:
     status, _, told_param = error_of(await ada.post(ADDRESS, json={"model": MODEL, "input": "Hi.", **fields}))
     assert (status, told_param) == (400, param)
+
+
+ZEROS = [0] * 500_000
+BOMBS: dict[str, dict[str, Any]] = {
+    "items": {"input": ZEROS},
+    "parts": {"input": [{"role": "user", "content": ZEROS}]},
+    "few parts in each of many items": {"input": [{"role": "user", "content": [{"type": "a"}] * 10}] * 6_000},
+    "metadata": {"metadata": {str(number): 0 for number in range(100_000)}},
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+async def test_a_megabyte_of_wrong_things_is_refused_at_once(ada: httpx.AsyncClient, name: str) -> None:
+    begin = time.perf_counter()
+    answer = await ada.post(
+        ADDRESS,
+        content=orjson.dumps({"model": MODEL, "input": "Hi."} | BOMBS[name]),
+        headers={"Content-Type": "application/json"},
+    )
+    assert (answer.status_code, time.perf_counter() - begin < SOON_SECONDS) == (400, True)
 
 
 async def test_parameters_that_mean_nothing_here_are_ignored(ada: httpx.AsyncClient) -> None:
