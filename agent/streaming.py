@@ -223,12 +223,20 @@ class _Lines:
 
     def take(self, piece: bytes) -> list[bytes]:
         """The lines that this piece ends. Raises `ValueError` when one becomes too long."""
+        if b"\n" not in piece and b"\r" not in piece:
+            self._begin(piece)
+            return []
+        if self._begun:
+            piece = b"".join([*self._begun, piece])
+            self._begun, self._size = [], 0
+        *lines, rest = piece.replace(b"\r", b"\n").split(b"\n")
+        if rest:
+            self._begin(rest)
+        return lines
+
+    def _begin(self, piece: bytes) -> None:
+        """Kept until the line's end comes: joined each time, a long line would be copied for each of its pieces."""
         self._begun.append(piece)
         self._size += len(piece)
         if self._size > LONGEST_LINE:
             raise ValueError("A line of the stream is too long.")
-        if b"\n" not in piece and b"\r" not in piece:
-            return []  # joined once, when its end has come: a long line must not be copied for each of its pieces
-        *lines, rest = b"".join(self._begun).replace(b"\r", b"\n").split(b"\n")
-        self._begun, self._size = [rest], len(rest)
-        return lines

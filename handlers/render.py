@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from handlers.changes import Append, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
 from handlers.elements import artifact_element, file_element, form_element
@@ -87,7 +88,7 @@ class TurnScreen:
     def feed(self, events: Iterable[JobEvent]) -> list[Change]:
         """Take events in order; gives what to do on a screen that shows all before them."""
         changes: list[Change] = []
-        for event in events:
+        for event in joined(events):
             render = getattr(self, "_on_" + event.type.replace(".", "_"), None)
             if render is not None:
                 changes += render(event)
@@ -281,3 +282,34 @@ class TurnScreen:
     def _patch(self, step_id: str, **fields: JSON) -> Upsert:
         self._steps[step_id].update(fields)
         return Upsert({"id": step_id, **fields})
+
+
+def joined(events: Iterable[JobEvent]) -> Iterator[JobEvent]:
+    """Text of one step in a row as one event: piece by piece, a long answer takes time by the square of its length.
+
+    What a piece does may depend on where it is if it begins a row or ends a paragraph: those stay by themselves.
+    """
+    row: list[JobEvent] = []
+    before: JobEvent | None = None
+    for event in events:
+        if before is not None and _goes_on(before, event):
+            row.append(event)
+        else:
+            yield from _one(row)
+            row = []
+            yield event
+        before = event
+    yield from _one(row)
+
+
+def _goes_on(before: JobEvent, event: JobEvent) -> bool:
+    if before.type != "text.delta" or event.type != "text.delta" or "\n\n" in event.data["text"]:
+        return False
+    same_step: bool = before.data["step"] == event.data["step"]
+    return same_step
+
+
+def _one(row: Sequence[JobEvent]) -> Iterator[JobEvent]:
+    if row:
+        text = "".join(event.data["text"] for event in row)
+        yield replace(row[-1], data={**row[-1].data, "text": text})

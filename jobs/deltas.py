@@ -11,8 +11,8 @@ from jobs.events import Payload, TextDelta
 FRAME_SECONDS = 0.03
 """Text of one job is written at most this often."""
 FEW = 3
-"""So many jobs may write within a frame as soon as they can; more wait for its end. Then one commit, one wake-up and one
-read on the other side serve them all: a third of the cost of 50 streams of 20 tokens a second."""
+"""So many jobs may write within a frame as soon as they can; more wait for its end. Then one commit, one wake-up and
+one read on the other side serve them all: a third of the cost of 50 streams of 20 tokens a second."""
 PIECE_CHARACTERS = 4096
 
 

@@ -13,6 +13,8 @@ from jobs.models import JSON, SHARED_USER, TRANSITIONS, Job, JobRequest, JobStat
 from jobs.sqlite import rows
 from jobs.store import Eligibility, EndedJob, JobFilter
 
+FORGOTTEN_AT_ONCE = 5_000
+"""Events deleted in one transaction: whoever else writes waits for it."""
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
 
@@ -283,5 +285,13 @@ def outcome(connection: sqlite3.Connection, job: Job) -> Outcome:
 
 
 def purge(connection: sqlite3.Connection, job_id: str) -> None:
-    connection.execute("DELETE FROM job_events WHERE job_id = ?", [job_id])
+    """The job; its events go with `forget_events`."""
     connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+
+
+def forget_events(connection: sqlite3.Connection, job_id: str) -> bool:
+    """Some of the job's events, the last ones first; gives whether there were any."""
+    newest = "SELECT seq FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?"
+    row = connection.execute(newest, [job_id, FORGOTTEN_AT_ONCE - 1]).fetchone()
+    first = row[0] if row else 0
+    return connection.execute("DELETE FROM job_events WHERE job_id = ? AND seq >= ?", [job_id, first]).rowcount > 0

@@ -183,7 +183,9 @@ class SqliteStore:
             left = connection.execute("SELECT 1 FROM jobs WHERE root_id = ? LIMIT 1", [job.root_id]).fetchone()
             return None if left else job
 
-        return await self._write(transaction)
+        last = await self._write(transaction)
+        await self._forget_events(job_id)
+        return last
 
     # --- threads ----------------------------------------------------------------------------------------------
 
@@ -221,13 +223,23 @@ class SqliteStore:
         return await self._read(threads.deleted)
 
     async def purge_thread(self, thread_id: str) -> None:
+        sql = "SELECT id FROM jobs WHERE thread_id = ?"
+        jobs = await self._read(lambda connection: [row[0] for row in connection.execute(sql, [thread_id])])
+        for job_id in jobs:
+            await self._forget_events(job_id)
+
         def transaction(connection: sqlite3.Connection) -> None:
-            for (job_id,) in connection.execute("SELECT id FROM jobs WHERE thread_id = ?", [thread_id]).fetchall():
+            for job_id in jobs:
                 log.purge(connection, job_id)
                 self._topics.add(job_topic(job_id))
             connection.execute("DELETE FROM threads WHERE id = ?", [thread_id])
 
         await self._write(transaction)
+
+    async def _forget_events(self, job_id: str) -> None:
+        """In several transactions, so that others may write in between."""
+        while await self._write(lambda connection: log.forget_events(connection, job_id)):
+            continue
 
     # --- workers ----------------------------------------------------------------------------------------------
 
