@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 from api.answer import RESTARTING
 from api.errors import ApiError, of_failure
-from api.openai.response_events import ENDS, ResponseEvents, frame
+from api.openai.response_events import DELETED, ENDS, ResponseEvents, frame
 from api.stream import Frames, encode
-from jobs import JobEvent
+from jobs import JobEvent, JobNotFound
 
 Pages = AsyncGenerator[Sequence[JobEvent], None]
 
@@ -48,11 +48,14 @@ class ForegroundFrames:
 async def streamed(pages: Pages, rendering: ForegroundFrames) -> Frames:
     """Raises `ApiError` when the answer fails without a word, or the pages end before it does."""
     ended = False
-    async with contextlib.aclosing(pages):
-        async for page in pages:
-            ended = page[-1].terminal
-            if told := rendering.feed(page):
-                yield told
+    try:
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                ended = page[-1].terminal
+                if told := rendering.feed(page):
+                    yield told
+    except JobNotFound:
+        raise of_failure(*DELETED) from None
     if not ended:
         raise of_failure(*RESTARTING)
 

@@ -32,6 +32,7 @@ ENDS: Mapping[str, str] = {
     "cancelled": "response.incomplete",  # OpenAI's stream has no event of its own for it
 }
 """The status at the end → the last event."""
+DELETED = ("not_found", "The response was deleted.")
 
 
 def job_id_of(response_id: str) -> str | None:
@@ -256,4 +257,4 @@ async def frames(pages: AsyncGenerator[Sequence[JobEvent], None], heading: Headi
                 if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
                     yield unseen
     except JobNotFound:
-        yield frame(events.error("not_found", "The response was deleted."))
+        yield frame(events.error(*DELETED))

@@ -152,6 +152,11 @@ CALLS = {
     "always number 0": [[piece("a", '{"x": 1}', index=0, id="1")], [piece("b", "{}", index=0, id="2")]],
     "no number": [[piece("a", '{"x": 1}', id="1"), piece("b", "{}", id="2")]],
     "no number, in pieces": [[piece("a", '{"x"', index=None, id="1")], [piece(None, ": 1}")], [piece("b", id="2")]],
+    "a number only at the beginning": [
+        [piece("a", '{"x"', index=0, id="1")],
+        [piece(None, ": 1}")],
+        [piece("b", index=1, id="2")],
+    ],
     "neither number nor id": [[piece("a", '{"x": 1}')], [piece("b", "{}")]],
     "the name in every piece": [
         [piece("a", '{"x"', index=0, id="1")],
@@ -215,7 +220,7 @@ async def test_a_stream_may_be_cut_anywhere_and_written_in_any_way(stream: bytes
 async def test_a_long_line_is_read_and_an_endless_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "LONGEST_LINE", 1000)
     assert await data_of(b"data: ", *[b"x" * 10] * 99, b"\n") == [b"x" * 990]
-    assert len(await data_of(*[b"data: x\n" * 10] * 100)) == 1000
+    assert len(await data_of(*[b"data: ", b"x\n"] * 1000)) == 1000
     with pytest.raises(ValueError, match="too long"):
         await data_of(b"data: ", *[b"x" * 10] * 100)
 
