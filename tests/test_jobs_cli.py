@@ -31,8 +31,6 @@ from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("jobs_cli")  # they share a server of their own
-
 ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"alice": "key-of-alice", "bob": "key-of-bob"}
 COMMAND = (sys.executable, str(ROOT / "scripts" / "jobs"))

@@ -13,8 +13,6 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.server import Server
 
-pytestmark = pytest.mark.xdist_group("access")  # they share a server of their own
-
 PASSWORD = "a long enough password"
 FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 

@@ -15,8 +15,6 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
 from tests.server import Server
 
-pytestmark = pytest.mark.xdist_group("faults")  # they share a server of their own
-
 ENOUGH_SECONDS = 60
 INTERNALS = ("Traceback", "Exception", "Error(", "httpx", "httpcore", "openai.", 'File "', "127.0.0.1", "test-key")
 HUGE = "h" * 300_000

@@ -46,7 +46,7 @@ async def test_a_failure_is_a_sentence_and_retry_answers(
     fault: dict[str, object],
     words: tuple[str, ...],
 ) -> None:
-    question = script(tokens=120, rate=60, times=1, **fault)
+    question = script(tokens=120, rate=240, times=1, **fault)
     chat = await open_chat(impatient_server.url)
     await chat.send(question)
 
@@ -67,7 +67,7 @@ async def test_a_failure_is_a_sentence_and_retry_answers(
 async def test_a_rate_limited_model_is_asked_again_when_it_said(
     impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, status=429, retry_after=1, times=2)
+    question = script(tokens=120, rate=240, status=429, retry_after=1, times=2)
     chat = await open_chat(impatient_server.url)
     await chat.send(question)
     await chat.has_words(120)
@@ -81,7 +81,7 @@ async def test_a_rate_limited_model_is_asked_again_when_it_said(
 async def test_a_model_that_is_silent_before_the_first_token_is_asked_again(
     impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, delay=60, times=1)
+    question = script(tokens=120, rate=240, delay=60, times=1)
     chat = await open_chat(impatient_server.url)
     await chat.send(question)
     await chat.has_words(120)
@@ -95,7 +95,7 @@ async def test_a_model_that_is_down_is_named_and_retry_answers_when_it_is_back(
     port = free_port()
     server = await start_server(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
     chat = await open_chat(server.url)
-    await chat.send(script(tokens=120, rate=60))
+    await chat.send(script(tokens=120, rate=240))
 
     retry = chat.button("Retry")
     await retry.wait_for(timeout=30_000)

@@ -28,8 +28,6 @@ from tests.identity import IdentityProvider
 from tests.server import Server
 from tests.waiting import until
 
-pytestmark = pytest.mark.xdist_group("login")  # they share a server of their own
-
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 SECRET = "a secret tokens=1"
 PEOPLE = {"alice": "wonderland", "bob": "the builder", "mallory": "unguessed"}

@@ -172,7 +172,7 @@ async def test_wrong_arguments_are_found_before_the_server_is_asked(
 async def test_a_servers_process_is_as_nice_as_its_host_and_ends_with_it(tmp_path: Path) -> None:
     async with HostPool([tmp_path], mcp_servers=write(tmp_path, {"child": CHILD})) as pool:
         told = await call(pool, "child__who")
-        assert (told["nice"], told["secret"]) == (10, 15)
+        assert (told["nice"], told["secret"]) == (19, 15)
         assert told["group"] in pool.host_pids
         os.kill(told["group"], signal.SIGKILL)
         await until(lambda: is_dead(told["pid"]), within=5, what="the server has ended with its host")
