@@ -13,11 +13,10 @@ from api.access import Caller, Services
 from api.answer import Ended, Failed, Piece, Replaced, Text, follow_answer
 from api.deep_chat_body import Attachments, read_question, schema_of_json
 from api.errors import ApiError
-from api.jobs import Key
 from api.owned_answer import OwnedAnswer
 from api.stream import PING, Frames, data_frame
 from api.strict import MULTIPART
-from api.submit import chat_request, submit
+from api.submit import Key, chat_request, submit
 from jobs import Job, JobClient
 
 router = APIRouter(tags=["deep chat"])

@@ -64,14 +64,12 @@ async def upload(request: Request, user: Caller, services: Services) -> JSONResp
 
 
 @asynccontextmanager
-async def open_form(
-    request: Request, *, max_files: int, max_fields: int = 1, field_bytes: int = 1_000_000
-) -> AsyncIterator[FormData]:
+async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> AsyncIterator[FormData]:
     """Its parts lie on disk until it is closed. Raises `ApiError` 415 for what is no form, 400 for a broken one."""
     if content_type(request) != MULTIPART:
         raise ApiError(415, "unsupported_media_type", "Send a form: Content-Type: multipart/form-data.")
     try:
-        form = await request.form(max_files=max_files, max_fields=max_fields, max_part_size=field_bytes)
+        form = await request.form(max_files=max_files, max_fields=max_fields)
     except (MultiPartException, ValueError, KeyError):  # the parser's own words for what it cannot read
         raise ApiError(400, "bad_request", "The form could not be read.") from None
     try:

@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.job_view import JobList, JobView, views
 from api.stream import EventStream
 from api.strict import StrictRoute
-from api.submit import CHAT, MOST_FILES, submit
+from api.submit import CHAT, MOST_FILES, Key, submit
 from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus
 from services.web import WebServices
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/api/jobs", route_class=StrictRoute, tags=["jobs"])
 
 ID = r"^[A-Za-z0-9_.:-]{1,200}$"
 JobId = Annotated[str, Path(examples=["job_5f0c3a9be1d24c77a0b1c2d3"])]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 ACCEPTED = 202
 
 

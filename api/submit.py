@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Header
 
 from api.errors import ApiError
 from jobs import Job, JobRequest
 from services.web import WebServices
 
 CHAT = "chat"
+Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
+"""Of the caller: the same one submits once."""
 MOST_FILES = 100
 """Of one job. Each is looked up before it is accepted."""
 

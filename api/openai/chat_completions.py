@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import Caller, Services
@@ -14,11 +14,9 @@ from api.openai.descriptions import openai_errors
 from api.openai.messages import Messages, read_conversation
 from api.owned_answer import OwnedAnswer
 from api.strict import StrictRoute
-from api.submit import chat_request, submit
+from api.submit import Key, chat_request, submit
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=StrictRoute, tags=["openai"])
-
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 
 
 class StreamOptions(BaseModel):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import Caller, Services
 from api.errors import ApiError
@@ -20,7 +20,7 @@ from api.openai.response_view import DeletedView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream, encode
 from api.strict import StrictRoute
-from api.submit import CHAT, chat_request, submit
+from api.submit import CHAT, Key, chat_request, submit
 from jobs import Job, JobNotFound, JobRequest
 from services.web import WebServices
 
@@ -31,7 +31,6 @@ CANCEL_SECONDS = 5.0
 FROM_BEGINNING = -1
 
 ResponseId = Annotated[str, Path(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"])]
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "content": {"text/event-stream": {}}}}
 
 

@@ -10,13 +10,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from jobs import JSON
+from toolkit.problems import FILE_ID
 
 LONG_CHARACTERS = 2_000
 """A text that may be longer than this is written on several lines."""
 LONGEST_NUMBER = 60
 """Characters; nobody types more, and Python's own limit is no sentence."""
-FILE_ID = "file-id"
-"""The schema's format of an uploaded file."""
 FILE_WORDS = "The id of an uploaded file."
 """What the type says of itself to models; people choose by name."""
 
