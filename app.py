@@ -19,10 +19,12 @@ from chainlit.config import config
 from chainlit.server import app
 
 from api import Doors
+from services import event_loop
 
 require_loopback(settings, config.run.host)
 # Chainlit hands this very application to its server: the doors become its outermost layer.
 app.middleware_stack = Doors(api=front.api, chat=app.build_middleware_stack())
+event_loop.take_over()
 opened = AsyncExitStack()
 
 

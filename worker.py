@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
@@ -21,9 +20,11 @@ def main() -> None:
     settings = Settings.load()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s worker %(levelname)s %(message)s")
 
-    from services.worker import run_worker  # after the settings: a bad value is told without a second's imports
+    # After the settings: a bad value is told without a second's imports.
+    from services.event_loop import run
+    from services.worker import run_worker
 
-    asyncio.run(run_worker(settings, supervised=options.supervised))
+    run(run_worker(settings, supervised=options.supervised))
 
 
 if __name__ == "__main__":

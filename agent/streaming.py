@@ -59,10 +59,10 @@ class StreamedChat(ChatOpenAI):
         answer = Answer(self._tokens)
         try:
             await self._read(payload, answer)
-        except httpx2.TimeoutException as error:
-            raise openai.APITimeoutError(request=error.request) from error
+        except openai.APITimeoutError as error:
+            raise _lost_or_late(error, error.__cause__) from error
         except httpx2.RequestError as error:
-            raise openai.APIConnectionError(request=error.request) from error
+            raise _lost_or_late(error, error) from error
         return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
@@ -70,6 +70,14 @@ class StreamedChat(ChatOpenAI):
             request = response.http_request
             async for chunks in _chunks(response.iter_bytes()):
                 answer.take(chunks, request)
+
+
+def _lost_or_late(
+    error: openai.APITimeoutError | httpx2.RequestError, cause: BaseException | None
+) -> openai.APIConnectionError:
+    """The SDK's transport calls every lost connection a timeout; what aiohttp said of it is the cause of its error."""
+    late = isinstance(cause, httpx2.TimeoutException) and isinstance(cause.__cause__, TimeoutError)
+    return (openai.APITimeoutError if late else openai.APIConnectionError)(request=error.request)
 
 
 @dataclass(kw_only=True)

@@ -33,7 +33,7 @@ class Upstream:
         self.name = settings.model
         self._settings = settings
         self._timeout = openai.Timeout(settings.idle_seconds, connect=min(CONNECT_SECONDS, settings.idle_seconds))
-        self._client = openai.DefaultAsyncHttpxClient(timeout=self._timeout)
+        self._client = openai.DefaultAioHttpClient(timeout=self._timeout)
         self._models: dict[str, StreamedChat] = {}
         self._asks_usage = True
 

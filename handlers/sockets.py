@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
 from chainlit.server import sio
 from chainlit.session import WebsocketSession
+from engineio.packet import MESSAGE, Packet
 
+EVENT = 2
+"""Socket.IO's type of packet; one in the default namespace begins with it, and its arguments follow as JSON."""
 Handler = Callable[..., Awaitable[Any]]
 
 PING_SECONDS = 4
@@ -20,6 +24,17 @@ def tune(*, message_bytes: int) -> None:
     """Notice dead connections soon; take messages up to the limit (a longer one would cut the connection silently)."""
     sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
     sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # what JSON escapes may add
+
+
+async def send(session: WebsocketSession, event: str, data: Any) -> None:
+    """What `session.emit` does for one page, in a sixth of the time: it makes a task and looks for bytes in each event.
+
+    Nothing, while the page is not connected. The caller keeps the order: `session.emit` takes a little longer.
+    """
+    socket = sio.manager.eio_sid_from_sid(session.socket_id, "/")
+    if socket is not None:
+        words = f"{EVENT}{orjson.dumps([event, data]).decode()}"
+        await sio.eio.send_packet(socket, Packet(MESSAGE, words))
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:

@@ -11,6 +11,7 @@ from chainlit.session import WebsocketSession
 from handlers.actions import change_action, retry_action
 from handlers.changes import Append, Change, Remove, Show, StepDict, Upsert
 from handlers.render import TurnScreen
+from handlers.sockets import send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
@@ -229,7 +230,7 @@ class ThreadView:
         return str(self._session.user.identifier) if self._session.user else ""
 
     async def _emit(self, event: str, data: Any) -> None:
-        await self._session.emit(event, data)
+        await send(self._session, event, data)
 
 
 def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:

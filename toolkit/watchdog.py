@@ -178,9 +178,11 @@ class LoopWatchdog:
 
 def _waits(frame: FrameType | None) -> bool:
     """Whether the loop itself waits in its selector, not a callback in one of its own (as subprocess.run does)."""
-    if frame is None or frame.f_code.co_filename != selectors.__file__ or frame.f_back is None:
+    if frame is None or frame.f_back is None:
         return False
-    return frame.f_back.f_code.co_name == "_run_once"
+    if frame.f_code.co_filename == asyncio.runners.__file__:
+        return True  # uvloop is no Python code: what runs in Python would be further in
+    return frame.f_code.co_filename == selectors.__file__ and frame.f_back.f_code.co_name == "_run_once"
 
 
 def _stood_still(began: float, worked: float) -> bool:

@@ -1,0 +1,29 @@
+"""The event loop of Longhaul's own processes: uvloop, which takes a third less of the processor than asyncio's."""
+
+from __future__ import annotations
+
+import _asyncio
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """`asyncio.run`, on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop, debug=debug) as runner:
+        return runner.run(main)
+
+
+def take_over() -> None:
+    """Whoever calls `asyncio.run` from now on is run on uvloop, with tasks and futures in C.
+
+    `chainlit run` puts asyncio's slow Python ones in their place, so that notebooks may run a loop within a loop;
+    nothing here does. To be called before there is a loop.
+    """
+    asyncio.Task = asyncio.tasks.Task = _asyncio.Task  # type: ignore[misc]
+    asyncio.Future = asyncio.futures.Future = _asyncio.Future  # type: ignore[misc]
+    asyncio.run = run
