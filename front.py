@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -50,6 +51,7 @@ class Front:
                 logger.exception("the start failed")
                 refuse(f"The server could not start: {error}.")
             self._services = services
+            gc.freeze()  # what is imported stays: no need to look through it for garbage again and again
             try:
                 yield
             finally:

@@ -104,8 +104,14 @@ class Answer:
         self._half = ""
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
-        """Chunks that came together; their text goes on as one piece."""
-        text = self._half + "".join([self._read(_parsed(chunk), request) for chunk in chunks])
+        """Chunks that came together; their text goes on as one piece, also the text before one that is no chunk."""
+        texts = [self._half]
+        try:
+            texts.extend(self._read(_parsed(chunk), request) for chunk in chunks)
+        finally:
+            self._pass_on("".join(texts))
+
+    def _pass_on(self, text: str) -> None:
         # An emoji may come in two halves of a surrogate pair: the first one waits for its other.
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         if self._half:

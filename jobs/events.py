@@ -85,6 +85,9 @@ class TextDelta(Payload):
     step: str
     text: str
 
+    def data(self) -> dict[str, JSON]:  # there are thousands of them
+        return {"step": self.step, "text": self.text}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Payload):

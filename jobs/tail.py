@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -144,8 +144,7 @@ class Tails:
         tail.followers += 1
         self.figures.followers += 1
         self.figures.jobs = len(self._tails)
-        self._dirty.add(job_id)
-        self._woken.set()
+        self._read_soon(job_id)
         try:
             yield tail
         finally:
@@ -166,31 +165,19 @@ class Tails:
             async with asyncio.timeout(SAFETY_POLL_SECONDS):
                 await self._woken.wait()
         except TimeoutError:
-            self._dirty |= self._tails.keys()
+            await self._measure(self._tails.keys())
+            return
         self._woken.clear()
         dirty, self._dirty = self._dirty & self._tails.keys(), set()
-        if dirty:
-            await self._refresh(dirty)  # should it fail, the safety poll looks at every log again
+        # Should it fail, the safety poll looks at every log again. One that grew needs no second look.
+        if unchanged := dirty - await self._extend(dirty):
+            await self._measure(unchanged)
 
-    async def _refresh(self, dirty: set[str]) -> None:
-        """One look at the lengths, one read of what is new."""
-        self.figures.reads += 1
-        lengths = await self._store.last_seqs(sorted(dirty))
-        behind: dict[str, int] = {}
-        for job_id in dirty & self._tails.keys():
-            tail = self._tails[job_id]
-            if job_id not in lengths:
-                tail.gone = True
-                tail.wake()
-            elif tail.last_seq < 0:
-                tail.last_seq = max(0, lengths[job_id])
-                tail.wake()
-            elif lengths[job_id] > tail.last_seq:
-                behind[job_id] = tail.last_seq
-        if behind:
-            await self._extend(behind)
-
-    async def _extend(self, behind: dict[str, int]) -> None:
+    async def _extend(self, dirty: set[str]) -> set[str]:
+        """Read what is new in the logs whose length is known; gives those with something new."""
+        behind = {job_id: self._tails[job_id].last_seq for job_id in dirty if self._tails[job_id].last_seq >= 0}
+        if not behind:
+            return set()
         self.figures.reads += 1
         pages: dict[str, list[JobEvent]] = {}
         for event in await self._store.read_many(behind, PAGE):
@@ -199,5 +186,27 @@ class Tails:
             if (tail := self._tails.get(job_id)) is not None and tail.last_seq == behind[job_id]:
                 tail.extend(events)
             if len(events) == PAGE:
-                self._dirty.add(job_id)
-                self._woken.set()
+                self._read_soon(job_id)
+        return set(pages)
+
+    async def _measure(self, job_ids: Set[str]) -> None:
+        """Learn the lengths of new tails' logs, and which jobs are gone."""
+        if not job_ids:
+            return
+        self.figures.reads += 1
+        known = set(job_ids)
+        lengths = await self._store.last_seqs(sorted(known))
+        for job_id in known & self._tails.keys():
+            tail = self._tails[job_id]
+            if job_id not in lengths:
+                tail.gone = True
+                tail.wake()
+            elif tail.last_seq < 0:
+                tail.last_seq = lengths[job_id]
+                tail.wake()
+            elif lengths[job_id] > tail.last_seq:
+                self._read_soon(job_id)
+
+    def _read_soon(self, job_id: str) -> None:
+        self._dirty.add(job_id)
+        self._woken.set()

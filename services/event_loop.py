@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import uvloop
-
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     """`asyncio.run`, on uvloop."""
+    import uvloop  # it keeps the classes of tasks and futures that it finds: not before `take_over`
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop, debug=debug) as runner:
         return runner.run(main)
 

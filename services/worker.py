@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -58,6 +59,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
 async def _guard_loop(models: Models) -> None:
     """Tell of each stall of our loop: a defect of ours. Imports at the start hold it up from their thread; they may."""
     await models.all_loaded()
+    gc.freeze()  # what is imported stays: to look through it for garbage again and again is a tenth of all the work
     async with LoopWatchdog("worker"):
         await asyncio.Future()
 

@@ -7,8 +7,8 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from jobs.errors import StoreUnavailable
 
 T = TypeVar("T")
 Transaction = Callable[[sqlite3.Connection], T]
+Request = tuple[Transaction[Any], asyncio.Future[Any] | None]
 Outcome = tuple[Any, Exception | None]
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -43,7 +44,7 @@ class Database:
     def __init__(self, path: Path, committed: Callable[[], None]) -> None:
         self._path = path
         self._committed = committed
-        self._work: queue.SimpleQueue[tuple[Transaction[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()
@@ -64,13 +65,18 @@ class Database:
         for connection in self._opened:
             connection.close()
 
-    def write(self, transaction: Transaction[T]) -> Future[T]:
-        done: Future[T] = Future()
+    def write(self, transaction: Transaction[T]) -> asyncio.Future[T]:
+        """On the loop's thread, one loop for all. Who gives up waiting undoes nothing."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             done.set_exception(sqlite3.ProgrammingError("the database is closed"))
         else:
             self._work.put((transaction, done))
         return done
+
+    def post(self, transaction: Transaction[Any]) -> None:
+        """A write from any thread; nobody hears what became of it."""
+        self._work.put((transaction, None))
 
     async def read(self, query: Transaction[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_reader, query)
@@ -94,9 +100,9 @@ class Database:
                 self._commit(group)
         self._connection.close()
 
-    def _next_group(self) -> tuple[list[tuple[Transaction[Any], Future[Any]]], bool]:
+    def _next_group(self) -> tuple[list[Request], bool]:
         item = self._work.get()
-        group: list[tuple[Transaction[Any], Future[Any]]] = []
+        group: list[Request] = []
         while item is not None:
             group.append(item)
             if len(group) == GROUP:
@@ -107,7 +113,7 @@ class Database:
                 return group, False
         return group, True
 
-    def _commit(self, group: list[tuple[Transaction[Any], Future[Any]]]) -> None:
+    def _commit(self, group: list[Request]) -> None:
         """One commit for the group; a transaction that fails is undone alone. Nothing may end the writer thread."""
         try:
             outcomes = self._run_group(group)
@@ -116,12 +122,13 @@ class Database:
             failure = StoreUnavailable()
             failure.__cause__ = error
             outcomes = [(None, failure) for _ in group]
-        for (_, done), (result, refusal) in zip(group, outcomes, strict=True):
-            if done.set_running_or_notify_cancel():
-                done.set_result(result) if refusal is None else done.set_exception(refusal)
+        waiting = [(done, *outcome) for (_, done), outcome in zip(group, outcomes, strict=True) if done is not None]
+        if waiting:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                waiting[0][0].get_loop().call_soon_threadsafe(_tell, waiting)
         self._committed()
 
-    def _run_group(self, group: list[tuple[Transaction[Any], Future[Any]]]) -> list[Outcome]:
+    def _run_group(self, group: list[Request]) -> list[Outcome]:
         self._connection.execute("BEGIN IMMEDIATE")
         outcomes = [self._attempt(transaction) for transaction, _ in group]
         self._connection.execute("COMMIT")
@@ -147,3 +154,10 @@ class Database:
             return None, error
         self._connection.execute("RELEASE one")
         return result, None
+
+
+def _tell(waiting: Sequence[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
+    """All results of a commit in one go: to wake the loop costs more than a write."""
+    for done, result, refusal in waiting:
+        if not done.done():
+            done.set_result(result) if refusal is None else done.set_exception(refusal)

@@ -122,7 +122,7 @@ class SqliteStore:
                 self._ended.append(job_id)
             return last
 
-        return asyncio.wrap_future(self._database.write(transaction))
+        return self._database.write(transaction)
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
@@ -267,7 +267,7 @@ class SqliteStore:
 
     def beat(self, worker: str) -> None:
         sql = "UPDATE workers SET beat = beat + 1, stopped = 0 WHERE id = ?"
-        self._database.write(lambda connection: connection.execute(sql, [worker]).rowcount)
+        self._database.post(lambda connection: connection.execute(sql, [worker]))
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
         def transaction(connection: sqlite3.Connection) -> bool:
@@ -290,7 +290,7 @@ class SqliteStore:
     # --- the database -----------------------------------------------------------------------------------------
 
     async def _write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.wrap_future(self._database.write(transaction))
+        return await self._database.write(transaction)
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         return await self._database.read(query)

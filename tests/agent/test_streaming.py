@@ -67,6 +67,14 @@ async def data_of(*pieces: bytes) -> list[bytes]:
     return [one async for data in _chunks(stream()) for one in data]
 
 
+def test_what_came_before_a_chunk_that_is_none_is_said_also_when_both_came_together() -> None:
+    tokens = TokenStream(None)
+    chunks = [said("a").encode(), said("b").encode(), b"{no chunk", said("c").encode()]
+    with pytest.raises(ValueError, match="property name"):
+        Answer(tokens).take(chunks, REQUEST)
+    assert (tokens.text, tokens.started) == ("ab", True)
+
+
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize(
     ("chunks", "text"),
