@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -59,20 +59,17 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
         for problem in toolbox.problems:
             await ctx.log("warning", problem)
     turn = CheckpointedTurn(ctx, models, toolbox, conversation.files)
-    # The agent wants a model at its construction; which one is asked is decided call by call.
-    agent: Any = create_agent(OfflineModel(), tools=[], middleware=[turn])
     found = await turn.search(conversation.messages[-1]) if conversation.indexed else []
-    await agent.ainvoke({"messages": [*conversation.messages, *found]})
+    await AGENT.ainvoke({"messages": [*conversation.messages, *found]}, context=turn)
     if turn.finish_reason in CUT_OFF:
         raise JobIncomplete(turn.finish_reason, {"text": turn.text})
     return {"text": turn.text}
 
 
-class CheckpointedTurn(AgentMiddleware[Any, Any]):
-    """Puts the steps of the job around the agent's calls. One instance per turn."""
+class CheckpointedTurn:
+    """Puts the steps of the job around the agent's calls. One instance per turn: the context of the agent's run."""
 
     def __init__(self, ctx: JobContext, models: Models, toolbox: Toolbox, files: Sequence[str]) -> None:
-        super().__init__()
         self.text = ""
         self.finish_reason = ""
         self._ctx = ctx
@@ -83,7 +80,7 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         self._broken: set[str] = set()  # ids of calls whose arguments are no JSON object
         self._number = 0
 
-    async def awrap_model_call(
+    async def call_model(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> AIMessage:
         self._number += 1
@@ -107,11 +104,7 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         self._take(reply)
         return ai_message(reply)
 
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],  # noqa: ARG002 - hosts run tools
-    ) -> ToolMessage:
+    async def call_tool(self, request: ToolCallRequest) -> ToolMessage:
         call = request.tool_call
         _, number, index = str(call["id"]).split("_")
         parent = f"model:{number}"
@@ -166,6 +159,28 @@ class CheckpointedTurn(AgentMiddleware[Any, Any]):
         self.finish_reason = reply.finish_reason
         self._broken.update(call.id for call in reply.calls if call.arguments is None)
         count_usage(self._ctx, reply)
+
+
+class Turns(AgentMiddleware[Any, Any]):
+    """Hands the agent's calls to the turn they belong to."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> AIMessage:
+        turn = cast(CheckpointedTurn, request.runtime.context)
+        return await turn.call_model(request, handler)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],  # noqa: ARG002 - hosts run tools
+    ) -> ToolMessage:
+        turn = cast(CheckpointedTurn, request.runtime.context)
+        return await turn.call_tool(request)
+
+
+AGENT: Any = create_agent(OfflineModel(), tools=[], middleware=[Turns()], context_schema=CheckpointedTurn)
+"""One for all turns: to make it takes as long as a turn. It wants a model; call by call the turn decides which."""
 
 
 def _numbered(reply: ModelReply, number: int) -> ModelReply:

@@ -66,7 +66,9 @@ class StreamedChat(ChatOpenAI):
         return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
-        async with self.async_client.with_streaming_response.create(**payload) as response:
+        # What is sent as it is need not be compared with the SDK's types, which takes as long as all the rest.
+        sent = {"model": payload["model"], "messages": [], "stream": True, "extra_body": payload}
+        async with self.async_client.with_streaming_response.create(**sent) as response:
             request = response.http_request
             async for chunks in _chunks(response.iter_bytes()):
                 answer.take(chunks, request)
