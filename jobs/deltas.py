@@ -23,15 +23,17 @@ class Frames:
         self._waiting: set[DeltaBuffer] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._frame = 0.0
-        self._written = 0
+        self._wanted = 0
+        self._before = 0
 
     def takes(self) -> bool:
-        """Whether one more job may write within this frame; it is counted as one that does."""
+        """Whether one more job may write now: few wanted to in this frame and in the one before."""
         frame = asyncio.get_running_loop().time() // FRAME_SECONDS
         if frame != self._frame:
-            self._frame, self._written = frame, 0
-        self._written += 1
-        return self._written <= FEW
+            self._before = self._wanted if frame == self._frame + 1 else 0
+            self._frame, self._wanted = frame, 0
+        self._wanted += 1
+        return max(self._before, self._wanted) <= FEW
 
     def wait(self, buffer: DeltaBuffer) -> None:
         """Flush the buffer at the end of the frame."""
