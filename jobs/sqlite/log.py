@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jobs.answer import answer_text
 from jobs.errors import EpochStale, JobNotFound, KeyReused
@@ -163,36 +163,103 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
     return find(connection, job_id)
 
 
-def append(
-    connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Sequence[Payload], at: float
-) -> tuple[int, bool]:
-    """Write behind the fence; gives the last seq and whether the job ended."""
-    row = connection.execute("SELECT epoch, last_seq, status FROM jobs WHERE id = ?", [job_id]).fetchone()
-    if row is None:
-        raise JobNotFound(job_id)
-    if row["epoch"] != epoch or JobStatus(row["status"]) not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS):
-        raise EpochStale(job_id)
-    last = row["last_seq"]
+@dataclass(frozen=True, kw_only=True)
+class Append:
+    """Events that the holder of an epoch writes."""
+
+    job_id: str
+    epoch: int
+    payloads: Sequence[Payload]
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Appended:
+    last_seq: int
+    ended: bool
+
+
+def append(connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Sequence[Payload], at: float) -> None:
+    """Write behind the fence."""
+    one = Append(job_id=job_id, epoch=epoch, payloads=payloads, at=at)
+    [outcome] = append_all(connection, [one])
+    if isinstance(outcome, Exception):
+        raise outcome
+
+
+def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
+    """Write each behind its job's fence, in a few statements for all. What is refused has written nothing."""
+    heads = _heads(connection, {one.job_id for one in appends})
+    outcomes: list[Appended | Exception] = []
+    events: list[tuple[JSON, ...]] = []
+    for one in appends:
+        if (head := heads.get(one.job_id)) is None:
+            outcomes.append(JobNotFound(one.job_id))
+            continue
+        try:
+            events += head.take(one)
+        except (EpochStale, TypeError, ValueError) as refusal:
+            outcomes.append(refusal)
+        else:
+            outcomes.append(Appended(last_seq=head.last_seq, ended=head.ended is not None))
     connection.executemany(
-        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)",
-        [(job_id, last + i, epoch, one.type, rows.encode(one.data()), at) for i, one in enumerate(payloads, 1)],
+        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)", events
     )
-    last += len(payloads)
-    spoken_at = at if any(one.type == "text.delta" for one in payloads) else None
-    sql = "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?"
-    connection.execute(sql, [last, spoken_at, job_id])
-    ended = next((TERMINAL[one.type] for one in payloads if one.type in TERMINAL), None)
-    if ended is not None:
-        end(connection, job_id, JobStatus(row["status"]), ended, at)
-    return last, ended is not None
+    written = [head for head in heads.values() if head.written_at is not None]
+    connection.executemany(
+        "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?",
+        [(head.last_seq, head.spoken_at, head.job_id) for head in written],
+    )
+    for head in written:
+        if head.ended is not None:
+            _end(connection, head)
+    return outcomes
 
 
-def end(connection: sqlite3.Connection, job_id: str, before: JobStatus, after: JobStatus, at: float) -> None:
-    if after not in TRANSITIONS[before]:
-        raise ValueError(f"a job cannot go from {before} to {after}")
-    answer = answer_text(read(connection, {job_id: 0}, limit=-1))
+@dataclass(kw_only=True)
+class _Head:
+    """Where a job's log stands."""
+
+    job_id: str
+    epoch: int
+    last_seq: int
+    status: JobStatus
+    ended: JobStatus | None = None
+    """Set by a terminal event, behind which nothing can be written."""
+    written_at: float | None = None
+    spoken_at: float | None = None
+
+    def take(self, append: Append) -> list[tuple[JSON, ...]]:
+        """The rows of the events; all or none."""
+        if append.epoch != self.epoch or self.ended or self.status not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS):
+            raise EpochStale(self.job_id)
+        ended = next((TERMINAL[one.type] for one in append.payloads if one.type in TERMINAL), None)
+        if ended is not None and ended not in TRANSITIONS[self.status]:
+            raise ValueError(f"a job cannot go from {self.status} to {ended}")
+        events = [
+            (self.job_id, seq, self.epoch, one.type, rows.encode(one.data()), append.at)
+            for seq, one in enumerate(append.payloads, self.last_seq + 1)
+        ]
+        self.last_seq += len(events)
+        self.ended, self.written_at = ended, append.at
+        if self.spoken_at is None and any(one.type == "text.delta" for one in append.payloads):
+            self.spoken_at = append.at
+        return events
+
+
+def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str, _Head]:
+    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({places(job_ids)})"
+    return {
+        row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]))
+        for row in connection.execute(sql, [*job_ids])
+    }
+
+
+def _end(connection: sqlite3.Connection, head: _Head) -> None:
+    answer = answer_text(read(connection, {head.job_id: 0}, limit=-1))
     sql = "UPDATE jobs SET status = ?, finished_at = ?, answer = ? WHERE id = ?"
-    connection.execute(sql, [after, at, answer.encode("utf-8", "replace").decode(), job_id])
+    storable = answer.encode("utf-8", "replace").decode()
+    connection.execute(sql, [head.ended, head.written_at, storable, head.job_id])
 
 
 def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -41,6 +42,7 @@ class SqliteStore:
         self._clock = clock
         self._topics: set[str] = set()  # touched on the writer thread only
         self._ended: list[str] = []  # likewise
+        self._appends: list[tuple[log.Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._database.open, migrate)
@@ -49,6 +51,7 @@ class SqliteStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._write_appends()
         await asyncio.to_thread(self._database.close)
 
     # --- jobs -------------------------------------------------------------------------------------------------
@@ -112,17 +115,31 @@ class SqliteStore:
         return await self.append_soon(job_id, epoch, payloads)
 
     def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
-        at = self._clock()
+        if not self._appends:
+            asyncio.get_running_loop().call_soon(self._write_appends)
+        append = log.Append(job_id=job_id, epoch=epoch, payloads=payloads, at=self._clock())
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._appends.append((append, written))
+        return written
 
-        def transaction(connection: sqlite3.Connection) -> int:
-            last, ended = log.append(connection, job_id, epoch, payloads, at)
-            self._topics.add(job_topic(job_id))
-            if ended:
-                self._topics.add("queue")
-                self._ended.append(job_id)
-            return last
+    def _write_appends(self) -> None:
+        """Those of one turn of the loop, as when a frame ends, go in one transaction."""
+        if not self._appends:
+            return
+        appends, waiting = zip(*self._appends, strict=True)
+        self._appends = []
 
-        return self._database.write(transaction)
+        def transaction(connection: sqlite3.Connection) -> list[log.Appended | Exception]:
+            outcomes = log.append_all(connection, appends)
+            for one, outcome in zip(appends, outcomes, strict=True):
+                if isinstance(outcome, log.Appended):
+                    self._topics.add(job_topic(one.job_id))
+                    if outcome.ended:
+                        self._topics.add("queue")
+                        self._ended.append(one.job_id)
+            return outcomes
+
+        self._database.write(transaction).add_done_callback(partial(_hand_out, waiting))
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
@@ -290,6 +307,7 @@ class SqliteStore:
     # --- the database -----------------------------------------------------------------------------------------
 
     async def _write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
+        self._write_appends()  # which were called before
         return await self._database.write(transaction)
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -308,6 +326,19 @@ class SqliteStore:
         ended, self._ended = self._ended, []
         for job_id in ended:
             self._on_end(job_id)
+
+
+def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[log.Appended | Exception]]) -> None:
+    """To each append its own outcome."""
+    failure = written.exception()
+    outcomes = [failure] * len(waiting) if failure is not None else written.result()
+    for done, outcome in zip(waiting, outcomes, strict=True):
+        if done.done():
+            continue
+        if isinstance(outcome, log.Appended):
+            done.set_result(outcome.last_seq)
+        else:
+            done.set_exception(outcome)
 
 
 def new_id() -> str:

@@ -578,3 +578,28 @@ async def test_a_retry_speaks_for_the_first_time_when_it_speaks_itself(engine: E
     spoken = {one.id: one.first_text_at for one in await engine.store.ended((0, ""), limit=9)}
     assert spoken[job_id] is not None
     assert spoken[retry.id] is None
+
+
+async def test_what_is_refused_in_a_batch_has_written_nothing(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    append = engine.store.append_soon
+    results = await asyncio.gather(
+        append(job.id, 1, [text("m", "a")]),
+        append(job.id, 1, [text("m", "b"), JobCompleted(result=object(), usage=None)]),  # not JSON
+        append("job_nowhere", 1, [text("m", "x")]),
+        append(job.id, 1, [text("m", "c"), JobCompleted(result={}, usage=None)]),
+        append(job.id, 1, [text("m", "behind the end")]),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [int, TypeError, JobNotFound, int, EpochStale]
+    assert types(await engine.store.read(job.id, 2, 10)) == ["text.delta", "text.delta", "job.completed"]
+    assert (await engine.store.get(job.id)).last_seq == 5
+
+
+async def test_what_is_written_after_an_append_comes_behind_it(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await engine.store.claim("w1", anything())
+    ended = engine.store.append_soon(job.id, 1, [JobCompleted(result={}, usage=None)])
+    assert (await engine.store.request_cancel(job.id, "ada")).status is JobStatus.COMPLETED
+    assert await ended == 3
