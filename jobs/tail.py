@@ -21,6 +21,9 @@ PAGE = 500
 KEPT = 2_000
 """Events kept in memory for each followed job; a slower follower reads the store."""
 
+KEPT_PAGES = 64
+"""Pages kept for those who catch up, of all jobs."""
+
 
 @dataclass(kw_only=True)
 class Figures:
@@ -33,7 +36,7 @@ class Figures:
     reads: int = 0
     """Looks at the store on behalf of all followers together."""
     replays: int = 0
-    """Pages read from the store for one follower alone: it came late, or is slow."""
+    """Pages read from the store for followers that came late, or are slow."""
     replayed_events: int = 0
     """Events on those pages."""
     caught_up: Callable[[float], None] = lambda _: None
@@ -76,6 +79,40 @@ class _Tail:
         self.changed = asyncio.Event()
 
 
+class _Pages:
+    """Pages of logs for those who come late. A full one never changes: it is read once for all who come at once."""
+
+    def __init__(self, store: JobStore, figures: Figures) -> None:
+        self._store = store
+        self._figures = figures
+        self._reads: dict[tuple[str, int], asyncio.Future[list[JobEvent]]] = {}  # the oldest first
+
+    async def read(self, job_id: str, after: int) -> list[JobEvent]:
+        place = (job_id, after)
+        if place not in self._reads:
+            self._reads[place] = asyncio.ensure_future(self._read(job_id, after))
+            self._reads[place].add_done_callback(lambda read: self._keep(place, read))
+        return await asyncio.shield(self._reads[place])  # who leaves does not take it from the others
+
+    def forget(self, job_id: str) -> None:
+        """Nobody follows the job."""
+        for place in [place for place in self._reads if place[0] == job_id]:
+            del self._reads[place]
+
+    async def _read(self, job_id: str, after: int) -> list[JobEvent]:
+        events = await self._store.read(job_id, after, PAGE)
+        self._figures.replays += 1
+        self._figures.replayed_events += len(events)
+        return events
+
+    def _keep(self, place: tuple[str, int], read: asyncio.Future[list[JobEvent]]) -> None:
+        whole = not read.cancelled() and read.exception() is None and len(read.result()) == PAGE
+        if self._reads.get(place) is read and not whole:
+            del self._reads[place]
+        while len(self._reads) > KEPT_PAGES:
+            del self._reads[next(iter(self._reads))]
+
+
 class Tails:
     """`async with Tails(store, wake) as tails`; `tails.follow` gives pages of events."""
 
@@ -86,6 +123,7 @@ class Tails:
         self._dirty: set[str] = set()
         self._woken = asyncio.Event()
         self.figures = Figures()
+        self._pages = _Pages(store, self.figures)
         self._ended = False
 
     async def __aenter__(self) -> Self:
@@ -110,7 +148,7 @@ class Tails:
                 changed = tail.changed
                 events = tail.after(seq)
                 if events is None or (not events and tail.last_seq < 0):
-                    events = await self._replay(job_id, seq)
+                    events = await self._pages.read(job_id, seq)
                 if events:
                     seq = events[-1].seq
                     if events[-1].terminal:
@@ -125,12 +163,6 @@ class Tails:
                 else:
                     caught_up()
                     await changed.wait()
-
-    async def _replay(self, job_id: str, seq: int) -> list[JobEvent]:
-        events = await self._store.read(job_id, seq, PAGE)
-        self.figures.replays += 1
-        self.figures.replayed_events += len(events)
-        return events
 
     def end(self) -> None:
         """Let every follower have what is here, and end; a follow that begins later ends likewise."""
@@ -151,6 +183,7 @@ class Tails:
             tail.followers -= 1
             if not tail.followers:
                 self._tails.pop(job_id, None)
+                self._pages.forget(job_id)
             self.figures.followers -= 1
             self.figures.jobs = len(self._tails)
 

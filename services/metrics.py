@@ -143,7 +143,7 @@ class Now(Collector):
         yield _gauge("followers", "Who follows a job through this process now.", figures.followers)
         yield _gauge("followed_jobs", "Jobs that are followed through this process now.", figures.jobs)
         yield _counter("follow_reads", "Reads of the store for all followers together.", figures.reads)
-        yield _counter("replays", "Reads of the store for one follower alone.", figures.replays)
+        yield _counter("replays", "Reads of the store for followers who came late or read slowly.", figures.replays)
         yield _counter("replayed_events", "Events of these reads.", figures.replayed_events)
         yield _counter("loop_stalls", "How often the event loop was blocked.", watchdog.stalls)
         yield _gauge("loop_longest_stall_seconds", "The longest of these.", watchdog.longest_seconds)

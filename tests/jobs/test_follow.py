@@ -8,7 +8,7 @@ import pytest
 
 from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
-from jobs.tail import KEPT
+from jobs.tail import KEPT, PAGE
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless
 from tests.waiting import until
 
@@ -78,6 +78,35 @@ async def test_many_followers_of_one_job_share_one_read_of_the_store(
         logs = await asyncio.gather(*followers)
     assert all(log == logs[0] for log in logs)
     assert reads <= 25
+
+
+async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await begin(engine)
+    await engine.store.append(job_id, 1, [TextDelta(step="m", text=str(n)) for n in range(5 * PAGE)])
+    await engine.store.append(job_id, 1, [DONE])
+    reads: list[int] = []
+    read = engine.store.read
+
+    async def counted(job_id: str, after: int, limit: int) -> list[JobEvent]:
+        reads.append(after)
+        return await read(job_id, after, limit)
+
+    monkeypatch.setattr(engine.store, "read", counted)
+    leaving = engine.client.follow(job_id, "ada")
+    await anext(leaving)
+    async with asyncio.timeout(SOON):
+        early = asyncio.create_task(anext(leaving))
+        whole = [asyncio.create_task(engine.log(job_id)) for _ in range(50)]
+        early.cancel()  # whoever reads a page for all may go
+        logs = await asyncio.gather(*whole)
+        await asyncio.gather(early, return_exceptions=True)
+    assert is_gapless(logs[0])
+    assert all(log == logs[0] for log in logs)
+    assert sum(after == PAGE for after in reads) == 1
+    assert len(reads) <= 10
+    assert not engine.client._tails._pages._reads
 
 
 async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine: Engine) -> None:
