@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.apps import App, Longhaul
+from benchmarks.apps import App, Longhaul, Production, slots_for
 from benchmarks.caller import Call, call, follow, submit
 from benchmarks.endpoint import script
 from benchmarks.figures import Figure, Measured, part
-from benchmarks.streaming import GOLDEN_RATIO, SETTLE_SECONDS, STAGGER_SECONDS, Conditions, Load, percentile
+from benchmarks.parts import Bench, Options, Pair, Part, tell
+from benchmarks.peers import litellm
+from benchmarks.streaming import (
+    GOLDEN_RATIO,
+    PATIENCE_SECONDS,
+    SETTLE_SECONDS,
+    STAGGER_SECONDS,
+    Conditions,
+    Load,
+    percentile,
+)
 from benchmarks.usage import Meter
 
-PATIENCE_SECONDS = 240
-"""Beyond the streams' own length: a proxy that cannot keep up ends late, and its figures say so."""
 IDLE_HERE = "tool hosts"
 FEW_TOKENS = script(tokens=3, rate=100)
 """Once through each door before it is measured."""
@@ -25,6 +34,43 @@ Stream = tuple[Call, float]
 """A call whose answer streams, and the moment of the first request that led to it."""
 Door = Callable[[str, str], Awaitable[Stream]]
 """Begins one, of a server's address and a message."""
+
+
+RATE = 20
+"""Tokens per second of each stream."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure of which entry."""
+
+    entry: type[Longhaul]
+    loads: Sequence[Load]
+
+
+def prepared(options: Options) -> Part:
+    litellm.install()
+    sizes, seconds = ((2,), 1.0) if options.short else (options.streams, options.seconds)
+    plan = Plan(
+        entry=Production if options.production else Longhaul,
+        loads=[Load(sessions=size, rate=RATE, seconds=seconds) for size in sizes],
+    )
+    return Part(
+        name="api",
+        ours=plan.entry.name,
+        peer=litellm.LiteLLM.name,
+        pairs=options.pairs,
+        measure_pair=partial(measure_pair, plan),
+    )
+
+
+async def measure_pair(plan: Plan, bench: Bench) -> Pair:
+    """The endpoint alone, Longhaul, LiteLLM."""
+    direct = [(load, await measure_direct(bench.url, load)) for load in plan.loads]
+    slots = slots_for(load.sessions for load in plan.loads)
+    apps = plan.entry(bench.folder / "ours", bench.url, slots), litellm.LiteLLM(bench.folder / "peer", bench.url, slots)
+    ours, peer = [await measure_app(app, direct, bench) for app in apps]
+    return ours, peer
 
 
 async def completions(url: str, text: str) -> Stream:
@@ -67,13 +113,15 @@ async def measure_door(door: Door, app: App, load: Load, direct: Measured, condi
     return added | {cpu: sum(used.values())} | parts
 
 
-async def measure_app(app: App, loads: list[tuple[Load, Measured]], conditions: Conditions) -> Measured:
+async def measure_app(app: App, loads: Sequence[tuple[Load, Measured]], bench: Bench) -> Measured:
     """One start of one app under all loads, each with what `measure_direct` found of it."""
     measure = measure_doors if isinstance(app, Longhaul) else partial(measure_door, completions)
     measured: Measured = {}
     async with app:
+        bench.ran_with.update(app.ran_with())
         for load, direct in loads:
-            measured |= await measure(app, load, direct, conditions)
+            tell(f"{app.name}: {load}")
+            measured |= await measure(app, load, direct, bench.conditions)
     return measured
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +21,13 @@ from tests.waiting import until
 CHAINLIT = str(Path(sys.executable).with_name("chainlit"))
 STOP_SECONDS = 20
 OURS = (".chainlit", "public")
+LEAST_SLOTS = 50
+"""Of Longhaul's worker, unless a load has more streams than that."""
+
+
+def slots_for(streams: Iterable[int]) -> int:
+    """So that the largest load finds a slot for each of its streams."""
+    return max(LEAST_SLOTS, *streams)
 
 
 class App:
@@ -37,6 +45,8 @@ class App:
         self.ready_seconds = 0.0
         """… until a message would be worked on."""
         self.folder = folder
+        self.slots = slots
+        """Of each worker."""
         self._log = folder / "server.log"
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -80,6 +90,10 @@ class App:
 
     async def ready(self, http: httpx.AsyncClient) -> bool:  # noqa: ARG002  # asked by those that have more than a page
         return True
+
+    def ran_with(self) -> dict[str, object]:
+        """What a reader must know of how it runs."""
+        return {}
 
     def check_log(self) -> None:
         """Figures of a server that failed are none."""
@@ -125,6 +139,9 @@ class Longhaul(App):
 
     async def ready(self, http: httpx.AsyncClient) -> bool:
         return bool((await http.get("/readyz")).json()["workers"])
+
+    def ran_with(self) -> dict[str, object]:
+        return {"workers": len(processes.marked(self.marker, "worker.py")), "slots": self.slots}
 
 
 class Production(Longhaul):

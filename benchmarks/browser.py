@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import Self
+from typing import Self, cast
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -23,6 +23,16 @@ async def visit(url: str) -> str:
         return "; ".join(f"{name}={value}" for name, value in http.cookies.items())
 
 
+class Counting(ClientConnection):
+    """Knows how much came over the wire: the handshake, and frames before they are unpacked."""
+
+    received_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        super().data_received(data)
+
+
 class BrowserSession:
     """`async with BrowserSession(...)`: one open page. It asks once and notes when each word arrives."""
 
@@ -31,7 +41,7 @@ class BrowserSession:
         self._url = url
         self._cookie = cookie
         self._thread_id = thread_id
-        self._socket: ClientConnection | None = None
+        self._socket: Counting | None = None
         self._asked_at = 0.0
         self.first_token_seconds: float | None = None
         """From the message to the first word."""
@@ -39,14 +49,16 @@ class BrowserSession:
         """Seconds from the endpoint to here, for the words so far, in their order, each once."""
 
     async def __aenter__(self) -> Self:
-        self._socket = await connect(
+        opened = await connect(
             f"{self._url.replace('http', 'ws', 1)}/ws/socket.io/?EIO=4&transport=websocket",
+            create_connection=Counting,
             origin=self._url,  # type: ignore[arg-type]  # a NewType of str
             additional_headers={"Cookie": self._cookie} if self._cookie else None,
             max_size=None,
             ping_interval=None,
             proxy=None,
         )
+        self._socket = cast(Counting, opened)
         await self._expect(OPENED)
         session = {"clientType": "webapp", "sessionId": str(uuid.uuid4()), "threadId": self._thread_id, "userEnv": "{}"}
         await self._socket.send(CONNECT + json.dumps(session))
@@ -57,6 +69,12 @@ class BrowserSession:
     async def __aexit__(self, *_: object) -> None:
         if self._socket is not None:
             await self._socket.close()
+
+    @property
+    def received_bytes(self) -> int:
+        """That came over the wire since the page opened its socket."""
+        assert self._socket is not None
+        return self._socket.received_bytes
 
     async def ask(self, text: str) -> None:
         message = {

@@ -8,12 +8,14 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.apps import Longhaul
+from benchmarks.apps import LEAST_SLOTS, Longhaul
 from benchmarks.browser import BrowserSession, visit
 from benchmarks.figures import Figure, Measured
+from benchmarks.parts import Bench, Options, Pair, Part
 from benchmarks.stored import opened, word, write_job
 from benchmarks.usage import Meter
 from jobs.models import Job
@@ -50,12 +52,25 @@ class Stored:
     thread: Sequence[Job]
 
 
-async def measure(folder: Path, url: str, slots: int, plan: Plan) -> tuple[Measured, Measured]:
+def prepared(options: Options) -> Part:
+    plan = SHORT if options.short else Plan()
+    return Part(
+        name="catch-up",
+        ours=Longhaul.name,
+        peer="bare SELECT",
+        pairs=options.pairs,
+        measure_pair=partial(measure, plan),
+    )
+
+
+async def measure(plan: Plan, bench: Bench) -> Pair:
     """Longhaul's figures, and of the same rows what a bare SELECT of one process takes."""
+    folder = bench.fresh()
     stored = await _write(folder / "data", plan)
     bare = _select(folder / "data" / "jobs.db", stored.long, plan)
-    app = Longhaul(folder, url, slots)
+    app = Longhaul(folder, bench.url, LEAST_SLOTS)
     async with app, asyncio.timeout(PATIENCE_SECONDS):
+        bench.ran_with.update(app.ran_with())
         cookie = await visit(app.url)
         measured = await _follow(app, stored.long, 1, plan)
         measured |= await _follow(app, stored.long, plan.followers, plan)
@@ -139,15 +154,14 @@ async def _open(app: Longhaul, cookie: str, jobs: Sequence[Job], tokens: int, lo
     """
     meter = Meter(app.marker)
     begun = time.monotonic()
-    first, ends, size = 0.0, 0, 0
+    first, ends = 0.0, 0
     async with BrowserSession(app.url, cookie, str(jobs[0].thread_id)) as session:
         while ends < len(jobs):
             frame = await session.next_frame()
-            size += len(frame)
             if not first and word(0) in frame:
                 first = time.monotonic() - begun
             ends += frame.count(word(tokens - 1))
-        seconds = time.monotonic() - begun
+        seconds, size = time.monotonic() - begun, session.received_bytes
     return {
         Figure(name="first screen", unit="s", load=load): first,
         Figure(name="whole thread", unit="s", load=load): seconds,

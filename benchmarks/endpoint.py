@@ -7,13 +7,17 @@ far more, at several times the cost per token; this one must not take the proces
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import cast
 
 from tests.endpoint import parse, script_of
+from tests.server import ROOT
 
 TICKS_PER_SECOND = 10_000
 """Of the times in the words: monotonic, the same for all processes of a machine."""
@@ -102,6 +106,18 @@ async def serve() -> None:
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[tuple[int, str]]:
+    """The endpoint as a process of its own: its id and its address."""
+    command = [sys.executable, "-m", "benchmarks.endpoint"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.pid, f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.kill()
 
 
 if __name__ == "__main__":

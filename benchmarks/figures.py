@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The median of the pairs' ratios: what changes on the machine between two pairs is not in it."""
-        if not self.peer:
+        """The median of the pairs' ratios: what changes on the machine between two pairs is not in it.
+
+        None: there is nothing to divide by, or a difference of two measured values came out below zero.
+        """
+        if not self.peer or min(self.peer) <= 0 or min(self.ours) < 0:
             return None
         return statistics.median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
@@ -43,10 +47,15 @@ class Row:
             "figure": figure.name,
             "load": figure.load,
             "unit": figure.unit,
-            "longhaul": list(self.ours),
+            "ours": list(self.ours),
             "peer": list(self.peer),
             "ratio": self.ratio,
         }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Row:
+        figure = Figure(name=saved["figure"], unit=saved["unit"], load=saved["load"])
+        return cls(figure=figure, ours=saved["ours"], peer=saved["peer"])
 
 
 def rows(pairs: Sequence[tuple[Measured, Measured]]) -> list[Row]:
@@ -85,7 +94,7 @@ def table(rows: Iterable[Row], ours: str, peer: str) -> str:
             row.figure.load or "–",
             row.figure.unit,
             three_digits(statistics.median(row.ours)),
-            "–" if row.ratio is None else three_digits(statistics.median(row.peer)),
+            three_digits(statistics.median(row.peer)) if row.peer else "–",
             "–" if row.ratio is None else f"{row.ratio:.2f}",
         )
         for row in rows

@@ -11,9 +11,11 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure, Measured
+from benchmarks.parts import Bench, Options, Pair, Part, tell
 from benchmarks.stored import STEP, claim, opened, submit, word, write_job
 from benchmarks.streaming import percentile
 from jobs import SHARED_USER, JobFilter
@@ -42,8 +44,15 @@ class Plan:
 SHORT = Plan(new_jobs=4, rows=6_000, job_tokens=500, turns=2, times=20, deleted_tokens=2_000)
 
 
-async def measure(data: Path, plan: Plan, tell: Callable[[str], None]) -> tuple[Measured, Measured]:
+def prepared(options: Options) -> Part:
+    """One pair only: it takes long, and each of its figures is of many operations."""
+    plan = SHORT if options.short else Plan()
+    return Part(name="growth", ours=f"{plan.rows:,} rows", peer="new", pairs=1, measure_pair=partial(measure, plan))
+
+
+async def measure(plan: Plan, bench: Bench) -> Pair:
     """The grown store, and the same one when it was new."""
+    data = bench.fresh()
     async with opened(data) as store:
         jobs = await _grow(store, plan.new_jobs * PAGE, PAGE, plan.turns)
         new = await _measure_all(store, jobs, plan) | await _purge(data, store, plan)

@@ -13,13 +13,15 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from benchmarks.api import completions
-from benchmarks.apps import App, Longhaul
+from benchmarks.apps import LEAST_SLOTS, App, Longhaul
 from benchmarks.caller import Call, call, follow, submit
 from benchmarks.endpoint import Connection, script
 from benchmarks.figures import Figure, Measured
+from benchmarks.parts import Bench, Options, Pair, Part
+from benchmarks.peers import litellm
 from benchmarks.peers.litellm import LiteLLM
 from benchmarks.streaming import percentile
 from benchmarks.usage import Meter
@@ -103,12 +105,25 @@ class StepTaking(Longhaul):
         self._environment["LONGHAUL_TOOL_DIRS"] = str(FIXTURE_TOOLS)
 
 
-async def measure_pair(place: Path, slots: int, plan: Plan) -> tuple[Measured, Measured]:
+def prepared(options: Options) -> Part:
+    litellm.install()
+    plan = SHORT if options.short else Plan()
+    return Part(
+        name="jobs",
+        ours=Longhaul.name,
+        peer=LiteLLM.name,
+        pairs=options.pairs,
+        measure_pair=partial(measure_pair, plan),
+    )
+
+
+async def measure_pair(plan: Plan, bench: Bench) -> Pair:
     """Longhaul's and the proxy's, one after the other."""
     async with Upstream().open() as upstream:
-        async with StepTaking(place / "ours", upstream.url, slots) as app:
+        async with StepTaking(bench.folder / "ours", upstream.url, LEAST_SLOTS) as app:
+            bench.ran_with.update(app.ran_with())
             ours = await measure_jobs(app, upstream, plan)
-        async with LiteLLM(place / "peer", upstream.url, slots) as proxy:
+        async with LiteLLM(bench.folder / "peer", upstream.url, LEAST_SLOTS) as proxy:
             return ours, await measure_proxy(proxy, upstream, plan)
 
 

@@ -9,9 +9,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure, Measured, part
+from benchmarks.parts import Bench, Options, Pair, Part
 from benchmarks.usage import Meter
 from files import DirectoryFileStore
 from jobs import JobClient, JobRequest
@@ -27,14 +29,15 @@ LATENCY_SECONDS = 0.2
 """Of each answer: one token, at a rate that makes it take so long."""
 PROMPT = f"Row {{id}}: tokens=1 rate={1 / LATENCY_SECONDS:g}"
 START_SECONDS = 60
+SHORT_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """What both do."""
 
-    rows: int
-    concurrency: int
+    rows: int = 10_000
+    concurrency: int = 32
 
     @property
     def patience_seconds(self) -> float:
@@ -45,6 +48,22 @@ class Work:
 
 
 SPEED, CPU = "rows per second", "CPU per row"
+
+
+def prepared(options: Options) -> Part:
+    work = Work(rows=SHORT_ROWS if options.short else options.rows, concurrency=options.concurrency)
+    return Part(
+        name="rows",
+        ours="map_table",
+        peer="asyncio.gather",
+        pairs=options.pairs,
+        measure_pair=partial(measure_pair, work),
+    )
+
+
+async def measure_pair(work: Work, bench: Bench) -> Pair:
+    bare = await measure_bare(work, bench.url)
+    return await measure_job(work, bench.fresh(), bench.url), bare
 
 
 async def measure_job(work: Work, folder: Path, url: str) -> Measured:

@@ -21,8 +21,8 @@ GOLDEN_RATIO = 0.618034
 """Its multiples spread evenly whatever the number: equal steps would put the tokens of 20 streams into one burst."""
 SETTLE_SECONDS = 0.5
 """Before: what opening a page costs is no part of streaming. After: the answer's end is."""
-PATIENCE_SECONDS = 60
-"""Beyond the stream's own length; then words are missing, or the machine is hopelessly busy."""
+PATIENCE_SECONDS = 240
+"""Beyond the stream's own length: who cannot keep up ends late, and the figures say so. Then words are missing."""
 TICK_SECONDS = 0.02
 FEW_TOKENS = 10
 
@@ -40,6 +40,11 @@ class Load:
         """Of one session."""
         return max(1, round(self.rate * self.seconds))
 
+    @property
+    def thousands(self) -> float:
+        """Of tokens, of all sessions."""
+        return self.sessions * self.tokens / 1000
+
     def __str__(self) -> str:
         return f"{self.sessions} × {self.rate:g} tok/s"
 
@@ -50,28 +55,31 @@ class Conditions:
     def __init__(self, endpoint_pid: int) -> None:
         self._endpoint_pid = endpoint_pid
         self._shares: dict[str, list[float]] = {"load generator": [], "endpoint": [], "others": []}
-        self._lags: list[float] = []
+        self._worst_lag = 0.0
 
     @contextlib.asynccontextmanager
     async def watched(self, meter: Meter) -> AsyncIterator[None]:
         """Of the load inside; `meter` knows what the app uses."""
         loop = asyncio.get_running_loop()
-        begun, before = loop.time(), self._read(meter)
-        ticking = asyncio.create_task(self._tick())
+        begun, before, lags = loop.time(), self._read(meter), [0.0]
+        ticking = asyncio.create_task(_tick(lags))
         try:
             yield
         finally:
             ticking.cancel()
             elapsed = loop.time() - begun
+            self._worst_lag = max(self._worst_lag, percentile(lags, 99))
             for name, seconds in self._read(meter).items():
                 self._shares[name].append((seconds - before[name]) / elapsed)
 
-    def as_json(self) -> dict[str, object]:
-        """Cores that were used during the loads, in their order, and by how much this loop was late: words that
-        arrived meanwhile are noted that much later."""
+    def as_json(self) -> dict[str, object] | None:
+        """Cores that were used during the loads, in their order, and by how much this loop was late during the worst
+        of them: words that arrived meanwhile are noted that much later. None: no load was watched."""
+        if not self._shares["others"]:
+            return None
         return {
             "cores": {name: [round(share, 3) for share in shares] for name, shares in self._shares.items()},
-            "loop_lag_p99_ms": round(percentile(self._lags, 99) * 1000, 2),
+            "loop_lag_p99_ms": round(self._worst_lag * 1000, 2),
         }
 
     def _read(self, meter: Meter) -> dict[str, float]:
@@ -79,12 +87,14 @@ class Conditions:
         others = machine_seconds() - own - endpoint - sum(meter.used().values())
         return {"load generator": own, "endpoint": endpoint, "others": others}
 
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + TICK_SECONDS
-            await asyncio.sleep(TICK_SECONDS)
-            self._lags.append(loop.time() - due)
+
+async def _tick(lags: list[float]) -> None:
+    """Note by how much the running loop is late, until cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + TICK_SECONDS
+        await asyncio.sleep(TICK_SECONDS)
+        lags.append(loop.time() - due)
 
 
 async def first_message(app: App) -> Measured:
@@ -96,13 +106,13 @@ async def first_message(app: App) -> Measured:
     return {Figure(name="first token after the start", unit="ms"): session.first_token_seconds * 1000}
 
 
-async def measure(app: App, load: Load, conditions: Conditions) -> Measured:
+async def measure(app: App, load: Load, conditions: Conditions, idle_megabytes: float) -> Measured:
     """Raises `TimeoutError` when words get lost: a cheap server that loses some is not cheap."""
     cookie = await visit(app.url)
     async with contextlib.AsyncExitStack() as pages:
         sessions = [await pages.enter_async_context(BrowserSession(app.url, cookie)) for _ in range(load.sessions)]
         await asyncio.sleep(SETTLE_SECONDS)
-        meter = Meter(app.marker)
+        meter, opening_bytes = Meter(app.marker), _received(sessions)
         try:
             async with conditions.watched(meter), asyncio.timeout(load.seconds + PATIENCE_SECONDS):
                 await asyncio.gather(*(_converse(session, index, load) for index, session in enumerate(sessions)))
@@ -113,8 +123,9 @@ async def measure(app: App, load: Load, conditions: Conditions) -> Measured:
             ) from None
         await asyncio.sleep(SETTLE_SECONDS)
         used = meter.used()
+        sent_bytes = _received(sessions) - opening_bytes
         resident = sum(memory(app.marker).values())
-    return _cpu(used, load) | _delays(sessions, load) | {Figure(name="memory", unit="MB", load=str(load)): resident}
+    return _cpu(used, load) | _delays(sessions, load) | sizes(load, sent_bytes, resident, idle_megabytes)
 
 
 async def _converse(session: BrowserSession, index: int, load: Load) -> None:
@@ -124,11 +135,23 @@ async def _converse(session: BrowserSession, index: int, load: Load) -> None:
 
 
 def _cpu(used: dict[str, float], load: Load) -> Measured:
-    thousands = load.sessions * load.tokens / 1000
     return with_parts(
         Figure(name="CPU per 1,000 tokens", unit="s", load=str(load)),
-        {role: seconds / thousands for role, seconds in used.items()},
+        {role: seconds / load.thousands for role, seconds in used.items()},
     )
+
+
+def _received(sessions: list[BrowserSession]) -> int:
+    return sum(session.received_bytes for session in sessions)
+
+
+def sizes(load: Load, sent_bytes: int, resident: float, idle: float) -> Measured:
+    """Of what is sent and kept; both memories in megabytes."""
+    return {
+        Figure(name="sent to the pages", unit="kB", load=str(load)): sent_bytes / 1000 / load.thousands,
+        Figure(name="memory", unit="MB", load=str(load)): resident,
+        Figure(name="memory per session", unit="MB", load=str(load)): (resident - idle) / load.sessions,
+    }
 
 
 def _delays(sessions: list[BrowserSession], load: Load) -> Measured:

@@ -26,15 +26,15 @@ def tune(*, message_bytes: int) -> None:
     sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # what JSON escapes may add
 
 
-async def send(session: WebsocketSession, event: str, data: Any) -> None:
-    """What `session.emit` does for one page, in a sixth of the time: it makes a task and looks for bytes in each event.
+def send(session: WebsocketSession, event: str, data: Any) -> None:
+    """What `session.emit` does for one page, in a tenth of the time: into its socket's queue, behind what is there.
 
-    Nothing, while the page is not connected. The caller keeps the order: `session.emit` takes a little longer.
+    Nothing, while the page is not connected. Whether it still is, engine.io finds out by itself, in a task of its own:
+    its `send` would, and would close the session in ours.
     """
-    socket = sio.manager.eio_sid_from_sid(session.socket_id, "/")
-    if socket is not None:
-        words = f"{EVENT}{orjson.dumps([event, data]).decode()}"
-        await sio.eio.send_packet(socket, Packet(MESSAGE, words))
+    socket = sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
+    if socket is not None and not socket.closed:
+        socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{orjson.dumps([event, data]).decode()}"))
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:

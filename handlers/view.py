@@ -47,7 +47,6 @@ class ThreadView:
         self._turns: dict[str, TurnScreen] = {}  # by root job
         self._following: dict[str, asyncio.Task[None]] = {}  # by job
         self._watching: asyncio.Task[None] | None = None
-        self._showing: set[asyncio.Task[None]] = set()
         self._said: set[str] = set()  # messages of this page whose turns are not followed yet
         self._life = asyncio.Lock()  # loading, showing and following are one: two reconnects do not mix
         self._page = asyncio.Lock()  # one writer: changes of several turns do not mix with a refresh
@@ -77,7 +76,7 @@ class ThreadView:
         for turn in self._turns.values():
             if turn.job_id == job_id and turn.form is not None and turn.ended is not None:
                 async with self._page:
-                    await self._show([Show(turn.form_again())])
+                    self._show([Show(turn.form_again())])
 
     async def close(self) -> None:
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
@@ -97,13 +96,13 @@ class ThreadView:
         async with self._life:
             if not self.loaded:
                 try:
-                    await self._emit("resume_thread", await self._load())
+                    self._emit("resume_thread", await self._load())
                 except ThreadNotFound:
                     return  # nothing was ever said here
             self.loaded = self._loading = False
             for turn in self._turns.values():
-                await self._offer_actions(turn)
-            await self.show_running()
+                self._offer_actions(turn)
+            self.show_running()
             self._begin()
 
     async def _load(self) -> dict[str, Any]:
@@ -118,19 +117,17 @@ class ThreadView:
             watching = again_and_again(self._watch, name="the view of a thread")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
-    async def show_running(self) -> None:
+    def show_running(self) -> None:
         """Stop is shown while a turn runs."""
         loading = bool(self.unfinished)
         if loading != self._loading:
             self._loading = loading
-            await self._emit("task_start" if loading else "task_end", {})
+            self._emit("task_start" if loading else "task_end", {})
 
     def show_soon(self) -> None:
         """The framework has just hidden Stop: show it if a turn runs."""
         self._loading = False
-        showing = asyncio.create_task(self.show_running(), name="show stop")
-        self._showing.add(showing)
-        showing.add_done_callback(self._showing.discard)
+        self.show_running()
 
     async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id):
@@ -138,7 +135,7 @@ class ThreadView:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
         self._turns.clear()
-        await self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
+        self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
         return True
 
     def _shows_end_of(self, job: Job) -> bool:
@@ -154,14 +151,14 @@ class ThreadView:
             async with self._page:
                 self._turns[job.root_id] = turn
                 if known is not None:
-                    await self._withdraw_actions(known)
+                    self._withdraw_actions(known)
                 if known is not None or self._misplaced(turn):
                     await self._refresh()
                 else:
-                    await self._show([Upsert(step) for step in turn.steps()])
-                    await self._show([Show(element) for element in turn.elements()])
-                await self._offer_actions(turn)
-                await self.show_running()
+                    self._show([Upsert(step) for step in turn.steps()])
+                    self._show([Show(element) for element in turn.elements()])
+                self._offer_actions(turn)
+                self.show_running()
         turn = self._turns[job.root_id]
         if turn.ended is None:
             self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
@@ -186,10 +183,10 @@ class ThreadView:
             async for page in self._jobs.follow(turn.job_id, self._user, turn.seq):
                 async with self._page:
                     self._unsure = True
-                    await self._show(turn.feed(page))
+                    self._show(turn.feed(page))
                     if turn.ended is not None:
-                        await self._offer_actions(turn)
-                        await self.show_running()
+                        self._offer_actions(turn)
+                        self.show_running()
                     self._unsure = False
         except (JobNotFound, ThreadNotFound):
             pass  # deleted: the thread's own end tells the page
@@ -197,30 +194,30 @@ class ThreadView:
 
     async def _refresh(self) -> None:
         thread = await self._jobs.thread(self.thread_id, self._user)
-        await self._emit("resume_thread", thread_dict(thread, self._in_order()))
+        self._emit("resume_thread", thread_dict(thread, self._in_order()))
 
-    async def _show(self, changes: list[Change]) -> None:
+    def _show(self, changes: list[Change]) -> None:
         for change in changes:
             match change:
                 case Upsert(step):
-                    await self._emit(*upsert(step))
+                    self._emit(*upsert(step))
                 case Append(step_id, text):
                     token = {"id": step_id, "token": text, "isSequence": False, "isInput": False}
-                    await self._emit("stream_token", token)
+                    self._emit("stream_token", token)
                 case Remove(step_id):
-                    await self._emit("delete_message", {"id": step_id})
+                    self._emit("delete_message", {"id": step_id})
                 case Show(element):
-                    await self._emit("element", element)
+                    self._emit("element", element)
 
-    async def _offer_actions(self, turn: TurnScreen) -> None:
+    def _offer_actions(self, turn: TurnScreen) -> None:
         if turn.ended is not None and turn.ended.type != "job.completed" and not turn.form_is_open:
             for action in actions_of(turn):
-                await self._emit("remove_action", action)  # the page would show it twice
-                await self._emit("action", action)
+                self._emit("remove_action", action)  # the page would show it twice
+                self._emit("action", action)
 
-    async def _withdraw_actions(self, turn: TurnScreen) -> None:
+    def _withdraw_actions(self, turn: TurnScreen) -> None:
         for action in actions_of(turn):
-            await self._emit("remove_action", action)
+            self._emit("remove_action", action)
 
     def _in_order(self) -> list[TurnScreen]:
         return sorted(self._turns.values(), key=lambda turn: turn.turn)
@@ -229,8 +226,8 @@ class ThreadView:
     def _user(self) -> str:
         return str(self._session.user.identifier) if self._session.user else ""
 
-    async def _emit(self, event: str, data: Any) -> None:
-        await send(self._session, event, data)
+    def _emit(self, event: str, data: Any) -> None:
+        send(self._session, event, data)
 
 
 def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:

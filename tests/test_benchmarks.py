@@ -2,55 +2,48 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
-from benchmarks import api, jobs
+from benchmarks import __main__, api, jobs, page
+from benchmarks.apps import slots_for
 from benchmarks.browser import BrowserSession
 from benchmarks.caller import Call, Refused, call
 from benchmarks.endpoint import now_ticks
 from benchmarks.figures import Figure, Row, part, rows, table
+from benchmarks.parts import Bench, Options, Pair, Part
 from benchmarks.peers import litellm
-from benchmarks.streaming import Conditions, Load, percentile
+from benchmarks.report import load
+from benchmarks.streaming import Conditions, Load, percentile, sizes
 from tests.server import ROOT
 
 CPU = Figure(name="CPU", unit="s")
+PAGE = (ROOT / "docs" / "benchmarks.md").read_text()
 
 
-def test_the_command_measures_both_apps_and_its_page_explains_every_figure(tmp_path: Path) -> None:
-    saved = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks", "--short", "--json", str(saved)]
+def test_the_command_measures_sessions_and_rows_and_its_page_explains_every_figure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "rows", "sessions", "--short", "--json", str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    report = json.loads(saved.read_text())
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
-    for row in report["rows"]:
-        assert f"| {row['figure']} " in ended.stdout
-        assert row["peer"][0] > 0, row
-        assert row["figure"].partition(":")[0] in page
-    assert {"CPU per 1,000 tokens", "token delay, p99", "start to page"} <= {row["figure"] for row in report["rows"]}
-    assert report["machine"]["cores"] >= 1
-
-
-def test_the_page_shows_the_saved_figures() -> None:
-    report = json.loads((ROOT / "benchmarks" / "figures.json").read_text())
-    saved = [
-        Row(
-            figure=Figure(name=row["figure"], unit=row["unit"], load=row["load"]),
-            ours=row["longhaul"],
-            peer=row["peer"],
-        )
-        for row in report["rows"]
-    ]
-    page = (ROOT / "docs" / "benchmarks.md").read_text()
-    assert table(saved, "Longhaul", "plain Chainlit") in page
-    assert report["machine"]["processor"] in page
+    sessions, mapped = load(tmp_path / "sessions.json"), load(tmp_path / "rows.json")
+    assert ended.stdout.index(sessions.table()) < ended.stdout.index(mapped.table())
+    assert {"CPU per 1,000 tokens", "token delay, p99", "start to page"} <= {row.figure.name for row in sessions.rows}
+    for row in (*sessions.rows, *mapped.rows):
+        assert row.peer[0] > 0 or row.figure.name == "memory per session", row
+    assert not page.unexplained(PAGE, (*sessions.rows, *mapped.rows))
+    assert sessions.ran_with == {"workers": 1, "slots": 50}
+    assert "ran_with: {" in ended.stdout
+    (sent,) = (row for row in sessions.rows if row.figure.name == "sent to the pages")
+    assert 5 < sent.ours[0] < 500
+    assert sessions.machine["cores"] >= 1
 
 
 def test_a_ratio_is_of_values_measured_one_after_the_other() -> None:
@@ -79,18 +72,19 @@ def test_a_percentile_is_one_of_the_values(percent: int, value: float) -> None:
 
 
 async def test_doors_and_jobs_are_measured_to_their_end(tmp_path: Path) -> None:
-    load = Load(sessions=2, rate=50, seconds=0.2)
+    tiny = Load(sessions=2, rate=50, seconds=0.2)
     async with jobs.Upstream().open() as upstream, jobs.StepTaking(tmp_path, upstream.url, slots=8) as app:
-        direct = await api.measure_direct(upstream.url, load)
-        streams = await api.measure_doors(app, load, direct, Conditions(os.getpid()))
+        direct = await api.measure_direct(upstream.url, tiny)
+        streams = await api.measure_doors(app, tiny, direct, Conditions(os.getpid()))
         measured = await jobs.measure_jobs(app, upstream, jobs.SHORT)
     app.check_log()
-    proxy = dict.fromkeys(direct, 1.0) | {Figure(name="CPU per 1,000 tokens", unit="s", load=str(load)): 1.0}
+    proxy = dict.fromkeys(direct, 1.0) | {Figure(name="CPU per 1,000 tokens", unit="s", load=str(tiny)): 1.0}
     compared = rows([(streams, proxy)])
     assert all(row.ratio is not None for row in compared), "each door is set against the proxy's one"
     assert {"chat completions", "Deep Chat", "job events"} <= {row.figure.name.partition(": ")[2] for row in compared}
     assert all(value > 0 for figure, value in measured.items())
     assert all(value > 0 for figure, value in streams.items() if figure.name.startswith("first token"))
+    assert not page.unexplained(PAGE, (*compared, *rows([(measured, {})])))
     alone = {row.figure.name for row in rows([(measured, {})])}
     assert {
         "submit to model request, p50",
@@ -104,6 +98,78 @@ def test_what_the_peer_does_not_have_stands_alone() -> None:
     (row,) = rows([({CPU: 1.0}, {}), ({CPU: 3.0}, {})])
     assert "| CPU    | –    | s    | 2        | –     | –     |" in table([row], "Longhaul", "plain").splitlines()
     assert row.as_json()["ratio"] is None
+
+
+@pytest.mark.parametrize(("ours", "peer"), [(0.5, 0.0), (0.5, -0.1), (-0.1, 0.5)])
+def test_a_difference_below_zero_has_no_ratio_but_is_shown(ours: float, peer: float) -> None:
+    (row,) = rows([({CPU: ours}, {CPU: peer})])
+    assert row.ratio is None
+    assert f"| {ours:g} " in table([row], "Longhaul", "plain")
+    assert f"| {peer:g} " in table([row], "Longhaul", "plain")
+
+
+def test_sizes_are_for_1000_tokens_and_for_each_session() -> None:
+    found = sizes(Load(sessions=4, rate=20, seconds=100), sent_bytes=80_000, resident=180.0, idle=160.0)
+    assert {figure.name: value for figure, value in found.items()} == {
+        "sent to the pages": 10.0,  # kB for each of 8 × 1,000 tokens
+        "memory": 180.0,
+        "memory per session": 5.0,
+    }
+
+
+@pytest.mark.parametrize(("compression", "least", "most"), [("deflate", 100, 5_000), (None, 100_000, 100_100)])
+async def test_a_page_counts_the_bytes_on_the_wire(compression: str | None, least: int, most: int) -> None:
+    async def serve_page(socket: ServerConnection) -> None:
+        await socket.send("0{}")
+        assert str(await socket.recv()).startswith("40")
+        await socket.send("40{}")
+        assert "connection_successful" in str(await socket.recv())
+        await socket.recv()
+        await socket.send("42" + "long " * 20_000)
+
+    async with serve(serve_page, "127.0.0.1", 0, compression=compression) as server:
+        url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        async with BrowserSession(url) as session:
+            opening = session.received_bytes
+            await session.ask("?")
+            assert len(await session.next_frame()) == 100_002
+            assert least < session.received_bytes - opening < most
+
+
+def test_loads_are_numbers_of_sessions_and_their_rates() -> None:
+    assert __main__.loads("1x20,20x2.5") == ((1, 20), (20, 2.5))
+    with pytest.raises(argparse.ArgumentTypeError, match="such as 50x20"):
+        __main__.loads("1x20,20")
+    with pytest.raises(argparse.ArgumentTypeError, match="none of sessions, api, jobs, rows, catch-up, growth"):
+        __main__.known("session")
+
+
+def test_all_parts_are_measured_by_default_with_slots_for_the_largest_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    told = __main__.options()
+    assert (told.names, told.pairs, told.json) == ([], 2, None)
+    assert (told.loads[-2:], told.streams) == (((200, 20), (20, 100)), (1, 50, 200))
+    assert slots_for(count for count, _ in told.loads) == 200
+    assert slots_for([1, 2]) == 50
+
+
+def test_what_was_measured_before_an_abort_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def measure(_: Bench) -> Pair:
+        return {CPU: 1.0}, {CPU: 2.0}
+
+    async def abort(_: Bench) -> Pair:
+        raise KeyError("no power")
+
+    def prepared(name: str, how: Callable[[Bench], Awaitable[Pair]]) -> Callable[[Options], Part]:
+        return lambda options: Part(name=name, ours="us", peer="them", pairs=options.pairs, measure_pair=how)
+
+    monkeypatch.setattr(__main__, "PARTS", {"first": prepared("first", measure), "second": prepared("second", abort)})
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--json", str(tmp_path / "new")])
+    with pytest.raises(KeyError, match="no power"):
+        __main__.main()
+    report = load(tmp_path / "new" / "first.json")
+    assert (report.ours, report.peer, report.pairs, report.conditions) == ("us", "them", 2, None)
+    assert report.rows == [Row(figure=CPU, ours=[1.0, 1.0], peer=[2.0, 2.0])]
 
 
 async def test_a_word_cut_in_two_by_the_network_counts_once() -> None:
