@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import httpx2  # the SDK stands on it, and lets its errors through while a stream is read
 import openai
 import orjson
@@ -20,6 +21,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
+from openai import AsyncAPIResponse
 from pydantic import PrivateAttr
 
 from agent.calls import TokenStream, storable
@@ -29,6 +31,7 @@ STARTS = (DATA, codecs.BOM_UTF8 + DATA)
 DONE = b"[DONE]"
 LONGEST_LINE = 16 * 1024 * 1024
 """In bytes. No chunk is that long: what is, is no stream of chunks."""
+LATER_SECONDS = 0.5
 END_SECONDS = 0.1
 """How long a finished answer waits for the end of its body, without which its connection cannot be used again."""
 
@@ -63,15 +66,48 @@ class StreamedChat(ChatOpenAI):
             raise _lost_or_late(error, error.__cause__) from error
         except httpx2.RequestError as error:
             raise _lost_or_late(error, error) from error
+        except TimeoutError as error:
+            raise openai.APITimeoutError(request=self._request) from error
+        except aiohttp.ClientError as error:  # what the SDK's transport does not know
+            raise openai.APIConnectionError(request=self._request) from error
         return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
         # What is sent as it is need not be compared with the SDK's types, which takes as long as all the rest.
         sent = {"model": payload["model"], "messages": [], "stream": True, "extra_body": payload}
-        async with self.async_client.with_streaming_response.create(**sent) as response:
+        loop = asyncio.get_running_loop()
+        async with (
+            asyncio.timeout(self._silence) as silence,
+            self.async_client.with_streaming_response.create(**sent) as response,
+        ):
             request = response.http_request
-            async for chunks in _chunks(response.iter_bytes()):
+            async for chunks in _chunks(_received(response)):
+                silence.reschedule(loop.time() + self._silence)
                 answer.take(chunks, request)
+
+    @property
+    def _silence(self) -> float:
+        """Seconds without a word after which a call is given up.
+
+        aiohttp's own timeout is a little shorter. It does not run while a request is sent, and is lost when the parser
+        fails in the middle of an answer.
+        """
+        assert isinstance(self.request_timeout, httpx2.Timeout)
+        return (self.request_timeout.read or 0.0) + LATER_SECONDS
+
+    @property
+    def _request(self) -> httpx2.Request:
+        """Stands for one of which no more is known."""
+        return httpx2.Request("POST", str(self.openai_api_base))
+
+
+async def _received(response: AsyncAPIResponse[Any]) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `httpx2.RequestError`."""
+    try:
+        async for piece in response.iter_bytes():
+            yield piece
+    except (aiohttp.ClientError, RuntimeError) as error:  # aiohttp's, of a connection that was closed
+        raise httpx2.ReadError(str(error), request=response.http_request) from error
 
 
 def _lost_or_late(

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 
+import httpx2
 import openai
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
@@ -33,7 +34,11 @@ class Upstream:
         self.name = settings.model
         self._settings = settings
         self._timeout = openai.Timeout(settings.idle_seconds, connect=min(CONNECT_SECONDS, settings.idle_seconds))
-        self._client = openai.DefaultAioHttpClient(timeout=self._timeout)
+        url = httpx2.URL(settings.base_url or OPENAI_URL)
+        self._url = str(url.copy_with(username=None, password=None))
+        # A name and password in the address: aiohttp takes them as a header only.
+        login = httpx2.BasicAuth(url.username, url.password) if url.username else None
+        self._client = openai.DefaultAioHttpClient(timeout=self._timeout, auth=login)
         self._models: dict[str, StreamedChat] = {}
         self._asks_usage = True
 
@@ -58,7 +63,7 @@ class Upstream:
         settings = self._settings
         return StreamedChat(
             model=name,
-            base_url=settings.base_url or OPENAI_URL,
+            base_url=self._url,
             api_key=SecretStr(settings.api_key or NO_KEY),
             http_async_client=self._client,
             # Without it the SDK asks the client for no timeout at all. It bounds the silence between two reads.

@@ -3,6 +3,7 @@ python-socketio is public."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,7 +35,14 @@ def send(session: WebsocketSession, event: str, data: Any) -> None:
     """
     socket = sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
     if socket is not None and not socket.closed:
-        socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{orjson.dumps([event, data]).decode()}"))
+        socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{_encoded([event, data])}"))
+
+
+def _encoded(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits, which models do stream
+        return json.dumps(value)
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:

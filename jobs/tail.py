@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Set
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -79,25 +80,43 @@ class _Tail:
         self.changed = asyncio.Event()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    begun: int
+    """By the clock of `_Pages`."""
+    events: asyncio.Future[list[JobEvent]]
+
+
 class _Pages:
     """Pages of logs for those who come late. A full one never changes: it is read once for all who come at once."""
 
     def __init__(self, store: JobStore, figures: Figures) -> None:
         self._store = store
         self._figures = figures
-        self._reads: dict[tuple[str, int], asyncio.Future[list[JobEvent]]] = {}  # the oldest first
+        self._reads: dict[tuple[str, int], _Read] = {}  # the oldest first
+        self._clock = itertools.count()
 
     async def read(self, job_id: str, after: int) -> list[JobEvent]:
-        place = (job_id, after)
-        if place not in self._reads:
-            self._reads[place] = asyncio.ensure_future(self._read(job_id, after))
-            self._reads[place].add_done_callback(lambda read: self._keep(place, read))
-        return await asyncio.shield(self._reads[place])  # who leaves does not take it from the others
+        came = next(self._clock)
+        while True:
+            read = self._reads.get((job_id, after)) or self._begin(job_id, after)
+            if read.events.done():
+                await asyncio.sleep(0)  # a long log would be read in one go
+            events = await asyncio.shield(read.events)  # who leaves does not take it from the others
+            # A short one that was begun before we came may lack what has been written since.
+            if len(events) == PAGE or read.begun > came:
+                return events
 
     def forget(self, job_id: str) -> None:
         """Nobody follows the job."""
         for place in [place for place in self._reads if place[0] == job_id]:
             del self._reads[place]
+
+    def _begin(self, job_id: str, after: int) -> _Read:
+        events = asyncio.ensure_future(self._read(job_id, after))
+        read = self._reads[job_id, after] = _Read(begun=next(self._clock), events=events)
+        events.add_done_callback(lambda _: self._keep((job_id, after), read))
+        return read
 
     async def _read(self, job_id: str, after: int) -> list[JobEvent]:
         events = await self._store.read(job_id, after, PAGE)
@@ -105,8 +124,9 @@ class _Pages:
         self._figures.replayed_events += len(events)
         return events
 
-    def _keep(self, place: tuple[str, int], read: asyncio.Future[list[JobEvent]]) -> None:
-        whole = not read.cancelled() and read.exception() is None and len(read.result()) == PAGE
+    def _keep(self, place: tuple[str, int], read: _Read) -> None:
+        events = read.events
+        whole = not events.cancelled() and events.exception() is None and len(events.result()) == PAGE
         if self._reads.get(place) is read and not whole:
             del self._reads[place]
         while len(self._reads) > KEPT_PAGES:
@@ -124,6 +144,7 @@ class Tails:
         self._woken = asyncio.Event()
         self.figures = Figures()
         self._pages = _Pages(store, self.figures)
+        self._poll_at = 0.0
         self._ended = False
 
     async def __aenter__(self) -> Self:
@@ -170,7 +191,7 @@ class Tails:
         for tail in self._tails.values():
             tail.wake()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _tail(self, job_id: str) -> Iterator[_Tail]:
         tail = self._tails.setdefault(job_id, _Tail(-1))
         tail.followers += 1
@@ -194,17 +215,17 @@ class Tails:
             self._woken.set()
 
     async def _read_once(self) -> None:
-        try:
-            async with asyncio.timeout(SAFETY_POLL_SECONDS):
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._poll_at):
                 await self._woken.wait()
-        except TimeoutError:
-            await self._measure(self._tails.keys())
-            return
         self._woken.clear()
         dirty, self._dirty = self._dirty & self._tails.keys(), set()
-        # Should it fail, the safety poll looks at every log again. One that grew needs no second look.
-        if unchanged := dirty - await self._extend(dirty):
-            await self._measure(unchanged)
+        unchanged: Set[str] = dirty - await self._extend(dirty)  # one that grew needs no second look
+        if loop.time() >= self._poll_at:  # also while others are busy: a wake-up may have been lost, or a read failed
+            self._poll_at = loop.time() + SAFETY_POLL_SECONDS
+            unchanged = self._tails.keys()
+        await self._measure(unchanged)
 
     async def _extend(self, dirty: set[str]) -> set[str]:
         """Read what is new in the logs whose length is known; gives those with something new."""

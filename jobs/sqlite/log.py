@@ -1,25 +1,21 @@
-"""Jobs and their event logs inside a transaction: insert, claim, append with the fence, retry, read."""
+"""Jobs and their event logs inside a transaction: find, insert, claim, retry, read."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from jobs.answer import answer_text
-from jobs.errors import EpochStale, JobNotFound, KeyReused
-from jobs.events import TERMINAL, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome, Payload
-from jobs.models import JSON, SHARED_USER, TRANSITIONS, Job, JobRequest, JobStatus
+from jobs.errors import JobNotFound, KeyReused
+from jobs.events import JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome
+from jobs.models import JSON, SHARED_USER, Job, JobRequest, JobStatus
 from jobs.sqlite import rows
+from jobs.sqlite.appends import append
 from jobs.store import Eligibility, EndedJob, JobFilter
 
 FORGOTTEN_AT_ONCE = 5_000
 """Events deleted in one transaction: whoever else writes waits for it."""
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
-
-
-def places(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def find(connection: sqlite3.Connection, job_id: str, user: str | None = None) -> Job:
@@ -129,13 +125,13 @@ def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Elig
     """What lost its holder first, then the queue in its order."""
     lost = f"""
         SELECT id FROM jobs WHERE status = 'in_progress' AND worker <> ?
-        AND worker NOT IN ({places(eligibility.alive)})
-        AND (cancelled_by IS NOT NULL OR task IN ({places(eligibility.tasks)})) ORDER BY number LIMIT 1
+        AND worker NOT IN ({rows.places(eligibility.alive)})
+        AND (cancelled_by IS NOT NULL OR task IN ({rows.places(eligibility.tasks)})) ORDER BY number LIMIT 1
     """
     row = connection.execute(lost, [worker, *eligibility.alive, *eligibility.tasks]).fetchone()
     if row is None:
         queued = f"""
-            SELECT id FROM jobs AS job WHERE status = 'queued' AND task IN ({places(eligibility.tasks)})
+            SELECT id FROM jobs AS job WHERE status = 'queued' AND task IN ({rows.places(eligibility.tasks)})
             AND (thread_id IS NULL OR NOT EXISTS (
                 SELECT 1 FROM jobs AS other WHERE other.thread_id = job.thread_id AND (other.status = 'in_progress'
                 OR other.status = 'queued' AND (other.turn, other.number) < (job.turn, job.number))))
@@ -161,105 +157,6 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
     else:
         append(connection, job_id, job.epoch, [JobStarted(attempt=job.attempt, worker=worker)], at)
     return find(connection, job_id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Append:
-    """Events that the holder of an epoch writes."""
-
-    job_id: str
-    epoch: int
-    payloads: Sequence[Payload]
-    at: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Appended:
-    last_seq: int
-    ended: bool
-
-
-def append(connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Sequence[Payload], at: float) -> None:
-    """Write behind the fence."""
-    one = Append(job_id=job_id, epoch=epoch, payloads=payloads, at=at)
-    [outcome] = append_all(connection, [one])
-    if isinstance(outcome, Exception):
-        raise outcome
-
-
-def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
-    """Write each behind its job's fence, in a few statements for all. What is refused has written nothing."""
-    heads = _heads(connection, {one.job_id for one in appends})
-    outcomes: list[Appended | Exception] = []
-    events: list[tuple[JSON, ...]] = []
-    for one in appends:
-        if (head := heads.get(one.job_id)) is None:
-            outcomes.append(JobNotFound(one.job_id))
-            continue
-        try:
-            events += head.take(one)
-        except (EpochStale, TypeError, ValueError) as refusal:
-            outcomes.append(refusal)
-        else:
-            outcomes.append(Appended(last_seq=head.last_seq, ended=head.ended is not None))
-    connection.executemany(
-        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)", events
-    )
-    written = [head for head in heads.values() if head.written_at is not None]
-    connection.executemany(
-        "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?",
-        [(head.last_seq, head.spoken_at, head.job_id) for head in written],
-    )
-    for head in written:
-        if head.ended is not None:
-            _end(connection, head)
-    return outcomes
-
-
-@dataclass(kw_only=True)
-class _Head:
-    """Where a job's log stands."""
-
-    job_id: str
-    epoch: int
-    last_seq: int
-    status: JobStatus
-    ended: JobStatus | None = None
-    """Set by a terminal event, behind which nothing can be written."""
-    written_at: float | None = None
-    spoken_at: float | None = None
-
-    def take(self, append: Append) -> list[tuple[JSON, ...]]:
-        """The rows of the events; all or none."""
-        if append.epoch != self.epoch or self.ended or self.status not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS):
-            raise EpochStale(self.job_id)
-        ended = next((TERMINAL[one.type] for one in append.payloads if one.type in TERMINAL), None)
-        if ended is not None and ended not in TRANSITIONS[self.status]:
-            raise ValueError(f"a job cannot go from {self.status} to {ended}")
-        events = [
-            (self.job_id, seq, self.epoch, one.type, rows.encode(one.data()), append.at)
-            for seq, one in enumerate(append.payloads, self.last_seq + 1)
-        ]
-        self.last_seq += len(events)
-        self.ended, self.written_at = ended, append.at
-        if self.spoken_at is None and any(one.type == "text.delta" for one in append.payloads):
-            self.spoken_at = append.at
-        return events
-
-
-def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str, _Head]:
-    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({places(job_ids)})"
-    return {
-        row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]))
-        for row in connection.execute(sql, [*job_ids])
-    }
-
-
-def _end(connection: sqlite3.Connection, head: _Head) -> None:
-    answer = answer_text(read(connection, {head.job_id: 0}, limit=-1))
-    sql = "UPDATE jobs SET status = ?, finished_at = ?, answer = ? WHERE id = ?"
-    storable = answer.encode("utf-8", "replace").decode()
-    connection.execute(sql, [head.ended, head.written_at, storable, head.job_id])
 
 
 def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:

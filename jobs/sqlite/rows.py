@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 import orjson
@@ -12,6 +12,11 @@ import orjson
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.store import EndedJob
+
+
+def places(values: Collection[object]) -> str:
+    """For as many values in a list of SQL."""
+    return ", ".join("?" * len(values))
 
 
 def encode(value: JSON) -> str:

@@ -16,6 +16,7 @@ from jobs.errors import JobConflict
 from jobs.events import JobEvent, JobIncompleteEvent, Outcome, Payload
 from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.sqlite import log, offers, rates, rows, threads
+from jobs.sqlite.appends import Append, Appended, append, append_all
 from jobs.sqlite.database import Database
 from jobs.sqlite.schema import migrate
 from jobs.store import Eligibility, EndedJob, JobFilter
@@ -42,7 +43,7 @@ class SqliteStore:
         self._clock = clock
         self._topics: set[str] = set()  # touched on the writer thread only
         self._ended: list[str] = []  # likewise
-        self._appends: list[tuple[log.Append, asyncio.Future[int]]] = []  # not handed to the database yet
+        self._appends: list[tuple[Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._database.open, migrate)
@@ -63,9 +64,7 @@ class SqliteStore:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = self._submit(connection, request)
             if job.last_seq == 1:  # else the same key made it before
-                log.append(
-                    connection, job.id, 0, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock()
-                )
+                append(connection, job.id, 0, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock())
             return log.find(connection, job.id)
 
         return await self._write(transaction)
@@ -117,9 +116,9 @@ class SqliteStore:
     def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
         if not self._appends:
             asyncio.get_running_loop().call_soon(self._write_appends)
-        append = log.Append(job_id=job_id, epoch=epoch, payloads=payloads, at=self._clock())
+        one = Append(job_id=job_id, epoch=epoch, payloads=payloads, at=self._clock())
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._appends.append((append, written))
+        self._appends.append((one, written))
         return written
 
     def _write_appends(self) -> None:
@@ -129,10 +128,10 @@ class SqliteStore:
         appends, waiting = zip(*self._appends, strict=True)
         self._appends = []
 
-        def transaction(connection: sqlite3.Connection) -> list[log.Appended | Exception]:
-            outcomes = log.append_all(connection, appends)
+        def transaction(connection: sqlite3.Connection) -> list[Appended | Exception]:
+            outcomes = append_all(connection, appends)
             for one, outcome in zip(appends, outcomes, strict=True):
-                if isinstance(outcome, log.Appended):
+                if isinstance(outcome, Appended):
                     self._topics.add(job_topic(one.job_id))
                     if outcome.ended:
                         self._topics.add("queue")
@@ -181,7 +180,7 @@ class SqliteStore:
         return await self._read(lambda connection: log.read(connection, after, limit))
 
     async def last_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
-        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({log.places(job_ids)})"
+        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({rows.places(job_ids)})"
         return await self._read(lambda connection: {row[0]: row[1] for row in connection.execute(sql, job_ids)})
 
     async def milestones(self, job_id: str) -> list[JobEvent]:
@@ -328,14 +327,14 @@ class SqliteStore:
             self._on_end(job_id)
 
 
-def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[log.Appended | Exception]]) -> None:
+def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[Appended | Exception]]) -> None:
     """To each append its own outcome."""
     failure = written.exception()
     outcomes = [failure] * len(waiting) if failure is not None else written.result()
     for done, outcome in zip(waiting, outcomes, strict=True):
         if done.done():
             continue
-        if isinstance(outcome, log.Appended):
+        if isinstance(outcome, Appended):
             done.set_result(outcome.last_seq)
         else:
             done.set_exception(outcome)

@@ -1,6 +1,7 @@
 """What oddly made streams come to: tables of chunks, and of bytes; then the connection, over real HTTP."""
 
 import asyncio
+import base64
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -276,8 +277,65 @@ async def test_a_body_that_cannot_be_decoded_is_a_broken_connection(
     assert caught.value.code == "model_unreachable"
 
 
+@pytest.mark.parametrize("then", ["waits", "closes"])
+async def test_a_body_whose_pieces_cannot_be_told_apart_is_given_up(then: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await received(reader)
+        writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(HI))
+        await asyncio.sleep(0.05)  # together with what follows it would be lost
+        writer.write(b"zz\r\n")
+        if then == "waits":
+            await reader.read()
+
+    async with serving(serve, idle_seconds=0.3) as models, asyncio.timeout(10):
+        with pytest.raises(StepFailed) as caught:
+            await ask(models)
+    assert caught.value.code in {"model_timeout", "model_truncated"}
+
+
+async def test_an_answer_that_is_no_http_is_an_endpoint_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "TRANSIENT", ())
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await received(reader)
+        writer.write(b"what?\r\n\r\n")
+
+    async with serving(serve) as models, asyncio.timeout(10):
+        with pytest.raises(StepFailed) as caught:
+            await ask(models)
+    assert caught.value.code == "model_unreachable"
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_an_endpoint_that_does_not_read_the_request_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "ONCE", ())
+    monkeypatch.setattr(streaming, "LATER_SECONDS", 0.1)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(30)
+
+    async with serving(serve, idle_seconds=0.2) as models, asyncio.timeout(10):
+        with pytest.raises(StepFailed) as caught:
+            await models.complete("Answer.", "x" * 20_000_000, model=None, warn=unheard)
+    assert caught.value.code == "model_timeout"
+
+
+async def test_a_name_and_password_in_the_address_are_sent_as_a_header() -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(HEAD + b"Connection: close\r\n\r\n" + HI + b"data: [DONE]\n\n")
+
+    async with serving(serve, login="ada:p%40ss@") as models:
+        assert (await ask(models)).text == "hi"
+    assert base64.b64encode(b"ada:p@ss") in heads[0]
+    assert b"@127" not in heads[0]
+
+
 @asynccontextmanager
-async def serving(serve: Handler, **changes: Any) -> AsyncIterator[Models]:
+async def serving(serve: Handler, *, login: str = "", **changes: Any) -> AsyncIterator[Models]:
     """Models of an endpoint that answers connections like this."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -288,7 +346,7 @@ async def serving(serve: Handler, **changes: Any) -> AsyncIterator[Models]:
             writer.close()
 
     async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        url = f"http://{login}127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         async with open_models(settings_for(url, **changes)) as models:
             yield models
 
@@ -305,10 +363,11 @@ async def received(reader: asyncio.StreamReader) -> bool:
 
 
 async def ask(models: Models) -> ModelReply:
-    async def warn(message: str) -> None:
-        pass
+    return await models.complete("Answer.", "anything", model=None, warn=unheard)
 
-    return await models.complete("Answer.", "anything", model=None, warn=warn)
+
+async def unheard(message: str) -> None:
+    """Nobody is told."""
 
 
 def chunked(data: bytes) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
 from jobs.tail import KEPT, PAGE
-from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless
+from jobs.wake import job_topic
+from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
 from tests.waiting import until
 
 SOON = 10.0
@@ -25,6 +26,16 @@ async def begin(engine: Engine, **fields: object) -> str:
 async def write(engine: Engine, job_id: str, count: int) -> None:
     for n in range(count):
         await engine.store.append(job_id, 1, [TextDelta(step="model:1", text=f"{n} ")])
+
+
+async def at_the_live_end(engine: Engine, job_id: str, followers: int = 1) -> None:
+    tails = engine.client._tails
+
+    def everybody_is_there() -> bool:
+        tail = tails._tails.get(job_id)
+        return tail is not None and tail.followers == followers and tail.last_seq >= 2 and not tails._dirty
+
+    await until(everybody_is_there, within=SOON, what="everybody follows the live end")
 
 
 async def test_followers_from_any_seq_see_exactly_what_is_behind_it(open_engine: OpenEngine) -> None:
@@ -64,13 +75,7 @@ async def test_many_followers_of_one_job_share_one_read_of_the_store(
         return await read_many(after, limit)
 
     # The first read of each follower is its own, wherever it starts; from then on they share.
-    tails = engine.client._tails
-
-    def everybody_follows_the_live_end() -> bool:
-        tail = tails._tails.get(job_id)
-        return tail is not None and tail.followers == len(followers) and tail.last_seq >= 2 and not tails._dirty
-
-    await until(everybody_follows_the_live_end, within=SOON, what="everybody follows the live end")
+    await at_the_live_end(engine, job_id, len(followers))
     monkeypatch.setattr(engine.store, "read_many", counted)
     await write(engine, job_id, 20)
     await engine.store.append(job_id, 1, [DONE])
@@ -132,6 +137,53 @@ async def test_a_lost_wake_up_is_made_good_by_the_safety_poll(engine: Engine, mo
     await engine.store.append(job_id, 1, [DONE])
     async with asyncio.timeout(SOON):
         assert is_gapless(await following)
+
+
+async def test_a_lost_wake_up_is_made_good_also_while_others_are_busy(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, busy = await begin(engine), await begin(engine)
+    following = asyncio.create_task(engine.log(job_id))
+    watching = asyncio.create_task(engine.log(busy))
+    await at_the_live_end(engine, job_id)
+    notify = engine.wake.notify
+    monkeypatch.setattr(engine.wake, "notify", lambda topics: notify(set(topics) - {job_topic(job_id)}))
+    await engine.store.append(job_id, 1, [DONE])
+    async with asyncio.timeout(SOON):
+        while not following.done():
+            await write(engine, busy, 1)
+            await asyncio.sleep(0.01)
+    assert is_gapless(following.result())
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = await begin(engine)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    read, seen = engine.store.read, 0
+
+    async def slow(job_id: str, after: int, limit: int) -> list[JobEvent]:
+        nonlocal seen
+        seen += 1
+        events = await read(job_id, after, limit)
+        if seen == 1:
+            begun.set()
+            await go_on.wait()
+        return events
+
+    monkeypatch.setattr(engine.store, "read", slow)
+    tails = engine.client._tails
+    first = asyncio.create_task(tails._pages.read(job_id, 2))
+    await begun.wait()
+    second = asyncio.create_task(tails._pages.read(job_id, 2))
+    await engine.store.append(job_id, 1, [DONE])
+    go_on.set()
+    async with asyncio.timeout(SOON):
+        assert await first == []
+        assert types(await second) == ["job.completed"]
 
 
 async def test_a_finished_job_is_replayed_and_behind_its_end_there_is_nothing(engine: Engine) -> None:

@@ -21,7 +21,7 @@ from jobs.events import (
     StepStarted,
     TextDelta,
 )
-from jobs.models import WorkerRecord
+from jobs.models import JSON, WorkerRecord
 from jobs.store import JobFilter
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
 
@@ -580,6 +580,13 @@ async def test_a_retry_speaks_for_the_first_time_when_it_speaks_itself(engine: E
     assert spoken[retry.id] is None
 
 
+def nested(levels: int) -> JSON:
+    value: JSON = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 async def test_what_is_refused_in_a_batch_has_written_nothing(engine: Engine) -> None:
     job = await engine.store.submit(chat())
     await engine.store.claim("w1", anything())
@@ -587,12 +594,13 @@ async def test_what_is_refused_in_a_batch_has_written_nothing(engine: Engine) ->
     results = await asyncio.gather(
         append(job.id, 1, [text("m", "a")]),
         append(job.id, 1, [text("m", "b"), JobCompleted(result=object(), usage=None)]),  # not JSON
+        append(job.id, 1, [JobCompleted(result=nested(10_000), usage=None)]),
         append("job_nowhere", 1, [text("m", "x")]),
         append(job.id, 1, [text("m", "c"), JobCompleted(result={}, usage=None)]),
         append(job.id, 1, [text("m", "behind the end")]),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [int, TypeError, JobNotFound, int, EpochStale]
+    assert [type(result) for result in results] == [int, TypeError, RecursionError, JobNotFound, int, EpochStale]
     assert types(await engine.store.read(job.id, 2, 10)) == ["text.delta", "text.delta", "job.completed"]
     assert (await engine.store.get(job.id)).last_seq == 5
 
