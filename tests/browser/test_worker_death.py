@@ -12,9 +12,9 @@ from tests.conftest import StartServer
 from tests.endpoint import Endpoint, Request, script
 from tests.waiting import until
 
-pytestmark = pytest.mark.alone  # a new worker must be there within a bound: its start must not share the processor
-
 RESUME_SECONDS = 8
+"""Within which a new worker is there. Its start must not share the processor then: such tests run alone."""
+RESUME_IN_COMPANY_SECONDS = 20
 AN_HOUR = "3600"
 
 
@@ -57,6 +57,7 @@ async def whole_after_reload(chat: Chat) -> None:
     await chat.has_words(120)
 
 
+@pytest.mark.alone
 async def test_a_worker_killed_in_mid_stream_is_replaced_and_its_text_too(
     start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_worker_killed_in_mid_stream_is_replaced_and_its_text_too(
     assert asked(endpoint) == [0, 0]
 
 
+@pytest.mark.alone
 async def test_a_worker_killed_in_a_tool_repeats_no_finished_part_of_it(
     start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat, notes: Notes
 ) -> None:
@@ -107,7 +109,7 @@ async def test_a_worker_killed_between_two_tool_calls_repeats_neither(
 
     server.kill_workers()
 
-    await asked_again(endpoint, 1, 2, within=RESUME_SECONDS)
+    await asked_again(endpoint, 1, 2, within=RESUME_IN_COMPANY_SECONDS)
     await chat.sees_word(119)
     await whole_after_reload(chat)
     assert notes.lines() == ["first", "second"]
@@ -124,7 +126,7 @@ async def test_a_worker_killed_right_behind_a_finished_step_does_not_repeat_it(
     await chat.send(script(notes.call("note", text="once"), tokens=120, rate=60))
     await until(killed.exists, within=15, what="the worker has killed itself")
 
-    await asked_again(endpoint, 1, 1, within=RESUME_SECONDS)
+    await asked_again(endpoint, 1, 1, within=RESUME_IN_COMPANY_SECONDS)
     await chat.sees_word(119)
     await whole_after_reload(chat)
     assert notes.lines() == ["once"]
@@ -143,7 +145,7 @@ async def test_everything_killed_and_started_an_hour_later_goes_on(
     server.kill_everything()
     await server.start(TEST_CLOCK_AHEAD_SECONDS=AN_HOUR)
 
-    await asked_again(endpoint, 1, 2, within=RESUME_SECONDS)
+    await asked_again(endpoint, 1, 2, within=RESUME_IN_COMPANY_SECONDS)
     endpoint.release(question)
     await chat.sees_word(119)
     await whole_after_reload(chat)
@@ -152,6 +154,7 @@ async def test_everything_killed_and_started_an_hour_later_goes_on(
     assert (await chat.record())["doubled"] == []
 
 
+@pytest.mark.alone
 async def test_a_worker_that_comes_back_from_the_dead_writes_nothing(
     start_server: StartServer, endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
