@@ -32,6 +32,7 @@ DONE = b"[DONE]"
 LONGEST_LINE = 16 * 1024 * 1024
 """In bytes. No chunk is that long: what is, is no stream of chunks."""
 LATER_SECONDS = 0.5
+"""By how much our own limit on silence outlasts aiohttp's."""
 END_SECONDS = 0.1
 """How long a finished answer waits for the end of its body, without which its connection cannot be used again."""
 
@@ -75,18 +76,18 @@ class StreamedChat(ChatOpenAI):
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
         # What is sent as it is need not be compared with the SDK's types, which takes as long as all the rest.
         sent = {"model": payload["model"], "messages": [], "stream": True, "extra_body": payload}
-        loop = asyncio.get_running_loop()
+        loop, longest = asyncio.get_running_loop(), self._longest_silence
         async with (
-            asyncio.timeout(self._silence) as silence,
+            asyncio.timeout(longest) as silence,
             self.async_client.with_streaming_response.create(**sent) as response,
         ):
             request = response.http_request
             async for chunks in _chunks(_received(response)):
-                silence.reschedule(loop.time() + self._silence)
+                silence.reschedule(loop.time() + longest)
                 answer.take(chunks, request)
 
     @property
-    def _silence(self) -> float:
+    def _longest_silence(self) -> float:
         """Seconds without a word after which a call is given up.
 
         aiohttp's own timeout is a little shorter. It does not run while a request is sent, and is lost when the parser

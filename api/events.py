@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from api.stream import Frames, encode
+from api.stream import Frames
 from jobs import JobClient, JobEvent, JobNotFound, StoreUnavailable
+from jobs.encoding import encode
 
 
 def frame(event: JobEvent) -> bytes:

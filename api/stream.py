@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import AsyncGeneratorType
 from typing import Any, cast
 
-import orjson
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api.doors import abort
+from jobs.encoding import encode
 
 SLOW_SECONDS = 30.0
 """A reader that takes nothing for so long is dropped; it may resume."""
@@ -136,11 +135,3 @@ async def _ended(task: asyncio.Future[Any]) -> None:
 def data_frame(value: Any) -> bytes:
     """An event without a name."""
     return b"data: " + encode(value) + b"\n\n"
-
-
-def encode(value: Any) -> bytes:
-    """One line of JSON."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits, which models do stream
-        return json.dumps(value).encode()

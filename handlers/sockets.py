@@ -3,14 +3,14 @@ python-socketio is public."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 from chainlit.server import sio
 from chainlit.session import WebsocketSession
 from engineio.packet import MESSAGE, Packet
+
+from jobs.encoding import encode
 
 EVENT = 2
 """Socket.IO's type of packet; one in the default namespace begins with it, and its arguments follow as JSON."""
@@ -35,14 +35,7 @@ def send(session: WebsocketSession, event: str, data: Any) -> None:
     """
     socket = sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
     if socket is not None and not socket.closed:
-        socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{_encoded([event, data])}"))
-
-
-def _encoded(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits, which models do stream
-        return json.dumps(value)
+        socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{encode([event, data]).decode()}"))
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from api.answer import Ended, Failed, Piece, Replaced, Text
 from api.errors import ApiError, openai_error
 from api.owned_answer import Abandoned
-from api.stream import Frames, data_frame, encode
+from api.stream import Frames, data_frame
 from jobs import Job
+from jobs.encoding import encode
 
 DONE = b"data: [DONE]\n\n"
 

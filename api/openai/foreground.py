@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Sequence
 from api.answer import RESTARTING
 from api.errors import ApiError, of_failure
 from api.openai.response_events import DELETED, ENDS, ResponseEvents, frame
-from api.stream import Frames, encode
+from api.stream import Frames
 from jobs import JobEvent, JobNotFound
+from jobs.encoding import encode
 
 Pages = AsyncGenerator[Sequence[JobEvent], None]
 

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from api.errors import ApiError
-from api.stream import encode
+from jobs.encoding import encode
 
 MOST_MESSAGES = 10_000
 MOST_PARTS = 20_000

@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.stream import Frames, encode
+from api.stream import Frames
 from jobs import Job, JobEvent, JobNotFound
 from jobs.answer import AnswerText
+from jobs.encoding import encode
 
 Payload = dict[str, Any]
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from api.errors import ApiError
 from api.openai.messages import MOST_MESSAGES, MOST_PARTS, Conversation, few_parts, refusal
 from api.openai.response_events import ASKED
-from api.stream import encode
 from api.submit import CHAT
 from jobs import Job, JobClient
 from jobs.answer import answer_text
+from jobs.encoding import encode
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"

@@ -18,10 +18,11 @@ from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, j
 from api.openai.response_input import NewResponse, check_length, conversation_of, read_input
 from api.openai.response_view import DeletedView, ResponseView
 from api.owned_answer import OwnedAnswer
-from api.stream import BARE_PING, EventStream, encode
+from api.stream import BARE_PING, EventStream
 from api.strict import StrictRoute
 from api.submit import CHAT, Key, chat_request, submit
 from jobs import Job, JobNotFound, JobRequest
+from jobs.encoding import encode
 from services.web import WebServices
 
 router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])

@@ -1,4 +1,4 @@
-"""What is put into a page's socket is what the page's JSON parser reads."""
+"""What is sent to pages and programs is what their JSON parsers read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from handlers.sockets import _encoded
+from jobs.encoding import encode
 
 
 @pytest.mark.parametrize("value", ["ä 😀", "half a \ud83d", 2**70, {"a": [1.5, None, True]}])
 def test_whatever_a_model_streams_can_be_sent(value: object) -> None:
-    assert json.loads(_encoded(["update_message", {"input": value}])) == ["update_message", {"input": value}]
+    assert json.loads(encode(["update_message", {"input": value}])) == ["update_message", {"input": value}]
