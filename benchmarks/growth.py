@@ -117,7 +117,8 @@ async def _appends(store: SqliteStore, times: int) -> Measured:
 
 async def _append(store: SqliteStore, job: Job, index: int) -> float:
     """One word, committed."""
-    return await _seconds(lambda: store.append(job.id, job.epoch, [TextDelta(step=STEP, text=word(index))]))
+    entry = TextDelta(step=STEP, text=word(index)).entry()
+    return await _seconds(lambda: store.append(job.id, job.epoch, [entry], after=job.last_seq + index))
 
 
 async def _claims(store: SqliteStore, times: int) -> Measured:
@@ -143,7 +144,8 @@ async def _running(store: SqliteStore) -> AsyncIterator[Job]:
 
 
 async def _end(store: SqliteStore, job: Job) -> None:
-    await store.append(job.id, job.epoch, [JobCancelled(stopped=[])])
+    last = (await store.get(job.id)).last_seq
+    await store.append(job.id, job.epoch, [JobCancelled(stopped=[]).entry()], after=last)
     await store.delete_job(job.id, SHARED_USER)
 
 

@@ -13,6 +13,7 @@ from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
 from jobs.sqlite import SqliteStore
 from jobs.store import Eligibility
 from jobs.wake import DatagramWake
+from jobs.writer import LogWriter
 
 WORKER = "bench"
 TASK = "chat"
@@ -42,7 +43,7 @@ async def submit(store: SqliteStore, thread_id: str | None = None) -> Job:
 
 async def claim(store: SqliteStore) -> Job:
     """The job that was submitted; nobody else may be at work on this store."""
-    job = await store.claim(WORKER, Eligibility(tasks=[TASK], alive=[WORKER], user_slots=1))
+    job = await store.claim(WORKER, Eligibility(tasks=[TASK], alive=[WORKER], user_slots=1, running=[]))
     assert job is not None
     return job
 
@@ -51,12 +52,13 @@ async def write_job(store: SqliteStore, *, tokens: int, thread_id: str | None = 
     """One answer, a word for each event: as many events as an answer of so many tokens can ever have."""
     await submit(store, thread_id)
     job = await claim(store)
-    await store.append(job.id, job.epoch, [StepStarted(step=STEP, name="model", kind="model", attempt=1)])
+    log = LogWriter(store, job, lost=lambda: None)
+    await log.append([StepStarted(step=STEP, name="model", kind="model", attempt=1)])
     for first in range(0, tokens, GROUP):
         words = [word(index) for index in range(first, min(first + GROUP, tokens))]
-        await store.append(job.id, job.epoch, [TextDelta(step=STEP, text=one) for one in words])
+        await log.append([TextDelta(step=STEP, text=one) for one in words])
     reply = ModelReply(text="".join(map(word, range(tokens))), input_tokens=1, output_tokens=tokens)
     usage = {"input_tokens": 1, "output_tokens": tokens}
     finished = StepFinished(step=STEP, seconds=1.0, output=reply.as_json())
-    await store.append(job.id, job.epoch, [finished, JobCompleted(result=None, usage=usage)])
+    await log.append([finished, JobCompleted(result=None, usage=usage)])
     return await store.get(job.id)

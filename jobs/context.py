@@ -11,8 +11,9 @@ from typing import TypeVar
 from jobs.deltas import DeltaBuffer, Frames
 from jobs.errors import StepFailed
 from jobs.events import Artifact, JobEvent, Log, Payload, Progress, StepFinished, StepKind, StepStarted
-from jobs.models import JSON, Job
+from jobs.models import JSON, InboxMessage, Job
 from jobs.store import JobStore
+from jobs.writer import LogWriter
 
 Item = TypeVar("Item")
 
@@ -89,9 +90,8 @@ class JobContext:
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # held back; written at the step's end
-        self.deltas = DeltaBuffer(
-            lambda payloads: store.append_soon(job.id, job.epoch, payloads), lost=lost, frames=frames
-        )
+        self._writer = LogWriter(store, job, lost=lost)
+        self.deltas = DeltaBuffer(self._writer.append, frames=frames)
 
     @property
     def cancelled(self) -> bool:
@@ -109,10 +109,27 @@ class JobContext:
             "output_tokens": before["output_tokens"] + output_tokens,
         }
 
+    @property
+    def failure(self) -> Exception | None:
+        """Why this attempt can write nothing more: another worker has the job, or the store failed for too long."""
+        return self._writer.failure
+
+    def close(self) -> None:
+        """The attempt is over."""
+        self._writer.close()
+
     async def emit(self, *payloads: Payload) -> int:
-        """Append events behind the text written so far; gives the last seq. Raises `EpochStale`."""
+        """Append events behind the text written so far; returns the last seq.
+
+        Raises `EpochStale`, and `StoreUnavailable` after the writes were held and sent again for half a minute.
+        """
         self.deltas.flush()
-        return await self._store.append_soon(self.job.id, self.job.epoch, payloads)
+        return await self._writer.append(payloads)
+
+    def take(self, message: InboxMessage, payload: Payload) -> None:
+        """Turn a message of the inbox into this event, without waiting for it."""
+        self.deltas.flush()
+        self._writer.append([payload], taken=[message.number])
 
     async def log(self, level: str, message: str, *, step: str | None = None) -> None:
         await self.emit(Log(step=step, level=level, message=message))

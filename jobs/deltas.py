@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jobs.errors import EpochStale, JobNotFound
 from jobs.events import Payload, TextDelta
 
 FRAME_SECONDS = 0.03
@@ -50,24 +49,20 @@ class Frames:
 
 
 class DeltaBuffer:
-    """The unwritten text of one job. `append` must keep the order of its calls."""
+    """The text of one job that is not on its way yet. `append` keeps the order of its calls, and answers for them."""
 
     def __init__(
         self,
         append: Callable[[Sequence[Payload]], asyncio.Future[int]],
         *,
-        lost: Callable[[], None],
         frames: Frames | None = None,
     ) -> None:
         self._frames = frames or Frames()
         self._append = append
-        self._lost = lost
         self._step = ""
         self._text: list[str] = []
         self._size = 0
         self._written_at: float | None = None
-        self.failure: BaseException | None = None
-        """Why text could not be written, unless the job was simply taken over."""
 
     def add(self, step: str, text: str) -> None:
         if not text:
@@ -84,7 +79,7 @@ class DeltaBuffer:
             self._frames.wait(self)
 
     def flush(self) -> None:
-        """Hand the text to the store now."""
+        """Send the text on its way now."""
         if not self._text:
             return
         text = "".join(self._text)
@@ -92,18 +87,9 @@ class DeltaBuffer:
         self._size = 0
         self._written_at = asyncio.get_running_loop().time()
         pieces = [text[at : at + PIECE_CHARACTERS] for at in range(0, len(text), PIECE_CHARACTERS)]
-        written = self._append([TextDelta(step=self._step, text=piece) for piece in pieces])
-        written.add_done_callback(self._written)
+        self._append([TextDelta(step=self._step, text=piece) for piece in pieces])
 
     def _is_due(self) -> bool:
         if len(self._text) > 1 or self._written_at is None:
             return False  # it waits already
         return asyncio.get_running_loop().time() - self._written_at > FRAME_SECONDS
-
-    def _written(self, written: asyncio.Future[int]) -> None:
-        """Nobody awaits the text: a refused write tells the worker that the job is not ours any more."""
-        if written.cancelled() or (error := written.exception()) is None:
-            return
-        if not isinstance(error, (EpochStale, JobNotFound)):
-            self.failure = error
-        self._lost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol
 
 from jobs.models import Job
@@ -12,8 +13,11 @@ class Dispatcher(Protocol):
 
     worker_id: str
 
-    async def take(self) -> Job | None:
-        """Wait for the next eligible job and hold it; None once `stop_taking` was called. Not to be cancelled."""
+    async def take(self, running: Set[str]) -> Job | None:
+        """Wait for the next eligible job and hold it; None once `stop_taking` was called. Not to be cancelled.
+
+        `running` is a live view of the ids of the jobs that this worker runs.
+        """
 
     def stop_taking(self) -> None:
         """Claim nothing more."""

@@ -7,6 +7,7 @@ JobsError
 ├── KeyReused         an idempotency key came again with another request
 ├── StoreUnavailable  the database cannot be read or written now: disk full, busy for too long
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
+├── LogBehind         events that belong before these are missing: send those first
 ├── JobFailed         raised by task code: the job ends as failed with this sentence
 │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
 └── JobIncomplete     raised by task code: the job ends as incomplete with what is there
@@ -50,6 +51,11 @@ class StoreUnavailable(JobsError):
 class EpochStale(JobsError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} was taken over by another worker.")
+
+
+class LogBehind(JobsError):
+    def __init__(self, job_id: str, after: int, last_seq: int) -> None:
+        super().__init__(f"The log of job {job_id} ends at {last_seq}; what follows {after} cannot be written yet.")
 
 
 class JobFailed(JobsError):

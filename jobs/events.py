@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
+from jobs.encoding import to_stored
 from jobs.models import JSON, JobStatus
 
 StepKind = Literal["model", "tool", "part"]
@@ -40,6 +41,14 @@ class Outcome:
     """The terminal event."""
 
 
+class Entry(NamedTuple):
+    """An event on its way to the log. Its bytes are fixed when it happens: sent again, they are the same."""
+
+    type: str
+    data: str
+    """JSON."""
+
+
 class Payload:
     """Base of the payloads. Optional fields that are None are left out of the stored form."""
 
@@ -49,6 +58,10 @@ class Payload:
     def data(self) -> dict[str, JSON]:
         fields = asdict(self)  # type: ignore[call-overload]  # every subclass is a dataclass
         return {name: value for name, value in fields.items() if value is not None or name not in self.optional}
+
+    def entry(self) -> Entry:
+        """Raises `TypeError` or `ValueError` when a field is no JSON."""
+        return Entry(self.type, to_stored(self.data()))
 
 
 @dataclass(frozen=True, kw_only=True)

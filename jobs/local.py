@@ -8,7 +8,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -148,8 +149,8 @@ class LocalDispatcher:
         await self._store.remove_worker(self.worker_id)
         self._lock.__exit__(None, None, None)
 
-    async def take(self) -> Job | None:
-        await again_and_again(self._look, name="the look for jobs")
+    async def take(self, running: Set[str]) -> Job | None:
+        await again_and_again(partial(self._look, running), name="the look for jobs")
         taken, self._taken = self._taken, None
         return taken
 
@@ -157,12 +158,12 @@ class LocalDispatcher:
         self._closed = True
         self._changed.set()
 
-    async def _look(self) -> bool:
+    async def _look(self, running: Set[str]) -> bool:
         """Whether there is a job, or no use in looking on."""
         self._changed.clear()
         if self._closed:
             return True
-        self._taken = await self._claim()
+        self._taken = await self._claim(running)
         if self._taken is None:
             try:
                 async with asyncio.timeout(SAFETY_POLL_SECONDS):
@@ -171,10 +172,13 @@ class LocalDispatcher:
                 await self._observe()
         return self._taken is not None
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, running: Set[str]) -> Job | None:
         workers = await self._store.workers()
         eligibility = Eligibility(
-            tasks=self._record.tasks, alive=self._liveness.alive(workers), user_slots=self._user_slots
+            tasks=self._record.tasks,
+            alive=self._liveness.alive(workers),
+            user_slots=self._user_slots,
+            running=tuple(running),
         )
         return await self._store.claim(self.worker_id, eligibility)
 

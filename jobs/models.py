@@ -109,12 +109,24 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InboxMessage:
+    """Something that another process wants of a running job. Only the job's holder turns it into an event."""
+
+    number: int
+    type: str
+    """Of the event that it becomes."""
+    data: Mapping[str, JSON]
+    """Of that event."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeldJob:
-    """What the holder of a running job must know of it: whether it still is the holder, and whether to stop."""
+    """What the holder of a running job must know of it: whether it still is the holder, and what others want."""
 
     id: str
     epoch: int
-    cancelled_by: str | None
+    inbox: tuple[InboxMessage, ...]
+    """What others want of the job, oldest first, until the holder has written it into the log."""
 
 
 @dataclass(frozen=True, kw_only=True)

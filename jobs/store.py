@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.events import JobEvent, Outcome, Payload
+from jobs.events import Entry, JobEvent, Outcome
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 
 
@@ -33,6 +33,8 @@ class Eligibility:
     """Workers that hold their jobs. A job in progress whose holder is not among them is free to be taken over."""
     user_slots: int
     """Jobs of one user that run at a time; the shared user `local` has no such bound."""
+    running: Collection[str]
+    """Ids of the jobs that the claiming worker runs. What else it holds, by a claim whose answer was lost, is free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +90,28 @@ class JobStore(Protocol):
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
         """Take the next eligible job: next epoch, `job.started`. A job that is wished to stop is ended instead."""
 
-    async def append(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> int:
-        """Write events as the holder of the epoch; gives the last seq. A terminal event ends the job.
+    async def renew(self, job_id: str, epoch: int) -> Job:
+        """Begin the job anew as its holder, under the next epoch: what is still on its way under this one is refused.
 
-        Raises `EpochStale`.
+        A job that is wished to stop is ended instead. Raises `EpochStale`, `JobNotFound`.
         """
 
-    def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> Future[int]:
-        """`append`, in the order of the calls, without waiting for it."""
+    def append(
+        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, taken: Sequence[int] = ()
+    ) -> Future[int]:
+        """Write events behind seq `after` as the holder of the epoch, in the order of the calls.
+
+        The result is the last seq. A terminal event ends the job. `taken`: numbers of the inbox messages that these
+        events are; they leave the inbox in the same transaction. Entries that stand there already, because the answer
+        to an earlier call was lost, are not written twice. Raises `EpochStale`, `JobNotFound`, and `LogBehind` when
+        the log does not reach `after`.
+        """
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
-        """Record the wish; end the job here and now if nobody holds it. Harmless on a finished job."""
+        """Record the wish: in the inbox of the holder, or by ending the job if nobody has begun it.
+
+        Harmless on a finished job.
+        """
 
     async def get(self, job_id: str, user: str | None = None) -> Job:
         """Raises `JobNotFound`."""

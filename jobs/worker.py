@@ -13,9 +13,9 @@ from jobs.background import again_and_again
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
-from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, StoreUnavailable
+from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable
 from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent, Payload
-from jobs.models import Job
+from jobs.models import InboxMessage, Job
 from jobs.store import JobStore
 from jobs.wake import Wake
 
@@ -26,11 +26,14 @@ CANCEL_POLL_SECONDS = 1.0
 
 DRAIN_LOOK_SECONDS = 0.05
 STORE_PAUSE_SECONDS = 0.5
-MOST_ATTEMPTS_IN_VAIN = 8
-"""A job that was begun so often without finishing a step is taken for the cause of its workers' deaths."""
+MAX_FRUITLESS_ATTEMPTS = 8
+"""A job that so many workers began without finishing a step is taken for the cause of their deaths."""
 
-INTERNAL_ERROR = JobFailed(
-    "internal_error", "Something went wrong inside the server. Retry goes on from the last finished step."
+INTERNAL_FAILURE = JobFailedEvent(
+    error={
+        "code": "internal_error",
+        "message": "Something went wrong inside the server. Retry goes on from the last finished step.",
+    }
 )
 KILLS_WORKERS = JobFailed(
     "interrupted_too_often",
@@ -39,11 +42,15 @@ KILLS_WORKERS = JobFailed(
 
 
 class _Held:
-    """A job that runs here."""
+    """One attempt at a job, in the current task."""
 
     context: JobContext
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        while task.cancelling():  # the last attempt was cancelled and is over
+            task.uncancel()
         self.task = task
         self.told = False
 
@@ -52,6 +59,15 @@ class _Held:
         if not self.told:
             self.told = True
             self.task.cancel()
+
+    def receive(self, message: InboxMessage) -> None:
+        """Obey a message of the inbox, and write it into the log. One that is being written may come again."""
+        if message.type != JobCancelling.type:  # of a later version: whoever knows it takes it
+            return
+        if not self.context.cancelled:
+            self.context.cancelled_at = time.monotonic()
+            self.context.take(message, JobCancelling(by=message.data["by"]))
+            self.leave()
 
 
 class Worker:
@@ -67,6 +83,7 @@ class Worker:
         self._slots = asyncio.Semaphore(slots)
         self._frames = Frames()
         self._held: dict[str, _Held] = {}
+        self._running: set[str] = set()  # from the claim to the end, also while an attempt is between two epochs
         self._wishes = asyncio.Event()
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
@@ -78,6 +95,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as jobs:
                 while (job := await self._next()) is not None:
+                    self._running.add(job.id)
                     jobs.create_task(self._run(job), name=job.id)
         finally:
             self._ended.set()
@@ -107,53 +125,68 @@ class Worker:
 
     async def _next(self) -> Job | None:
         await self._slots.acquire()
-        return await self._dispatcher.take()
+        return await self._dispatcher.take(self._running)
 
     async def _run(self, job: Job) -> None:
         """The job to its end. Nothing of it may end the worker, and the jobs beside it."""
         try:
-            ending = await self._ending(job)
-            if ending is not None:
-                await _in_any_case(self._write_end(job, ending))
+            while not (job.finished or await self._attempt(job)):
+                job = await self._renew(job)
         except (EpochStale, JobNotFound):
             logger.warning("%s is not ours any more: stopped", job.id)
         finally:
-            self._held.pop(job.id, None)
+            self._running.discard(job.id)
             self._slots.release()
 
-    async def _ending(self, job: Job) -> Payload | None:
-        """How the job ended; None when it is left to whoever takes it over."""
+    async def _attempt(self, job: Job) -> bool:
+        """Run the job until its end is written, or it is left to another worker; False when the store failed.
+
+        Raises `EpochStale`, `JobNotFound`.
+        """
+        try:
+            milestones = await self._milestones(job)
+            held = _Held()
+            with contextlib.closing(self._context(job, milestones or [], held)) as held.context:
+                self._held[job.id] = held
+                self._wishes.set()  # the wish may be older than the claim
+                ending = INTERNAL_FAILURE if milestones is None else await self._ending(held, milestones)
+                if held.context.failure is not None:
+                    raise held.context.failure
+                if ending is not None:
+                    await _in_any_case(self._write_end(held.context, ending))
+        except (StoreUnavailable, LogBehind) as failure:
+            logger.error("%s: the store failed: %s", job.id, failure.__cause__ or failure)  # noqa: TRY400  # said whole
+            return self._draining.is_set()
+        finally:
+            if (over := self._held.pop(job.id, None)) is not None:
+                over.told = True  # whoever has looked it up must not cancel the next attempt
+        return True
+
+    async def _milestones(self, job: Job) -> list[JobEvent] | None:
+        """None: the log cannot be understood, now or ever."""
+        try:
+            return await self._store.milestones(job.id)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            logger.exception("%s: its log cannot be read", job.id)
+            return None
+
+    async def _renew(self, job: Job) -> Job:
+        """The job is ours: it goes on from its checkpoints, under an epoch that refuses what is still on its way."""
         while True:
-            try:
-                return await self._attempt(job)
-            except (EpochStale, JobNotFound):
-                raise
-            except StoreUnavailable as unavailable:
-                # We hold the job: go on from its checkpoints as soon as they can be read.
-                logger.error("%s: the store failed: %s", job.id, unavailable.__cause__)  # noqa: TRY400  # said whole
-                if self._draining.is_set():
-                    return None
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
-            except Exception:
-                logger.exception("%s (task %s) failed", job.id, job.request.task)
-                return JobFailedEvent(error=INTERNAL_ERROR.as_json())
+            await asyncio.sleep(STORE_PAUSE_SECONDS)
+            with contextlib.suppress(StoreUnavailable):
+                return await self._store.renew(job.id, job.epoch)
 
-    async def _attempt(self, job: Job) -> Payload | None:
-        task = asyncio.current_task()
-        assert task is not None
-        milestones = await self._store.milestones(job.id)
-        if _attempts_in_vain(milestones) > MOST_ATTEMPTS_IN_VAIN:
-            return JobFailedEvent(error=KILLS_WORKERS.as_json())
-        held = _Held(task)
-        held.context = JobContext(
-            job, self._store, milestones, draining=self._draining, lost=held.leave, frames=self._frames
-        )
-        self._held[job.id] = held
-        self._wishes.set()  # the wish may be older than the claim
-        return await self._outcome(held)
+    def _context(self, job: Job, milestones: Sequence[JobEvent], held: _Held) -> JobContext:
+        return JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave, frames=self._frames)
 
-    async def _outcome(self, held: _Held) -> Payload | None:
+    async def _ending(self, held: _Held, milestones: Sequence[JobEvent]) -> Payload | None:
+        """How the job ended; None when it is left to another worker, or nothing more can be written."""
         context = held.context
+        if _fruitless_attempts(milestones) > MAX_FRUITLESS_ATTEMPTS:
+            return JobFailedEvent(error=KILLS_WORKERS.as_json())
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
@@ -164,24 +197,22 @@ class Worker:
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)
         except asyncio.CancelledError:
-            if context.deltas.failure is not None:
-                raise context.deltas.failure from None
             return JobCancelled(stopped=context.stopped) if context.cancelled else None
+        except (EpochStale, JobNotFound, StoreUnavailable):
+            raise
+        except Exception:
+            if context.failure is None:
+                logger.exception("%s (task %s) failed", context.job.id, context.job.request.task)
+            return INTERNAL_FAILURE
         finally:
             context.deltas.flush()
 
-    async def _write_end(self, job: Job, ending: Payload) -> None:
-        """A job that has ended must say so, however long the store is out of reach."""
-        while True:
-            try:
-                await self._store.append(job.id, job.epoch, [ending])
-            except StoreUnavailable:
-                await asyncio.sleep(STORE_PAUSE_SECONDS)
-            except (TypeError, ValueError):  # a result that is no JSON
-                logger.exception("%s (task %s) gave what cannot be stored", job.id, job.request.task)
-                ending = JobFailedEvent(error=INTERNAL_ERROR.as_json())
-            else:
-                return
+    async def _write_end(self, context: JobContext, ending: Payload) -> None:
+        try:
+            await context.emit(ending)
+        except (TypeError, ValueError):  # a result that is no JSON
+            logger.exception("%s (task %s) returned what cannot be stored", context.job.id, context.job.request.task)
+            await context.emit(INTERNAL_FAILURE)
 
     def _on_wake(self, topics: frozenset[str]) -> None:
         if "cancel" in topics:
@@ -204,11 +235,9 @@ class Worker:
             if job is None or job.epoch != held.context.job.epoch:
                 if not await self._ended_here(job_id):
                     held.leave()
-            elif job.cancelled_by is not None and not held.context.cancelled:
-                held.context.cancelled_at = time.monotonic()
-                written = asyncio.ensure_future(held.context.emit(JobCancelling(by=job.cancelled_by)))
-                written.add_done_callback(lambda done: done.cancelled() or done.exception())
-                held.leave()
+            else:
+                for message in job.inbox:
+                    held.receive(message)
 
     async def _ended_here(self, job_id: str) -> bool:
         """Whether the job is missing among ours because it has just ended in our own hands."""
@@ -219,15 +248,18 @@ class Worker:
             return False
 
 
-def _attempts_in_vain(milestones: Sequence[JobEvent]) -> int:
-    """How often the job was begun, the running attempt included, since a step of it last finished."""
-    in_vain = 0
+def _fruitless_attempts(milestones: Sequence[JobEvent]) -> int:
+    """How many workers began the job, this one included, since a step of it last finished.
+
+    A worker that begins again has not died: the store failed it.
+    """
+    fruitless, last_worker = 0, None
     for event in milestones:
-        if event.type == "job.started":
-            in_vain += 1
-        elif event.type == "step.finished":
-            in_vain = 0
-    return in_vain
+        if event.type == "step.finished":
+            fruitless = 0
+        elif event.type == "job.started" and event.data["worker"] != last_worker:
+            fruitless, last_worker = fruitless + 1, event.data["worker"]
+    return fruitless
 
 
 async def _in_any_case(write: Coroutine[Any, Any, None]) -> None:

@@ -7,19 +7,25 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jobs.answer import answer_text
-from jobs.errors import EpochStale, JobNotFound
-from jobs.events import TERMINAL, Payload
-from jobs.models import JSON, TRANSITIONS, JobStatus
-from jobs.sqlite import rows
+from jobs.errors import EpochStale, JobNotFound, LogBehind
+from jobs.events import TERMINAL, Entry, Payload
+from jobs.models import TRANSITIONS, UNFINISHED, Job, JobStatus
+from jobs.sqlite import inbox, rows
+
+EventRow = tuple[str, int, int, str, str, float]
+"""job_id, seq, epoch, type, data, at."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Append:
-    """Events that the holder of an epoch writes."""
+    """Events that the holder of an epoch writes behind seq `after`."""
 
     job_id: str
     epoch: int
-    payloads: Sequence[Payload]
+    after: int
+    entries: Sequence[Entry]
+    taken: Sequence[int] = ()
+    """Numbers of the inbox messages that these events are."""
     at: float
 
 
@@ -29,9 +35,10 @@ class Appended:
     ended: bool
 
 
-def append(connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Sequence[Payload], at: float) -> None:
-    """Write behind the fence."""
-    one = Append(job_id=job_id, epoch=epoch, payloads=payloads, at=at)
+def append(connection: sqlite3.Connection, job: Job, payloads: Sequence[Payload], at: float) -> None:
+    """Write at the end of a log that this very transaction has looked at."""
+    entries = [payload.entry() for payload in payloads]
+    one = Append(job_id=job.id, epoch=job.epoch, after=job.last_seq, entries=entries, at=at)
     [outcome] = append_all(connection, [one])
     if isinstance(outcome, Exception):
         raise outcome
@@ -40,21 +47,16 @@ def append(connection: sqlite3.Connection, job_id: str, epoch: int, payloads: Se
 def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
     """Write each behind its job's fence, in a few statements for all. What is refused has written nothing."""
     heads = _heads(connection, {one.job_id for one in appends})
+    events: list[EventRow] = []
     outcomes: list[Appended | Exception] = []
-    events: list[tuple[JSON, ...]] = []
     for one in appends:
-        if (head := heads.get(one.job_id)) is None:
-            outcomes.append(JobNotFound(one.job_id))
-            continue
         try:
-            events += head.take(one)
+            outcomes.append(_place(connection, heads, one, events))
         except Exception as refusal:  # noqa: BLE001  # its own affair: nothing of it is written, the others are
             outcomes.append(refusal)
-        else:
-            outcomes.append(Appended(last_seq=head.last_seq, ended=head.ended is not None))
-    connection.executemany(
-        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)", events
-    )
+    _insert(connection, events)
+    inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
+                              if isinstance(outcome, Appended) for number in one.taken])  # fmt: skip
     written = [head for head in heads.values() if head.written_at is not None]
     connection.executemany(
         "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?",
@@ -79,22 +81,53 @@ class _Head:
     written_at: float | None = None
     spoken_at: float | None = None
 
-    def take(self, append: Append) -> list[tuple[JSON, ...]]:
+    def take(self, append: Append) -> list[EventRow]:
         """The rows of the events; all or none."""
-        if append.epoch != self.epoch or self.ended or self.status not in (JobStatus.QUEUED, JobStatus.IN_PROGRESS):
+        if self.ended or self.status not in UNFINISHED:
             raise EpochStale(self.job_id)
-        ended = next((TERMINAL[one.type] for one in append.payloads if one.type in TERMINAL), None)
+        if append.after > self.last_seq:
+            raise LogBehind(self.job_id, append.after, self.last_seq)
+        ended = next((TERMINAL[one.type] for one in append.entries if one.type in TERMINAL), None)
         if ended is not None and ended not in TRANSITIONS[self.status]:
             raise ValueError(f"a job cannot go from {self.status} to {ended}")
         events = [
-            (self.job_id, seq, self.epoch, one.type, rows.encode(one.data()), append.at)
-            for seq, one in enumerate(append.payloads, self.last_seq + 1)
+            (self.job_id, seq, self.epoch, one.type, one.data, append.at)
+            for seq, one in enumerate(append.entries, self.last_seq + 1)
         ]
         self.last_seq += len(events)
         self.ended, self.written_at = ended, append.at
-        if self.spoken_at is None and any(one.type == "text.delta" for one in append.payloads):
+        if self.spoken_at is None and any(one.type == "text.delta" for one in append.entries):
             self.spoken_at = append.at
         return events
+
+
+def _place(connection: sqlite3.Connection, heads: dict[str, _Head], one: Append, events: list[EventRow]) -> Appended:
+    """Add the append's rows to `events`, unless they are in the log already."""
+    if (head := heads.get(one.job_id)) is None:
+        raise JobNotFound(one.job_id)
+    if one.epoch != head.epoch:
+        raise EpochStale(one.job_id)
+    if one.after < head.last_seq:
+        _insert(connection, events)
+        return _written_before(connection, one)
+    events += head.take(one)
+    return Appended(last_seq=head.last_seq, ended=head.ended is not None)
+
+
+def _written_before(connection: sqlite3.Connection, one: Append) -> Appended:
+    """An append whose answer was lost comes again. Other events in its place: its sender does not hold the job."""
+    sql = "SELECT type, data FROM job_events WHERE job_id = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?"
+    there = connection.execute(sql, [one.job_id, one.epoch, one.after, len(one.entries)])
+    if [tuple(row) for row in there] != list(one.entries):
+        raise EpochStale(one.job_id)
+    return Appended(last_seq=one.after + len(one.entries), ended=False)  # its end, if it was one, is told already
+
+
+def _insert(connection: sqlite3.Connection, events: list[EventRow]) -> None:
+    connection.executemany(
+        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)", events
+    )
+    events.clear()
 
 
 def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str, _Head]:
@@ -111,3 +144,4 @@ def _end(connection: sqlite3.Connection, head: _Head) -> None:
     sql = "UPDATE jobs SET status = ?, finished_at = ?, answer = ? WHERE id = ?"
     storable = answer.encode("utf-8", "replace").decode()
     connection.execute(sql, [head.ended, head.written_at, storable, head.job_id])
+    inbox.clear(connection, head.job_id)

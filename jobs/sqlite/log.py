@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from jobs.encoding import to_stored
 from jobs.errors import JobNotFound, KeyReused
-from jobs.events import JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome
+from jobs.events import JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome, Payload
 from jobs.models import JSON, SHARED_USER, Job, JobRequest, JobStatus
-from jobs.sqlite import rows
+from jobs.sqlite import inbox, rows
 from jobs.sqlite.appends import append
 from jobs.store import Eligibility, EndedJob, JobFilter
 
@@ -95,7 +96,7 @@ def insert_job(
             at,
         ],
     )
-    append(connection, job_id, 0, [JobQueued(position=position(connection, job_id) or 0)], at)
+    append(connection, find(connection, job_id), [JobQueued(position=position(connection, job_id) or 0)], at)
 
 
 def position(connection: sqlite3.Connection, job_id: str) -> int | None:
@@ -124,11 +125,13 @@ def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, 
 def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:
     """What lost its holder first, then the queue in its order."""
     lost = f"""
-        SELECT id FROM jobs WHERE status = 'in_progress' AND worker <> ?
-        AND worker NOT IN ({rows.places(eligibility.alive)})
+        SELECT id FROM jobs WHERE status = 'in_progress'
+        AND CASE worker WHEN ? THEN id NOT IN (SELECT value FROM json_each(?))
+            ELSE worker NOT IN ({rows.places(eligibility.alive)}) END
         AND (cancelled_by IS NOT NULL OR task IN ({rows.places(eligibility.tasks)})) ORDER BY number LIMIT 1
     """
-    row = connection.execute(lost, [worker, *eligibility.alive, *eligibility.tasks]).fetchone()
+    running = to_stored([*eligibility.running])
+    row = connection.execute(lost, [worker, running, *eligibility.alive, *eligibility.tasks]).fetchone()
     if row is None:
         queued = f"""
             SELECT id FROM jobs AS job WHERE status = 'queued' AND task IN ({rows.places(eligibility.tasks)})
@@ -152,22 +155,23 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
         [worker, at, job_id],
     )
     job = find(connection, job_id)
-    if job.cancelled_by is not None:
-        append(connection, job_id, job.epoch, [JobCancelled(stopped=[])], at)
-    else:
-        append(connection, job_id, job.epoch, [JobStarted(attempt=job.attempt, worker=worker)], at)
+    begins: Payload = JobStarted(attempt=job.attempt, worker=worker)
+    append(connection, job, [begins if job.cancelled_by is None else JobCancelled(stopped=[])], at)
     return find(connection, job_id)
 
 
 def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:
-    """Record the wish; what nobody runs ends at once, under an epoch of its own."""
+    """Record the wish for the holder, once; what nobody has begun ends at once, under an epoch of its own."""
     job = find(connection, job_id)
-    if job.finished:
+    if job.finished or job.cancelled_by is not None:
         return job
-    connection.execute("UPDATE jobs SET cancelled_by = coalesce(cancelled_by, ?) WHERE id = ?", [by, job_id])
+    connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job_id])
+    wish = JobCancelling(by=by)
     if job.status is JobStatus.QUEUED:
         connection.execute("UPDATE jobs SET epoch = epoch + 1 WHERE id = ?", [job_id])
-        append(connection, job_id, job.epoch + 1, [JobCancelling(by=by), JobCancelled(stopped=[])], at)
+        append(connection, find(connection, job_id), [wish, JobCancelled(stopped=[])], at)
+    else:
+        inbox.put(connection, job_id, wish, at)
     return find(connection, job_id)
 
 
@@ -197,7 +201,7 @@ def insert_retry(
         seq += 1
         connection.execute(
             "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
-            [job_id, seq, one.type, rows.encode(one.data), one.at],
+            [job_id, seq, one.type, to_stored(one.data), one.at],
         )
     connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [seq, job_id])
 
@@ -251,6 +255,7 @@ def outcome(connection: sqlite3.Connection, job: Job) -> Outcome:
 def purge(connection: sqlite3.Connection, job_id: str) -> None:
     """The job; its events go with `forget_events`."""
     connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+    inbox.clear(connection, job_id)
 
 
 def forget_events(connection: sqlite3.Connection, job_id: str) -> bool:

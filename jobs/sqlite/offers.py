@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from jobs.encoding import from_stored, to_stored
 from jobs.models import JSON
 from jobs.sqlite import rows
 
@@ -15,7 +16,7 @@ def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JS
         return
     connection.execute("DELETE FROM known_tools")
     connection.executemany(
-        "INSERT INTO known_tools (name, tool) VALUES (?, ?)", [(tool["name"], rows.encode(tool)) for tool in catalogue]
+        "INSERT INTO known_tools (name, tool) VALUES (?, ?)", [(tool["name"], to_stored(tool)) for tool in catalogue]
     )
 
 
@@ -26,5 +27,5 @@ def tools(connection: sqlite3.Connection) -> list[Mapping[str, JSON]]:
         for row in connection.execute("SELECT * FROM workers WHERE NOT stopped ORDER BY id")
         for tool in rows.worker(row).catalogue
     }
-    known = offered.values() or [rows.decode(row["tool"]) for row in connection.execute("SELECT tool FROM known_tools")]
+    known = offered.values() or [from_stored(row["tool"]) for row in connection.execute("SELECT tool FROM known_tools")]
     return sorted(known, key=lambda tool: str(tool["name"]))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
-import orjson
-
+from jobs.encoding import from_stored, to_stored
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.store import EndedJob
@@ -19,28 +17,12 @@ def places(values: Collection[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def encode(value: JSON) -> str:
-    """JSON text; raises `TypeError` or `ValueError` for what is no JSON.
-
-    What only the slower library can write (half characters, numbers beyond 64 bits, both of which models do stream)
-    begins with a space, so that only the slower library reads it.
-    """
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:
-        return f" {json.dumps(value, allow_nan=False)}"
-
-
-def decode(text: str) -> JSON:
-    return json.loads(text) if text.startswith(" ") else orjson.loads(text)
-
-
 def encode_request(request: JobRequest) -> str:
-    return encode({**asdict(request), "arguments": dict(request.arguments)})
+    return to_stored({**asdict(request), "arguments": dict(request.arguments)})
 
 
 def decode_request(text: str) -> JobRequest:
-    fields: Mapping[str, JSON] = decode(text)
+    fields: Mapping[str, JSON] = from_stored(text)
     return JobRequest(**{**fields, "files": tuple(fields["files"])})
 
 
@@ -65,11 +47,11 @@ def job(row: sqlite3.Row) -> Job:
 def ended(row: sqlite3.Row) -> EndedJob:
     fields = dict(row)
     usage = fields["usage"]
-    return EndedJob(**fields | {"status": JobStatus(fields["status"]), "usage": usage and decode(usage)})
+    return EndedJob(**fields | {"status": JobStatus(fields["status"]), "usage": usage and from_stored(usage)})
 
 
 def event(row: sqlite3.Row) -> JobEvent:
-    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=decode(row["data"]))
+    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=from_stored(row["data"]))
 
 
 def thread(row: sqlite3.Row) -> Thread:
@@ -87,6 +69,6 @@ def worker(row: sqlite3.Row) -> WorkerRecord:
         id=row["id"],
         beat=row["beat"],
         stopped=bool(row["stopped"]),
-        tasks=tuple(decode(row["tasks"])),
-        catalogue=tuple(decode(row["catalogue"])),
+        tasks=tuple(from_stored(row["tasks"])),
+        catalogue=tuple(from_stored(row["catalogue"])),
     )

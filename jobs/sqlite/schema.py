@@ -88,6 +88,20 @@ MIGRATIONS = (
     CREATE INDEX jobs_by_status ON jobs (task, status);
     CREATE INDEX jobs_by_end ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
     """,
+    """
+    -- What others want of a running job, until its holder writes it into the log. Numbers never come twice.
+    CREATE TABLE job_inbox (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        job_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL,
+        at REAL NOT NULL
+    );
+    CREATE INDEX job_inbox_by_job ON job_inbox (job_id, number);
+    INSERT INTO job_inbox (job_id, type, data, at)
+    SELECT id, 'job.cancelling', json_object('by', cancelled_by), created_at FROM jobs
+    WHERE status = 'in_progress' AND cancelled_by IS NOT NULL;
+    """,
 )
 
 

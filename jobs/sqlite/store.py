@@ -12,10 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from jobs.errors import JobConflict
-from jobs.events import JobEvent, JobIncompleteEvent, Outcome, Payload
+from jobs.encoding import to_stored
+from jobs.errors import EpochStale, JobConflict
+from jobs.events import Entry, JobEvent, JobIncompleteEvent, Outcome
 from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
-from jobs.sqlite import log, offers, rates, rows, threads
+from jobs.sqlite import inbox, log, offers, rates, rows, threads
 from jobs.sqlite.appends import Append, Appended, append, append_all
 from jobs.sqlite.database import Database
 from jobs.sqlite.schema import migrate
@@ -64,7 +65,7 @@ class SqliteStore:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = self._submit(connection, request)
             if job.last_seq == 1:  # else the same key made it before
-                append(connection, job.id, 0, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock())
+                append(connection, job, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock())
             return log.find(connection, job.id)
 
         return await self._write(transaction)
@@ -100,23 +101,36 @@ class SqliteStore:
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
         def transaction(connection: sqlite3.Connection) -> Job | None:
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
-                claimed = log.take(connection, job_id, worker, self._clock())
-                self._topics.add(job_topic(job_id))
+                claimed = self._take(connection, job_id, worker)
                 if not claimed.finished:
                     return claimed
-                self._topics.add("queue")
-                self._ended.append(job_id)
             return None
 
         return await self._write(transaction)
 
-    async def append(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> int:
-        return await self.append_soon(job_id, epoch, payloads)
+    def _take(self, connection: sqlite3.Connection, job_id: str, worker: str) -> Job:
+        taken = log.take(connection, job_id, worker, self._clock())
+        self._topics.add(job_topic(job_id))
+        if taken.finished:
+            self._topics.add("queue")
+            self._ended.append(job_id)
+        return taken
 
-    def append_soon(self, job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
+    async def renew(self, job_id: str, epoch: int) -> Job:
+        def transaction(connection: sqlite3.Connection) -> Job:
+            job = log.find(connection, job_id)
+            if job.finished or job.epoch != epoch or job.worker is None:
+                raise EpochStale(job_id)
+            return self._take(connection, job_id, job.worker)
+
+        return await self._write(transaction)
+
+    def append(
+        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, taken: Sequence[int] = ()
+    ) -> asyncio.Future[int]:
         if not self._appends:
             asyncio.get_running_loop().call_soon(self._write_appends)
-        one = Append(job_id=job_id, epoch=epoch, payloads=payloads, at=self._clock())
+        one = Append(job_id=job_id, epoch=epoch, after=after, entries=entries, taken=taken, at=self._clock())
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._appends.append((one, written))
         return written
@@ -164,8 +178,7 @@ class SqliteStore:
         return await self._read(lambda connection: log.find_ended(connection, after, limit))
 
     async def held(self, worker: str) -> list[HeldJob]:
-        sql = "SELECT id, epoch, cancelled_by FROM jobs WHERE status = 'in_progress' AND worker = ?"
-        return await self._read(lambda connection: [HeldJob(**dict(row)) for row in connection.execute(sql, [worker])])
+        return await self._read(lambda connection: inbox.held(connection, worker))
 
     async def position(self, job_id: str) -> int | None:
         return await self._read(lambda connection: log.position(connection, job_id))
@@ -261,7 +274,7 @@ class SqliteStore:
 
     async def register_worker(self, record: WorkerRecord) -> None:
         sql = "INSERT OR REPLACE INTO workers (id, beat, stopped, tasks, catalogue) VALUES (?, ?, ?, ?, ?)"
-        values = [record.id, record.beat, record.stopped, rows.encode(record.tasks), rows.encode(record.catalogue)]
+        values = [record.id, record.beat, record.stopped, to_stored(record.tasks), to_stored(record.catalogue)]
 
         def transaction(connection: sqlite3.Connection) -> None:
             connection.execute(sql, values)

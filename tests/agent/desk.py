@@ -43,7 +43,7 @@ class Desk:
     async def take(self) -> JobContext:
         """As a new worker, all earlier ones being dead."""
         self._workers += 1
-        eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100)
+        eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100, running=[])
         job = await self.store.claim(f"worker_{self._workers}", eligibility)
         assert job is not None
         milestones = await self.store.milestones(job.id)

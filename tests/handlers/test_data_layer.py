@@ -16,7 +16,7 @@ from handlers.data_layer import DataLayer
 from handlers.turns import Turns
 from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
 from services.housekeeping import Housekeeping
-from tests.jobs.engine import Engine, anything, chat, sqlite_engine
+from tests.jobs.engine import Engine, anything, chat, sqlite_engine, write
 from tests.waiting import until
 
 SOON = 5.0
@@ -33,15 +33,14 @@ class Desk:
         job = await self.engine.client.submit(chat(question, **fields))
         claimed = await self.engine.store.claim("w1", anything())
         assert claimed is not None
-        await self.engine.store.append(
+        await write(
+            self.engine.store,
             job.id,
-            claimed.epoch,
-            [
-                StepStarted(step="model:1", name="model", kind="model", attempt=1),
-                TextDelta(step="model:1", text=answer),
-                StepFinished(step="model:1", seconds=0.1),
-                JobCompleted(result={"text": answer}, usage=None),
-            ],
+            StepStarted(step="model:1", name="model", kind="model", attempt=1),
+            TextDelta(step="model:1", text=answer),
+            StepFinished(step="model:1", seconds=0.1),
+            JobCompleted(result={"text": answer}, usage=None),
+            epoch=claimed.epoch,
         )
         return job.id
 

@@ -15,7 +15,7 @@ from handlers.drafts import FILE_GONE, GONE, Drafts, UnknownCommand
 from handlers.turns import Turns
 from jobs import Job, JobStatus, WorkerRecord
 from jobs.events import JobFailedEvent
-from tests.jobs.engine import Engine, anything, sqlite_engine
+from tests.jobs.engine import Engine, anything, sqlite_engine, write
 
 SAVE = {
     "name": "save",
@@ -115,7 +115,7 @@ async def test_a_form_that_was_sent_long_ago_does_not_run_again_when_its_job_has
     claimed = await desk.engine.store.claim("w1", anything(tasks=("save",)))
     assert claimed is not None
     failed = JobFailedEvent(error={"code": "tool_failed", "message": "No."})
-    await desk.engine.store.append(claimed.id, claimed.epoch, [failed])
+    await write(desk.engine.store, claimed.id, failed, epoch=claimed.epoch)
     assert await desk.drafts.submit(draft.id, "ada", {"title": "two"}) == {}
     assert (await desk.newest()).id == claimed.id
     assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}) == {}

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from jobs import JobClient, JobEvent, JobRequest, TaskFunction
+from jobs import Job, JobClient, JobEvent, JobRequest, TaskFunction
+from jobs.events import Payload
 from jobs.local import LocalDispatcher
 from jobs.sqlite import SqliteStore
 from jobs.store import Eligibility, JobStore
@@ -96,8 +98,27 @@ def chat(text: str = "hello", **fields: object) -> JobRequest:
     return JobRequest(**values)  # type: ignore[arg-type]
 
 
-def anything(*, alive: tuple[str, ...] = (), user_slots: int = 8, tasks: tuple[str, ...] = ("chat",)) -> Eligibility:
-    return Eligibility(tasks=tasks, alive=alive, user_slots=user_slots)
+def anything(
+    *,
+    alive: tuple[str, ...] = (),
+    user_slots: int = 8,
+    tasks: tuple[str, ...] = ("chat",),
+    running: tuple[str, ...] = (),
+) -> Eligibility:
+    return Eligibility(tasks=tasks, alive=alive, user_slots=user_slots, running=running)
+
+
+async def claim(store: JobStore, worker: str = "w1", **fields: Any) -> Job | None:
+    """As a worker claims that runs all that it holds."""
+    running = tuple(held.id for held in await store.held(worker))
+    return await store.claim(worker, anything(running=running, **fields))
+
+
+async def write(store: JobStore, job_id: str, *payloads: Payload, epoch: int = 1, after: int | None = None) -> int:
+    """Append behind what stands there, or behind `after`."""
+    if after is None:
+        after = (await store.get(job_id)).last_seq
+    return await store.append(job_id, epoch, [payload.entry() for payload in payloads], after=after)
 
 
 def types(events: list[JobEvent]) -> list[str]:

@@ -13,7 +13,7 @@ class Job:
 
     def __init__(self, frames: Frames) -> None:
         self.written: list[tuple[float, str]] = []
-        self.buffer = DeltaBuffer(self._append, lost=lambda: None, frames=frames)
+        self.buffer = DeltaBuffer(self._append, frames=frames)
 
     def _append(self, payloads: Sequence[Payload]) -> asyncio.Future[int]:
         now = asyncio.get_running_loop().time()

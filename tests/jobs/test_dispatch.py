@@ -11,16 +11,16 @@ from jobs.dispatch import Dispatcher
 from jobs.events import JobCompleted
 from jobs.local import Liveness, WorkerLock, is_free
 from jobs.models import WorkerRecord
-from tests.jobs.engine import Clock, Engine, OpenEngine, chat
+from tests.jobs.engine import Clock, Engine, OpenEngine, chat, write
 from tests.waiting import until
 
 SOON = 3.0
 """Above any wake-up or safety poll, below a hang."""
 
 
-async def take(dispatcher: Dispatcher) -> Job:
+async def take(dispatcher: Dispatcher, *running: str) -> Job:
     async with asyncio.timeout(SOON):
-        job = await dispatcher.take()
+        job = await dispatcher.take({*running})
     assert job is not None
     return job
 
@@ -41,18 +41,18 @@ async def test_the_next_turn_starts_when_the_one_before_has_ended(engine: Engine
         second = await engine.store.submit(chat("b", thread_id="t"))
         held = await take(dispatcher)
         assert held.id == first.id
-        taking = asyncio.create_task(take(dispatcher))
-        await engine.store.append(first.id, held.epoch, [JobCompleted(result=None, usage=None)])
+        taking = asyncio.create_task(take(dispatcher, held.id))
+        await write(engine.store, first.id, JobCompleted(result=None, usage=None), epoch=held.epoch)
         assert (await taking).id == second.id
 
 
 async def test_a_dispatcher_that_was_told_to_stop_gives_nothing_and_claims_nothing(engine: Engine) -> None:
     async with engine.dispatcher() as dispatcher:
-        taking = asyncio.create_task(dispatcher.take())
+        taking = asyncio.create_task(dispatcher.take(set()))
         dispatcher.stop_taking()
         assert await asyncio.wait_for(taking, SOON) is None
         job = await engine.store.submit(chat())
-        assert await dispatcher.take() is None
+        assert await dispatcher.take(set()) is None
         assert (await engine.store.get(job.id)).worker is None
 
 
@@ -66,8 +66,8 @@ async def test_jobs_of_a_dead_worker_are_taken_over(engine: Engine) -> None:
     async with engine.dispatcher() as other:
         taken = await take(other)
         assert (taken.id, taken.epoch) == (job.id, 2)
-        await engine.store.append(taken.id, 2, [JobCompleted(result=None, usage=None)])
-        taking = asyncio.create_task(other.take())
+        await write(engine.store, taken.id, JobCompleted(result=None, usage=None), epoch=2)
+        taking = asyncio.create_task(other.take(set()))
         await until(
             lambda: _known(engine, dead.worker_id, False), within=SOON, what="the dead worker's record is cleared"
         )
@@ -89,7 +89,7 @@ async def test_a_live_worker_keeps_its_jobs(engine: Engine) -> None:
         await engine.store.submit(chat("b"))
         other = await take(second)
         assert other.id != held.id
-        taking = asyncio.create_task(second.take())
+        taking = asyncio.create_task(second.take({other.id}))
         await second._observe()
         assert [job.id for job in await engine.store.held(first.worker_id)] == [held.id]
         second.stop_taking()

@@ -10,7 +10,7 @@ from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
 from jobs.tail import KEPT, PAGE
 from jobs.wake import job_topic
-from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
+from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
 from tests.waiting import until
 
 SOON = 10.0
@@ -19,13 +19,13 @@ DONE = JobCompleted(result=None, usage=None)
 
 async def begin(engine: Engine, **fields: object) -> str:
     job = await engine.client.submit(chat(**fields))  # type: ignore[arg-type]
-    await engine.store.claim("w1", anything(alive=("w1",)))
+    await claim(engine.store, "w1", alive=("w1",))
     return job.id
 
 
-async def write(engine: Engine, job_id: str, count: int) -> None:
+async def say(engine: Engine, job_id: str, count: int) -> None:
     for n in range(count):
-        await engine.store.append(job_id, 1, [TextDelta(step="model:1", text=f"{n} ")])
+        await write(engine.store, job_id, TextDelta(step="model:1", text=f"{n} "))
 
 
 async def at_the_live_end(engine: Engine, job_id: str, followers: int = 1) -> None:
@@ -49,10 +49,10 @@ async def test_followers_from_any_seq_see_exactly_what_is_behind_it(open_engine:
             return await web.log(job_id, after=after)
 
         followers = [asyncio.create_task(follow(n % 7, n % 2 == 1)) for n in range(50)]
-        await write(worker, job_id, 40)
+        await say(worker, job_id, 40)
         late.set()
-        await write(worker, job_id, 40)
-        await worker.store.append(job_id, 1, [DONE])
+        await say(worker, job_id, 40)
+        await write(worker.store, job_id, DONE)
         async with asyncio.timeout(SOON):
             logs = await asyncio.gather(*followers)
         whole = await worker.store.read(job_id, 0, 1000)
@@ -77,8 +77,8 @@ async def test_many_followers_of_one_job_share_one_read_of_the_store(
     # The first read of each follower is its own, wherever it starts; from then on they share.
     await at_the_live_end(engine, job_id, len(followers))
     monkeypatch.setattr(engine.store, "read_many", counted)
-    await write(engine, job_id, 20)
-    await engine.store.append(job_id, 1, [DONE])
+    await say(engine, job_id, 20)
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         logs = await asyncio.gather(*followers)
     assert all(log == logs[0] for log in logs)
@@ -89,8 +89,8 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await begin(engine)
-    await engine.store.append(job_id, 1, [TextDelta(step="m", text=str(n)) for n in range(5 * PAGE)])
-    await engine.store.append(job_id, 1, [DONE])
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(5 * PAGE)))
+    await write(engine.store, job_id, DONE)
     reads: list[int] = []
     read = engine.store.read
 
@@ -119,8 +119,8 @@ async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine:
     slow = engine.client.follow(job_id, "ada")
     seen = list(await anext(slow))
     quick = asyncio.create_task(engine.log(job_id))
-    await engine.store.append(job_id, 1, [TextDelta(step="m", text=str(n)) for n in range(KEPT + 500)])
-    await engine.store.append(job_id, 1, [DONE])
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(KEPT + 500)))
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         whole = await quick
         async for page in slow:
@@ -133,8 +133,8 @@ async def test_a_lost_wake_up_is_made_good_by_the_safety_poll(engine: Engine, mo
     job_id = await begin(engine)
     following = asyncio.create_task(engine.log(job_id))
     monkeypatch.setattr(engine.wake, "notify", lambda topics: None)
-    await write(engine, job_id, 3)
-    await engine.store.append(job_id, 1, [DONE])
+    await say(engine, job_id, 3)
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         assert is_gapless(await following)
 
@@ -148,10 +148,10 @@ async def test_a_lost_wake_up_is_made_good_also_while_others_are_busy(
     await at_the_live_end(engine, job_id)
     notify = engine.wake.notify
     monkeypatch.setattr(engine.wake, "notify", lambda topics: notify(set(topics) - {job_topic(job_id)}))
-    await engine.store.append(job_id, 1, [DONE])
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         while not following.done():
-            await write(engine, busy, 1)
+            await say(engine, busy, 1)
             await asyncio.sleep(0.01)
     assert is_gapless(following.result())
     watching.cancel()
@@ -179,7 +179,7 @@ async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
     first = asyncio.create_task(tails._pages.read(job_id, 2))
     await begun.wait()
     second = asyncio.create_task(tails._pages.read(job_id, 2))
-    await engine.store.append(job_id, 1, [DONE])
+    await write(engine.store, job_id, DONE)
     go_on.set()
     async with asyncio.timeout(SOON):
         assert await first == []
@@ -188,8 +188,8 @@ async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
 
 async def test_a_finished_job_is_replayed_and_behind_its_end_there_is_nothing(engine: Engine) -> None:
     job_id = await begin(engine)
-    await write(engine, job_id, 3)
-    await engine.store.append(job_id, 1, [DONE])
+    await say(engine, job_id, 3)
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         log = await engine.log(job_id)
         assert is_gapless(log)
@@ -202,8 +202,8 @@ async def test_a_follower_far_ahead_of_a_running_job_still_sees_its_end(engine: 
     job_id = await begin(engine)
     following = asyncio.create_task(engine.log(job_id, after=10**9))
     await asyncio.sleep(0)
-    await write(engine, job_id, 3)
-    await engine.store.append(job_id, 1, [DONE])
+    await say(engine, job_id, 3)
+    await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         assert (await following)[-1].terminal
 

@@ -24,9 +24,10 @@ from hypothesis.stateful import (
 )
 
 from jobs import EpochStale, Job, JobEvent
+from jobs.errors import LogBehind
 from jobs.events import JobCompleted, TextDelta
 from jobs.models import FINISHED
-from tests.jobs.engine import BACKENDS, Engine, anything, chat
+from tests.jobs.engine import BACKENDS, Engine, anything, chat, claim, write
 
 T = TypeVar("T")
 WORKERS = ("w1", "w2", "w3")
@@ -63,9 +64,16 @@ class Interleavings(RuleBasedStateMachine):
         self.jobs.append(job.id)
         self.accepted[job.id] = []
 
-    @rule(target=claims, worker=st.sampled_from(WORKERS))
-    def claim(self, worker: str) -> tuple[str, int] | MultipleResults[tuple[str, int]]:
-        job = self.do(self.engine.store.claim(worker, anything(alive=tuple(self.alive | {worker}))))
+    @rule(target=claims, worker=st.sampled_from(WORKERS), knows=st.booleans())
+    def claim(self, worker: str, knows: bool) -> tuple[str, int] | MultipleResults[tuple[str, int]]:
+        """A worker that does not know what it holds, because an answer was lost, gets it again."""
+        alive = tuple(self.alive | {worker})
+        claiming = (
+            claim(self.engine.store, worker, alive=alive)
+            if knows
+            else self.engine.store.claim(worker, anything(alive=alive))
+        )
+        job = self.do(claiming)
         return multiple() if job is None else (job.id, job.epoch)
 
     @rule(claim=claims, count=st.integers(1, 4))
@@ -75,6 +83,13 @@ class Interleavings(RuleBasedStateMachine):
         self.words += count
         if self._append(claim, *(TextDelta(step="model:1", text=word) for word in words)):
             self.accepted[claim[0]] += words
+
+    @rule(claim=claims)
+    def write_behind_a_hole(self, claim: tuple[str, int]) -> None:
+        job: Job = self.do(self.engine.store.get(claim[0]))
+        lost = TextDelta(step="model:1", text="lost")
+        with pytest.raises((LogBehind, EpochStale)):
+            self.do(write(self.engine.store, job.id, lost, epoch=claim[1], after=job.last_seq + 1))
 
     @rule(claim=consumes(claims))
     def complete(self, claim: tuple[str, int]) -> None:
@@ -134,10 +149,10 @@ class Interleavings(RuleBasedStateMachine):
         job: Job = self.do(self.engine.store.get(job_id))
         holds = job.epoch == epoch and job.status not in FINISHED
         if holds:
-            self.do(self.engine.store.append(job_id, epoch, payloads))
+            self.do(write(self.engine.store, job_id, *payloads, epoch=epoch))
         else:
             with pytest.raises(EpochStale):
-                self.do(self.engine.store.append(job_id, epoch, payloads))
+                self.do(write(self.engine.store, job_id, *payloads, epoch=epoch))
         return holds
 
 

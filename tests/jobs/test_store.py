@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
+from jobs.errors import LogBehind
 from jobs.events import (
     Artifact,
     JobCancelled,
@@ -23,9 +24,10 @@ from jobs.events import (
 )
 from jobs.models import JSON, WorkerRecord
 from jobs.store import JobFilter
-from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
+from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, is_gapless, types, write
 
 DONE = JobCompleted(result={"text": "hi"}, usage=None)
+CANCELLING = JobCancelling(by="ada")
 FAILED = JobFailedEvent(error={"code": "model_unreachable", "message": "Try again."})
 
 
@@ -44,9 +46,9 @@ def finished(path: str, output: object = None) -> StepFinished:
 async def ended(engine: Engine, *payloads: Payload, **fields: object) -> str:
     """A job that ran with these events."""
     job = await engine.store.submit(chat(**fields))  # type: ignore[arg-type]
-    claimed = await engine.store.claim("w1", anything())
+    claimed = await claim(engine.store, "w1")
     assert claimed is not None
-    await engine.store.append(job.id, claimed.epoch, payloads)
+    await write(engine.store, job.id, *payloads, epoch=claimed.epoch)
     return job.id
 
 
@@ -98,7 +100,7 @@ async def test_another_users_job_is_not_found(engine: Engine) -> None:
 
 async def test_a_claim_takes_the_oldest_job_and_the_next_epoch(engine: Engine) -> None:
     first, second = [await engine.store.submit(chat(name)) for name in ("a", "b")]
-    claims = [await engine.store.claim("w1", anything(alive=("w1",))) for _ in range(3)]
+    claims = [await claim(engine.store, "w1", alive=("w1",)) for _ in range(3)]
     assert [claim and (claim.id, claim.epoch, claim.worker) for claim in claims] == [
         (first.id, 1, "w1"),
         (second.id, 1, "w1"),
@@ -109,7 +111,7 @@ async def test_a_claim_takes_the_oldest_job_and_the_next_epoch(engine: Engine) -
 
 async def test_two_claims_at_once_never_take_the_same_job(engine: Engine) -> None:
     jobs = [await engine.store.submit(chat(str(n))) for n in range(10)]
-    claims = await asyncio.gather(*(engine.store.claim(f"w{n}", anything(alive=("w",))) for n in range(10)))
+    claims = await asyncio.gather(*(claim(engine.store, f"w{n}", alive=("w",)) for n in range(10)))
     taken = [claim.id for claim in claims if claim is not None]
     # A worker that is not alive may lose its job to the next claim; nobody may hold the same epoch of the same job.
     assert len({(claim.id, claim.epoch) for claim in claims if claim}) == len(taken)
@@ -118,20 +120,19 @@ async def test_two_claims_at_once_never_take_the_same_job(engine: Engine) -> Non
 
 async def test_a_worker_takes_only_tasks_that_it_has(engine: Engine) -> None:
     await engine.store.submit(chat(task="unknown_tool"))
-    assert await engine.store.claim("w1", anything()) is None
+    assert await claim(engine.store, "w1") is None
 
 
 async def test_turns_of_a_thread_run_one_at_a_time_in_their_order(engine: Engine) -> None:
     first = await engine.store.submit(chat("a", thread_id="t"))
     second = await engine.store.submit(chat("b", thread_id="t"))
     elsewhere = await engine.store.submit(chat("c", thread_id="other"))
-    alive = anything(alive=("w1",))
-    one, two, three = [await engine.store.claim("w1", alive) for _ in range(3)]
+    one, two, three = [await claim(engine.store, alive=("w1",)) for _ in range(3)]
     assert one is not None
     assert two is not None
     assert (one.id, two.id, three) == (first.id, elsewhere.id, None)
-    await engine.store.append(first.id, one.epoch, [DONE])
-    four = await engine.store.claim("w1", alive)
+    await write(engine.store, first.id, DONE, epoch=one.epoch)
+    four = await claim(engine.store, alive=("w1",))
     assert four is not None
     assert four.id == second.id
 
@@ -140,17 +141,16 @@ async def test_a_user_has_a_bounded_number_of_running_jobs_and_the_shared_user_h
     for n in range(3):
         await engine.store.submit(chat(str(n), user="bob"))
         await engine.store.submit(chat(str(n), user="local"))
-    slots = anything(alive=("w1",), user_slots=2)
     users = []
-    while (claim := await engine.store.claim("w1", slots)) is not None:
-        users.append(claim.user)
+    while (claimed := await claim(engine.store, alive=("w1",), user_slots=2)) is not None:
+        users.append(claimed.user)
     assert sorted(users) == ["bob", "bob", "local", "local", "local"]
 
 
 async def test_a_waiting_job_knows_its_position(engine: Engine) -> None:
     first, second, third = [await engine.store.submit(chat(str(n), thread_id="t")) for n in range(3)]
     assert [await engine.store.position(job.id) for job in (first, second, third)] == [0, 1, 2]
-    await engine.store.claim("w1", anything())
+    await claim(engine.store, "w1")
     assert [await engine.store.position(job.id) for job in (first, second, third)] == [None, 1, 2]
 
 
@@ -166,20 +166,20 @@ async def test_nothing_is_written_behind_the_end(engine: Engine) -> None:
     job_id = await ended(engine, DONE)
     job = await engine.store.get(job_id)
     with pytest.raises(EpochStale):
-        await engine.store.append(job_id, job.epoch, [text("model:1", "late")])
+        await write(engine.store, job_id, text("model:1", "late"), epoch=job.epoch)
     assert (await engine.store.get(job_id)).last_seq == job.last_seq
 
 
 async def test_a_worker_that_lost_its_job_is_refused(engine: Engine) -> None:
     await engine.store.submit(chat())
-    zombie = await engine.store.claim("w1", anything(alive=("w1",)))
-    taken = await engine.store.claim("w2", anything(alive=("w2",)))
+    zombie = await claim(engine.store, "w1", alive=("w1",))
+    taken = await claim(engine.store, "w2", alive=("w2",))
     assert zombie is not None
     assert taken is not None
     assert (taken.id, taken.epoch) == (zombie.id, zombie.epoch + 1)
     with pytest.raises(EpochStale):
-        await engine.store.append(zombie.id, zombie.epoch, [text("model:1", "second truth")])
-    await engine.store.append(taken.id, taken.epoch, [DONE])
+        await write(engine.store, zombie.id, text("model:1", "second truth"), epoch=zombie.epoch)
+    await write(engine.store, taken.id, DONE, epoch=taken.epoch)
     assert types(await engine.store.read(taken.id, 0, 10)) == [
         "job.queued",
         "job.started",
@@ -191,19 +191,83 @@ async def test_a_worker_that_lost_its_job_is_refused(engine: Engine) -> None:
 async def test_a_refused_write_leaves_the_writes_beside_it_alone(engine: Engine) -> None:
     a, b = [await engine.store.submit(chat(name)) for name in "ab"]
     for _ in "ab":
-        await engine.store.claim("w1", anything(alive=("w1",)))
-    good = [engine.store.append_soon(a.id, 1, [text("m", str(n))]) for n in range(5)]
-    bad = engine.store.append_soon(b.id, 7, [text("m", "stale")])
-    more = [engine.store.append_soon(a.id, 1, [text("m", str(n))]) for n in range(5)]
+        await claim(engine.store, "w1", alive=("w1",))
+    good = [write(engine.store, a.id, text("m", str(n)), after=2 + n) for n in range(5)]
+    bad = write(engine.store, b.id, text("m", "stale"), epoch=7, after=2)
+    more = [write(engine.store, a.id, text("m", str(n)), after=7 + n) for n in range(5)]
     results = await asyncio.gather(*good, bad, *more, return_exceptions=True)
     assert isinstance(results[5], EpochStale)
     assert [result for result in results if isinstance(result, int)] == list(range(3, 13))
 
 
 async def test_a_worker_never_takes_over_its_own_jobs(engine: Engine) -> None:
-    await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
-    assert await engine.store.claim("w1", anything()) is None
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    assert await engine.store.claim("w1", anything(running=(job.id,))) is None
+
+
+async def test_a_job_whose_claim_was_committed_but_not_heard_of_is_claimed_again_by_the_same_worker(
+    engine: Engine,
+) -> None:
+    job = await engine.store.submit(chat())
+    for epoch in (1, 2):  # the first answer is lost
+        again = await engine.store.claim("w1", anything(alive=("w1",)))
+        assert again is not None
+        assert (again.id, again.epoch) == (job.id, epoch)
+    assert await claim(engine.store, "w1", alive=("w1",)) is None
+
+
+async def test_events_that_are_sent_again_are_written_once(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    for _ in range(2):
+        assert await write(engine.store, job.id, text("m", "a"), text("m", "b"), after=2) == 4
+    assert await write(engine.store, job.id, DONE, after=4) == await write(engine.store, job.id, DONE, after=4) == 5
+    assert types(await engine.store.read(job.id, 2, 10)) == ["text.delta", "text.delta", "job.completed"]
+
+
+async def test_other_events_in_the_place_of_written_ones_are_refused(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    await write(engine.store, job.id, text("m", "a"), after=2)
+    with pytest.raises(EpochStale):
+        await write(engine.store, job.id, text("m", "b"), after=2)
+    with pytest.raises(EpochStale):
+        await write(engine.store, job.id, text("m", "a"), text("m", "b"), after=2)
+
+
+async def test_a_holder_that_begins_anew_is_fenced_from_what_it_sent_before(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    renewed = await engine.store.renew(job.id, 1)
+    assert (renewed.epoch, renewed.worker, renewed.last_seq) == (2, "w1", 3)
+    with pytest.raises(EpochStale):
+        await write(engine.store, job.id, text("m", "late"), after=2)
+    with pytest.raises(EpochStale):
+        await engine.store.renew(job.id, 1)
+
+
+async def test_a_job_that_is_wished_to_stop_ends_when_its_holder_begins_anew(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    await engine.store.request_cancel(job.id, "ada")
+    assert (await engine.store.renew(job.id, 1)).status is JobStatus.CANCELLED
+
+
+async def test_a_message_leaves_the_inbox_with_the_event_that_it_becomes(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
+    for by in ("ada", "again"):
+        await engine.store.request_cancel(job.id, by)
+    [held] = await engine.store.held("w1")
+    [message] = held.inbox
+    with pytest.raises(LogBehind):
+        await engine.store.append(job.id, 1, [CANCELLING.entry()], after=3, taken=[message.number])
+    [held] = await engine.store.held("w1")
+    assert held.inbox == (message,)
+    await engine.store.append(job.id, 1, [CANCELLING.entry()], after=2, taken=[message.number])
+    [held] = await engine.store.held("w1")
+    assert held.inbox == ()
 
 
 async def test_a_job_that_nobody_runs_is_cancelled_at_once(engine: Engine) -> None:
@@ -212,22 +276,22 @@ async def test_a_job_that_nobody_runs_is_cancelled_at_once(engine: Engine) -> No
     assert cancelled.status is JobStatus.CANCELLED
     assert types(await engine.store.read(job.id, 0, 10)) == ["job.queued", "job.cancelling", "job.cancelled"]
     assert (await engine.store.request_cancel(job.id, "ada")).last_seq == cancelled.last_seq
-    assert await engine.store.claim("w1", anything()) is None
+    assert await claim(engine.store, "w1") is None
 
 
 async def test_a_running_job_keeps_the_wish_to_stop_for_its_holder(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
+    await claim(engine.store, "w1")
     wished = await engine.store.request_cancel(job.id, "ada")
     assert (wished.status, wished.cancelled_by) == (JobStatus.IN_PROGRESS, "ada")
-    assert [held.cancelled_by for held in await engine.store.held("w1")] == ["ada"]
+    assert [message.data for held in await engine.store.held("w1") for message in held.inbox] == [{"by": "ada"}]
 
 
 async def test_taking_over_a_job_that_is_wished_to_stop_ends_it_without_running(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
+    await claim(engine.store, "w1")
     await engine.store.request_cancel(job.id, "ada")
-    assert await engine.store.claim("w2", anything()) is None
+    assert await claim(engine.store, "w2") is None
     assert (await engine.store.get(job.id)).status is JobStatus.CANCELLED
 
 
@@ -259,7 +323,7 @@ async def test_a_retry_reuses_finished_steps_and_keeps_the_turn(engine: Engine) 
         "step.finished",
     ]
     assert (await engine.store.thread_jobs("t"))[0].id == retry.id
-    claimed = await engine.store.claim("w1", anything())
+    claimed = await claim(engine.store, "w1")
     assert claimed is not None
     assert claimed.id == retry.id
 
@@ -314,7 +378,7 @@ async def test_a_draft_waits_for_its_arguments_and_a_retry_with_them_takes_its_p
     assert types(await engine.store.read(draft.id, 0, 10)) == ["job.queued", "job.incomplete"]
     assert draft.status is JobStatus.INCOMPLETE
     assert (await engine.store.draft(request)).last_seq == 2
-    assert await engine.store.claim("w1", anything(tasks=("report",))) is None
+    assert await claim(engine.store, "w1", tasks=("report",)) is None
 
     run = await engine.store.retry(draft.id, "ada", {"rows": 5})
     assert (run.turn, run.root_id, run.request.arguments) == (draft.turn, draft.id, {"rows": 5})
@@ -388,9 +452,9 @@ async def test_a_second_retry_gives_the_live_one_and_a_completed_job_has_none(en
     assert (await engine.store.retry(failed, "ada")).id == retry.id
     with pytest.raises(JobConflict):
         await engine.store.retry(retry.id, "ada")
-    claimed = await engine.store.claim("w1", anything())
+    claimed = await claim(engine.store, "w1")
     assert claimed is not None
-    await engine.store.append(retry.id, claimed.epoch, [DONE])
+    await write(engine.store, retry.id, DONE, epoch=claimed.epoch)
     with pytest.raises(JobConflict):
         await engine.store.retry(retry.id, "ada")
 
@@ -447,7 +511,7 @@ async def test_jobs_are_listed_by_what_is_asked(engine: Engine) -> None:
 async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have_ended(engine: Engine) -> None:
     running = await engine.store.submit(chat("a", thread_id="t"))
     waiting = await engine.store.submit(chat("b", thread_id="t"))
-    claimed = await engine.store.claim("w1", anything())
+    claimed = await claim(engine.store, "w1")
     assert claimed is not None
     await engine.store.delete_thread("t", "ada")
     with pytest.raises(ThreadNotFound):
@@ -456,7 +520,7 @@ async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have
         await engine.store.submit(chat("c", thread_id="t"))
     assert (await engine.store.get(waiting.id)).status is JobStatus.CANCELLED
     assert await engine.store.deleted_threads() == []
-    await engine.store.append(running.id, claimed.epoch, [DONE])
+    await write(engine.store, running.id, DONE, epoch=claimed.epoch)
     assert await engine.store.deleted_threads() == ["t"]
     await engine.store.purge_thread("t")
     with pytest.raises(JobNotFound):
@@ -495,13 +559,13 @@ async def test_half_characters_and_zero_bytes_survive_the_store(engine: Engine) 
 async def test_two_processes_share_one_log(open_engine: OpenEngine) -> None:
     async with open_engine() as web, open_engine() as worker:
         job = await web.store.submit(chat())
-        claimed = await worker.store.claim("w1", anything())
+        claimed = await claim(worker.store, "w1")
         assert claimed is not None
         await asyncio.gather(
-            *(worker.store.append(job.id, claimed.epoch, [text("m", str(n))]) for n in range(50)),
+            *(write(worker.store, job.id, text("m", str(n)), after=claimed.last_seq + n) for n in range(50)),
             *(web.store.submit(chat(str(n))) for n in range(50)),
         )
-        await worker.store.append(job.id, claimed.epoch, [DONE])
+        await write(worker.store, job.id, DONE)
         assert is_gapless(await web.store.read(job.id, 0, 100))
 
 
@@ -524,11 +588,11 @@ async def test_ended_jobs_come_in_the_order_of_their_ends_in_pages(engine: Engin
     first = await engine.store.submit(chat())
     second = await engine.store.submit(chat())
     for _ in range(2):
-        await engine.store.claim("w1", anything(alive=("w1",)))
+        await claim(engine.store, "w1", alive=("w1",))
     engine.clock.now += 1
-    await engine.store.append(second.id, 1, [DONE])
+    await write(engine.store, second.id, DONE)
     engine.clock.now += 1
-    await engine.store.append(first.id, 1, [FAILED])
+    await write(engine.store, first.id, FAILED)
     [page] = await engine.store.ended((0, ""), limit=1)
     [next_page] = await engine.store.ended(page.place, limit=9)
     assert (page.id, page.status) == (second.id, JobStatus.COMPLETED)
@@ -540,13 +604,13 @@ async def test_an_ended_job_tells_its_times_and_its_tokens(engine: Engine) -> No
     begun = engine.clock.now
     job = await engine.store.submit(chat())
     engine.clock.now = begun + 1
-    await engine.store.claim("w1", anything())
+    await claim(engine.store, "w1")
     for at in (2, 3):
         engine.clock.now = begun + at
-        await engine.store.append(job.id, 1, [step("model:1"), text("model:1", "words")])
+        await write(engine.store, job.id, step("model:1"), text("model:1", "words"))
     engine.clock.now = begun + 4
     usage = {"input_tokens": 3, "output_tokens": 5}
-    await engine.store.append(job.id, 1, [JobCompleted(result="long", usage=usage)])
+    await write(engine.store, job.id, JobCompleted(result="long", usage=usage))
     [one] = await engine.store.ended((begun, ""), limit=9)
     assert (one.created_at, one.started_at, one.first_text_at, one.finished_at) == (
         begun,
@@ -559,12 +623,12 @@ async def test_an_ended_job_tells_its_times_and_its_tokens(engine: Engine) -> No
 
 async def test_a_cancelled_job_tells_when_its_stop_began(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
+    await claim(engine.store, "w1")
     await engine.store.request_cancel(job.id, by="ada")
     obeyed = engine.clock.now = engine.clock.now + 1
-    await engine.store.append(job.id, 1, [JobCancelling(by="ada")])
+    await write(engine.store, job.id, JobCancelling(by="ada"))
     engine.clock.now += 1
-    await engine.store.append(job.id, 1, [JobCancelled(stopped=[])])
+    await write(engine.store, job.id, JobCancelled(stopped=[]))
     [one] = await engine.store.ended((0, ""), limit=9)
     assert (one.cancelling_at, one.first_text_at, one.usage) == (obeyed, None, None)
 
@@ -572,9 +636,9 @@ async def test_a_cancelled_job_tells_when_its_stop_began(engine: Engine) -> None
 async def test_a_retry_speaks_for_the_first_time_when_it_speaks_itself(engine: Engine) -> None:
     job_id = await ended(engine, step("model:1"), text("model:1", "words"), finished("model:1"), FAILED)
     retry = await engine.store.retry(job_id, "ada")
-    claimed = await engine.store.claim("w1", anything())
+    claimed = await claim(engine.store, "w1")
     assert claimed is not None
-    await engine.store.append(retry.id, claimed.epoch, [DONE])
+    await write(engine.store, retry.id, DONE, epoch=claimed.epoch)
     spoken = {one.id: one.first_text_at for one in await engine.store.ended((0, ""), limit=9)}
     assert spoken[job_id] is not None
     assert spoken[retry.id] is None
@@ -589,25 +653,26 @@ def nested(levels: int) -> JSON:
 
 async def test_what_is_refused_in_a_batch_has_written_nothing(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
-    append = engine.store.append_soon
+    await claim(engine.store, "w1")
     results = await asyncio.gather(
-        append(job.id, 1, [text("m", "a")]),
-        append(job.id, 1, [text("m", "b"), JobCompleted(result=object(), usage=None)]),  # not JSON
-        append(job.id, 1, [JobCompleted(result=nested(10_000), usage=None)]),
-        append("job_nowhere", 1, [text("m", "x")]),
-        append(job.id, 1, [text("m", "c"), JobCompleted(result={}, usage=None)]),
-        append(job.id, 1, [text("m", "behind the end")]),
+        write(engine.store, job.id, text("m", "a"), after=2),
+        write(engine.store, job.id, text("m", "b"), JobCompleted(result=object(), usage=None), after=3),  # not JSON
+        write(engine.store, job.id, JobCompleted(result=nested(10_000), usage=None), after=3),
+        write(engine.store, "job_nowhere", text("m", "x"), after=3),
+        write(engine.store, job.id, text("m", "behind a hole"), after=4),
+        write(engine.store, job.id, text("m", "c"), JobCompleted(result={}, usage=None), after=3),
+        write(engine.store, job.id, text("m", "behind the end"), after=5),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [int, TypeError, RecursionError, JobNotFound, int, EpochStale]
+    refusals = [type(result) for result in results]
+    assert refusals == [int, TypeError, RecursionError, JobNotFound, LogBehind, int, EpochStale]
     assert types(await engine.store.read(job.id, 2, 10)) == ["text.delta", "text.delta", "job.completed"]
     assert (await engine.store.get(job.id)).last_seq == 5
 
 
 async def test_what_is_written_after_an_append_comes_behind_it(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    await engine.store.claim("w1", anything())
-    ended = engine.store.append_soon(job.id, 1, [JobCompleted(result={}, usage=None)])
+    await claim(engine.store, "w1")
+    ended = engine.store.append(job.id, 1, [DONE.entry()], after=2)
     assert (await engine.store.request_cancel(job.id, "ada")).status is JobStatus.COMPLETED
     assert await ended == 3

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from jobs import JSON, Job, JobContext, JobFailed, JobIncomplete, JobNotFound, Step, StepFailed
-from jobs import worker as worker_module
-from jobs.answer import answer_text
-from jobs.errors import EpochStale, StoreUnavailable
-from jobs.events import Payload, StepFinished
-from jobs.worker import MOST_ATTEMPTS_IN_VAIN
-from tests.jobs.engine import Engine, OpenEngine, anything, chat, is_gapless, types
+from jobs.errors import EpochStale
+from jobs.worker import MAX_FRUITLESS_ATTEMPTS
+from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
 from tests.waiting import until
 
 SOON = 5.0
@@ -227,7 +224,7 @@ async def test_a_worker_that_slept_through_a_takeover_stops_and_writes_nothing(e
     job = await engine.client.submit(chat())
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         await until(lambda: _wrote(engine, job.id, "mine"), within=SOON, what="the first text")
-        taken = await engine.store.claim("w2", anything())
+        taken = await claim(engine.store, "w2")
         assert taken is not None
         go_on.set()
         await until(lambda: refused, within=SOON, what="the zombie is stopped")
@@ -235,7 +232,7 @@ async def test_a_worker_that_slept_through_a_takeover_stops_and_writes_nothing(e
     assert is_gapless(events)
     assert "not mine any more" not in str(events)
     with pytest.raises(EpochStale):
-        await engine.store.append(job.id, 1, [])
+        await write(engine.store, job.id)
 
 
 async def _wrote(engine: Engine, job_id: str, text: str) -> bool:
@@ -380,8 +377,8 @@ async def test_a_result_that_is_no_json_fails_its_job_alone(engine: Engine) -> N
 
 async def test_a_job_that_ends_its_workers_again_and_again_is_given_up(engine: Engine) -> None:
     job = await engine.client.submit(chat())
-    for n in range(MOST_ATTEMPTS_IN_VAIN):
-        assert await engine.store.claim(f"w{n}", anything()) is not None
+    for n in range(MAX_FRUITLESS_ATTEMPTS):
+        assert await claim(engine.store, f"w{n}") is not None
 
     async def task(ctx: JobContext) -> JSON:
         raise AssertionError("must not be begun again")
@@ -389,28 +386,6 @@ async def test_a_job_that_ends_its_workers_again_and_again_is_given_up(engine: E
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         events = await engine.log(job.id)
     assert events[-1].data["error"]["code"] == "interrupted_too_often"
-
-
-async def test_a_store_that_fails_for_a_moment_costs_a_repeated_step_and_nothing_else(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_module, "STORE_PAUSE_SECONDS", 0.01)
-    append_soon = engine.store.append_soon
-    failures = [StoreUnavailable()]
-
-    def failing(job_id: str, epoch: int, payloads: Sequence[Payload]) -> asyncio.Future[int]:
-        if failures and isinstance(payloads[0], StepFinished):
-            refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            refused.set_exception(failures.pop())
-            return refused
-        return append_soon(job_id, epoch, payloads)
-
-    monkeypatch.setattr(engine.store, "append_soon", failing)
-    job = await run(engine, says(["a", "b"]))
-    events = await engine.log(job.id)
-    assert (await engine.log(job.id))[-1].type == "job.completed"
-    assert [e.data["attempt"] for e in events if e.type == "step.started"] == [1, 2]
-    assert answer_text(events) == "ab"
 
 
 async def test_the_last_report_of_a_step_is_always_written(engine: Engine) -> None:

@@ -22,7 +22,7 @@ from services.metrics import MOST_TASKS, OTHER, Metrics, TaskLabels
 from services.supervisor import Supervisor
 from tests.conftest import StartServer
 from tests.endpoint import Endpoint
-from tests.jobs.engine import Engine, anything, chat, sqlite_engine
+from tests.jobs.engine import Engine, anything, chat, sqlite_engine, write
 from tests.server import ROOT, Server
 from tests.waiting import until
 from toolkit.watchdog import LoopWatchdog
@@ -68,7 +68,7 @@ class Measured:
         claimed = await store.claim("w1", anything(tasks=(job.request.task,)))
         assert claimed is not None
         clock.now += seconds
-        await store.append(job.id, claimed.epoch, payloads)
+        await write(store, job.id, *payloads, epoch=claimed.epoch)
         return job.id
 
 
@@ -127,9 +127,9 @@ async def test_the_time_to_stop_begins_when_the_cancel_is_obeyed(measured: Measu
     job = await store.submit(chat())
     await store.claim("w1", anything())
     clock.now += 2
-    await store.append(job.id, 1, [JobCancelling(by="ada")])
+    await write(store, job.id, JobCancelling(by="ada"))
     clock.now += 3
-    await store.append(job.id, 1, [JobCancelled(stopped=[])])
+    await write(store, job.id, JobCancelled(stopped=[]))
     page = await measured.scrape()
     assert page.value("job_stop_seconds_sum", task="chat") == 3
     assert page.value("job_duration_seconds_count", task="chat", status="cancelled") == 1
@@ -161,7 +161,7 @@ async def test_an_end_that_is_committed_after_later_ones_is_measured_too(measure
     await measured.run(DONE, seconds=5)
     await measured.scrape()
     clock.now -= 9
-    await store.append(late.id, 1, [DONE])
+    await write(store, late.id, DONE)
     clock.now += 9
     assert (await measured.scrape()).value("job_duration_seconds_count", task="chat", status="completed") == 2
 
@@ -228,7 +228,7 @@ async def test_a_follower_has_caught_up_once(measured: Measured) -> None:
     following = asyncio.create_task(measured.engine.log(waiting.id))
     await until(lambda: caught_up(measured, 2), within=SOON, what="it waits for more")
     await measured.engine.store.claim("w1", anything())
-    await measured.engine.store.append(waiting.id, 1, [DONE])
+    await write(measured.engine.store, waiting.id, DONE)
     await following
     assert await caught_up(measured, 2)
 
@@ -245,8 +245,8 @@ async def test_500_followers_cost_the_reads_of_one(measured: Measured) -> None:
     await until(lambda: caught_up(measured, 500), within=SOON, what="all wait for more")
     before = await measured.scrape()
     for number in range(20):
-        await store.append(job.id, 1, [TextDelta(step="model:1", text=f"{number}")])
-    await store.append(job.id, 1, [DONE])
+        await write(store, job.id, TextDelta(step="model:1", text=f"{number}"))
+    await write(store, job.id, DONE)
     async with asyncio.timeout(SOON):
         logs = await asyncio.gather(*followers)
     after = await measured.scrape()

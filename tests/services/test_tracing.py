@@ -24,7 +24,7 @@ from services.tracing import Traces
 from settings import Settings
 from tests.conftest import StartServer
 from tests.endpoint import Endpoint, script
-from tests.jobs.engine import anything, chat
+from tests.jobs.engine import anything, chat, write
 from tests.server import ROOT
 from tests.services.collector import Collector, Received
 from tests.waiting import until
@@ -65,7 +65,7 @@ async def traced(directory: Path) -> AsyncIterator[SqliteStore]:
 async def run(store: SqliteStore, **fields: object) -> str:
     job = await store.submit(chat("secret words", **fields))
     await store.claim("w1", anything())
-    await store.append(job.id, 1, [DONE])
+    await write(store, job.id, DONE)
     return job.id
 
 

@@ -1,0 +1,39 @@
+"""The inbox of running jobs, inside a transaction: what others want, until the holder writes it into the log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from jobs.encoding import from_stored
+from jobs.events import Payload
+from jobs.models import HeldJob, InboxMessage
+
+
+def put(connection: sqlite3.Connection, job_id: str, payload: Payload, at: float) -> None:
+    sql = "INSERT INTO job_inbox (job_id, type, data, at) VALUES (?, ?, ?, ?)"
+    connection.execute(sql, [job_id, payload.type, payload.entry().data, at])
+
+
+def remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    connection.executemany("DELETE FROM job_inbox WHERE number = ?", [(number,) for number in numbers])
+
+
+def clear(connection: sqlite3.Connection, job_id: str) -> None:
+    """The job has ended: nothing can be wanted of it any more."""
+    connection.execute("DELETE FROM job_inbox WHERE job_id = ?", [job_id])
+
+
+def held(connection: sqlite3.Connection, worker: str) -> list[HeldJob]:
+    """The jobs that the worker holds, each with its messages."""
+    sql = """
+        SELECT id, epoch, message.number, message.type, message.data
+        FROM jobs LEFT JOIN job_inbox AS message ON message.job_id = jobs.id
+        WHERE status = 'in_progress' AND worker = ? ORDER BY jobs.number, message.number
+    """
+    inboxes: dict[tuple[str, int], list[InboxMessage]] = {}
+    for job_id, epoch, number, kind, data in connection.execute(sql, [worker]):
+        messages = inboxes.setdefault((job_id, epoch), [])
+        if number is not None:
+            messages.append(InboxMessage(number=number, type=kind, data=from_stored(data)))
+    return [HeldJob(id=job_id, epoch=epoch, inbox=tuple(inbox)) for (job_id, epoch), inbox in inboxes.items()]
