@@ -22,7 +22,7 @@ from services.metrics import MOST_TASKS, OTHER, Metrics, TaskLabels
 from services.supervisor import Supervisor
 from tests.conftest import StartServer
 from tests.endpoint import Endpoint
-from tests.jobs.engine import Engine, anything, chat, sqlite_engine, write
+from tests.jobs.engine import Engine, chat, claim, sqlite_engine, write
 from tests.server import ROOT, Server
 from tests.waiting import until
 from toolkit.watchdog import LoopWatchdog
@@ -65,7 +65,7 @@ class Measured:
         store, clock = self.engine.store, self.engine.clock
         job = await store.submit(chat(**fields))  # type: ignore[arg-type]
         clock.now += seconds
-        claimed = await store.claim("w1", anything(tasks=(job.request.task,)))
+        claimed = await claim(store, "w1", tasks=(job.request.task,))
         assert claimed is not None
         clock.now += seconds
         await write(store, job.id, *payloads, epoch=claimed.epoch)
@@ -125,7 +125,7 @@ async def test_a_job_that_ends_is_timed_by_its_log(measured: Measured) -> None:
 async def test_the_time_to_stop_begins_when_the_cancel_is_obeyed(measured: Measured) -> None:
     store, clock = measured.engine.store, measured.engine.clock
     job = await store.submit(chat())
-    await store.claim("w1", anything())
+    await claim(store, "w1")
     clock.now += 2
     await write(store, job.id, JobCancelling(by="ada"))
     clock.now += 3
@@ -157,7 +157,7 @@ async def test_what_ended_before_the_process_began_is_not_measured(tmp_path: Pat
 async def test_an_end_that_is_committed_after_later_ones_is_measured_too(measured: Measured) -> None:
     store, clock = measured.engine.store, measured.engine.clock
     late = await store.submit(chat())
-    await store.claim("w1", anything())
+    await claim(store, "w1")
     await measured.run(DONE, seconds=5)
     await measured.scrape()
     clock.now -= 9
@@ -227,7 +227,7 @@ async def test_a_follower_has_caught_up_once(measured: Measured) -> None:
     waiting = await measured.engine.client.submit(chat())
     following = asyncio.create_task(measured.engine.log(waiting.id))
     await until(lambda: caught_up(measured, 2), within=SOON, what="it waits for more")
-    await measured.engine.store.claim("w1", anything())
+    await claim(measured.engine.store, "w1")
     await write(measured.engine.store, waiting.id, DONE)
     await following
     assert await caught_up(measured, 2)
@@ -240,7 +240,7 @@ async def caught_up(measured: Measured, count: int) -> bool:
 async def test_500_followers_cost_the_reads_of_one(measured: Measured) -> None:
     store = measured.engine.store
     job = await measured.engine.client.submit(chat())
-    await store.claim("w1", anything())
+    await claim(store, "w1")
     followers = [asyncio.create_task(measured.engine.log(job.id)) for _ in range(500)]
     await until(lambda: caught_up(measured, 500), within=SOON, what="all wait for more")
     before = await measured.scrape()
