@@ -19,5 +19,5 @@ class ToolSpec:
     takes_context: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As a host sends it to its worker; ToolSpec(**…) is the way back."""
+        """As a worker publishes it."""
         return asdict(self)

@@ -12,12 +12,13 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeVar, cast, get_args
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 
 from toolkit import artifacts
 from toolkit.completion import Completion
+from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact
 from toolkit.uploads import FileInfo, UploadedFile
-from toolkit.wire import JSON, plain
+from toolkit.wire import plain
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -49,11 +50,11 @@ class Link(Protocol):
     @property
     def cancelled(self) -> bool: ...
 
-    def request(self, method: str, **fields: JSON) -> "Future[JSON]":
-        """Ask the worker. Raises CallCancelled, NotJson."""
+    def request(self, asked: Asked) -> "Future[Any]":
+        """Ask the worker; the future gets the reply to what was asked. Raises CallCancelled, NotJson."""
 
-    async def answer(self, request: "Future[JSON]") -> JSON:
-        """Await the answer; giving up tells the worker so."""
+    async def answer(self, request: "Future[Any]") -> Any:
+        """Await the reply; giving up tells the worker so."""
 
     def progress(self, done: float, total: float | None, message: str) -> None: ...
 
@@ -208,29 +209,30 @@ class ToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        return Completion(**self._ask("complete", path=path, instruction=instruction, material=material))
+        completed: Completed = self._ask(Complete(path=path, instruction=instruction, material=material))
+        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
     def limit_rate(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
         """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
-        self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
+        self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
         with artifacts.draft(name, data, self._info.scratch) as path:
-            self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
+            self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
-        recorded = self._ask("begin_step", path=path, name=name)
+        recorded: Recorded | None = self._ask(BeginStep(path=path, name=name))
         if recorded is not None:
-            output: Value = recorded["output"]
+            output: Value = recorded.output
             return output
         with _at(path):
             output = plain(fn())
-        self._ask("end_step", path=path, output=output)
+        self._ask(EndStep(path=path, output=output))
         return output
 
-    def _ask(self, method: str, **fields: JSON) -> JSON:
-        return self._link.request(method, **fields).result()
+    def _ask(self, asked: Asked) -> Any:
+        return self._link.request(asked).result()
 
 
 class AsyncToolContext(_Context):
@@ -282,31 +284,32 @@ class AsyncToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        return Completion(**await self._ask("complete", path=path, instruction=instruction, material=material))
+        completed: Completed = await self._ask(Complete(path=path, instruction=instruction, material=material))
+        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
     async def limit_rate(
         self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
         """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
-        await self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
+        await self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
         with artifacts.draft(name, data, self._info.scratch) as path:
-            await self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
+            await self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
-        recorded = await self._ask("begin_step", path=path, name=name)
+        recorded: Recorded | None = await self._ask(BeginStep(path=path, name=name))
         if recorded is not None:
-            output: Value = recorded["output"]
+            output: Value = recorded.output
             return output
         with _at(path):
             output = plain(await fn())
-        await self._ask("end_step", path=path, output=output)
+        await self._ask(EndStep(path=path, output=output))
         return output
 
-    async def _ask(self, method: str, **fields: JSON) -> JSON:
-        return await self._link.answer(self._link.request(method, **fields))
+    async def _ask(self, asked: Asked) -> Any:
+        return await self._link.answer(self._link.request(asked))
 
 
 @contextmanager
@@ -366,12 +369,12 @@ def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _rates(requests_per_minute: float | None, tokens_per_minute: float | None) -> dict[str, float | None]:
+def _limit_rate(requests_per_minute: float | None, tokens_per_minute: float | None) -> LimitRate:
     rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     for name, rate in rates.items():
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"{name} is {rate!r}: give a number above 0, or None for no limit")
-    return rates
+    return LimitRate(**rates)
 
 
 def _number(value: float) -> float:

@@ -1,6 +1,6 @@
 """Uploaded files as tools see them: a string (the file's id) in JSON, an object that can be opened in the function."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,10 +17,6 @@ class FileInfo:
     mime: str
     size: int  # bytes
     path: str  # local path of the content
-
-    def to_json(self) -> dict[str, Any]:
-        """As it crosses the wire."""
-        return asdict(self)
 
 
 class UploadedFile:
