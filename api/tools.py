@@ -16,7 +16,8 @@ from api.strict import StrictRoute
 from api.submit import MOST_FILES
 from services.web import WebServices
 from toolkit.catalogue import RunIn
-from toolkit.problems import file_ids, problems_of
+from toolkit.parameters import file_ids, parameters_of
+from toolkit.problems import problems_of
 
 router = APIRouter(prefix="/api/tools", route_class=StrictRoute, tags=["tools"])
 
@@ -65,7 +66,7 @@ async def check_arguments(services: WebServices, name: str, arguments: Mapping[s
     for field, sentence in problems.items():
         place = f"arguments.{field}" if field else "arguments"
         raise ApiError(422, "invalid_arguments", f"{place}: {sentence}", param=place)
-    files = [*dict.fromkeys(file_id for _, file_id in file_ids(arguments, tool["parameters"]))]
+    files = [*dict.fromkeys(file_id for _, file_id in file_ids(arguments, parameters_of(tool["parameters"])))]
     if len(files) > MOST_FILES:
         raise ApiError(422, "invalid_arguments", f"arguments: more than {MOST_FILES} files.", param="arguments")
     for file_id in files:

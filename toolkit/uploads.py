@@ -7,6 +7,8 @@ from typing import Any, BinaryIO
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from toolkit.schemas import FILE_ID, FILE_WORDS
+
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
@@ -77,4 +79,4 @@ class UploadedFile:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "format": "file-id", "description": "The id of an uploaded file."}
+        return {"type": "string", "format": FILE_ID, "description": FILE_WORDS}

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.forms.field import MISSING, Field, Kind, Widget, field_of
+from handlers.forms.widget import Widget, read, show
 from jobs import JSON
+from toolkit.parameters import MISSING, Kind, Parameter, file_ids, parameters_of
 from toolkit.problems import GENERAL, number, problems_of
 
 BOUNDS = {
@@ -35,11 +36,7 @@ class ToolForm:
         self.description = description
         self.schema = schema
         self._source = (name, description, schema)
-        definitions, required = schema.get("$defs", {}), schema.get("required", ())
-        self.fields: Sequence[Field] = tuple(
-            field_of(one, shape, required=one in required, definitions=definitions)
-            for one, shape in schema.get("properties", {}).items()
-        )
+        self.fields: Sequence[Parameter] = parameters_of(schema)
 
     @classmethod
     def of(cls, tool: Mapping[str, JSON]) -> ToolForm:
@@ -65,7 +62,7 @@ class ToolForm:
 
     @property
     def takes_files(self) -> bool:
-        return any(field.kind in (Kind.FILE, Kind.FILES) for field in self.fields)
+        return any(field.takes_files for field in self.fields)
 
     def props(self, arguments: Mapping[str, JSON]) -> list[dict[str, Any]]:
         """The fields for the page, filled in with the arguments, else with the defaults."""
@@ -73,8 +70,8 @@ class ToolForm:
 
     def read(self, widgets: Mapping[str, Widget]) -> Filled:
         """What the page sent. A field it did not send is empty."""
-        read = {field.name: field.read(widgets.get(field.name)) for field in self.fields}
-        arguments = {name: value for name, value in read.items() if value is not MISSING}
+        given = {field.name: read(field, widgets.get(field.name)) for field in self.fields}
+        arguments = {name: value for name, value in given.items() if value is not MISSING}
         return Filled(arguments=arguments, problems=problems_of(arguments, self.schema))
 
     def at_fields(self, problems: Mapping[str, str], otherwise: str) -> dict[str, str]:
@@ -88,24 +85,18 @@ class ToolForm:
 
     def file_ids(self, arguments: Mapping[str, JSON]) -> list[tuple[str, str]]:
         """The files that the arguments name, each with its field."""
-        fields = [field for field in self.fields if field.kind in (Kind.FILE, Kind.FILES)]
-        given = [(field.name, _as_list(arguments.get(field.name))) for field in fields]
-        return [(name, one) for name, values in given for one in values if isinstance(one, str)]
+        return file_ids(arguments, self.fields)
 
 
-def _as_list(value: JSON) -> list[JSON]:
-    return value if isinstance(value, list) else [value]
-
-
-def _props(field: Field, value: JSON) -> dict[str, Any]:
+def _props(field: Parameter, value: JSON) -> dict[str, Any]:
     props: dict[str, Any] = {
         "name": field.name,
-        "label": field.label,
+        "label": field.title,
         "kind": field.kind.value,
         "description": field.description,
         "hint": _hint(field),
         "required": field.required,
-        "value": field.show(None if value is MISSING else value),
+        "value": show(field, None if value is MISSING else value),
     }
     if field.kind is Kind.CHOICE:
         props["options"] = [option.label for option in field.options]
@@ -113,9 +104,9 @@ def _props(field: Field, value: JSON) -> dict[str, Any]:
     return props
 
 
-def _hint(field: Field) -> str:
+def _hint(field: Parameter) -> str:
     """What a value must look like, where the field alone does not show it."""
     if field.kind in (Kind.INTEGER, Kind.NUMBER):
-        bounds = [words.format(number(field.schema[name])) for name, words in BOUNDS.items() if name in field.schema]
+        bounds = [BOUNDS[name].format(number(bound)) for name, bound in field.bounds.items()]
         return f"{' and '.join(bounds).capitalize()}." if bounds else ""
     return {Kind.LIST: "One entry per line.", Kind.JSON: "Written as JSON."}.get(field.kind, "")
