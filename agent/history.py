@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from langchain_core.messages import (
     AIMessage,
@@ -22,6 +23,7 @@ from agent.replies import ModelReply
 from files.errors import StoredFileNotFound
 from files.store import FileStore, StoredFile
 from jobs.context import JobContext, Turn
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished
 from jobs.models import JSON, Job, JobStatus
 
 CHAT = "chat"
@@ -86,7 +88,8 @@ def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessa
     """A chat turn as its messages; a tool that the user ran as a question and its answer."""
     if turn.job.request.task != CHAT:
         return _tool_job_messages(turn)
-    outputs = {event.data["step"]: event.data.get("output") for event in turn.events if event.type == "step.finished"}
+    steps = turn.transcript.steps
+    outputs = {path: step.finished.output for path, step in steps.items() if step.finished is not None}
     messages: list[BaseMessage] = [_question(turn.job, files)]
     for step, output in outputs.items():
         if MODEL_STEP.fullmatch(step) and output is not None:
@@ -132,21 +135,30 @@ def _reply_messages(
 
 
 def _indexed(turn: Turn) -> bool:
-    begun = {e.data["step"] for e in turn.events if e.type == "step.started" and e.data["name"] in INDEXING_TOOLS}
-    return any(e.type == "step.finished" and e.data["step"] in begun and "error" not in e.data for e in turn.events)
+    return any(
+        step.started.name in INDEXING_TOOLS and step.finished is not None and not _has_failed(step.finished)
+        for step in turn.transcript.steps.values()
+    )
+
+
+def _has_failed(finished: StepFinished) -> bool:
+    """A failure of a tool that the model called is its output: the model reads of it."""
+    output = finished.output
+    return finished.error is not None or (isinstance(output, dict) and bool(output.get("error")))
 
 
 def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
     request = turn.job.request
     question = HumanMessage(f"(I ran the tool {request.task} with {json.dumps(dict(request.arguments))}.)")
-    end = turn.events[-1] if turn.events else None
-    match end.type if end else None:
-        case "job.completed":
-            answer = f"(It gave:)\n{shortened(content_of(end.data['result']))}" if end else ""
-        case "job.failed":
-            answer = f"(It failed: {end.data['error']['message']})" if end else ""
-        case _:
+    match turn.transcript.end:
+        case JobCompleted(result=result):
+            answer = f"(It gave:)\n{shortened(content_of(result))}"
+        case JobFailedEvent(error=error):
+            answer = f"(It failed: {error['message']})"
+        case JobCancelled() | JobIncompleteEvent() | None:
             answer = "(It was not finished.)"
+        case end:
+            assert_never(end)
     return [question, AIMessage(answer)]
 
 

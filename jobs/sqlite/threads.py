@@ -6,9 +6,8 @@ import sqlite3
 
 from jobs.errors import ThreadNotFound
 from jobs.models import Job, JobRequest, Thread
+from jobs.rules import title_of
 from jobs.sqlite import rows
-
-TITLE_CHARACTERS = 60
 
 
 def find(connection: sqlite3.Connection, thread_id: str, owner: str | None) -> Thread:
@@ -32,15 +31,6 @@ def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) ->
     sql = "SELECT coalesce(max(turn), 0) + 1 FROM jobs WHERE thread_id = ?"
     turn: int = connection.execute(sql, [thread_id]).fetchone()[0]
     return turn
-
-
-def title_of(request: JobRequest) -> str:
-    """A short title cut from the first message, at a word's end."""
-    words = " ".join((request.input or "").split()) or request.task.replace("_", " ")
-    if len(words) <= TITLE_CHARACTERS:
-        return words
-    cut = words[:TITLE_CHARACTERS]
-    return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(".,;:!?") + "…"
 
 
 def find_all(

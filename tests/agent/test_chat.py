@@ -17,6 +17,7 @@ from jobs.events import JobCancelled
 from jobs.models import JSON
 from tests.agent.desk import Desk
 from tests.endpoint import Endpoint
+from tests.jobs.engine import fields
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,7 +77,7 @@ async def test_repeated_ids_of_an_endpoint_are_told_apart(desk: Desk, endpoint: 
 async def test_a_tool_call_is_recorded_with_its_arguments_and_parent(desk: Desk) -> None:
     ctx = await desk.submit(f"tokens=1 {call('echo', text='hi')}")
     await desk.run(ctx)
-    started = {event.data["step"]: event.data for event in await desk.events(ctx, "step.started")}
+    started = {fields(event)["step"]: fields(event) for event in await desk.events(ctx, "step.started")}
     assert started["model:1/call:0"]["input"] == {"text": "hi"}
     assert started["model:1/call:0"]["parent"] == "model:1"
     assert "parent" not in started["model:1"]
@@ -143,7 +144,7 @@ async def test_a_turn_goes_on_behind_its_last_finished_step(desk: Desk, endpoint
     running = asyncio.create_task(desk.run(again))
 
     async def second_call_runs_again() -> bool:
-        started = [e.data for e in await desk.events(again, "step.started") if e.data["step"] == "model:1/call:1"]
+        started = [fields(e) for e in await desk.events(again, "step.started") if fields(e)["step"] == "model:1/call:1"]
         return [data["attempt"] for data in started] == [1, 2]
 
     await until(second_call_runs_again, within=10, what="the unfinished call runs again")

@@ -10,6 +10,7 @@ from files.errors import StoredFileNotFound
 from jobs.errors import EpochStale, JobIncomplete, StepFailed
 from tests.agent.desk import Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
+from tests.jobs.engine import fields
 from tests.waiting import until
 from toolkit.pool import HostPool
 
@@ -43,7 +44,7 @@ async def test_a_failing_tool_fails_its_job_with_a_sentence(
 async def test_parts_and_model_calls_are_steps_below_their_call(desk: Desk, endpoint: Endpoint) -> None:
     ctx = await desk.submit(task="ask_about", arguments={"items": ["word=a tokens=1", "word=b tokens=1"]})
     assert await desk.run(ctx) == {"word=a tokens=1": "a0 ", "word=b tokens=1": "b0 "}
-    started = [(e.data["step"], e.data.get("parent")) for e in await desk.events(ctx, "step.started")]
+    started = [(fields(e)["step"], fields(e).get("parent")) for e in await desk.events(ctx, "step.started")]
     assert sorted((re.sub(r":[0-9a-f]{16}$", ":…", step), parent) for step, parent in started) == [
         ("call:0", None),
         ("call:0/part:0", "call:0"),
@@ -98,7 +99,7 @@ async def test_only_so_many_model_calls_of_tools_run_at_a_time(
 async def test_artifacts_are_stored_and_told(desk: Desk) -> None:
     ctx = await desk.submit(task="save", arguments={"name": "table.csv"})
     await desk.run(ctx)
-    told = [dict(event.data) for event in await desk.events(ctx, "artifact")]
+    told = [dict(fields(event)) for event in await desk.events(ctx, "artifact")]
     assert told == [{"name": "table.csv", "mime": "text/csv", "size": 8}]
     assert desk.files.artifact_path(ctx.job.root_id, "table.csv").read_text() == "a,b\n1,2\n"
 
