@@ -34,6 +34,8 @@ class Front:
             allowed_origins=settings.allowed_origins,
             users=UsersFile(settings.users_path) if settings.users_path else None,
             oauth=settings.has_oauth,
+            anonymous=settings.allow_anonymous,
+            api_only=settings.api_only,
         )
         self.api = create_api(settings, lambda: self._services, browser_user=browser_user)
 

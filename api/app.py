@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
 from api import deep_chat, files, health, jobs, metrics, tools
-from api.access import Access, BrowserUser
+from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
 from api.openai import chat_completions, models, responses
@@ -55,6 +55,7 @@ def create_api(settings: Settings, services: Callable[[], WebServices | None], *
         browser_user=browser_user,
         keys=ApiKeys(settings.api_keys),
         buckets=Buckets(settings.api_requests_per_minute),
+        wrong_keys=Buckets(WRONG_KEYS_PER_MINUTE),
         has_login=settings.has_login,
         allow_anonymous=settings.allow_anonymous,
     )

@@ -19,7 +19,7 @@ from services.housekeeping import Housekeeping
 from services.metrics import Metrics
 from services.supervisor import Supervisor
 from services.tracing import Traces
-from settings import Settings, provide_to_chainlit
+from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
 from toolkit.watchdog import LoopWatchdog
 
 __all__ = [
@@ -59,7 +59,8 @@ class WebServices:
 
 
 def prepare(settings: Settings) -> None:
-    """Before Chainlit is imported: the data dir, and the secret that signs its cookie."""
+    """Before Chainlit is imported: its environment, the data dir, and the secret that signs its cookie."""
+    refuse_chainlits_fields()
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 

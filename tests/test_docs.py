@@ -72,6 +72,13 @@ def test_commands_exist_and_can_be_executed(page: Path) -> None:
         assert os.access(ROOT / command, os.X_OK), f"{page.name} names ./{command}, which cannot be executed"
 
 
+def test_the_tests_that_hold_what_the_security_page_promises_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert named
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()]
+    assert not missing
+
+
 def test_the_readme_names_the_two_commands() -> None:
     first_screen = README[: README.index("## ")]
     assert "./scripts/run" in first_screen

@@ -33,7 +33,7 @@ from tests.server import Server
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
-KEYS = {"alice": "key-of-alice", "bob": "key-of-bob"}
+KEYS = {"alice": "the-secret-key-of-alice", "bob": "the-secret-key-of-bob"}
 COMMAND = (sys.executable, str(ROOT / "scripts" / "jobs"))
 SECONDS = 40
 

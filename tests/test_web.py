@@ -9,8 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.conftest import StartServer
+from tests.proxies.nginx import Nginx, recommended
 from tests.server import Server
 from tests.waiting import until
 
@@ -72,6 +75,42 @@ async def test_any_first_page_logs_in_and_keeps_its_address(server: Server) -> N
         assert "SameSite=lax" in cookie
         assert (await client.get("/user")).json()["identifier"] == "local"
         assert "set-cookie" not in (await client.get("/")).headers
+
+
+PAGES = ["/", "/thread/some-thread", "/login", "/public/longhaul.js", "/auth/config", "/project/translations"]
+SOCKET = "/ws/socket.io/?EIO=4&transport=polling"
+
+
+async def test_whom_the_recommended_nginx_forwards_is_not_the_local_user(server: Server, tmp_path: Path) -> None:
+    async with (
+        Nginx(tmp_path / "nginx", recommended(), server.port) as nginx,
+        httpx.AsyncClient(base_url=nginx.url) as stranger,
+        httpx.AsyncClient(base_url=server.url) as here,
+    ):
+        cookie = (await here.get("/")).headers["set-cookie"].partition(";")[0]
+        for headers in ({}, {"Cookie": cookie}):
+            answers = [await stranger.get(path, headers=headers) for path in [*PAGES, SOCKET, "/user"]]
+            answers.append(await stranger.post("/auth/header", headers=headers))
+            assert {answer.status_code for answer in answers} == {403}, [answer.url for answer in answers]
+            assert not any("set-cookie" in answer.headers for answer in answers)
+            assert (await stranger.get("/api/jobs", headers=headers)).status_code == 401
+        page = await stranger.get("/", headers={"Accept": "text/html,*/*"})
+        assert page.headers["content-type"].startswith("text/html")
+        assert "until a login is set up" in page.text
+        assert (await here.get("/api/jobs")).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"])
+async def test_a_header_of_any_proxy_makes_its_caller_a_stranger(server: Server, header: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url, headers={header: "127.0.0.1"}) as forwarded:
+        assert (await forwarded.get("/")).json()["error"]["code"] == "login_needed"
+        assert (await forwarded.get("/api/jobs")).status_code == 401
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(
+                server.url.replace("http", "ws") + "/ws/socket.io/?EIO=4&transport=websocket",
+                additional_headers={header: "127.0.0.1"},
+                proxy=None,
+            )
 
 
 async def test_without_a_cookie_nothing_is_told(server: Server) -> None:

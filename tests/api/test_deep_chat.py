@@ -252,7 +252,8 @@ async def test_who_leaves_during_an_upload_leaves_nothing_behind(api_server: Ser
     before = sorted(uploads.glob("*"))
     _, writer = await asyncio.open_connection("127.0.0.1", api_server.port)
     head = (
-        f"POST /chat-stream HTTP/1.1\r\nHost: 127.0.0.1:{api_server.port}\r\nAuthorization: Bearer key-of-ada\r\n"
+        f"POST /chat-stream HTTP/1.1\r\nHost: 127.0.0.1:{api_server.port}\r\n"
+        "Authorization: Bearer the-secret-key-of-ada\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
         '--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\nhalf of it'
     )
