@@ -21,6 +21,7 @@ SCRIPT = "text/javascript; charset=utf-8"
 ASSETS = {
     "longhaul.js": (FOLDER / "longhaul.js", SCRIPT),
     "page.js": (FOLDER / "page.js", SCRIPT),
+    "pictures.js": (FOLDER.parent / "pictures.js", SCRIPT),  # here too, for servers that show no chat
     "page.css": (FOLDER / "page.css", "text/css; charset=utf-8"),
     BUNDLE: (FOLDER / "vendor" / BUNDLE, SCRIPT),
 }

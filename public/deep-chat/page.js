@@ -1,7 +1,7 @@
 // The page at /deep-chat: loads the component, asks for a key where the server does, and gives the rest to longhaul.js.
 
 import { longhaul } from "/deep-chat/longhaul.js";
-import { linkPictures } from "/public/pictures.js";
+import { linkPictures } from "/deep-chat/pictures.js";
 
 const find = (id) => document.getElementById(id);
 const KEY = "longhaul-key";

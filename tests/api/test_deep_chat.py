@@ -300,6 +300,7 @@ async def test_without_a_copy_the_component_comes_from_its_address_alone(monkeyp
     [
         ("longhaul.js", "text/javascript; charset=utf-8", "no-cache"),
         ("page.js", "text/javascript; charset=utf-8", "no-cache"),
+        ("pictures.js", "text/javascript; charset=utf-8", "no-cache"),
         ("page.css", "text/css; charset=utf-8", "no-cache"),
         ("deepChat.bundle.js", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"),
     ],

@@ -144,7 +144,7 @@ async def test_forms_charts_tables_and_files_are_shown_without_a_complaint_of_th
     await (await chat.form("draw")).get_by_role("button", name="Run").click()
     await chat.says("Drawn.")
     await chat.reload()
-    await expect(chat.page.locator(".js-plotly-plot .barlayer .point")).to_have_count(3)
+    await expect(chat.page.locator(".js-plotly-plot .barlayer .point")).to_have_count(3, timeout=20_000)
     await expect(chat.page.locator(".dataframe tbody tr")).to_have_count(10)
     await chat.sent_form("draw")
     await chat.page.locator("a.inline-file", has_text="README.md").wait_for()
