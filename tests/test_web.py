@@ -137,6 +137,17 @@ async def test_what_is_no_page_is_taken_for_what_it_is_declared(server: Server) 
         assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
 
 
+async def test_the_offline_model_crawls_what_a_message_names(browser: httpx.AsyncClient) -> None:
+    asked = {"task": "chat", "input": "Please crawl https://nowhere.invalid/docs."}
+    job = (await browser.post("/api/jobs", json=asked)).json()["id"]
+
+    async def answer() -> str:
+        ended = (await browser.get(f"/api/jobs/{job}")).json()
+        return str(ended["result"]) if ended["status"] == "completed" else ""
+
+    assert "the name of its server is not known" in await until(answer, within=30, what="an answer")
+
+
 async def test_the_secrets_are_readable_by_their_owner_alone(server: Server) -> None:
     secret: Path = server.data_dir / "auth_secret"
     assert secret.stat().st_mode & 0o077 == 0
