@@ -61,6 +61,18 @@ def _origins(text: object) -> object:
     return tuple(name.lower().rstrip("/") for name in names) if isinstance(names, tuple) else names
 
 
+FRAMING_SITE = re.compile(r"https?://(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5}|:\*)?", re.IGNORECASE)
+
+
+def _frame_ancestors(text: object) -> object:
+    """`self https://example.org` → `'self' https://example.org`: shells eat the quotation marks."""
+    sources = [part.strip("'") for part in str(text).split()]
+    is_alone = "none" not in sources or len(sources) == 1
+    if not sources or not is_alone or not all(s in {"self", "none"} or FRAMING_SITE.fullmatch(s) for s in sources):
+        raise ValueError("'self', 'none', or origins such as https://example.org, separated by spaces")
+    return " ".join(f"'{source}'" if source in {"self", "none"} else source for source in sources)
+
+
 def _paths(text: object) -> object:
     return tuple(Path(part) for part in text.split(os.pathsep) if part) if isinstance(text, str) else text
 
@@ -170,6 +182,10 @@ class Settings(BaseSettings):
     """`Host` values that are served, separated by commas, without ports; anything else is answered 421."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ALLOWED_ORIGINS")
     """Browser origins besides our own that may call, separated by commas."""
+    frame_ancestors: Annotated[str, BeforeValidator(_frame_ancestors)] = Field(
+        "'self'", validation_alias="LONGHAUL_FRAME_ANCESTORS"
+    )
+    """Sites that may show our pages in a frame, as a Content-Security-Policy has them."""
     sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
     """Longest silence on a stream of events; then a comment is sent."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")

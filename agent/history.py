@@ -20,6 +20,7 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 
 from agent.replies import ModelReply
+from agent.sites import named_sites, own_words
 from files.errors import StoredFileNotFound
 from files.store import FileStore, StoredFile
 from jobs.context import JobContext, Turn
@@ -51,12 +52,15 @@ class Conversation:
     """Earlier messages were left out."""
     indexed: bool
     """A tool has put documents of this thread into its index."""
+    sites: tuple[str, ...]
+    """What the user has named of the web."""
 
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
     """Never leaves out the newest message; leaves out whole turns' beginnings, so that no tool result stands alone."""
     turns = await ctx.history()
-    groups = [job.request.files for job in (*(turn.job for turn in turns), ctx.job)]
+    requests = [job.request for job in (*(turn.job for turn in turns), ctx.job)]
+    groups = [request.files for request in requests]
     known = await _known_files(groups, files, ctx.job.user)
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
     newest = _question(ctx.job, known)
@@ -67,6 +71,7 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
         files=tuple(known),
         trimmed=len(kept) < len(earlier),
         indexed=any(_indexed(turn) for turn in turns),
+        sites=named_sites(text for one in requests for text in own_words(one, is_chat=one.task == CHAT)),
     )
 
 

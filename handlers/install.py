@@ -22,7 +22,7 @@ from handlers.chat import Chat
 from handlers.data_layer import DataLayer
 from handlers.gate import Gate
 from handlers.login import install_logins
-from handlers.privacy import OwnStyles
+from handlers.privacy import OwnPages
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
 from jobs import JobClient
@@ -53,6 +53,7 @@ def install_chat(
     upload_mb: int,
     allowed_hosts: Sequence[str],
     allowed_origins: Sequence[str],
+    frame_ancestors: str,
     users: UsersFile | None = None,
     oauth: bool = False,
     anonymous: bool = False,
@@ -67,7 +68,7 @@ def install_chat(
     _register_callbacks(slot)
     _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
-    app.add_middleware(OwnStyles)
+    app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
     put_first(install_logins(logins))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000

@@ -103,7 +103,10 @@ async def oauth_user(
     unconfirmed = False in (raw_user_data.get("email_verified"), raw_user_data.get("verified_email"))
     if not name or not name.isprintable() or unconfirmed:
         return None
-    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=default_user.metadata)
+    metadata = dict(default_user.metadata)
+    if not str(metadata.get("image")).startswith("data:"):
+        metadata.pop("image", None)  # another site's: the page would not load it
+    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata)
 
 
 def local_user() -> User:

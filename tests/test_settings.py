@@ -42,6 +42,31 @@ def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_hosts == ("a.example", "b.example")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("self", "'self'"),
+        ("'none'", "'none'"),
+        ("'self'  https://a.example:8443 https://*.b.example", "'self' https://a.example:8443 https://*.b.example"),
+    ],
+)
+def test_who_may_frame_the_pages_is_named_with_and_without_quotation_marks(
+    monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    assert Settings.load().frame_ancestors == "'self'"
+    monkeypatch.setenv("LONGHAUL_FRAME_ANCESTORS", written)
+    assert Settings.load().frame_ancestors == meant
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["*", "example.org", "none self", "https://a.b; script-src *", "https://a.b,c", "https://a/b", "https:", " "],
+)  # fmt: skip
+def test_who_may_frame_the_pages_is_named_by_origins(value: str) -> None:
+    with pytest.raises(ValidationError, match="or origins such as"):
+        Settings(LONGHAUL_FRAME_ANCESTORS=value)
+
+
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGHAUL_WORKER_SLOTS", "")
     monkeypatch.setenv("LONGHAUL_TOOL_DIRS", "")
@@ -61,6 +86,7 @@ BAD = [
     ("LONGHAUL_API_KEYS", "hunter2"),
     ("LONGHAUL_API_KEYS", "alice:hunter2"),
     ("OAUTH_GOOGLE_CLIENT_ID", "hunter2"),
+    ("LONGHAUL_FRAME_ANCESTORS", "everybody"),
     ("LONGHAUL_FILES_URL", "s3://bucket"),
     ("OPENAI_BASE_URL", "localhost:11434"),
     ("DATABASE_URL", "postgresql://user:hunter2@db/x"),

@@ -34,6 +34,7 @@ class Call:
             "files": [asdict(file) for file in self.files],
             "scratch": scratch,
             "storage": self.context.storage,
+            "named_sites": self.context.named_sites,
         }
         return {"t": "call", "call": number, "tool": self.spec.name, "arguments": dict(self.arguments), "info": info}
 

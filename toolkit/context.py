@@ -41,6 +41,7 @@ class CallInfo:
     files: tuple[FileInfo, ...]  # those of the conversation
     scratch: str  # a directory of this run of the call alone; gone when it ends
     storage: str  # a directory of the conversation
+    named_sites: tuple[str, ...] | None = None  # what a call by a model may visit; None: a person calls
 
 
 class Link(Protocol):
@@ -94,6 +95,15 @@ class _Context:
     def files(self) -> list[UploadedFile]:
         """The files of the conversation."""
         return list(self._files)
+
+    @property
+    def named_sites(self) -> tuple[str, ...] | None:
+        """The sites that the user named in this conversation (`example.org`, `example.org:8080`), for a model's call.
+
+        None when the user calls the tool. A tool that fetches addresses refuses a model all other sites: a document
+        that tells the model to send something away then reaches nobody.
+        """
+        return None if self._info.named_sites is None else tuple(self._info.named_sites)
 
     @property
     def scratch(self) -> Path:

@@ -17,6 +17,7 @@ class CallContext:
     idempotency_key: str  # stable over re-runs and restarts
     files: tuple[str, ...] = ()  # ids of the conversation's files
     storage: str = ""  # path of the conversation's directory (the job's without one); need not exist yet
+    named_sites: tuple[str, ...] | None = None  # what a call by a model may visit; None: a person calls
 
 
 @dataclass(frozen=True, kw_only=True)
