@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from jobs.deltas import DeltaBuffer, Frames
 from jobs.errors import StepFailed
-from jobs.events import Artifact, EventPayload, Log, Progress, StepFinished, StepKind, StepStarted
+from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
 from jobs.models import JSON, InboxMessage, Job
 from jobs.store import JobStore
 from jobs.transcript import Transcript
@@ -108,7 +108,7 @@ class JobContext:
         """The attempt is over."""
         self._writer.close()
 
-    async def emit(self, *payloads: EventPayload) -> int:
+    async def emit(self, *payloads: KnownPayload) -> int:
         """Append events behind the text written so far; returns the last seq.
 
         Raises `EpochStale`, and `StoreUnavailable` after the writes were held and sent again for half a minute.
@@ -116,7 +116,7 @@ class JobContext:
         self.deltas.flush()
         return await self._writer.append(payloads)
 
-    def take(self, message: InboxMessage, payload: EventPayload) -> None:
+    def take(self, message: InboxMessage, payload: KnownPayload) -> None:
         """Turn a message of the inbox into this event, without waiting for it."""
         self.deltas.flush()
         self._writer.append([payload], taken=[message.number])

@@ -171,16 +171,14 @@ class JobIncompleteEvent(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnknownEvent(Payload):
-    """Written by a later version, or a type that is no longer written. Readers skip it."""
-
-    type: ClassVar[str] = "unknown"
+class UnknownEvent:
+    """An event of a type that this version does not write. Readers skip it."""
 
 
 Terminal = JobCompleted | JobFailedEvent | JobCancelled | JobIncompleteEvent
 """Exactly one of these ends a log."""
 
-EventPayload = (
+KnownPayload = (
     JobQueued
     | JobStarted
     | StepStarted
@@ -191,8 +189,9 @@ EventPayload = (
     | StepFinished
     | JobCancelling
     | Terminal
-    | UnknownEvent
 )
+EventPayload = KnownPayload | UnknownEvent
+"""What readers match on."""
 
 
 TERMINAL: Mapping[str, JobStatus] = {
@@ -203,10 +202,8 @@ TERMINAL: Mapping[str, JobStatus] = {
 }
 """Terminal event type → the status it brings."""
 
-_CLASSES: Mapping[str, tuple[type[EventPayload], frozenset[str]]] = {
-    payload.type: (payload, frozenset(field.name for field in fields(payload)))
-    for payload in EventPayload.__args__
-    if payload is not UnknownEvent
+_CLASSES: Mapping[str, tuple[type[KnownPayload], frozenset[str]]] = {
+    payload.type: (payload, frozenset(field.name for field in fields(payload))) for payload in KnownPayload.__args__
 }
 
 

@@ -20,6 +20,7 @@ from jobs.events import (
     JobIncompleteEvent,
     JobQueued,
     JobStarted,
+    KnownPayload,
     Log,
     Progress,
     StepFinished,
@@ -198,7 +199,7 @@ class Reuse:
             models = [path for path, (_, one) in self._starts.items() if one.kind == "model" and not one.parent]
             self._finished -= set(models[-1:])
 
-    def entries(self, log: Iterable[JobEvent]) -> Iterator[tuple[EventPayload, float]]:
+    def entries(self, log: Iterable[JobEvent]) -> Iterator[tuple[KnownPayload, float]]:
         """What to write into the new log, with its times. Text of a step in a row comes in few pieces."""
         row: list[TextDelta] = []
         at = 0.0
@@ -207,7 +208,7 @@ class Reuse:
             if row and not (isinstance(payload, TextDelta) and payload.step == row[0].step):
                 yield from _pieces(row, at)
                 row = []
-            if not self._is_reused(event.seq, payload):
+            if isinstance(payload, UnknownEvent) or not self._is_reused(event.seq, payload):
                 continue
             if isinstance(payload, TextDelta):
                 row.append(payload)
@@ -216,7 +217,7 @@ class Reuse:
                 yield payload, event.at
         yield from _pieces(row, at)
 
-    def _is_reused(self, seq: int, payload: EventPayload) -> bool:
+    def _is_reused(self, seq: int, payload: KnownPayload) -> bool:
         match payload:
             case Artifact():
                 return True
@@ -224,7 +225,7 @@ class Reuse:
                 return self._is_of_last_attempt(seq, path)
             case TextDelta(step=path) | Progress(step=path) | Log(step=path):
                 return path is not None and self._is_of_last_attempt(seq, path) and not self._is_inside_unfinished(path)
-            case JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+            case JobQueued() | JobStarted() | JobCancelling():
                 return False
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 return False
@@ -239,7 +240,7 @@ class Reuse:
         return above in self._starts and above not in self._finished
 
 
-def _pieces(row: Sequence[TextDelta], at: float) -> Iterator[tuple[EventPayload, float]]:
+def _pieces(row: Sequence[TextDelta], at: float) -> Iterator[tuple[KnownPayload, float]]:
     text = "".join(delta.text for delta in row)
     for begin in range(0, len(text), PIECE_CHARACTERS):
         yield TextDelta(step=row[0].step, text=text[begin : begin + PIECE_CHARACTERS]), at

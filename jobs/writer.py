@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jobs.errors import EpochStale, LogBehind, StoreUnavailable
-from jobs.events import Entry, EventPayload
+from jobs.events import Entry, KnownPayload
 from jobs.models import Job
 from jobs.store import JobStore
 from jobs.transcript import Transcript
@@ -56,7 +56,7 @@ class LogWriter:
         self.failure: Exception | None = None
         """Why nothing more can be written."""
 
-    def append(self, payloads: Sequence[EventPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
+    def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
         """Write events behind all others; the result is the last seq. `taken`: as in `JobStore.append`.
 
         Raises `TypeError` or `ValueError`, at once and without harm, for what is no JSON.
