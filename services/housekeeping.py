@@ -8,6 +8,7 @@ import logging
 from typing import Self
 
 from files import FileStore
+from jobs import Thread
 from jobs.background import again_and_again
 from jobs.store import JobStore
 from jobs.wake import Wake
@@ -39,19 +40,20 @@ class Housekeeping:
 
     async def _clear_once(self) -> None:
         self._woken.clear()
-        for thread_id in await self._store.deleted_threads():
-            await self._purge(thread_id)
+        for thread in await self._store.deleted_threads():
+            await self._purge(thread)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EVERY_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                 await self._woken.wait()
 
-    async def _purge(self, thread_id: str) -> None:
+    async def _purge(self, thread: Thread) -> None:
         """Files first: while the jobs are there, a crash in between is made good by the next round."""
-        jobs = await self._store.thread_jobs(thread_id)
+        jobs = await self._store.thread_jobs(thread.id)
+        files = [file_id for job in jobs for file_id in job.request.files]
+        for file_id in await self._store.unused_files(thread.owner, files, without_thread=thread.id):
+            await self._files.delete(file_id)
         for job in jobs:
             await self._files.delete_artifacts(job.root_id)
-            for file_id in job.request.files:
-                await self._files.delete(file_id)
-        await self._files.delete_storage(thread_id)
-        await self._store.purge_thread(thread_id)
+        await self._files.delete_storage(thread.owner, "thread", thread.id)
+        await self._store.purge_thread(thread.id)
         logger.info("deleted thread cleared: %d turns", len(jobs))
