@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
 
 from front import Front
-from settings import Settings, require_loopback
+from settings import Settings, require_login
 
 settings = Settings.load()
 front = Front(settings)
@@ -21,7 +21,7 @@ from chainlit.server import app
 from api import Doors
 from services import event_loop
 
-require_loopback(settings, config.run.host)
+require_login(settings, config.run.host)
 # Chainlit hands this very application to its server: the doors become its outermost layer.
 app.middleware_stack = Doors(api=front.api, chat=app.build_middleware_stack())
 event_loop.take_over()

@@ -13,9 +13,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 import click
 
 from front import Front
-from settings import Settings, require_loopback
+from settings import Settings, require_login
+
+
+def listening_on() -> str:
+    """The address uvicorn was told to listen on; another server's is not known, and its own affair."""
+    context = click.get_current_context(silent=True)
+    host = context.params.get("host") if context else None
+    return "127.0.0.1" if host is None else str(host)  # an empty one is every address
+
 
 settings = Settings.load()
+require_login(settings, listening_on())
 front = Front(settings)
 
 from chainlit.utils import mount_chainlit
@@ -35,13 +44,6 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
-def listening_on() -> str:
-    """The address uvicorn was told to listen on; another server's is not known, and its own affair."""
-    context = click.get_current_context(silent=True)
-    return str((context.params if context else {}).get("host") or "127.0.0.1")
-
-
-require_loopback(settings, listening_on())
 chat = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 mount_chainlit(chat, target=str(ROOT / "front.py"), path="/")  # which defines, and registers nothing twice
 app = Doors(api=front.api, chat=chat)

@@ -32,8 +32,11 @@ class Front:
             upload_mb=settings.max_upload_mb,
             allowed_hosts=settings.allowed_hosts,
             allowed_origins=settings.allowed_origins,
+            frame_ancestors=settings.frame_ancestors,
             users=UsersFile(settings.users_path) if settings.users_path else None,
             oauth=settings.has_oauth,
+            anonymous=settings.allow_anonymous,
+            api_only=settings.api_only,
         )
         self.api = create_api(settings, lambda: self._services, browser_user=browser_user)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 LOCAL = "local"
 """The shared user of a server without login: nobody else may be called so."""
 NAME_CHARACTERS = 100
+KEY_LEAST_CHARACTERS = 20
 KEY_CHARACTERS = 500
 ARGON2 = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
@@ -44,6 +46,17 @@ OAUTH_VARIABLES = {
 }
 """What Chainlit wants of each login provider besides `OAUTH_…_CLIENT_ID` and `…_CLIENT_SECRET`."""
 
+CHAINLIT_FIELDS = frozenset({"ROOT", "RUN", "FEATURES", "UI", "PROJECT", "CODE"})
+"""Names that Chainlit takes for its own configuration, in capitals or not, without a prefix of its own."""
+
+
+TOOL_VARIABLES = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
+CERTIFICATES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+"""In small or capital letters."""
+OF_TOOLS = "TOOL_"
+"""Begins the name of a variable that is meant for tools."""
+
 
 def _names(text: object) -> object:
     """`a, b` → (a, b)."""
@@ -54,6 +67,18 @@ def _origins(text: object) -> object:
     """As browsers write them: in small letters, without a slash at the end."""
     names = _names(text)
     return tuple(name.lower().rstrip("/") for name in names) if isinstance(names, tuple) else names
+
+
+FRAMING_SITE = re.compile(r"https?://(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5}|:\*)?", re.IGNORECASE)
+
+
+def _frame_ancestors(text: object) -> object:
+    """`self https://example.org` → `'self' https://example.org`: shells eat the quotation marks."""
+    sources = [part.strip("'") for part in str(text).split()]
+    is_alone = "none" not in sources or len(sources) == 1
+    if not sources or not is_alone or not all(s in {"self", "none"} or FRAMING_SITE.fullmatch(s) for s in sources):
+        raise ValueError("'self', 'none', or origins such as https://example.org, separated by spaces")
+    return " ".join(f"'{source}'" if source in {"self", "none"} else source for source in sources)
 
 
 def _paths(text: object) -> object:
@@ -98,8 +123,8 @@ def _name_problem(name: str) -> str | None:
 
 
 def _key_problem(key: str) -> str | None:
-    if len(key) > KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
-        return f"the key must be at most {KEY_CHARACTERS} printable ASCII characters without spaces"
+    if not KEY_LEAST_CHARACTERS <= len(key) <= KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
+        return f"the key must be {KEY_LEAST_CHARACTERS} to {KEY_CHARACTERS} printable ASCII characters without spaces"
     return None
 
 
@@ -160,11 +185,15 @@ class Settings(BaseSettings):
     )
     """Who may log in with a password: lines `name:argon2-hash`."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")
-    """Listen on other addresses than loopback although everybody is the one user `local`."""
+    """Serve others than this machine although everybody is the one user `local`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(LOOPBACK, validation_alias="LONGHAUL_ALLOWED_HOSTS")
     """`Host` values that are served, separated by commas, without ports; anything else is answered 421."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ALLOWED_ORIGINS")
     """Browser origins besides our own that may call, separated by commas."""
+    frame_ancestors: Annotated[str, BeforeValidator(_frame_ancestors)] = Field(
+        "'self'", validation_alias="LONGHAUL_FRAME_ANCESTORS"
+    )
+    """Sites that may show our pages in a frame, as a Content-Security-Policy has them."""
     sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
     """Longest silence on a stream of events; then a comment is sent."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
@@ -235,12 +264,28 @@ class Settings(BaseSettings):
         return self.users_file is not None or self.has_oauth
 
     @property
+    def public_names(self) -> tuple[str, ...]:
+        """Names among the allowed hosts by which other machines may call."""
+        return tuple(name for name in self.allowed_hosts if not is_loopback(name))
+
+    @property
+    def api_only(self) -> bool:
+        """Others may call with a key, and nobody can log in: there is no page."""
+        without_login = not self.has_login and not self.allow_anonymous
+        return without_login and bool(self.public_names) and bool(self.api_keys)
+
+    @property
     def traces(self) -> bool:
         """OpenTelemetry's own variables name a collector, and do not switch traces off. Its SDK reads the rest."""
         endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
         exporters = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
         disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
         return any(map(os.environ.get, endpoints)) and "otlp" in exporters.split(",") and not disabled
+
+    @property
+    def tool_environment(self) -> dict[str, str]:
+        """The variables that tool code gets. The others hold secrets, or are none of its business."""
+        return {name: value for name, value in os.environ.items() if _is_for_tools(name)}
 
     @property
     def max_upload_bytes(self) -> int:
@@ -272,6 +317,10 @@ def _missing(provider: str) -> list[str]:
     return [variable for variable in variables if not os.environ.get(variable)]
 
 
+def _is_for_tools(name: str) -> bool:
+    return name in TOOL_VARIABLES | CERTIFICATES or name.lower() in PROXIES or name.startswith(("LC_", OF_TOOLS))
+
+
 def describe(error: ValidationError) -> str:
     """Variable, value, what is allowed. The value of a secret is left out."""
     first = error.errors(include_url=False)[0]
@@ -288,21 +337,48 @@ def refuse(sentence: str) -> NoReturn:
     os._exit(2)
 
 
-def require_loopback(settings: Settings, host: str) -> None:
-    """Without login everybody who reaches the server is the user `local`: refuse to serve others by accident.
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address means this machine, wherever it is said. Odd spellings (`127.1`) do not count."""
+    plain = name.lower().removesuffix(".")
+    if plain == "localhost" or plain.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(plain.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
 
-    API keys make no difference: a key never opens the page.
+
+def require_login(settings: Settings, host: str) -> None:
+    """Refuse to start a server that others are meant to reach, or can, and that nothing guards.
+
+    Without login everybody who reaches the page is the user `local`. API keys guard the API, and close the page as
+    soon as the server has a name for others (`api_only`).
     """
-    if settings.has_login or settings.allow_anonymous or host in {"localhost", "::1"} or host.startswith("127."):
+    if settings.has_login or settings.allow_anonymous or settings.api_only:
         return
-    refuse(
-        f"host {host!r} can be reached from other machines, and no login is set up. "
-        "Listen on 127.0.0.1, or set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
-        "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
-        "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
-    )
+    if settings.public_names:
+        refuse(
+            f"LONGHAUL_ALLOWED_HOSTS has {settings.public_names[0]!r}, by which other machines may call, and neither "
+            "a login nor API keys are set up. Set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
+            "or LONGHAUL_API_KEYS to serve the API only, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody."
+        )
+    if not is_loopback(host):
+        refuse(
+            f"host {host!r} can be reached from other machines, and no login is set up. "
+            "Listen on 127.0.0.1, or set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
+            "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
+            "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
+        )
+
+
+def refuse_chainlits_fields() -> None:
+    """Chainlit would take such a variable for its own configuration, and die of it with a trace, or change."""
+    for name in os.environ:
+        if name.upper() in CHAINLIT_FIELDS:
+            refuse(f"The variable {name} cannot be set: Chainlit reads it as its configuration. Unset it.")
 
 
 def provide_to_chainlit(*, auth_secret: str) -> None:
     """Hand Chainlit what it reads from the environment itself; a secret that is set there already is kept."""
-    os.environ.setdefault("CHAINLIT_AUTH_SECRET", auth_secret)
+    if not os.environ.get("CHAINLIT_AUTH_SECRET"):  # an empty one is as good as none
+        os.environ["CHAINLIT_AUTH_SECRET"] = auth_secret

@@ -41,6 +41,11 @@ class Buckets:
             return 0
         return (1 - bucket.tokens) / self._per_second
 
+    def give_back(self, name: Hashable) -> None:
+        """A token that was taken for what turned out to cost nothing."""
+        bucket = self._filled(name)
+        bucket.tokens = min(self._burst, bucket.tokens + 1)
+
     def _filled(self, name: Hashable) -> _Bucket:
         now = self._clock()
         bucket = self._buckets.pop(name, None) or _Bucket(self._burst, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from langchain_core.messages import ToolCall as ToolCallDict
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
-from agent.history import ai_message, content_of, read_conversation, tool_message
+from agent.history import Conversation, ai_message, content_of, read_conversation, tool_message
 from agent.model import Models
 from agent.offline import OfflineModel
 from agent.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
@@ -58,7 +58,7 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
     if ctx.job.turn <= 1 and not ctx.recorded("model:1"):
         for problem in toolbox.problems:
             await ctx.log("warning", problem)
-    turn = CheckpointedTurn(ctx, models, toolbox, conversation.files)
+    turn = CheckpointedTurn(ctx, models, toolbox, conversation)
     found = await turn.search(conversation.messages[-1]) if conversation.indexed else []
     await AGENT.ainvoke({"messages": [*conversation.messages, *found]}, context=turn)
     if turn.finish_reason in CUT_OFF:
@@ -69,13 +69,13 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
 class CheckpointedTurn:
     """Puts the steps of the job around the agent's calls. One instance per turn: the context of the agent's run."""
 
-    def __init__(self, ctx: JobContext, models: Models, toolbox: Toolbox, files: Sequence[str]) -> None:
+    def __init__(self, ctx: JobContext, models: Models, toolbox: Toolbox, conversation: Conversation) -> None:
         self.text = ""
         self.finish_reason = ""
         self._ctx = ctx
         self._models = models
         self._toolbox = toolbox
-        self._files = files
+        self._conversation = conversation
         self._offered: list[BaseTool | dict[str, Any]] = [_offer(spec) for spec in toolbox.catalogue]
         self._broken: set[str] = set()  # ids of calls whose arguments are no JSON object
         self._number = 0
@@ -146,7 +146,15 @@ class CheckpointedTurn:
         if call_id in self._broken:
             return _failed(f"The arguments for {name!r} were not a JSON object; send one that fits its parameters.")
         try:
-            value = await self._toolbox.call(self._ctx, path, name, arguments, files=self._files, spent=spent)
+            value = await self._toolbox.call(
+                self._ctx,
+                path,
+                name,
+                arguments,
+                files=self._conversation.files,
+                named_sites=self._conversation.sites,
+                spent=spent,
+            )
         except ToolIncomplete as end:
             return {"content": f"Incomplete: {end.reason}. So far: {content_of(end.result)}"}
         except ToolError as error:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from langchain_core.messages import (
     AIMessage,
@@ -19,9 +20,11 @@ from langchain_core.messages import (
 from langchain_core.messages.utils import count_tokens_approximately
 
 from agent.replies import ModelReply
+from agent.sites import named_sites, own_words
 from files.errors import StoredFileNotFound
 from files.store import FileStore, StoredFile
 from jobs.context import JobContext, Turn
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished
 from jobs.models import JSON, Job, JobStatus
 
 CHAT = "chat"
@@ -49,12 +52,15 @@ class Conversation:
     """Earlier messages were left out."""
     indexed: bool
     """A tool has put documents of this thread into its index."""
+    sites: tuple[str, ...]
+    """What the user has named of the web."""
 
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
     """Never leaves out the newest message; leaves out whole turns' beginnings, so that no tool result stands alone."""
     turns = await ctx.history()
-    groups = [job.request.files for job in (*(turn.job for turn in turns), ctx.job)]
+    requests = [job.request for job in (*(turn.job for turn in turns), ctx.job)]
+    groups = [request.files for request in requests]
     known = await _known_files(groups, files, ctx.job.user)
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
     newest = _question(ctx.job, known)
@@ -65,6 +71,7 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
         files=tuple(known),
         trimmed=len(kept) < len(earlier),
         indexed=any(_indexed(turn) for turn in turns),
+        sites=named_sites(text for one in requests for text in own_words(one, is_chat=one.task == CHAT)),
     )
 
 
@@ -86,7 +93,8 @@ def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessa
     """A chat turn as its messages; a tool that the user ran as a question and its answer."""
     if turn.job.request.task != CHAT:
         return _tool_job_messages(turn)
-    outputs = {event.data["step"]: event.data.get("output") for event in turn.events if event.type == "step.finished"}
+    steps = turn.transcript.steps
+    outputs = {path: step.finished.output for path, step in steps.items() if step.finished is not None}
     messages: list[BaseMessage] = [_question(turn.job, files)]
     for step, output in outputs.items():
         if MODEL_STEP.fullmatch(step) and output is not None:
@@ -132,21 +140,30 @@ def _reply_messages(
 
 
 def _indexed(turn: Turn) -> bool:
-    begun = {e.data["step"] for e in turn.events if e.type == "step.started" and e.data["name"] in INDEXING_TOOLS}
-    return any(e.type == "step.finished" and e.data["step"] in begun and "error" not in e.data for e in turn.events)
+    return any(
+        step.started.name in INDEXING_TOOLS and step.finished is not None and not _has_failed(step.finished)
+        for step in turn.transcript.steps.values()
+    )
+
+
+def _has_failed(finished: StepFinished) -> bool:
+    """A failure of a tool that the model called is its output: the model reads of it."""
+    output = finished.output
+    return finished.error is not None or (isinstance(output, dict) and bool(output.get("error")))
 
 
 def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
     request = turn.job.request
     question = HumanMessage(f"(I ran the tool {request.task} with {json.dumps(dict(request.arguments))}.)")
-    end = turn.events[-1] if turn.events else None
-    match end.type if end else None:
-        case "job.completed":
-            answer = f"(It gave:)\n{shortened(content_of(end.data['result']))}" if end else ""
-        case "job.failed":
-            answer = f"(It failed: {end.data['error']['message']})" if end else ""
-        case _:
+    match turn.transcript.end:
+        case JobCompleted(result=result):
+            answer = f"(It gave:)\n{shortened(content_of(result))}"
+        case JobFailedEvent(error=error):
+            answer = f"(It failed: {error['message']})"
+        case JobCancelled() | JobIncompleteEvent() | None:
             answer = "(It was not finished.)"
+        case end:
+            assert_never(end)
     return [question, AIMessage(answer)]
 
 

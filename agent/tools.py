@@ -16,7 +16,7 @@ from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, StepFailed
-from jobs.models import JSON
+from jobs.models import JSON, Job
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import (
     ToolArgumentsInvalid,
@@ -72,9 +72,12 @@ class Toolbox:
         arguments: Mapping[str, JSON],
         *,
         files: Sequence[str],
+        named_sites: tuple[str, ...] | None,
         spent: Spent | None = None,
     ) -> JSON:
         """Run the tool as the step `path` of the job. `spent` counts its model calls, of a failing run too.
+
+        named_sites: what the user has named of the web, when a model calls the tool; None when the user does.
 
         Raises `ToolError`, and `StepFailed` of its model calls.
         """
@@ -83,10 +86,17 @@ class Toolbox:
             user=ctx.job.user,
             idempotency_key=f"{ctx.job.root_id}/{path}",
             files=tuple(files),
-            storage=str(self._files.storage(ctx.job.thread_id or ctx.job.root_id)),
+            named_sites=named_sites,
+            storage=str(self._storage(ctx.job)),
         )
         async with JobCall(ctx, path, self._models, self._files, self._gate, spent or Spent()) as call:
             return await self._pool.call(name, dict(arguments), context, call)
+
+    def _storage(self, job: Job) -> Path:
+        """The store has seen to it that the thread is the user's."""
+        if job.thread_id is not None:
+            return self._files.storage(job.user, "thread", job.thread_id)
+        return self._files.storage(job.user, "job", job.root_id)
 
 
 class JobCall:
@@ -254,7 +264,7 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
 
         async def run(step: Step) -> JSON:
             try:
-                return await toolbox.call(ctx, step.path, name, arguments, files=files)
+                return await toolbox.call(ctx, step.path, name, arguments, files=files, named_sites=None)
             except ToolIncomplete as end:
                 raise JobIncomplete(end.reason, end.result) from end
             except ToolArgumentsInvalid as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,14 +9,17 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
-from accounts import ApiKeys, Buckets
+from accounts import ApiKeys, Buckets, is_local, network_of
 from api.errors import RETRY_SECONDS, ApiError
 from jobs import SHARED_USER
 from services.web import WebServices
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "bearer "
+WRONG_KEYS_PER_MINUTE = 60
+"""From one address. A right key is never held up by wrong ones: it is too long to be guessed."""
 UNKNOWN_KEY = "Send a known key: Authorization: Bearer KEY."
+ONLY_LOCAL = "Only this machine may call, and not through a proxy, as long as neither keys nor a login are set up."
 
 BrowserUser = Callable[[Request], Awaitable[str | None]]
 """Whose cookie a request carries, if any."""
@@ -32,11 +34,12 @@ class Access:
     browser_user: BrowserUser
     keys: ApiKeys
     buckets: Buckets
+    wrong_keys: Buckets
     has_login: bool
     allow_anonymous: bool
 
     async def user(self, request: Request) -> str:
-        """Raises `ApiError` 401 for a stranger, 429 for who calls too often."""
+        """Raises `ApiError` 401 for a stranger, 429 for who calls, or tries keys, too often."""
         user = await self._known(request)
         if user != SHARED_USER and (wait := self.buckets.take(user)) > 0:
             raise ApiError(429, "rate_limited", "Too many requests; wait a little.", retry_after=wait)
@@ -45,10 +48,19 @@ class Access:
     async def _known(self, request: Request) -> str:
         if not self.keys and not self.has_login:
             return self._anybody(request)
-        key = _bearer(request)
-        user = self.keys.user_of(key) if self.keys and key else await self._logged_in(request)
+        if self.keys and (key := _bearer(request)):
+            return self._owner(key, request)
+        user = await self._logged_in(request)
         if user is None:
             raise ApiError(401, "invalid_api_key", UNKNOWN_KEY if self.keys else "Log in first.")
+        return user
+
+    def _owner(self, key: str, request: Request) -> str:
+        user = self.keys.user_of(key)
+        if user is None:
+            if (wait := self.wrong_keys.take(network_of(request.scope))) > 0:
+                raise ApiError(429, "rate_limited", "Too many wrong keys; wait a little.", retry_after=wait)
+            raise ApiError(401, "invalid_api_key", UNKNOWN_KEY)
         return user
 
     async def _logged_in(self, request: Request) -> str | None:
@@ -58,8 +70,8 @@ class Access:
         return user
 
     def _anybody(self, request: Request) -> str:
-        if not self.allow_anonymous and not _is_loopback(request):
-            raise ApiError(401, "invalid_api_key", "Only this machine may call, as long as no keys are set up.")
+        if not self.allow_anonymous and not is_local(request.scope):
+            raise ApiError(401, "invalid_api_key", ONLY_LOCAL)
         return SHARED_USER
 
 
@@ -110,10 +122,3 @@ def _refuse_forgery(request: Request) -> None:
     if site == "same-origin" or (site is None and origin.partition("://")[2] == request.headers.get("host")):
         return
     raise ApiError(403, "foreign_origin", "Calls with a login's cookie must come from this server's own pages.")
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

@@ -5,11 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import assert_never
 
 from api.errors import ApiError, of_failure
 from jobs import Job, JobClient, JobEvent, JobNotFound
-from jobs.answer import AnswerText
+from jobs.events import (
+    Artifact,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Progress,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    UnknownEvent,
+)
+from jobs.transcript import Transcript
 
 RESTARTING = ("unavailable", "The server is stopping; ask again in a moment.")
 STOPPED = ("cancelled", "The answer was stopped.")
@@ -60,34 +76,31 @@ class AnswerPieces:
     """Feed the job's events in order. The last piece is `Ended` or `Failed`."""
 
     def __init__(self) -> None:
-        self._answer = AnswerText()
-        self._usage: Mapping[str, int] | None = None
+        self._transcript = Transcript()
 
     def feed(self, event: JobEvent) -> Piece | None:
-        if event.type == "step.finished" and self._answer.shows(event):
-            self._count(event.data.get("output"))
-        withdrew = self._answer.feed(event)
-        if withdrew:
-            return Replaced(text=self._answer.text)
-        if event.type == "text.delta" and self._answer.shows(event):
-            return Text(text=event.data["text"])
-        return self._end(event) if event.terminal else None
+        payload = event.payload
+        change = self._transcript.feed(payload)
+        if change is not None:
+            return Replaced(text=self._transcript.answer) if change.withdrew else Text(text=change.text)
+        match payload:
+            case JobCompleted():
+                return self._ended("stop")
+            case JobIncompleteEvent(reason=reason):
+                return self._ended(reason)
+            case JobFailedEvent(error=error):
+                return Failed(code=error["code"], message=error["message"])
+            case JobCancelled():
+                return Failed(code=STOPPED[0], message=STOPPED[1])
+            case TextDelta() | StepStarted() | StepFinished():
+                return None  # folded above
+            case JobQueued() | JobStarted() | JobCancelling() | Progress() | Log() | Artifact() | UnknownEvent():
+                return None  # these doors tell of the answer alone
+            case _:
+                assert_never(payload)
 
-    def _count(self, output: Any) -> None:
-        """An answer that is cut off has no sum of its own: what the model's steps spent."""
-        if output and output["usage"]:
-            spent = self._usage or {}
-            self._usage = {name: spent.get(name, 0) + count for name, count in output["usage"].items()}
-
-    def _end(self, event: JobEvent) -> Piece:
-        match event.type:
-            case "job.completed":
-                return Ended(finish_reason="stop", text=self._answer.text, usage=event.data["usage"])
-            case "job.incomplete":
-                return Ended(finish_reason=str(event.data["reason"]), text=self._answer.text, usage=self._usage)
-            case "job.failed":
-                return Failed(code=event.data["error"]["code"], message=event.data["error"]["message"])
-        return Failed(code=STOPPED[0], message=STOPPED[1])
+    def _ended(self, finish_reason: str) -> Ended:
+        return Ended(finish_reason=finish_reason, text=self._transcript.answer, usage=self._transcript.usage)
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:

@@ -10,8 +10,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
-from api import deep_chat, files, health, jobs, metrics, tools
-from api.access import Access, BrowserUser
+from api import deep_chat, docs_page, files, health, jobs, metrics, tools
+from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
 from api.openai import chat_completions, models, responses
@@ -26,6 +26,7 @@ ROUTERS = (
     files.router,
     tools.router,
     deep_chat.router,
+    docs_page.router,
     models.router,
     chat_completions.router,
     responses.router,
@@ -39,22 +40,23 @@ OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
 
 def create_api(settings: Settings, services: Callable[[], WebServices | None], *, browser_user: BrowserUser) -> ASGIApp:
     """`services` gives None while the process starts or ends."""
-    app = FastAPIOffline(  # its pages work without a public CDN
+    app = FastAPIOffline(  # its files work without a public CDN
         title="Longhaul",
         version="0.1.0",
         description=DESCRIPTION,
         openapi_url="/api/openapi.json",
-        docs_url="/api/docs",
+        docs_url=None,  # docs_page.py
         redoc_url=None,
-        static_url="/api/docs/files",
-        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
+        static_url=docs_page.FILES,
         redirect_slashes=False,
     )
+    app.state.frame_ancestors = settings.frame_ancestors
     app.state.access = Access(
         services=services,
         browser_user=browser_user,
         keys=ApiKeys(settings.api_keys),
         buckets=Buckets(settings.api_requests_per_minute),
+        wrong_keys=Buckets(WRONG_KEYS_PER_MINUTE),
         has_login=settings.has_login,
         allow_anonymous=settings.allow_anonymous,
     )

@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse
 
+from accounts import page_headers
 from api.errors import ApiError
 
 router = APIRouter(prefix="/deep-chat", include_in_schema=False)
@@ -20,6 +21,7 @@ SCRIPT = "text/javascript; charset=utf-8"
 ASSETS = {
     "longhaul.js": (FOLDER / "longhaul.js", SCRIPT),
     "page.js": (FOLDER / "page.js", SCRIPT),
+    "pictures.js": (FOLDER.parent / "pictures.js", SCRIPT),  # here too, for servers that show no chat
     "page.css": (FOLDER / "page.css", "text/css; charset=utf-8"),
     BUNDLE: (FOLDER / "vendor" / BUNDLE, SCRIPT),
 }
@@ -48,12 +50,14 @@ class Component:
 
 
 @router.get("")
-def page() -> HTMLResponse:
+def page(request: Request) -> HTMLResponse:
     component = Component.load()
     source = component.source()
     html = (FOLDER / "index.html").read_text()
     html = html.replace("{{component}}", escape(source)).replace("{{integrity}}", escape(component.integrity))
-    return HTMLResponse(html, headers={"Cache-Control": FRESH, "Content-Security-Policy": policy(source)})
+    elsewhere = source if source.startswith("https:") else ""
+    headers = page_headers(html, frame_ancestors=request.app.state.frame_ancestors, scripts=elsewhere)
+    return HTMLResponse(html, headers={"Cache-Control": FRESH, **headers})
 
 
 @router.get("/{name}")
@@ -63,12 +67,3 @@ def asset(name: str) -> FileResponse:
         raise ApiError(404, "not_found", "There is nothing at this address.")
     caching = VERSIONED if name == BUNDLE else FRESH
     return FileResponse(path, media_type=kind, headers={"Cache-Control": caching, "X-Content-Type-Options": "nosniff"})
-
-
-def policy(source: str) -> str:
-    """Only our own scripts, and the component. It styles itself in place, and shows what a reader attaches."""
-    elsewhere = f" {source}" if source.startswith("https:") else ""
-    return (
-        f"default-src 'none'; script-src 'self'{elsewhere}; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-        "img-src 'self' data: blob:; media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import BaseModel, Field
 
 from jobs import Job, JobStatus
-from jobs.events import Outcome
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
+from jobs.transcript import Transcript
 from services.web import WebServices
 
 
@@ -62,12 +63,11 @@ class JobList(BaseModel):
 
 
 async def views(services: WebServices, jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    outcomes, positions = await services.jobs.outcomes(jobs), await services.jobs.positions(jobs)
-    return [view(job, outcomes[job.id], positions.get(job.id)) for job in jobs]
+    summaries, positions = await services.jobs.summaries(jobs), await services.jobs.positions(jobs)
+    return [view(job, summaries[job.id], positions.get(job.id)) for job in jobs]
 
 
-def view(job: Job, outcome: Outcome, position: int | None) -> dict[str, Any]:
-    end = outcome.end.data if outcome.end else {}
+def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
     return {
         "id": job.id,
         "task": job.request.task,
@@ -80,20 +80,28 @@ def view(job: Job, outcome: Outcome, position: int | None) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "attempt": job.attempt,
         "last_seq": job.last_seq,
-        "progress": _only(outcome.progress.data, ProgressView) if outcome.progress else None,
+        "progress": _only(summary.progress, ProgressView) if summary.progress else None,
         "queue_position": position,
-        "result": end.get("result"),
-        "error": end.get("error") or _reason(end),
-        "artifacts": [_only(event.data, ArtifactView) for event in outcome.artifacts],
-        "usage": end.get("usage"),
+        "artifacts": [_only(artifact, ArtifactView) for artifact in summary.artifacts.values()],
+        **_end(summary.end),
     }
 
 
-def _reason(end: Any) -> dict[str, str] | None:
-    """Why a job is incomplete; no error, but nobody should have to read the log for it."""
-    if not end.get("reason"):
-        return None
-    return {"code": str(end["reason"]), "message": REASONS.get(end["reason"], "The job ended before it was done.")}
+def _end(end: Terminal | None) -> dict[str, Any]:
+    """Result, error and usage. A job that is incomplete tells why: nobody should have to read the log for it."""
+    fields: dict[str, Any] = {"result": None, "error": None, "usage": None}
+    match end:
+        case JobCompleted(result=result, usage=usage):
+            return fields | {"result": result, "usage": usage}
+        case JobFailedEvent(error=error):
+            return fields | {"error": error}
+        case JobIncompleteEvent(reason=reason, result=result):
+            message = REASONS.get(reason, "The job ended before it was done.")
+            return fields | {"result": result, "error": {"code": reason, "message": message}}
+        case JobCancelled() | None:
+            return fields
+        case _:
+            assert_never(end)
 
 
 REASONS = {
@@ -103,5 +111,5 @@ REASONS = {
 }
 
 
-def _only(data: Any, shape: type[BaseModel]) -> dict[str, Any]:
-    return {name: data[name] for name in shape.model_fields}
+def _only(payload: Payload, shape: type[BaseModel]) -> dict[str, Any]:
+    return {name: getattr(payload, name) for name in shape.model_fields}

@@ -10,8 +10,9 @@ from pathlib import Path
 from agent.replies import ModelReply
 from jobs import SHARED_USER, Job, JobRequest
 from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
+from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
-from jobs.store import Eligibility
+from jobs.transcript import Transcript
 from jobs.wake import DatagramWake
 from jobs.writer import LogWriter
 
@@ -52,7 +53,7 @@ async def write_job(store: SqliteStore, *, tokens: int, thread_id: str | None = 
     """One answer, a word for each event: as many events as an answer of so many tokens can ever have."""
     await submit(store, thread_id)
     job = await claim(store)
-    log = LogWriter(store, job, lost=lambda: None)
+    log = LogWriter(store, job, Transcript(), lost=lambda: None)
     await log.append([StepStarted(step=STEP, name="model", kind="model", attempt=1)])
     for first in range(0, tokens, GROUP):
         words = [word(index) for index in range(first, min(first + GROUP, tokens))]

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from handlers.changes import ElementDict
 from handlers.forms import ToolForm
-from jobs import JSON, Job, JobEvent
+from jobs import JSON, Job
+from jobs.events import Artifact
 from services.web import StoredFile
 from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
@@ -28,9 +29,9 @@ def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> El
     }
 
 
-def artifact_element(event: JobEvent, job: Job, message_id: str) -> ElementDict:
+def artifact_element(artifact: Artifact, job: Job, message_id: str, *, version: int) -> ElementDict:
     """What a tool made, drawn where the page can draw it. The same name is the same element."""
-    name, mime = event.data["name"], event.data["mime"]
+    name, mime = artifact.name, artifact.mime
     # Drawn by its name, as it is served: what a tool declares may be something else.
     drawn = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}.get(mime_of(name))
     kind = drawn or ("image" if mime.startswith("image/") else "file")
@@ -38,7 +39,7 @@ def artifact_element(event: JobEvent, job: Job, message_id: str) -> ElementDict:
         **_element(f"{job.root_id}:artifact:{name}", kind, name, job.thread_id, message_id),
         "mime": mime,
         # The page keeps what it has fetched of an address: a file that was replaced needs another one.
-        "url": f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={event.seq}",
+        "url": f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={version}",
     }
 
 

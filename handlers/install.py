@@ -20,8 +20,9 @@ from handlers.caching import KeepAssets
 from handlers.callers import KnownCallers, Logins
 from handlers.chat import Chat
 from handlers.data_layer import DataLayer
+from handlers.gate import Gate
 from handlers.login import install_logins
-from handlers.privacy import OwnStyles
+from handlers.privacy import OwnPages
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
 from jobs import JobClient
@@ -52,23 +53,29 @@ def install_chat(
     upload_mb: int,
     allowed_hosts: Sequence[str],
     allowed_origins: Sequence[str],
+    frame_ancestors: str,
     users: UsersFile | None = None,
     oauth: bool = False,
+    anonymous: bool = False,
+    api_only: bool = False,
 ) -> ChatSlot:
     """Register once, at import; the caller opens the chat into the slot when the server starts.
 
-    With neither `users` nor `oauth` everybody is logged in automatically, as the one user `local`.
+    With neither `users` nor `oauth` everybody at this machine is logged in automatically, as the one user `local`;
+    everybody anywhere if `anonymous`, and nobody if `api_only`.
     """
     slot, logins = ChatSlot(), Logins(users=users, oauth=oauth)
     _register_callbacks(slot)
     _register_socket_events(slot, message_bytes)
     app.add_middleware(KeepAssets)
-    app.add_middleware(OwnStyles)
+    app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
     put_first(install_logins(logins))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
     form_bytes = 1_000_000  # what a form adds to its file
     app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=(UPLOADS,), upload_bytes=upload_bytes + form_bytes)
+    if logins.automatic and not anonymous:
+        app.add_middleware(Gate, closed=api_only)
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends

@@ -15,14 +15,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from accounts import Buckets, UsersFile
+from accounts import Buckets, UsersFile, network_of
 from handlers.callers import MARK, Logins
 from jobs import SHARED_USER
 
 ATTEMPTS_PER_MINUTE = 10
-"""Logins to one name from one address."""
+"""Failed logins to one name from one address."""
 CLIENT_ATTEMPTS_PER_MINUTE = 60
-"""Logins from one address, whatever the name."""
+"""Failed logins from one address, whatever the name."""
+NAME_CHARACTERS = 200
+"""Kept of a name that was tried."""
 
 
 async def browser_user(request: Request) -> str | None:
@@ -46,7 +48,10 @@ def install_logins(logins: Logins) -> list[Route]:
 
 
 class PasswordLogin:
-    """In place of Chainlit's own route, which lets everybody try passwords as fast as they can."""
+    """In place of Chainlit's own route, which lets everybody try passwords as fast as they can.
+
+    Who fails too often is not heard, not even with the right password: else it could be found by going on.
+    """
 
     def __init__(self, users: UsersFile) -> None:
         self._users = users
@@ -58,12 +63,15 @@ class PasswordLogin:
             name, password = form.get("username"), form.get("password")
         if not isinstance(name, str) or not isinstance(password, str):
             return JSONResponse({"detail": "Send the form fields `username` and `password`."}, 422)
-        if (wait := self._wait(request, name)) > 0:
+        client = network_of(request.scope)
+        if (wait := self._wait(client, name)) > 0:
             seconds = math.ceil(wait)
             sentence = f"Too many attempts to log in; try again in {seconds} s."
             return JSONResponse({"detail": sentence}, 429, {"Retry-After": str(seconds)})
         if (user := await self.user(name, password)) is None:
             return JSONResponse({"detail": "Name and password do not belong together."}, 401)
+        self._clients.give_back(client)
+        self._names.give_back(_pair(client, name))
         response = JSONResponse({"success": True})
         set_auth_cookie(request, response, create_jwt(user))
         return response
@@ -73,9 +81,17 @@ class PasswordLogin:
             return None
         return User(identifier=username, display_name=username, metadata={MARK: self._users.mark(username)})
 
-    def _wait(self, request: Request, name: str) -> float:
-        client = request.client.host if request.client else ""
-        return max(self._clients.take(client), self._names.take((client, name[:200])))
+    def _wait(self, client: str, name: str) -> float:
+        """An attempt costs while it is tried, so that many at once are not free. One that is refused costs nothing."""
+        if (wait := self._names.take(_pair(client, name))) > 0:
+            return wait
+        if (wait := self._clients.take(client)) > 0:
+            self._names.give_back(_pair(client, name))
+        return wait
+
+
+def _pair(client: str, name: str) -> tuple[str, str]:
+    return client, name[:NAME_CHARACTERS]
 
 
 async def oauth_user(
@@ -87,7 +103,10 @@ async def oauth_user(
     unconfirmed = False in (raw_user_data.get("email_verified"), raw_user_data.get("verified_email"))
     if not name or not name.isprintable() or unconfirmed:
         return None
-    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=default_user.metadata)
+    metadata = dict(default_user.metadata)
+    if not str(metadata.get("image")).startswith("data:"):
+        metadata.pop("image", None)  # another site's: the page would not load it
+    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata)
 
 
 def local_user() -> User:

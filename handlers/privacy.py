@@ -1,30 +1,60 @@
-"""Keeps the page from calling other hosts: who reads it where is nobody else's business, and it must work offline."""
+"""Keeps the page from calling other hosts: who reads what and where is nobody else's business."""
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
+from chainlit import server
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Chainlit's page asks a public CDN for the style of formulas, which are switched off here.
-POLICY = (b"content-security-policy", b"style-src 'self' 'unsafe-inline'; font-src 'self' data:")
+from accounts import NO_SNIFFING, page_headers
+
+CUSTOM_ELEMENTS = "'unsafe-eval'"
+"""Chainlit compiles the code of custom elements in the page."""
+
+_ELSEWHERE = re.compile(r'<link\b[^>]*\bhref="https?:[^>]*>\s*')
+
+template = server.get_html_template
 
 
-class OwnStyles:
-    """ASGI middleware: styles and fonts of pages come from this server, or not at all."""
+@cache
+def page(root_path: str = "") -> str:
+    """Chainlit's page without what it asks public hosts for: fonts, and the style of formulas, which are off."""
+    return _ELSEWHERE.sub("", template(root_path))
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class OwnPages:
+    """ASGI middleware: what a page loads comes from this server, or not at all. Goes around Chainlit's own page."""
+
+    def __init__(self, app: ASGIApp, *, frame_ancestors: str) -> None:
         self._app = app
+        self._frame_ancestors = frame_ancestors
+        server.get_html_template = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def send_with_policy(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = {name.lower(): value for name, value in message["headers"]}
-                is_page = headers.get(b"content-type", b"").startswith(b"text/html")
-                if is_page and POLICY[0] not in headers:
-                    message["headers"] = [*message["headers"], POLICY]
+                self._add_headers(message)
             await send(message)
 
-        await self._app(scope, receive, send_with_policy)
+        await self._app(scope, receive, send_with_headers)
+
+    def _add_headers(self, message: Message) -> None:
+        headers = {name.lower(): value for name, value in message["headers"]}
+        is_page = headers.get(b"content-type", b"").startswith(b"text/html")
+        added = self._page_headers() if is_page else dict([NO_SNIFFING])
+        new = [(name.lower().encode(), value.encode()) for name, value in added.items()]
+        message["headers"] = [*message["headers"], *(one for one in new if one[0] not in headers)]
+
+    def _page_headers(self) -> dict[str, str]:
+        return _headers(self._frame_ancestors)
+
+
+@cache
+def _headers(frame_ancestors: str) -> dict[str, str]:
+    return page_headers(page(), frame_ancestors=frame_ancestors, scripts=CUSTOM_ELEMENTS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from typing import assert_never
 
 from handlers.changes import Append, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
 from handlers.elements import artifact_element, file_element, form_element
@@ -17,6 +17,25 @@ from handlers.forms import ToolForm
 from handlers.tool_screen import ToolScreen
 from handlers.words import describe_end, describe_progress, iso, tool_output
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
+from jobs.events import (
+    Artifact,
+    EventPayload,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Progress,
+    StepFinished,
+    StepStarted,
+    Terminal,
+    TextDelta,
+    UnknownEvent,
+)
+from jobs.transcript import AnswerChange, Transcript
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
@@ -47,8 +66,8 @@ class TurnScreen:
         self.turn = job.turn
         self.seq = 0
         """The last event fed: follow from here."""
-        self.ended: JobEvent | None = None
-        """The terminal event."""
+        self.ended: Terminal | None = None
+        """How the job ended."""
         self.message_id = job.request.key or f"{job.root_id}:message"
         self.run_id = f"{job.root_id}:run"
         self.form = form
@@ -57,7 +76,7 @@ class TurnScreen:
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # model step → ids of the messages that show its text
-        self._withdrawn: set[str] = set()
+        self._transcript = Transcript()
         self._tools: dict[str, ToolScreen] = {}
         self._problems: dict[str, str] = {}  # by field, of arguments that the tool refused
         self._show_request(job)
@@ -77,7 +96,7 @@ class TurnScreen:
         """It waits for a person: the job is a draft, or its arguments were refused."""
         if self.form is None or self.ended is None:
             return False
-        return self.ended.data.get("reason") == NEEDS_ARGUMENTS or bool(self._problems)
+        return getattr(self.ended, "reason", None) == NEEDS_ARGUMENTS or bool(self._problems)
 
     def form_again(self) -> ElementDict:
         """The form of a job that has ended, open once more: a person wants other arguments. Shown on one page only."""
@@ -86,107 +105,115 @@ class TurnScreen:
         return element
 
     def feed(self, events: Iterable[JobEvent]) -> list[Change]:
-        """Take events in order; gives what to do on a screen that shows all before them."""
+        """Take events in order; returns what to do on a screen that shows all before them."""
         changes: list[Change] = []
-        for event in joined(events):
-            render = getattr(self, "_on_" + event.type.replace(".", "_"), None)
-            if render is not None:
-                changes += render(event)
+        for event, payload in joined(events):
+            changes += self._render(event, payload)
             self.seq = event.seq
-            if event.terminal:
-                self.ended = event
-                changes += self._end(event)
         return merge(changes)
 
     # --- events -----------------------------------------------------------------------------------------------
 
-    def _on_step_started(self, event: JobEvent) -> list[Change]:
-        path, kind = event.data["step"], event.data["kind"]
-        if kind == "model" and not event.data.get("parent"):
-            if self._messages.get(path):
-                self._withdrawn.add(path)
-            return []
-        if kind == "tool":
-            tool = self._tools[path] = ToolScreen(event.data["name"])
-            step = self._new(f"{self.root_id}:{path}", "tool", event.data["name"], self.run_id, event.at)
-            arguments = event.data.get("input")
-            step.update(
-                input=json.dumps(arguments, ensure_ascii=False, indent=2) if arguments else "",
-                showInput="json" if arguments else False,
-                start=iso(event.at),
-                output=tool.text(),
-                defaultOpen=True,
-                autoCollapse=True,
-            )
-            return [self._put(step)]
-        return []
+    def _render(self, event: JobEvent, payload: EventPayload) -> list[Change]:
+        answer = self._transcript.feed(payload)
+        match payload:
+            case TextDelta() | StepFinished() if answer is not None:
+                return self._answer(answer, event.at) + self._close_message(payload)
+            case StepFinished(step=step) if step in self._tools:
+                return self._finish_tool(payload, event.at)
+            case StepFinished():
+                return self._close_message(payload)
+            case StepStarted(kind="tool"):
+                return [self._start_tool(payload, event.at)]
+            case Progress():
+                return self._tell_tool(payload.step, lambda tool: tool.progress(describe_progress(payload)))
+            case Log():
+                return self._log(payload, event)
+            case Artifact():
+                return self._show_artifact(payload, event)
+            case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
+                self.ended = payload
+                return self._end(payload, event.at)
+            case StepStarted() | TextDelta() | JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+                return []
+            case _:
+                assert_never(payload)
 
-    def _on_text_delta(self, event: JobEvent) -> list[Change]:
-        path, text = event.data["step"], event.data["text"]
-        if path not in self._withdrawn and path in self._messages:
-            return self._append(path, text, event.at)
+    def _answer(self, change: AnswerChange, at: float) -> list[Change]:
+        path = change.step
+        if path in self._messages and not change.withdrew:
+            return self._append(path, change.text, at)
         changes: list[Change] = self._clear(path)
-        if not self._is_answer(path):
+        if not change.text:
             return changes
         # The first message of a step keeps its id, so that the new attempt's text replaces the old one in place.
         first = f"{self.root_id}:{path}"
         self._messages[path] = [first]
-        step = self._new(first, "assistant_message", ASSISTANT, self.run_id, event.at)
-        step.update(output=text.lstrip("\n"), streaming=True)
+        step = self._new(first, "assistant_message", ASSISTANT, self.run_id, at)
+        step.update(output=change.text.lstrip("\n"), streaming=True)
         return [change for change in changes if change != Remove(first)] + [self._put(step)]
 
-    def _on_progress(self, event: JobEvent) -> list[Change]:
-        return self._tell_tool(event, lambda tool: tool.progress(describe_progress(event.data)))
+    def _close_message(self, payload: TextDelta | StepFinished) -> list[Change]:
+        """Its step has ended: the cursor goes."""
+        if isinstance(payload, TextDelta):
+            return []
+        return [self._patch(one, streaming=False) for one in self._messages.get(payload.step, [])[-1:]]
 
-    def _on_log(self, event: JobEvent) -> list[Change]:
-        if event.data.get("step") and self._tool_of(event.data["step"]):
-            return self._tell_tool(event, lambda tool: tool.log(event.data["level"], event.data["message"]))
-        step = self._new(f"{self.root_id}:note:{event.seq}", "tool", event.data["message"], self.run_id, event.at)
+    def _start_tool(self, started: StepStarted, at: float) -> Change:
+        tool = self._tools[started.step] = ToolScreen(started.name)
+        step = self._new(f"{self.root_id}:{started.step}", "tool", started.name, self.run_id, at)
+        arguments = started.input
+        step.update(
+            input=json.dumps(arguments, ensure_ascii=False, indent=2) if arguments else "",
+            showInput="json" if arguments else False,
+            start=iso(at),
+            output=tool.text(),
+            defaultOpen=True,
+            autoCollapse=True,
+        )
+        return self._put(step)
+
+    def _log(self, log: Log, event: JobEvent) -> list[Change]:
+        if self._tool_of(log.step) is not None:
+            return self._tell_tool(log.step, lambda tool: tool.log(log.level, log.message))
+        step = self._new(f"{self.root_id}:note:{event.seq}", "tool", log.message, self.run_id, event.at)
         step.update(start=iso(event.at), end=iso(event.at))
         return [self._put(step)]
 
-    def _on_artifact(self, event: JobEvent) -> list[Change]:
-        path = event.data.get("step") or self._calling()
-        message_id = f"{self.root_id}:{path}:files"
+    def _show_artifact(self, artifact: Artifact, event: JobEvent) -> list[Change]:
+        message_id = f"{self.root_id}:{self._calling()}:files"
         changes: list[Change] = []
         if message_id not in self._steps:
             changes.append(self._put(self._new(message_id, "assistant_message", ASSISTANT, self.run_id, event.at)))
-        return [*changes, self._show(artifact_element(event, self._job, message_id))]
+        element = artifact_element(artifact, self._job, message_id, version=event.seq)
+        return [*changes, self._show(element)]
 
-    def _on_step_finished(self, event: JobEvent) -> list[Change]:
-        path = event.data["step"]
-        if path in self._tools:
-            return self._finish_tool(path, event)
-        changes: list[Change] = self._clear(path) if path in self._withdrawn else []
-        return changes + [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
-
-    def _end(self, event: JobEvent) -> list[Change]:
+    def _end(self, end: Terminal, at: float) -> list[Change]:
         changes: list[Change] = [
             self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
         ]
         tools = [self._steps[f"{self.root_id}:{path}"] for path in self._tools]
-        changes += [
-            self._patch(tool["id"], end=iso(event.at), defaultOpen=False) for tool in tools if tool["end"] is None
-        ]
-        sentence = describe_end(event, answered=bool(self._messages))
+        changes += [self._patch(tool["id"], end=iso(at), defaultOpen=False) for tool in tools if tool["end"] is None]
+        sentence = describe_end(end, answered=bool(self._messages))
         if self.form_is_open:
             changes.append(self._show(self._form_element(is_open=True)))
         elif sentence:
-            step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, event.at)
-            step.update(output=sentence, isError=event.type == "job.failed")
+            step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, at)
+            step.update(output=sentence, isError=isinstance(end, JobFailedEvent))
             changes.append(self._put(step))
-        changes.append(self._patch(self.run_id, end=iso(event.at)))
+        changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
 
-    def _finish_tool(self, path: str, event: JobEvent) -> list[Change]:
+    def _finish_tool(self, finished: StepFinished, at: float) -> list[Change]:
+        path = finished.step
         tool = self._tools[path]
-        output, failed = tool_output(event.data)
+        output, failed = tool_output(finished)
         tool.finish(output)
-        error = event.data.get("error") or {}
+        error = finished.error or {}
         if self.form is not None and path == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
             self._problems = self.form.at_fields(error.get("fields") or {}, otherwise=error["message"])
         name = f"with an error: {tool.name}" if failed else tool.name  # behind the page's own "Finished"
-        shown = {"name": name, "output": tool.text(), "end": iso(event.at), "isError": failed, "defaultOpen": False}
+        shown = {"name": name, "output": tool.text(), "end": iso(at), "isError": failed, "defaultOpen": False}
         return [self._patch(f"{self.root_id}:{path}", **shown)]
 
     # --- the tree ---------------------------------------------------------------------------------------------
@@ -234,21 +261,19 @@ class TurnScreen:
 
     def _clear(self, path: str) -> list[Change]:
         """Take the withdrawn text of a step off."""
-        self._withdrawn.discard(path)
         gone = self._messages.pop(path, [])
         for one in gone:
             self._steps.pop(one, None)
         return [Remove(one) for one in gone]
 
-    def _is_answer(self, path: str) -> bool:
-        """Text of parts and of a tool's own model calls is never part of the answer: their paths are nested."""
-        return "/" not in path
-
-    def _tool_of(self, path: str) -> str | None:
+    def _tool_of(self, path: str | None) -> str | None:
+        """The call that a step belongs to."""
+        if path is None:
+            return None
         return next((tool for tool in self._tools if path == tool or path.startswith(f"{tool}/")), None)
 
-    def _tell_tool(self, event: JobEvent, tell: Callable[[ToolScreen], None]) -> list[Change]:
-        path = self._tool_of(event.data.get("step") or "")
+    def _tell_tool(self, step: str | None, tell: Callable[[ToolScreen], None]) -> list[Change]:
+        path = self._tool_of(step)
         if path is None:
             return []
         tell(self._tools[path])
@@ -284,32 +309,31 @@ class TurnScreen:
         return Upsert({"id": step_id, **fields})
 
 
-def joined(events: Iterable[JobEvent]) -> Iterator[JobEvent]:
-    """Text of one step in a row as one event: piece by piece, a long answer takes time by the square of its length.
+def joined(events: Iterable[JobEvent]) -> Iterator[tuple[JobEvent, EventPayload]]:
+    """Text of one step in a row as one piece: piece by piece, a long answer takes time by the square of its length.
 
-    What a piece does may depend on where it is if it begins a row or ends a paragraph: those stay by themselves.
+    What a piece does may depend on where it is if it begins a row or ends a paragraph: those stay by themselves. The
+    event is the last one of the row.
     """
-    row: list[JobEvent] = []
-    before: JobEvent | None = None
+    row: list[tuple[JobEvent, TextDelta]] = []
+    before: EventPayload | None = None
     for event in events:
-        if before is not None and _goes_on(before, event):
-            row.append(event)
+        payload = event.payload
+        if isinstance(payload, TextDelta) and _goes_on(before, payload):
+            row.append((event, payload))
         else:
             yield from _one(row)
             row = []
-            yield event
-        before = event
+            yield event, payload
+        before = payload
     yield from _one(row)
 
 
-def _goes_on(before: JobEvent, event: JobEvent) -> bool:
-    if before.type != "text.delta" or event.type != "text.delta" or "\n\n" in event.data["text"]:
-        return False
-    same_step: bool = before.data["step"] == event.data["step"]
-    return same_step
+def _goes_on(before: EventPayload | None, delta: TextDelta) -> bool:
+    return isinstance(before, TextDelta) and before.step == delta.step and "\n\n" not in delta.text
 
 
-def _one(row: Sequence[JobEvent]) -> Iterator[JobEvent]:
+def _one(row: Sequence[tuple[JobEvent, TextDelta]]) -> Iterator[tuple[JobEvent, TextDelta]]:
     if row:
-        text = "".join(event.data["text"] for event in row)
-        yield replace(row[-1], data={**row[-1].data, "text": text})
+        last, delta = row[-1]
+        yield last, TextDelta(step=delta.step, text="".join(one.text for _, one in row))

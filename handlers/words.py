@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import assert_never
 
-from jobs import JSON, NEEDS_ARGUMENTS, JobEvent
+from jobs import JSON, NEEDS_ARGUMENTS
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Progress, StepFinished, Terminal
 
 BAR_CELLS = 20
 
 
-def describe_progress(progress: Mapping[str, JSON]) -> str:
+def describe_progress(progress: Progress) -> str:
     """`▰▰▰▱▱ 3 of 12 · reading`; without a total only the count."""
-    done, total, message = progress["done"], progress["total"], progress["message"]
+    done, total, message = progress.done, progress.total, progress.message
     if total:
         filled = round(BAR_CELLS * min(max(done / total, 0), 1))
         count = f"`{'▰' * filled}{'▱' * (BAR_CELLS - filled)}` {done:g} of {total:g}"
@@ -32,11 +34,11 @@ def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
     return f"Stopped: {', '.join(named)}." if named else "Stopped before it began."
 
 
-def tool_output(finished: Mapping[str, JSON]) -> tuple[str, bool]:
+def tool_output(finished: StepFinished) -> tuple[str, bool]:
     """A tool call's output as Markdown, and whether it is an error."""
-    if "error" in finished:
-        return finished["error"]["message"], True
-    output = finished.get("output")
+    if finished.error is not None:
+        return str(finished.error["message"]), True
+    output = finished.output
     if isinstance(output, dict) and "content" in output:
         return as_markdown(output["content"]), bool(output.get("error"))
     return as_markdown(output), False
@@ -55,18 +57,22 @@ def as_markdown(value: JSON) -> str:
     return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
 
 
-def describe_end(event: JobEvent, *, answered: bool) -> str:
+def describe_end(end: Terminal, *, answered: bool) -> str:
     """What the person is told at the end, besides the answer."""
-    if event.type == "job.failed":
-        return str(event.data["error"]["message"])
-    if event.type == "job.cancelled":
-        return describe_stopped(event.data["stopped"])
-    result = describe_result(event.data.get("result"), answered=answered)
-    if event.type == "job.incomplete":
-        if event.data["reason"] == NEEDS_ARGUMENTS:
+    match end:
+        case JobFailedEvent(error=error):
+            return error["message"]
+        case JobCancelled(stopped=stopped):
+            return describe_stopped(stopped)
+        case JobIncompleteEvent(reason=reason) if reason == NEEDS_ARGUMENTS:
             return ""  # its form says so
-        return "\n\n".join([part for part in (result, f"The answer is incomplete: {event.data['reason']}.") if part])
-    return result
+        case JobIncompleteEvent(reason=reason, result=result):
+            told = describe_result(result, answered=answered)
+            return "\n\n".join([part for part in (told, f"The answer is incomplete: {reason}.") if part])
+        case JobCompleted(result=result):
+            return describe_result(result, answered=answered)
+        case _:
+            assert_never(end)
 
 
 def describe_result(result: JSON, *, answered: bool) -> str:

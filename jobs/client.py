@@ -8,10 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Self
 
 from jobs.errors import ThreadNotFound
-from jobs.events import JobEvent, Outcome
+from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Thread
 from jobs.store import JobFilter, JobStore
 from jobs.tail import PAGE, Figures, Tails
+from jobs.transcript import Transcript
 from jobs.wake import Wake, thread_topic
 
 POLL_SECONDS = 5.0
@@ -74,9 +75,9 @@ class JobClient:
         """
         return await self._store.retry(job_id, user, arguments, files)
 
-    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """What the jobs have brought so far, by their ids."""
-        return await self._store.outcomes(jobs)
+    async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
+        """Progress, artifacts and end of each, by the jobs' ids; neither text nor steps."""
+        return await self._store.summaries(jobs)
 
     async def delete(self, job_id: str, user: str) -> Job | None:
         """Gives the job when it was the last of its chain of retries: the chain's files may go then.
@@ -84,6 +85,10 @@ class JobClient:
         Raises `JobNotFound`, `JobConflict` while it runs.
         """
         return await self._store.delete_job(job_id, user)
+
+    async def unused_files(self, user: str, files: Sequence[str]) -> list[str]:
+        """Those of the files that came with no job of the user that is still there."""
+        return await self._store.unused_files(user, files)
 
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
         """Pages of events behind `starting_after`, to the terminal event.

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from jobs.deltas import DeltaBuffer, Frames
 from jobs.errors import StepFailed
-from jobs.events import Artifact, JobEvent, Log, Payload, Progress, StepFinished, StepKind, StepStarted
+from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
 from jobs.models import JSON, InboxMessage, Job
 from jobs.store import JobStore
+from jobs.transcript import Transcript
 from jobs.writer import LogWriter
 
 Item = TypeVar("Item")
@@ -23,10 +24,11 @@ PROGRESS_SECONDS = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """An earlier turn of the thread: the job, and its steps and end (no text deltas)."""
+    """An earlier turn of the thread."""
 
     job: Job
-    events: Sequence[JobEvent]
+    transcript: Transcript
+    """Its steps and its end, without the text."""
 
 
 TaskFunction = Callable[["JobContext"], Awaitable[JSON]]
@@ -52,14 +54,6 @@ class Step:
         await self._context.log(level, message, step=self.path)
 
 
-@dataclass(kw_only=True)
-class _Running:
-    """A step's bookkeeping between its start and its end."""
-
-    name: str
-    kind: StepKind
-
-
 class JobContext:
     """Made by the worker for one attempt of one job. All writes carry its epoch and are refused when it is stale."""
 
@@ -67,7 +61,7 @@ class JobContext:
         self,
         job: Job,
         store: JobStore,
-        milestones: Sequence[JobEvent],
+        transcript: Transcript,
         *,
         draining: asyncio.Event,
         lost: Callable[[], None],
@@ -80,17 +74,13 @@ class JobContext:
         """Monotonic time of the cancel; None: not cancelled."""
         self._store = store
         self._draining = draining  # set when the process is about to end: no new step is begun
-        self._finished = {e.data["step"]: e.data for e in milestones if e.type == "step.finished"}
-        self._attempts: dict[str, int] = {}
-        for event in milestones:
-            if event.type == "step.started":
-                self._attempts[event.data["step"]] = event.data["attempt"]
-        self._running: dict[str, _Running] = {}
+        self._transcript = transcript
+        self._running: set[str] = set()
         self._held: set[str] = set()
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # held back; written at the step's end
-        self._writer = LogWriter(store, job, lost=lost)
+        self._writer = LogWriter(store, job, transcript, lost=lost)
         self.deltas = DeltaBuffer(self._writer.append, frames=frames)
 
     @property
@@ -118,7 +108,7 @@ class JobContext:
         """The attempt is over."""
         self._writer.close()
 
-    async def emit(self, *payloads: Payload) -> int:
+    async def emit(self, *payloads: KnownPayload) -> int:
         """Append events behind the text written so far; returns the last seq.
 
         Raises `EpochStale`, and `StoreUnavailable` after the writes were held and sent again for half a minute.
@@ -126,7 +116,7 @@ class JobContext:
         self.deltas.flush()
         return await self._writer.append(payloads)
 
-    def take(self, message: InboxMessage, payload: Payload) -> None:
+    def take(self, message: InboxMessage, payload: KnownPayload) -> None:
         """Turn a message of the inbox into this event, without waiting for it."""
         self.deltas.flush()
         self._writer.append([payload], taken=[message.number])
@@ -157,7 +147,7 @@ class JobContext:
         return await self._store.reserve(bucket, amount, per_minute)
 
     def recorded(self, path: str) -> bool:
-        return path in self._finished
+        return self._transcript.finished(path) is not None
 
     async def step(
         self,
@@ -173,12 +163,13 @@ class JobContext:
 
         Any exception but `StepFailed`, and cancellation, leave no record: the step runs again when the job is resumed.
         """
-        if path in self._finished:
-            return self._replay(path)
+        if (record := self._transcript.finished(path)) is not None:
+            return _replay(record)
         await self._wait_while_draining(path)
-        attempt = self._attempts[path] = self._attempts.get(path, 0) + 1
+        before = self._transcript.steps.get(path)
+        attempt = 1 if before is None else before.started.attempt + 1
         await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
-        self._running[path] = _Running(name=name, kind=kind)
+        self._running.add(path)
         begun = time.monotonic()
         try:
             output = await run(Step(self, path, attempt))
@@ -189,7 +180,7 @@ class JobContext:
             self._note_stopped(path)
             raise
         finally:
-            del self._running[path]
+            self._running.discard(path)
         await self._finish(path, begun, output=output)
         return output
 
@@ -226,17 +217,11 @@ class JobContext:
             for job in await self._store.thread_jobs(self.job.thread_id)
             if job.turn < self.job.turn and job.root_id != self.job.root_id
         ]
-        return [Turn(job=job, events=await self._store.milestones(job.id)) for job in earlier]
+        return [Turn(job=job, transcript=Transcript.of(await self._store.milestones(job.id))) for job in earlier]
 
     def at_checkpoint(self) -> bool:
         """No step runs but those that wait for a step of their own to begin."""
         return all(any(held.startswith(f"{path}/") for held in self._held) for path in self._running)
-
-    def _replay(self, path: str) -> JSON:
-        recorded = self._finished[path]
-        if "error" in recorded:
-            raise StepFailed.from_record(recorded["error"])
-        return recorded.get("output")
 
     async def _wait_while_draining(self, path: str) -> None:
         """A draining process begins no step: whoever takes the job over does."""
@@ -251,10 +236,15 @@ class JobContext:
         finished = StepFinished(step=path, seconds=seconds, output=output, error=error)
         late = self._late_progress.pop(path, None)
         await self.emit(*([late] if late is not None else []), finished)
-        self._finished[path] = finished.data()
 
     def _note_stopped(self, path: str) -> None:
         if self.cancelled_at is not None:
-            step = self._running[path]
+            step = self._transcript.steps[path].started
             seconds = round(time.monotonic() - self.cancelled_at, 3)
             self.stopped.append({"step": path, "name": step.name, "kind": step.kind, "seconds": seconds})
+
+
+def _replay(record: StepFinished) -> JSON:
+    if record.error is not None:
+        raise StepFailed.from_record(record.error)
+    return record.output

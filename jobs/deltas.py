@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from jobs.events import Payload, TextDelta
+from jobs.events import KnownPayload, TextDelta
 
 FRAME_SECONDS = 0.03
 """Text of one job is written at most this often."""
@@ -53,7 +53,7 @@ class DeltaBuffer:
 
     def __init__(
         self,
-        append: Callable[[Sequence[Payload]], asyncio.Future[int]],
+        append: Callable[[Sequence[KnownPayload]], asyncio.Future[int]],
         *,
         frames: Frames | None = None,
     ) -> None:

@@ -1,12 +1,16 @@
-"""The event log's records: one typed payload per event type, and the JSON form that is stored."""
+"""The event log's records: one typed payload per event type, and the JSON form that is stored.
+
+Readers `match` on `JobEvent.payload` and end in `assert_never`: mypy names every reader that a new type concerns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
-from jobs.encoding import to_stored
+from jobs.encoding import from_stored, to_stored
 from jobs.models import JSON, JobStatus
 
 StepKind = Literal["model", "tool", "part"]
@@ -21,24 +25,16 @@ class JobEvent:
     type: str
     at: float
     """Unix seconds."""
-    data: Mapping[str, JSON]
-    """The payload's fields; never `seq`, `type` or `at`."""
+    data: str
+    """The payload's fields as JSON, as it is stored; never `seq`, `type` or `at`. It goes to followers as it is."""
+
+    @cached_property
+    def payload(self) -> EventPayload:
+        return decode(self.type, self.data)
 
     @property
     def terminal(self) -> bool:
         return self.type in TERMINAL
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a job has brought so far, besides its words."""
-
-    progress: JobEvent | None
-    """The last report."""
-    artifacts: Sequence[JobEvent]
-    """One for each name, the newest."""
-    end: JobEvent | None
-    """The terminal event."""
 
 
 class Entry(NamedTuple):
@@ -137,7 +133,7 @@ class StepFinished(Payload):
     step: str
     seconds: float
     output: JSON = None
-    error: Mapping[str, str] | None = None
+    error: Mapping[str, JSON] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +170,30 @@ class JobIncompleteEvent(Payload):
     result: JSON
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnknownEvent:
+    """An event of a type that this version does not write. Readers skip it."""
+
+
+Terminal = JobCompleted | JobFailedEvent | JobCancelled | JobIncompleteEvent
+"""Exactly one of these ends a log."""
+
+KnownPayload = (
+    JobQueued
+    | JobStarted
+    | StepStarted
+    | TextDelta
+    | Progress
+    | Log
+    | Artifact
+    | StepFinished
+    | JobCancelling
+    | Terminal
+)
+EventPayload = KnownPayload | UnknownEvent
+"""What readers match on."""
+
+
 TERMINAL: Mapping[str, JobStatus] = {
     "job.completed": JobStatus.COMPLETED,
     "job.failed": JobStatus.FAILED,
@@ -181,3 +201,19 @@ TERMINAL: Mapping[str, JobStatus] = {
     "job.incomplete": JobStatus.INCOMPLETE,
 }
 """Terminal event type → the status it brings."""
+
+_CLASSES: Mapping[str, tuple[type[KnownPayload], frozenset[str]]] = {
+    payload.type: (payload, frozenset(field.name for field in fields(payload))) for payload in KnownPayload.__args__
+}
+
+
+def decode(type: str, data: str) -> EventPayload:
+    """Returns the payload of a stored event. Fields that a later version added are left out."""
+    known = _CLASSES.get(type)
+    if known is None:
+        return UnknownEvent()
+    payload, names = known
+    values = from_stored(data)
+    if not values.keys() <= names:
+        values = {name: value for name, value in values.items() if name in names}
+    return payload(**values)

@@ -16,7 +16,8 @@ from typing import Self
 
 from jobs.background import again_and_again
 from jobs.models import JSON, Job, WorkerRecord
-from jobs.store import Eligibility, JobStore
+from jobs.rules import Eligibility
+from jobs.store import JobStore
 from jobs.wake import Wake
 
 SAFETY_POLL_SECONDS = 1.0

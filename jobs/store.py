@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.events import Entry, JobEvent, Outcome
+from jobs.events import Entry, JobEvent
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.rules import Eligibility
+from jobs.transcript import Transcript
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +24,6 @@ class JobFilter:
     limit: int = 50
     before: str | None = None
     """A job id: list what is older."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Eligibility:
-    """Which jobs a worker may claim."""
-
-    tasks: Sequence[str]
-    alive: Sequence[str]
-    """Workers that hold their jobs. A job in progress whose holder is not among them is free to be taken over."""
-    user_slots: int
-    """Jobs of one user that run at a time; the shared user `local` has no such bound."""
-    running: Collection[str]
-    """Ids of the jobs that the claiming worker runs. What else it holds, by a claim whose answer was lost, is free."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +86,21 @@ class JobStore(Protocol):
         """
 
     def append(
-        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, taken: Sequence[int] = ()
+        self,
+        job_id: str,
+        epoch: int,
+        entries: Sequence[Entry],
+        *,
+        after: int,
+        taken: Sequence[int] = (),
+        answer: str | None = None,
     ) -> Future[int]:
         """Write events behind seq `after` as the holder of the epoch, in the order of the calls.
 
-        The result is the last seq. A terminal event ends the job. `taken`: numbers of the inbox messages that these
-        events are; they leave the inbox in the same transaction. Entries that stand there already, because the answer
-        to an earlier call was lost, are not written twice. Raises `EpochStale`, `JobNotFound`, and `LogBehind` when
-        the log does not reach `after`.
+        The result is the last seq. A terminal event ends the job; `answer` is then the text that the search finds.
+        `taken`: numbers of the inbox messages that these events are; they leave the inbox in the same transaction.
+        Entries that stand there already, because the answer to an earlier call was lost, are not written twice.
+        Raises `EpochStale`, `JobNotFound`, and `LogBehind` when the log does not reach `after`.
         """
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
@@ -112,6 +108,9 @@ class JobStore(Protocol):
 
         Harmless on a finished job.
         """
+
+    async def settle(self) -> None:
+        """Make the answers known to the search that jobs had given when they were ended by others than their holder."""
 
     async def get(self, job_id: str, user: str | None = None) -> Job:
         """Raises `JobNotFound`."""
@@ -147,8 +146,8 @@ class JobStore(Protocol):
     async def milestones(self, job_id: str) -> list[JobEvent]:
         """All events but text and progress: steps, artifacts, logs, the end."""
 
-    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        """By the jobs' ids."""
+    async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
+        """Progress, artifacts and end of each, by the jobs' ids; neither text nor steps."""
 
     async def delete_job(self, job_id: str, user: str) -> Job | None:
         """Gives the job when it was the last of its chain of retries: what the chain made is nobody's any more.
@@ -170,8 +169,11 @@ class JobStore(Protocol):
     async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
         """Hide it and wish its jobs to stop; gives the unfinished ones. `purge_thread` follows when they ended."""
 
-    async def deleted_threads(self) -> list[str]:
+    async def deleted_threads(self) -> list[Thread]:
         """Hidden threads whose jobs have all ended."""
+
+    async def unused_files(self, user: str, files: Sequence[str], *, without_thread: str | None = None) -> list[str]:
+        """Those of the files that came with no job of the user; the jobs of `without_thread` do not count."""
 
     async def purge_thread(self, thread_id: str) -> None:
         """Delete the thread, its jobs and their logs."""

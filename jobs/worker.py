@@ -14,9 +14,19 @@ from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
 from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable
-from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent, Payload
+from jobs.events import (
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobEvent,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    Terminal,
+)
 from jobs.models import InboxMessage, Job
+from jobs.rules import FruitlessAttempts
 from jobs.store import JobStore
+from jobs.transcript import Transcript
 from jobs.wake import Wake
 
 logger = logging.getLogger(__name__)
@@ -26,8 +36,6 @@ CANCEL_POLL_SECONDS = 1.0
 
 DRAIN_LOOK_SECONDS = 0.05
 STORE_PAUSE_SECONDS = 0.5
-MAX_FRUITLESS_ATTEMPTS = 8
-"""A job that so many workers began without finishing a step is taken for the cause of their deaths."""
 
 INTERNAL_FAILURE = JobFailedEvent(
     error={
@@ -35,10 +43,14 @@ INTERNAL_FAILURE = JobFailedEvent(
         "message": "Something went wrong inside the server. Retry goes on from the last finished step.",
     }
 )
-KILLS_WORKERS = JobFailed(
-    "interrupted_too_often",
-    "This job was interrupted again and again before it could finish a step. Retry tries again.",
+KILLS_WORKERS = JobFailedEvent(
+    error={
+        "code": "interrupted_too_often",
+        "message": "This job was interrupted again and again before it could finish a step. Retry tries again.",
+    }
 )
+PAGE = 2_000
+"""Events read at a time."""
 
 
 class _Held:
@@ -68,6 +80,27 @@ class _Held:
             self.context.cancelled_at = time.monotonic()
             self.context.take(message, JobCancelling(by=message.data["by"]))
             self.leave()
+
+
+class _Log:
+    """What a worker must know of a job's log before it goes on with it."""
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self.readable = True
+        self.fruitless = FruitlessAttempts()
+
+    def feed(self, page: Sequence[JobEvent]) -> None:
+        for event in page:
+            self.transcript.feed(event.payload)
+            self.fruitless.feed(event.payload)
+
+
+def _refusal(log: _Log) -> Terminal | None:
+    """How a job ends that must not be begun again."""
+    if not log.readable:
+        return INTERNAL_FAILURE
+    return KILLS_WORKERS if log.fruitless.too_many else None
 
 
 class Worker:
@@ -144,12 +177,12 @@ class Worker:
         Raises `EpochStale`, `JobNotFound`.
         """
         try:
-            milestones = await self._milestones(job)
+            log = await self._log(job)
             held = _Held()
-            with contextlib.closing(self._context(job, milestones or [], held)) as held.context:
+            with contextlib.closing(self._context(job, log, held)) as held.context:
                 self._held[job.id] = held
                 self._wishes.set()  # the wish may be older than the claim
-                ending = INTERNAL_FAILURE if milestones is None else await self._ending(held, milestones)
+                ending = _refusal(log) or await self._ending(held)
                 if held.context.failure is not None:
                     raise held.context.failure
                 if ending is not None:
@@ -162,15 +195,18 @@ class Worker:
                 over.told = True  # whoever has looked it up must not cancel the next attempt
         return True
 
-    async def _milestones(self, job: Job) -> list[JobEvent] | None:
-        """None: the log cannot be understood, now or ever."""
+    async def _log(self, job: Job) -> _Log:
+        log, seq = _Log(), 0
         try:
-            return await self._store.milestones(job.id)
+            while seq < job.last_seq and (page := await self._store.read(job.id, seq, PAGE)):
+                log.feed(page)
+                seq = page[-1].seq
         except StoreUnavailable:
             raise
         except Exception:
             logger.exception("%s: its log cannot be read", job.id)
-            return None
+            log.readable = False
+        return log
 
     async def _renew(self, job: Job) -> Job:
         """The job is ours: it goes on from its checkpoints, under an epoch that refuses what is still on its way."""
@@ -179,14 +215,14 @@ class Worker:
             with contextlib.suppress(StoreUnavailable):
                 return await self._store.renew(job.id, job.epoch)
 
-    def _context(self, job: Job, milestones: Sequence[JobEvent], held: _Held) -> JobContext:
-        return JobContext(job, self._store, milestones, draining=self._draining, lost=held.leave, frames=self._frames)
+    def _context(self, job: Job, log: _Log, held: _Held) -> JobContext:
+        return JobContext(
+            job, self._store, log.transcript, draining=self._draining, lost=held.leave, frames=self._frames
+        )
 
-    async def _ending(self, held: _Held, milestones: Sequence[JobEvent]) -> Payload | None:
+    async def _ending(self, held: _Held) -> Terminal | None:
         """How the job ended; None when it is left to another worker, or nothing more can be written."""
         context = held.context
-        if _fruitless_attempts(milestones) > MAX_FRUITLESS_ATTEMPTS:
-            return JobFailedEvent(error=KILLS_WORKERS.as_json())
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
@@ -207,7 +243,7 @@ class Worker:
         finally:
             context.deltas.flush()
 
-    async def _write_end(self, context: JobContext, ending: Payload) -> None:
+    async def _write_end(self, context: JobContext, ending: Terminal) -> None:
         try:
             await context.emit(ending)
         except (TypeError, ValueError):  # a result that is no JSON
@@ -246,20 +282,6 @@ class Worker:
             return job.finished and job.worker == self._dispatcher.worker_id
         except JobNotFound:
             return False
-
-
-def _fruitless_attempts(milestones: Sequence[JobEvent]) -> int:
-    """How many workers began the job, this one included, since a step of it last finished.
-
-    A worker that begins again has not died: the store failed it.
-    """
-    fruitless, last_worker = 0, None
-    for event in milestones:
-        if event.type == "step.finished":
-            fruitless = 0
-        elif event.type == "job.started" and event.data["worker"] != last_worker:
-            fruitless, last_worker = fruitless + 1, event.data["worker"]
-    return fruitless
 
 
 async def _in_any_case(write: Coroutine[Any, Any, None]) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from jobs.errors import EpochStale, LogBehind, StoreUnavailable
-from jobs.events import Entry, Payload
+from jobs.events import Entry, KnownPayload
 from jobs.models import Job
 from jobs.store import JobStore
+from jobs.transcript import Transcript
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class _Write:
     after: int
     entries: Sequence[Entry]
     taken: Sequence[int]
+    answer: str | None
+    """Of the whole job, with its end."""
     confirmed: asyncio.Future[int]
     """The last seq."""
 
@@ -41,9 +44,11 @@ class LogWriter:
     confirmed fails, and so does every later one: the log of an attempt may be short, but never has a hole.
     """
 
-    def __init__(self, store: JobStore, job: Job, *, lost: Callable[[], None]) -> None:
+    def __init__(self, store: JobStore, job: Job, transcript: Transcript, *, lost: Callable[[], None]) -> None:
+        """`transcript` is of the log so far; what is written is folded into it."""
         self._store = store
         self._job = job
+        self._transcript = transcript
         self._lost = lost
         self._end = job.last_seq
         self._writes: deque[_Write] = deque()
@@ -51,17 +56,20 @@ class LogWriter:
         self.failure: Exception | None = None
         """Why nothing more can be written."""
 
-    def append(self, payloads: Sequence[Payload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
+    def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
         """Write events behind all others; the result is the last seq. `taken`: as in `JobStore.append`.
 
         Raises `TypeError` or `ValueError`, at once and without harm, for what is no JSON.
         """
         entries = [payload.entry() for payload in payloads]
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        write = _Write(after=self._end, entries=entries, taken=taken, confirmed=confirmed)
         if self.failure is not None:
-            _fail(write, self.failure)
+            _fail(confirmed, self.failure)
             return confirmed
+        for payload in payloads:
+            self._transcript.feed(payload)
+        answer = None if self._transcript.end is None else self._transcript.answer
+        write = _Write(after=self._end, entries=entries, taken=taken, answer=answer, confirmed=confirmed)
         self._end += len(entries)
         self._writes.append(write)
         if self._resending is None:
@@ -76,7 +84,9 @@ class LogWriter:
 
     def _send(self, write: _Write) -> asyncio.Future[int]:
         job = self._job
-        return self._store.append(job.id, job.epoch, write.entries, after=write.after, taken=write.taken)
+        return self._store.append(
+            job.id, job.epoch, write.entries, after=write.after, taken=write.taken, answer=write.answer
+        )
 
     def _answered(self, write: _Write, answer: asyncio.Future[int]) -> None:
         error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
@@ -125,11 +135,11 @@ class LogWriter:
             return
         self.failure = error if isinstance(error, Exception) else StoreUnavailable()
         while self._writes:
-            _fail(self._writes.popleft(), self.failure)
+            _fail(self._writes.popleft().confirmed, self.failure)
         self._lost()
 
 
-def _fail(write: _Write, failure: Exception) -> None:
-    if not write.confirmed.done():
-        write.confirmed.set_exception(failure)
-        write.confirmed.exception()  # streamed text has nobody who awaits it
+def _fail(confirmed: asyncio.Future[int], failure: Exception) -> None:
+    if not confirmed.done():
+        confirmed.set_exception(failure)
+        confirmed.exception()  # streamed text has nobody who awaits it

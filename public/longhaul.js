@@ -1,3 +1,7 @@
+import { linkPictures } from './pictures.js';
+
+linkPictures(document);
+
 // The page draws its composer before it knows who is there, and again when it does: what was typed in between was lost.
 // This carries it over. Once the page is connected, nothing is drawn anew any more, and this has done its work.
 (() => {

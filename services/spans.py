@@ -5,8 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from jobs import Job, JobEvent, JobStatus
+from jobs.events import (
+    Artifact,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Progress,
+    StepFinished,
+    StepStarted,
+    Terminal,
+    TextDelta,
+    UnknownEvent,
+)
 
 MOST_STEPS = 1_000
 """A table of 100,000 rows is as many steps: what is beyond this is counted, not drawn."""
@@ -75,43 +93,50 @@ class _Drawing:
         self._begun_steps = 0
 
     def see(self, event: JobEvent) -> None:
-        if event.type == "job.started":
-            self._start(event)
-        elif event.terminal:
-            self._end(event)
-        elif self._attempt is None:
-            pass  # the steps that a retry has taken over belong to the job that ran them
-        elif event.type == "step.started":
-            self._begin_step(event, self._attempt)
-        elif event.type == "step.finished" and (step := self._steps.pop(event.data["step"], None)) is not None:
-            self._close(step, event.at, (event.data.get("error") or {}).get("code"))
+        payload = event.payload
+        match payload:
+            case JobStarted():
+                self._start(event, payload)
+            case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
+                self._end(event, payload)
+            case StepStarted():
+                # The steps that a retry has taken over belong to the job that ran them.
+                if self._attempt is not None:
+                    self._begin_step(event, payload, self._attempt)
+            case StepFinished():
+                if (step := self._steps.pop(payload.step, None)) is not None:
+                    self._close(step, event.at, None if payload.error is None else str(payload.error["code"]))
+            case JobQueued() | JobCancelling() | TextDelta() | Progress() | Log() | Artifact() | UnknownEvent():
+                pass  # they are no stretches of time
+            case _:
+                assert_never(payload)
 
-    def _start(self, event: JobEvent) -> None:
+    def _start(self, event: JobEvent, started: JobStarted) -> None:
         """An attempt whose worker died is drawn to the start of the next: when it died, nobody wrote down."""
         if self._attempt is None:
             self._close_wait(event.at)
         self._close_attempt(event.at, INTERRUPTED, INTERRUPTED)
         self._attempts += 1
-        attributes = {"longhaul.attempt": event.data["attempt"], "longhaul.worker": event.data["worker"]}
+        attributes: Attributes = {"longhaul.attempt": started.attempt, "longhaul.worker": started.worker}
         self._attempt = self._opened(event, self._root, "attempt", attributes)
 
-    def _begin_step(self, event: JobEvent, attempt: _Open) -> None:
-        path, kind = event.data["step"], event.data["kind"]
+    def _begin_step(self, event: JobEvent, started: StepStarted, attempt: _Open) -> None:
+        path, kind = started.step, started.kind
         if (before := self._steps.pop(path, None)) is not None:
             self._close(before, event.at, WITHDRAWN)
         self._begun_steps += 1
         if self._begun_steps > MOST_STEPS:
             return
         # Parts are named by what they work on, files and addresses: those are people's words.
-        name = kind if kind == "part" else f"{kind} {event.data['name']}"
-        parent = self._ids.get(event.data.get("parent") or "", attempt.id)
-        attributes = {"longhaul.step.kind": kind, "longhaul.step.attempt": event.data["attempt"]}
+        name = kind if kind == "part" else f"{kind} {started.name}"
+        parent = self._ids.get(started.parent or "", attempt.id)
+        attributes: Attributes = {"longhaul.step.kind": kind, "longhaul.step.attempt": started.attempt}
         self._steps[path] = self._opened(event, parent, name, attributes)
         self._ids[path] = self._steps[path].id
 
-    def _end(self, event: JobEvent) -> None:
+    def _end(self, event: JobEvent, end: Terminal) -> None:
         job = self._job
-        error = event.data["error"]["code"] if event.type == "job.failed" else None
+        error = end.error["code"] if isinstance(end, JobFailedEvent) else None
         stopped = "cancelled" if job.status is JobStatus.CANCELLED else INTERRUPTED
         if self._attempt is None:
             self._close_wait(event.at)
@@ -122,13 +147,13 @@ class _Drawing:
             name=f"job {job.request.task}",
             begun=job.created_at,
             ended=max(job.created_at, event.at),
-            attributes=self._figures(event),
+            attributes=self._figures(end),
             error=error,
         )
         self.spans.append(root)
 
-    def _figures(self, end: JobEvent) -> Attributes:
-        usage: Mapping[str, int] = end.data.get("usage") or {}
+    def _figures(self, end: Terminal) -> Attributes:
+        usage = (end.usage if isinstance(end, JobCompleted) else None) or {}
         left_out = max(0, self._begun_steps - MOST_STEPS)
         return {
             "longhaul.job.id": self._job.id,

@@ -17,9 +17,10 @@ from services.draining import Draining
 from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.metrics import Metrics
+from services.permissions import keep_private
 from services.supervisor import Supervisor
 from services.tracing import Traces
-from settings import Settings, provide_to_chainlit
+from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
 from toolkit.watchdog import LoopWatchdog
 
 __all__ = [
@@ -59,7 +60,9 @@ class WebServices:
 
 
 def prepare(settings: Settings) -> None:
-    """Before Chainlit is imported: the data dir, and the secret that signs its cookie."""
+    """Before Chainlit is imported: its environment, the data dir, and the secret that signs its cookie."""
+    refuse_chainlits_fields()
+    keep_private(settings.data)
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 
 class IdentityProvider:
@@ -47,8 +47,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"access_token": form["code"][0]})
 
     def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if url.path == "/authorize":
+            self._send_back(dict(parse_qsl(url.query)))
+            return
         name, _, state = self.headers["authorization"].removeprefix("Bearer ").partition(":")
         self._answer({"email": name if name != "nobody" else "", "email_verified": state != "unconfirmed"})
+
+    def _send_back(self, asked: dict[str, str]) -> None:
+        """Whoever comes with a browser is alice."""
+        self.send_response(302)
+        self.send_header("Location", f"{asked['redirect_uri']}?{urlencode({'code': 'alice', 'state': asked['state']})}")
+        self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None: ...
 

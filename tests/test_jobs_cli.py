@@ -28,11 +28,12 @@ from scripts.terminal.transfers import LARGE_BYTES, Meter, safe_name
 from scripts.terminal.words import clipped, duration, printable
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
+from tests.jobs.engine import fields, logged
 from tests.server import Server
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
-KEYS = {"alice": "key-of-alice", "bob": "key-of-bob"}
+KEYS = {"alice": "the-secret-key-of-alice", "bob": "the-secret-key-of-bob"}
 COMMAND = (sys.executable, str(ROOT / "scripts" / "jobs"))
 SECONDS = 40
 
@@ -330,7 +331,7 @@ def shown(*lines: Line, out: io.StringIO, err: io.StringIO) -> None:
     """A second passes between two events."""
     screen = Screen("job_x", out=out, err=err)
     for seq, (kind, data) in enumerate(lines, start=1):
-        event = {"seq": seq, "type": kind, "at": float(seq), **data}
+        event = logged(seq, kind, data, at=float(seq))
         screen.feed(event)
     screen.end(event, None)
 
@@ -411,9 +412,9 @@ class Cutting(BaseHTTPRequestHandler):
 
 
 def test_a_cut_in_mid_event_is_gone_on_behind_the_last_whole_one_and_what_comes_twice_counts_once() -> None:
-    events = [{"seq": seq, "type": "text.delta", "text": "\u2028"} for seq in (1, 2)] + [
-        {"seq": 3, "type": "job.failed"}
-    ]
+    text = {"type": "text.delta", "at": 1.0, "step": "model:1", "text": "\u2028"}
+    failed = {"type": "job.failed", "at": 1.0, "error": {"code": "x", "message": "No."}}
+    events = [{"seq": 1, **text}, {"seq": 2, **text}, {"seq": 3, **failed}]
     first, second, third = [f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode() for event in events]
     Cutting.answers = [(200, b": ping\n\n" + first + second[:20]), (503, b""), (200, first + second), (200, third)]
     told: list[str] = []
@@ -422,7 +423,7 @@ def test_a_cut_in_mid_event_is_gone_on_behind_the_last_whole_one_and_what_comes_
         serving.start()
         try:
             with ApiServer(f"http://127.0.0.1:{cutting.server_port}") as server:
-                assert [*follow(server, "job_x", told.append)] == events
+                assert [fields(event) for event in follow(server, "job_x", told.append)] == events
         finally:
             cutting.shutdown()
             serving.join()

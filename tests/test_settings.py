@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from settings import OAUTH_VARIABLES, OPENAI_MODEL, Settings, describe, require_loopback
+from settings import CHAINLIT_FIELDS, OAUTH_VARIABLES, OPENAI_MODEL, Settings, describe, require_login
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,6 +42,31 @@ def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_hosts == ("a.example", "b.example")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("self", "'self'"),
+        ("'none'", "'none'"),
+        ("'self'  https://a.example:8443 https://*.b.example", "'self' https://a.example:8443 https://*.b.example"),
+    ],
+)
+def test_who_may_frame_the_pages_is_named_with_and_without_quotation_marks(
+    monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+) -> None:
+    assert Settings.load().frame_ancestors == "'self'"
+    monkeypatch.setenv("LONGHAUL_FRAME_ANCESTORS", written)
+    assert Settings.load().frame_ancestors == meant
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["*", "example.org", "none self", "https://a.b; script-src *", "https://a.b,c", "https://a/b", "https:", " "],
+)  # fmt: skip
+def test_who_may_frame_the_pages_is_named_by_origins(value: str) -> None:
+    with pytest.raises(ValidationError, match="or origins such as"):
+        Settings(LONGHAUL_FRAME_ANCESTORS=value)
+
+
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGHAUL_WORKER_SLOTS", "")
     monkeypatch.setenv("LONGHAUL_TOOL_DIRS", "")
@@ -58,7 +84,9 @@ BAD = [
     ("LONGHAUL_SSE_PING_SECONDS", "0"),
     ("LONGHAUL_API_REQUESTS_PER_MINUTE", "0.5"),
     ("LONGHAUL_API_KEYS", "hunter2"),
+    ("LONGHAUL_API_KEYS", "alice:hunter2"),
     ("OAUTH_GOOGLE_CLIENT_ID", "hunter2"),
+    ("LONGHAUL_FRAME_ANCESTORS", "everybody"),
     ("LONGHAUL_FILES_URL", "s3://bucket"),
     ("OPENAI_BASE_URL", "localhost:11434"),
     ("DATABASE_URL", "postgresql://user:hunter2@db/x"),
@@ -90,29 +118,34 @@ def test_the_server_refuses_to_listen_where_others_can_reach_it(tmp_path: Path) 
     assert "LONGHAUL_ALLOW_ANONYMOUS=1" in ended.stderr
 
 
+KEY = "a-key-of-at-least-20-letters"
+
+
 def test_each_user_of_the_api_has_a_key_and_none_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGHAUL_API_KEYS", "alice:sk-test, bob : sk:other")
+    monkeypatch.setenv("LONGHAUL_API_KEYS", f"alice:{KEY}, bob : sk:{KEY}")
     settings = Settings.load()
     assert {name: key.get_secret_value() for name, key in settings.api_keys.items()} == {
-        "alice": "sk-test",
-        "bob": "sk:other",
+        "alice": KEY,
+        "bob": f"sk:{KEY}",
     }
-    assert "sk-" not in f"{settings!r} {settings} {settings.model_dump()}"
+    assert KEY not in f"{settings!r} {settings} {settings.model_dump()}"
 
 
+LONG = "hunter2" * 3
 BAD_KEYS = [
     "hunter2",
     "alice:",
-    ":hunter2",
-    "alice:hunter2,",
-    "alice:hunter2,bob:hunter2",
-    "alice:hunter2,alice:x",
-    "local:hunter2",
-    "alice:hunter 2",
-    "alice:hunter2é",
-    "hunter2\x07:x",
+    f":{LONG}",
+    f"alice:{LONG},",
+    f"alice:{LONG},bob:{LONG}",
+    f"alice:{LONG},alice:{LONG}x",
+    f"local:{LONG}",
+    f"alice:hunter2 {LONG}",
+    f"alice:{LONG}é",
+    f"hunter2\x07:{LONG}",
+    "alice:hunter2" + "x" * 12,
     f"alice:{'hunter2' * 100}",
-    f"{'hunter2' * 100}:x",
+    f"{'hunter2' * 100}:{LONG}",
 ]
 
 
@@ -171,17 +204,117 @@ def test_oauth_is_configured_when_chainlit_says_so(monkeypatch: pytest.MonkeyPat
     assert len(providers) == len(OAUTH_VARIABLES)
 
 
+def test_twenty_characters_make_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGHAUL_API_KEYS", f"alice:{'x' * 20}")
+    assert list(Settings.load().api_keys) == ["alice"]
+
+
 def test_a_login_opens_the_server_to_other_machines_and_a_key_does_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("LONGHAUL_API_KEYS", "alice:sk-test")
-    with monkeypatch.context() as refusing:
-        refusing.setattr("settings.refuse", refused := Refused())
-        require_loopback(Settings.load(), "0.0.0.0")
-        assert "LONGHAUL_USERS_FILE or OAUTH_" in refused.sentence
+    monkeypatch.setenv("LONGHAUL_API_KEYS", f"alice:{KEY}")
+    assert "LONGHAUL_USERS_FILE or OAUTH_" in refusal(monkeypatch, "0.0.0.0")
     (tmp_path / "users").write_text("")
     monkeypatch.setenv("LONGHAUL_USERS_FILE", str(tmp_path / "users"))
-    require_loopback(Settings.load(), "0.0.0.0")
+    assert refusal(monkeypatch, "0.0.0.0") == ""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "0", "127.example.org", "192.0.2.1", "::ffff:192.0.2.1"])
+def test_an_address_that_others_can_reach_needs_a_login(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    assert repr(host) in refusal(monkeypatch, host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
+def test_an_address_of_this_machine_needs_none(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    assert refusal(monkeypatch, host) == ""
+
+
+PUBLIC = ["longhaul.example", "*", "localhost.example.org", "127.1", "0.0.0.0", "192.0.2.1", "[2001:db8::1]"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_name_for_others_needs_a_login_or_keys_and_keys_open_no_page(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LONGHAUL_ALLOWED_HOSTS", f"localhost,{name}")
+    assert f"LONGHAUL_ALLOWED_HOSTS has {name!r}" in refusal(monkeypatch, "127.0.0.1")
+    monkeypatch.setenv("LONGHAUL_API_KEYS", f"alice:{KEY}")
+    assert refusal(monkeypatch, "127.0.0.1") == ""
+    assert refusal(monkeypatch, "0.0.0.0") == ""
+    assert Settings.load().api_only
+    monkeypatch.setenv("LONGHAUL_ALLOW_ANONYMOUS", "1")
+    assert not Settings.load().api_only
+    monkeypatch.delenv("LONGHAUL_API_KEYS")
+    assert refusal(monkeypatch, "127.0.0.1") == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["LocalHost", "localhost.", "app.localhost", "127.0.0.2", "[::1]", "::1", "[0:0::0:1]"]
+)
+def test_a_name_of_this_machine_needs_nothing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("LONGHAUL_ALLOWED_HOSTS", name)
+    assert refusal(monkeypatch, "127.0.0.1") == ""
+    monkeypatch.setenv("LONGHAUL_API_KEYS", f"alice:{KEY}")
+    assert not Settings.load().api_only
+
+
+ENTRIES = [("chainlit", "run", "app.py", "-h"), ("uvicorn", "asgi:app")]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=["laptop", "production"])
+def test_neither_entry_serves_strangers_by_a_public_name(entry: tuple[str, ...], tmp_path: Path) -> None:
+    ended = start(*entry_of(entry), LONGHAUL_ALLOWED_HOSTS="longhaul.example", LONGHAUL_DATA_DIR=str(tmp_path))
+    assert ended.returncode == 2
+    assert [line for line in ended.stderr.splitlines() if line.startswith("longhaul: LONGHAUL_ALLOWED_HOSTS has")]
+    assert "Traceback" not in ended.stderr
+
+
+# -- names that Chainlit reads ---------------------------------------------------------------------------------------
+
+
+def test_the_names_that_chainlit_reads_are_known() -> None:
+    from chainlit.config import ChainlitConfig
+
+    assert {name.upper() for name in ChainlitConfig.model_fields} == CHAINLIT_FIELDS | {"CHAINLIT_SERVER"}
+
+
+@pytest.mark.parametrize("name", ["PROJECT", "Ui"])
+def test_a_variable_that_chainlit_would_read_stops_the_start_with_one_line(name: str, tmp_path: Path) -> None:
+    ended = start(*entry_of(ENTRIES[1]), **{name: "x"}, LONGHAUL_DATA_DIR=str(tmp_path))
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert ended.stderr.startswith(f"longhaul: The variable {name} cannot be set")
+
+
+def test_a_variable_that_chainlit_has_read_without_a_trace_stops_the_start(tmp_path: Path) -> None:
+    ended = start(*entry_of(ENTRIES[0]), ROOT=str(tmp_path / "nowhere"), LONGHAUL_DATA_DIR=str(tmp_path))
+    assert ended.returncode == 2
+    assert "longhaul: The variable ROOT cannot be set" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_such_variables_do_no_harm_under_scripts_run(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "run", tmp_path / "scripts")
+    (tmp_path / "scripts" / "install").write_text("#!/bin/sh\n")
+    (tmp_path / "scripts" / "install").chmod(0o755)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    said = f"import os; print([name for name in os.environ if name.upper() in {sorted(CHAINLIT_FIELDS)}])"
+    (tmp_path / "app.py").write_text(f"{said}\nimport chainlit as cl\nos._exit(7)\n")
+    names = dict.fromkeys([*CHAINLIT_FIELDS, "project", "Ui"], "x")
+    ended = start(str(tmp_path / "scripts" / "run"), "--headless", **names)
+    assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (7, ["[]"]), ended.stderr
+
+
+def entry_of(command: tuple[str, ...]) -> tuple[str, ...]:
+    return str(Path(sys.executable).parent / command[0]), *command[1:]
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, host: str) -> str:
+    """What the start is refused with, when it listens there; empty when it is not."""
+    with monkeypatch.context() as refusing:
+        refusing.setattr("settings.refuse", refused := Refused())
+        require_login(Settings.load(), host)
+    return refused.sentence
 
 
 class Refused:
@@ -190,7 +323,7 @@ class Refused:
     sentence = ""
 
     def __call__(self, sentence: str) -> None:
-        self.sentence = sentence
+        self.sentence = self.sentence or sentence
 
 
 def test_every_setting_is_in_the_docs_with_its_default_and_nothing_else_is() -> None:

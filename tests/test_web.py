@@ -9,15 +9,21 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from tests.conftest import StartServer
+from tests.proxies.nginx import Nginx, recommended
 from tests.server import Server
 from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("web"), {"LONGHAUL_MAX_UPLOAD_MB": "1"})
+    server = Server(
+        tmp_path_factory.mktemp("web"),
+        {"LONGHAUL_MAX_UPLOAD_MB": "1", "LONGHAUL_FRAME_ANCESTORS": "self https://intranet.example"},
+    )
     yield server
     server.stop()
     server.check_log()
@@ -74,6 +80,42 @@ async def test_any_first_page_logs_in_and_keeps_its_address(server: Server) -> N
         assert "set-cookie" not in (await client.get("/")).headers
 
 
+PAGES = ["/", "/thread/some-thread", "/login", "/public/longhaul.js", "/auth/config", "/project/translations"]
+SOCKET = "/ws/socket.io/?EIO=4&transport=polling"
+
+
+async def test_whom_the_recommended_nginx_forwards_is_not_the_local_user(server: Server, tmp_path: Path) -> None:
+    async with (
+        Nginx(tmp_path / "nginx", recommended(), server.port) as nginx,
+        httpx.AsyncClient(base_url=nginx.url) as stranger,
+        httpx.AsyncClient(base_url=server.url) as here,
+    ):
+        cookie = (await here.get("/")).headers["set-cookie"].partition(";")[0]
+        for headers in ({}, {"Cookie": cookie}):
+            answers = [await stranger.get(path, headers=headers) for path in [*PAGES, SOCKET, "/user"]]
+            answers.append(await stranger.post("/auth/header", headers=headers))
+            assert {answer.status_code for answer in answers} == {403}, [answer.url for answer in answers]
+            assert not any("set-cookie" in answer.headers for answer in answers)
+            assert (await stranger.get("/api/jobs", headers=headers)).status_code == 401
+        page = await stranger.get("/", headers={"Accept": "text/html,*/*"})
+        assert page.headers["content-type"].startswith("text/html")
+        assert "until a login is set up" in page.text
+        assert (await here.get("/api/jobs")).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Forwarded-Host", "Via"])
+async def test_a_header_of_any_proxy_makes_its_caller_a_stranger(server: Server, header: str) -> None:
+    async with httpx.AsyncClient(base_url=server.url, headers={header: "127.0.0.1"}) as forwarded:
+        assert (await forwarded.get("/")).json()["error"]["code"] == "login_needed"
+        assert (await forwarded.get("/api/jobs")).status_code == 401
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(
+                server.url.replace("http", "ws") + "/ws/socket.io/?EIO=4&transport=websocket",
+                additional_headers={header: "127.0.0.1"},
+                proxy=None,
+            )
+
+
 async def test_without_a_cookie_nothing_is_told(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:
         page = {"pagination": {"first": 10}, "filter": {}}
@@ -98,6 +140,51 @@ async def test_the_page_is_ours(server: Server) -> None:
     page = (await server.get("/")).text
     assert "<title>Longhaul</title>" in page
     assert not re.search(r"github\.com/Chainlit", page)
+
+
+@pytest.mark.parametrize("path", ["/", "/thread/some-thread", "/login", "/deep-chat", "/api/docs"])
+async def test_every_page_may_load_only_what_comes_from_this_server(server: Server, path: str) -> None:
+    page = await server.get(path)
+    assert page.headers["content-type"].startswith("text/html")
+    sources = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    scripts = sources.pop("script-src").split()
+    assert sources == {
+        "default-src": "'self'",
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data: blob:",
+        "media-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "connect-src": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'self' https://intranet.example",
+    }
+    inline = [source for source in scripts if source.startswith("'sha256-")]
+    assert len(inline) == len(re.findall("<script>", page.text))
+    assert {*scripts} - {*inline} <= {"'self'", "'unsafe-eval'"}
+    assert ("'unsafe-eval'" in scripts) == (path not in {"/deep-chat", "/api/docs"})
+    assert page.headers["referrer-policy"] == "same-origin"
+    assert page.headers["x-dns-prefetch-control"] == "off"
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert not re.search(r"(href|src)=\"?https?:", page.text)
+
+
+async def test_what_is_no_page_is_taken_for_what_it_is_declared(server: Server) -> None:
+    for path in ("/public/longhaul.js", "/public/elements/ToolForm.jsx", "/auth/config", "/favicon"):
+        answer = await server.get(path)
+        assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
+
+
+async def test_the_offline_model_crawls_what_a_message_names(browser: httpx.AsyncClient) -> None:
+    asked = {"task": "chat", "input": "Please crawl https://nowhere.invalid/docs."}
+    job = (await browser.post("/api/jobs", json=asked)).json()["id"]
+
+    async def answer() -> str:
+        ended = (await browser.get(f"/api/jobs/{job}")).json()
+        return str(ended["result"]) if ended["status"] == "completed" else ""
+
+    assert "the name of its server is not known" in await until(answer, within=30, what="an answer")
 
 
 async def test_the_secrets_are_readable_by_their_owner_alone(server: Server) -> None:

@@ -58,6 +58,7 @@ class Call:
             files=self.files,
             scratch=scratch,
             storage=self.context.storage,
+            named_sites=self.context.named_sites,
         )
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 

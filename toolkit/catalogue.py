@@ -11,11 +11,14 @@ class ToolSpec:
     """One line of the catalogue."""
 
     name: str
-    description: str  # the docstring
-    parameters: dict[str, Any]  # JSON Schema of the arguments
+    description: str
+    """The docstring."""
+    parameters: dict[str, Any]
+    """JSON Schema of the arguments."""
     run_in: RunIn
     timeout_seconds: float | None = None
-    memory_mb: int | None = None  # of the call's own process; None: no limit
+    memory_mb: int | None = None
+    """Of the call's own process; None: no limit."""
     takes_context: bool = True
 
     def to_json(self) -> dict[str, Any]:

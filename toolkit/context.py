@@ -24,9 +24,9 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 Level = Literal["info", "warning", "error"]
 
-_MAX_NAME = 200
-_MAX_LOG_LINE = 4000
-_MAX_PROGRESS_MESSAGE = 300
+MAX_NAME = 200
+MAX_LOG_LINE = 4000
+MAX_PROGRESS_MESSAGE = 300
 
 # Where in the call we are: "" at its top, "part:3" in the fourth part of its first map. Threads of a map copy it.
 _place: ContextVar[str] = ContextVar("place", default="")
@@ -36,12 +36,19 @@ _place: ContextVar[str] = ContextVar("place", default="")
 class CallInfo:
     """What a call knows of its origin."""
 
-    thread_id: str | None  # the conversation
+    thread_id: str | None
+    """The conversation."""
     user: str
-    idempotency_key: str  # the same when the call runs again after a crash: pass it to services that take one
-    files: tuple[FileInfo, ...]  # those of the conversation
-    scratch: str  # a directory of this run of the call alone; gone when it ends
-    storage: str  # a directory of the conversation
+    idempotency_key: str
+    """The same when the call runs again after a crash: pass it to services that take one."""
+    files: tuple[FileInfo, ...]
+    """Those of the conversation."""
+    scratch: str
+    """A directory of this run of the call alone; gone when it ends."""
+    storage: str
+    """A directory of the conversation."""
+    named_sites: tuple[str, ...] | None = None
+    """What a call by a model may visit; None: a person calls."""
 
 
 class Link(Protocol):
@@ -97,6 +104,15 @@ class _Context:
         return list(self._files)
 
     @property
+    def named_sites(self) -> tuple[str, ...] | None:
+        """The sites that the user named in this conversation (`example.org`, `example.org:8080`), for a model's call.
+
+        None when the user calls the tool. A tool that fetches addresses refuses a model all other sites: a document
+        that tells the model to send something away then reaches nobody.
+        """
+        return self._info.named_sites
+
+    @property
     def scratch(self) -> Path:
         """An empty directory for the call's temporary files, gone when the call ends in whatever way."""
         return Path(self._info.scratch)
@@ -122,13 +138,13 @@ class _Context:
         """Say how far the call is. May be called as often as you like: the newest goes out, 20 a second."""
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
             raise ValueError(f"progress {done!r} of {total!r}: give finite numbers, or None as the total")
-        self._link.progress(_number(done), None if total is None else _number(total), message[:_MAX_PROGRESS_MESSAGE])
+        self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
         """A line in the job's log, which the user can read; `level` is 'info', 'warning' or 'error'."""
         if level not in get_args(Level):
             raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
-        self._link.log(level, message[:_MAX_LOG_LINE])
+        self._link.log(level, message[:MAX_LOG_LINE])
 
     def open(self, file: UploadedFile) -> BinaryIO:
         """The file's content, as bytes."""
@@ -354,8 +370,8 @@ def _under(base: str, name: str) -> str:
 
 
 def _path_name(name: str) -> str:
-    if not name or len(name) > _MAX_NAME:
-        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {_MAX_NAME} characters")
+    if not name or len(name) > MAX_NAME:
+        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {MAX_NAME} characters")
     return name.replace("%", "%25").replace("/", "%2F")
 
 

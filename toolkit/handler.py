@@ -11,11 +11,17 @@ from toolkit.wire import JSON
 class CallContext:
     """What a call knows of its origin."""
 
-    thread_id: str | None  # the conversation
+    thread_id: str | None
+    """The conversation."""
     user: str
-    idempotency_key: str  # stable over re-runs and restarts
-    files: tuple[str, ...] = ()  # ids of the conversation's files
-    storage: str = ""  # path of the conversation's directory (the job's without one); need not exist yet
+    idempotency_key: str
+    """Stable over re-runs and restarts."""
+    files: tuple[str, ...] = ()
+    """Ids of the conversation's files."""
+    storage: str = ""
+    """Path of the conversation's directory (the job's without one); need not exist yet."""
+    named_sites: tuple[str, ...] | None = None
+    """What a call by a model may visit; None: a person calls."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -261,7 +261,9 @@ def _read_catalogue(specs: JSON) -> tuple[ToolSpec, ...]:
 
 
 def _read_info(info: JSON) -> CallInfo:
-    return CallInfo(**{**info, "files": tuple(FileInfo(**file) for file in info["files"])})
+    files = tuple(FileInfo(**file) for file in info["files"])
+    sites = None if info["named_sites"] is None else tuple(info["named_sites"])
+    return CallInfo(**{**info, "files": files, "named_sites": sites})
 
 
 def _read_asked(fields: JSON) -> Asked:

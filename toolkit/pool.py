@@ -18,11 +18,11 @@ from toolkit.wire import JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
 
-# One death may be a neighbour's doing, at the second one the call runs in a host of its own: who is there when that
-# dies is the culprit. Until then it runs again from its checkpoints, as do its neighbours.
-_DEATHS_TO_BE_SUSPECT = 2
-_REFILL_SECONDS = 0.03
-_CLOSED = "The tools are being shut down."
+DEATHS_TO_BE_SUSPECT = 2
+"""One death may be a neighbour's doing; after the second the call runs in a host of its own, and if that dies, the call
+is the culprit. Until then it runs again from its checkpoints, as do its neighbours."""
+REFILL_SECONDS = 0.03
+CLOSED = "The tools are being shut down."
 
 
 class HostPool:
@@ -32,6 +32,7 @@ class HostPool:
         self,
         tool_dirs: Sequence[Path],
         *,
+        environment: Mapping[str, str] | None = None,  # all that the hosts get; None: nothing
         scratch: Path | None = None,  # where calls get their temporary directories; None: the system's place
         mcp_servers: Path | None = None,  # the file that names MCP servers
         connect_seconds: float = 10,  # how long such a server may take to begin; it holds up the start for so long
@@ -46,6 +47,7 @@ class HostPool:
         self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
         self._directories = [str(directory.absolute()) for directory in tool_dirs]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
+        self._environment = dict(environment or {})  # never ours: it holds the server's secrets
         self._mcp_names: frozenset[str] = frozenset()
         self._mcp_host: Host | None = None
         self._scratch = Scratch(None if scratch is None else scratch.absolute())
@@ -135,7 +137,7 @@ class HostPool:
             try:
                 if name in self._mcp_names:
                     return await self._run_of_server(call)
-                if spec.run_in == "process" or deaths >= _DEATHS_TO_BE_SUSPECT:
+                if spec.run_in == "process" or deaths >= DEATHS_TO_BE_SUSPECT:
                     return await self._run_alone(call)
                 return await self._run_shared(call, begin_seconds)
             except Moved as moved:
@@ -213,9 +215,9 @@ class HostPool:
         assert self._mcp is not None
         async with self._asking:
             if not self._open:
-                raise ToolHostsUnavailable(_CLOSED)
+                raise ToolHostsUnavailable(CLOSED)
             if self._mcp_host is None or not self._mcp_host.alive:
-                self._mcp_host = await Host.start(self._mcp, self._start_seconds, self._spawned)
+                self._mcp_host = await self._start_host(self._mcp)
             return self._mcp_host
 
     async def _take_spare(self) -> Host:
@@ -224,7 +226,7 @@ class HostPool:
             self._start_spares(at_least=1)
             spare = self._spares.pop(0)
             # A little later: starting a process would hold up the very call that takes the warm one.
-            asyncio.get_running_loop().call_later(_REFILL_SECONDS if spare.done() else 0, self._refill)
+            asyncio.get_running_loop().call_later(REFILL_SECONDS if spare.done() else 0, self._refill)
             try:
                 host = await asyncio.shield(spare)
             except asyncio.CancelledError:
@@ -239,13 +241,13 @@ class HostPool:
 
     def _start_spares(self, at_least: int) -> None:
         if not self._open:
-            raise ToolHostsUnavailable(_CLOSED)
+            raise ToolHostsUnavailable(CLOSED)
         self._spares = [spare for spare in self._spares if _useful(spare)]
         while len(self._spares) < at_least:
-            self._spares.append(asyncio.create_task(self._start_host()))
+            self._spares.append(asyncio.create_task(self._start_host(self._directories)))
 
-    async def _start_host(self) -> Host:
-        return await Host.start(self._directories, self._start_seconds, self._spawned)
+    async def _start_host(self, source: Sequence[str]) -> Host:
+        return await Host.start(source, self._environment, self._start_seconds, self._spawned)
 
     def _spawned(self, host: Host) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}

@@ -15,10 +15,13 @@ class FileInfo:
     """What the worker tells a host about a file."""
 
     id: str
-    name: str  # as the user called it
+    name: str
+    """As the user called it."""
     mime: str
-    size: int  # bytes
-    path: str  # local path of the content
+    size: int
+    """Bytes."""
+    path: str
+    """Local path of the content."""
 
 
 class UploadedFile:

@@ -11,6 +11,7 @@ from api.openai.response_events import DELETED, ENDS, ResponseEvents, frame
 from api.stream import Frames
 from jobs import JobEvent, JobNotFound
 from jobs.encoding import encode
+from jobs.events import JobFailedEvent
 
 Pages = AsyncGenerator[Sequence[JobEvent], None]
 
@@ -77,6 +78,5 @@ async def whole(pages: Pages, events: ResponseEvents) -> Frames:
 def raise_failure(events: ResponseEvents) -> None:
     if events.end is None:
         raise of_failure(*RESTARTING)
-    if events.end.type == "job.failed":
-        error = events.end.data["error"]
-        raise of_failure(error["code"], error["message"])
+    if isinstance(events.end, JobFailedEvent):
+        raise of_failure(events.end.error["code"], events.end.error["message"])

@@ -10,12 +10,30 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from api.stream import Frames
 from jobs import Job, JobEvent, JobNotFound
-from jobs.answer import AnswerText
 from jobs.encoding import encode
+from jobs.events import (
+    TERMINAL,
+    Artifact,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Progress,
+    StepFinished,
+    StepStarted,
+    Terminal,
+    TextDelta,
+    UnknownEvent,
+)
+from jobs.transcript import Transcript
 
 Payload = dict[str, Any]
 
@@ -110,19 +128,22 @@ class ResponseEvents:
 
     def __init__(self, heading: Heading) -> None:
         self._heading = heading
-        self._answer = AnswerText()
+        self._transcript = Transcript()
         self._messages: dict[str, Message] = {}  # by step; only what stands
         self._opened = 0
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
         self._begun = False
-        self._spent: Mapping[str, int] | None = None
-        self.end: JobEvent | None = None
-        """The job's last event, once it was fed."""
+        self._ended_at: float | None = None
 
     def feed(self, event: JobEvent) -> list[Payload]:
         """What the stream says of it, each with its `sequence_number`."""
         return [self._numbered(payload) for payload in self._payloads(event)]
+
+    @property
+    def end(self) -> Terminal | None:
+        """How the job ended."""
+        return self._transcript.end
 
     def error(self, code: str, message: str) -> Payload:
         """The last event of a stream that ends before its response."""
@@ -130,17 +151,16 @@ class ResponseEvents:
 
     def response(self) -> Payload:
         """OpenAI's Response object."""
-        heading = self._heading
-        end = self.end.data if self.end else {}
-        reason = REASONS.get(str(end.get("reason")))
+        heading, end = self._heading, self.end
+        reason = REASONS.get(end.reason) if isinstance(end, JobIncompleteEvent) else None
         return {
             "id": heading.id,
             "object": "response",
             "created_at": heading.created_at,
-            "completed_at": self.end.at if self.end and self._status == "completed" else None,
+            "completed_at": self._ended_at if self._status == "completed" else None,
             "status": self._status,
             "background": heading.background,
-            "error": _error(end.get("error")),
+            "error": _error(end.error if isinstance(end, JobFailedEvent) else None),
             "incomplete_details": {"reason": reason} if reason else None,
             "instructions": heading.instructions,
             "metadata": dict(heading.metadata),
@@ -150,7 +170,7 @@ class ResponseEvents:
             "previous_response_id": heading.previous_response_id,
             "tool_choice": "auto",
             "tools": [],
-            "usage": _usage(end.get("usage") or (self._spent if self.end else None)),
+            "usage": _usage(self._transcript.usage if end is not None else None),
             **heading.limits,
         }
 
@@ -160,21 +180,27 @@ class ResponseEvents:
         return payload
 
     def _payloads(self, event: JobEvent) -> Iterator[Payload]:
-        step = str(event.data.get("step"))
         if event.seq == 1:
             yield from self._create()
-        if event.type == "step.finished" and self._answer.shows(event):
-            self._count(event.data.get("output"))
-        if self._answer.feed(event):
-            yield from self._close(self._messages.pop(step), "incomplete")
-        if event.type == "job.started":
-            yield from self._begin()
-        elif event.type == "text.delta" and self._answer.shows(event):
-            yield from self._write(step, event.data["text"])
-        elif event.type == "step.finished" and step in self._messages:
-            yield from self._close(self._messages[step], "incomplete" if event.data.get("error") else "completed")
-        elif event.terminal:
-            yield from self._finish(event)
+        payload = event.payload
+        change = self._transcript.feed(payload)
+        if change is not None and change.withdrew:
+            yield from self._close(self._messages.pop(change.step), "incomplete")
+        match payload:
+            case TextDelta(step=step, text=text):
+                if change is not None:
+                    yield from self._write(step, text)
+            case StepFinished(step=step, error=error):
+                if step in self._messages:
+                    yield from self._close(self._messages[step], "completed" if error is None else "incomplete")
+            case JobStarted():
+                yield from self._begin()
+            case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
+                yield from self._finish(payload, event.at)
+            case JobQueued() | JobCancelling() | StepStarted() | Progress() | Log() | Artifact() | UnknownEvent():
+                pass  # a response tells of its answer alone
+            case _:
+                assert_never(payload)
 
     def _create(self) -> Iterator[Payload]:
         yield self._lifecycle("response.created")
@@ -213,18 +239,12 @@ class ResponseEvents:
         yield {"type": "response.content_part.done", **message.place, "part": part}
         yield {"type": "response.output_item.done", "output_index": message.index, "item": message.as_json()}
 
-    def _finish(self, event: JobEvent) -> Iterator[Payload]:
-        self.end, status = event, event.type.removeprefix("job.")
+    def _finish(self, end: Terminal, at: float) -> Iterator[Payload]:
+        self._ended_at, status = at, TERMINAL[end.type].value
         for message in self._messages.values():
             yield from self._close(message, "completed" if status == "completed" else "incomplete")
         self._status = status
         yield self._lifecycle(ENDS[status])
-
-    def _count(self, output: Any) -> None:
-        """An answer that is cut off has no sum of its own: what the model's steps spent."""
-        if output and output["usage"]:
-            spent = self._spent or {}
-            self._spent = {name: spent.get(name, 0) + count for name, count in output["usage"].items()}
 
     def _lifecycle(self, kind: str) -> Payload:
         return {"type": kind, "response": self.response()}

@@ -12,8 +12,8 @@ from api.openai.messages import MOST_MESSAGES, MOST_PARTS, Conversation, few_par
 from api.openai.response_events import ASKED
 from api.submit import CHAT
 from jobs import Job, JobClient
-from jobs.answer import answer_text
 from jobs.encoding import encode
+from jobs.transcript import Transcript
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
@@ -162,7 +162,7 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     said: list[Mapping[str, Any]] = []
     for turn in (*earlier, job):
         said += [*_brought_along(turn), {"role": "user", "content": turn.request.input or ""}]
-        if answer := answer_text(await jobs.events(turn.id)):
+        if answer := Transcript.of(await jobs.events(turn.id)).answer:
             said.append({"role": "assistant", "content": answer})
     return said
 

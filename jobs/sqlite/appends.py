@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jobs.answer import answer_text
 from jobs.errors import EpochStale, JobNotFound, LogBehind
 from jobs.events import TERMINAL, Entry, Payload
 from jobs.models import TRANSITIONS, UNFINISHED, Job, JobStatus
@@ -26,6 +25,8 @@ class Append:
     entries: Sequence[Entry]
     taken: Sequence[int] = ()
     """Numbers of the inbox messages that these events are."""
+    answer: str | None = None
+    """What the search finds of a job that ends here; None: `settle` reads it from the log."""
     at: float
 
 
@@ -35,10 +36,12 @@ class Appended:
     ended: bool
 
 
-def append(connection: sqlite3.Connection, job: Job, payloads: Sequence[Payload], at: float) -> None:
+def append(
+    connection: sqlite3.Connection, job: Job, payloads: Sequence[Payload], at: float, *, answer: str | None = None
+) -> None:
     """Write at the end of a log that this very transaction has looked at."""
     entries = [payload.entry() for payload in payloads]
-    one = Append(job_id=job.id, epoch=job.epoch, after=job.last_seq, entries=entries, at=at)
+    one = Append(job_id=job.id, epoch=job.epoch, after=job.last_seq, entries=entries, answer=answer, at=at)
     [outcome] = append_all(connection, [one])
     if isinstance(outcome, Exception):
         raise outcome
@@ -78,6 +81,7 @@ class _Head:
     status: JobStatus
     ended: JobStatus | None = None
     """Set by a terminal event, behind which nothing can be written."""
+    answer: str | None = None
     written_at: float | None = None
     spoken_at: float | None = None
 
@@ -95,7 +99,7 @@ class _Head:
             for seq, one in enumerate(append.entries, self.last_seq + 1)
         ]
         self.last_seq += len(events)
-        self.ended, self.written_at = ended, append.at
+        self.ended, self.answer, self.written_at = ended, append.answer, append.at
         if self.spoken_at is None and any(one.type == "text.delta" for one in append.entries):
             self.spoken_at = append.at
         return events
@@ -139,9 +143,14 @@ def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str
 
 
 def _end(connection: sqlite3.Connection, head: _Head) -> None:
-    log = connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [head.job_id])
-    answer = answer_text([rows.event(row) for row in log])
-    sql = "UPDATE jobs SET status = ?, finished_at = ?, answer = ? WHERE id = ?"
-    storable = answer.encode("utf-8", "replace").decode()
-    connection.execute(sql, [head.ended, head.written_at, storable, head.job_id])
+    sql = "UPDATE jobs SET status = ?, finished_at = ? WHERE id = ?"
+    connection.execute(sql, [head.ended, head.written_at, head.job_id])
+    if head.answer is not None:
+        keep_answer(connection, head.job_id, head.answer)
     inbox.clear(connection, head.job_id)
+
+
+def keep_answer(connection: sqlite3.Connection, job_id: str, answer: str) -> None:
+    """For the search. Half characters, which a model may send, cannot be stored as text."""
+    storable = answer.encode("utf-8", "replace").decode()
+    connection.execute("UPDATE jobs SET answer = ? WHERE id = ?", [storable, job_id])

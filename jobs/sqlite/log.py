@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 
-from jobs.encoding import to_stored
-from jobs.errors import JobNotFound, KeyReused
-from jobs.events import JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Outcome, Payload
-from jobs.models import JSON, SHARED_USER, Job, JobRequest, JobStatus
+from jobs import rules
+from jobs.errors import JobNotFound
+from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
+from jobs.models import Job, JobRequest, JobStatus
+from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sqlite import inbox, rows
 from jobs.sqlite.appends import append
-from jobs.store import Eligibility, EndedJob, JobFilter
+from jobs.store import EndedJob, JobFilter
+from jobs.transcript import Transcript
+
+EntryAt = tuple[Entry, float]
+"""An event of an earlier log, and when it happened."""
 
 FORGOTTEN_AT_ONCE = 5_000
 """Events deleted in one transaction: whoever else writes waits for it."""
+HEADS = "SELECT id, number, task, user, thread_id, turn, worker, cancelled_by FROM jobs"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
 
@@ -34,8 +39,7 @@ def find_by_key(connection: sqlite3.Connection, request: JobRequest) -> Job | No
     if row is None:
         return None
     job = rows.job(row)
-    if job.request != request:
-        raise KeyReused(request.key)
+    rules.check_same(request, job)
     return job
 
 
@@ -124,27 +128,38 @@ def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, 
 
 def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:
     """What lost its holder first, then the queue in its order."""
-    lost = f"""
-        SELECT id FROM jobs WHERE status = 'in_progress'
-        AND CASE worker WHEN ? THEN id NOT IN (SELECT value FROM json_each(?))
-            ELSE worker NOT IN ({rows.places(eligibility.alive)}) END
-        AND (cancelled_by IS NOT NULL OR task IN ({rows.places(eligibility.tasks)})) ORDER BY number LIMIT 1
-    """
-    running = to_stored([*eligibility.running])
-    row = connection.execute(lost, [worker, running, *eligibility.alive, *eligibility.tasks]).fetchone()
-    if row is None:
-        queued = f"""
-            SELECT id FROM jobs AS job WHERE status = 'queued' AND task IN ({rows.places(eligibility.tasks)})
-            AND (thread_id IS NULL OR NOT EXISTS (
-                SELECT 1 FROM jobs AS other WHERE other.thread_id = job.thread_id AND (other.status = 'in_progress'
-                OR other.status = 'queued' AND (other.turn, other.number) < (job.turn, job.number))))
-            AND (user = '{SHARED_USER}' OR (
-                SELECT count(*) FROM jobs AS running WHERE running.status = 'in_progress' AND running.user = job.user
-                ) < ?)
-            ORDER BY number LIMIT 1
-        """
-        row = connection.execute(queued, [*eligibility.tasks, eligibility.user_slots]).fetchone()
-    return None if row is None else str(row[0])
+    running = [_head(row) for row in connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")]
+    claims = Claims(worker, eligibility, running)
+    if (lost := claims.lost()) is not None:
+        return lost.id
+    full = [*claims.full_users]
+    queue = f"{HEADS} WHERE status = 'queued' AND user NOT IN ({rows.places(full)}) ORDER BY number"
+    for row in connection.execute(queue, full):
+        head = _head(row)
+        if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
+            return head.id
+    return None
+
+
+def _waiting(connection: sqlite3.Connection, head: JobHead) -> list[JobHead]:
+    """The queued jobs of the same thread."""
+    if head.thread_id is None:
+        return []
+    sql = f"{HEADS} WHERE thread_id = ? AND status = 'queued'"
+    return [_head(row) for row in connection.execute(sql, [head.thread_id])]
+
+
+def _head(row: sqlite3.Row) -> JobHead:
+    return JobHead(
+        id=row["id"],
+        number=row["number"],
+        task=row["task"],
+        user=row["user"],
+        thread_id=row["thread_id"],
+        turn=row["turn"],
+        worker=row["worker"],
+        cancelled=row["cancelled_by"] is not None,
+    )
 
 
 def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) -> Job:
@@ -162,16 +177,16 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
 
 def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:
     """Record the wish for the holder, once; what nobody has begun ends at once, under an epoch of its own."""
-    job = find(connection, job_id)
-    if job.finished or job.cancelled_by is not None:
-        return job
-    connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job_id])
-    wish = JobCancelling(by=by)
-    if job.status is JobStatus.QUEUED:
-        connection.execute("UPDATE jobs SET epoch = epoch + 1 WHERE id = ?", [job_id])
-        append(connection, find(connection, job_id), [wish, JobCancelled(stopped=[])], at)
-    else:
-        inbox.put(connection, job_id, wish, at)
+    job, wish = find(connection, job_id), JobCancelling(by=by)
+    match rules.stop(job):
+        case Stop.NOTHING:
+            return job
+        case Stop.END:
+            connection.execute("UPDATE jobs SET cancelled_by = ?, epoch = epoch + 1 WHERE id = ?", [by, job_id])
+            append(connection, find(connection, job_id), [wish, JobCancelled(stopped=[])], at)
+        case Stop.TELL:
+            connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job_id])
+            inbox.put(connection, job_id, wish, at)
     return find(connection, job_id)
 
 
@@ -180,53 +195,33 @@ def newest_of_chain(connection: sqlite3.Connection, root_id: str) -> Job:
     return rows.job(connection.execute(sql, [root_id]).fetchone())
 
 
+def reused_events(connection: sqlite3.Connection, failed: Job) -> list[EntryAt]:
+    """What a retry of a job that has ended takes over."""
+    reuse = Reuse(milestones(connection, failed.id), cut_off=failed.status is JobStatus.INCOMPLETE)
+    return [(payload.entry(), at) for payload, at in reuse.entries(stream(connection, failed.id))]
+
+
 def insert_retry(
     connection: sqlite3.Connection,
     job_id: str,
     failed: Job,
-    arguments: Mapping[str, JSON] | None,
-    files: Sequence[str],
+    request: JobRequest,
+    reused: Sequence[EntryAt],
     at: float,
 ) -> None:
     """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
-    request = replace(
-        failed.request,
-        arguments=failed.request.arguments if arguments is None else arguments,
-        files=tuple(dict.fromkeys([*failed.request.files, *files])),
-    )
     insert_job(connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at)
-    events = read(connection, {failed.id: 0}, limit=-1)
-    seq = 1
-    for one in reusable(events, cut_off=failed.status is JobStatus.INCOMPLETE):
-        seq += 1
-        connection.execute(
-            "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
-            [job_id, seq, one.type, to_stored(one.data), one.at],
-        )
-    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [seq, job_id])
+    connection.executemany(
+        "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
+        [(job_id, seq, entry.type, entry.data, said_at) for seq, (entry, said_at) in enumerate(reused, 2)],
+    )
+    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [1 + len(reused), job_id])
 
 
-def reusable(events: Sequence[JobEvent], *, cut_off: bool) -> list[JobEvent]:
-    """What a retry starts with: the last attempt of each step that finished without an error, and the artifacts.
-
-    Of a step inside an unfinished one only the checkpoint: what it said belongs to a call that begins anew. `cut_off`:
-    the last model step ended the job before its time, and is asked again.
-    """
-    begun = {e.data["step"]: e for e in events if e.type == "step.started"}
-    finished = {e.data["step"] for e in events if e.type == "step.finished" and "error" not in e.data}
-    if cut_off:
-        answers = [path for path, e in begun.items() if e.data["kind"] == "model" and not e.data.get("parent")]
-        finished -= set(answers[-1:])
-    return [e for e in events if e.type == "artifact" or _is_reused(e, finished, begun)]
-
-
-def _is_reused(event: JobEvent, finished: set[str], begun: Mapping[str, JobEvent]) -> bool:
-    path = event.data.get("step")
-    if path not in finished or event.seq < begun[path].seq:
-        return False
-    above = begun[path].data.get("parent")
-    inside_unfinished = above in begun and above not in finished
-    return not inside_unfinished or event.type in {"step.started", "step.finished"}
+def stream(connection: sqlite3.Connection, job_id: str) -> Iterator[JobEvent]:
+    """The whole log, row by row."""
+    for row in connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [job_id]):
+        yield rows.event(row)
 
 
 def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
@@ -239,17 +234,13 @@ def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:
     return [rows.event(row) for row in connection.execute(sql, [job_id])]
 
 
-def outcome(connection: sqlite3.Connection, job: Job) -> Outcome:
+def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
+    """The log without its text and steps: progress, artifacts, end."""
     last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
-    progress = connection.execute(last, [job.id]).fetchone()
-    artifacts = [rows.event(row) for row in connection.execute(made, [job.id])]
+    found = [*connection.execute(last, [job.id]), *connection.execute(made, [job.id])]
     end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.finished else []
-    return Outcome(
-        progress=rows.event(progress) if progress else None,
-        artifacts=[*{event.data["name"]: event for event in artifacts}.values()],
-        end=end[0] if end else None,
-    )
+    return Transcript.of([*map(rows.event, found), *end])
 
 
 def purge(connection: sqlite3.Connection, job_id: str) -> None:

@@ -1,17 +1,19 @@
-"""Rates that all workers share, inside a transaction (the generic cell rate algorithm)."""
+"""Rates that all workers share, inside a transaction."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from jobs import rules
+
 FORGET_SECONDS = 3600
 
 
 def reserve(connection: sqlite3.Connection, bucket: str, seconds: float, now: float) -> float:
-    """Occupy the bucket for so long; gives the seconds until it begins. A negative length gives back."""
+    """Occupy the bucket for so long. Returns the seconds until that begins."""
     row = connection.execute("SELECT free_at FROM rates WHERE bucket = ?", [bucket]).fetchone()
     if row is None:
         connection.execute("DELETE FROM rates WHERE free_at < ?", [now - FORGET_SECONDS])
-    begins = max(now, row["free_at"]) if row is not None else now
-    connection.execute("INSERT OR REPLACE INTO rates (bucket, free_at) VALUES (?, ?)", [bucket, begins + seconds])
+    begins, free_at = rules.reserve(row and row["free_at"], seconds, now)
+    connection.execute("INSERT OR REPLACE INTO rates (bucket, free_at) VALUES (?, ?)", [bucket, free_at])
     return begins - now

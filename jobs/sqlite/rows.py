@@ -51,7 +51,7 @@ def ended(row: sqlite3.Row) -> EndedJob:
 
 
 def event(row: sqlite3.Row) -> JobEvent:
-    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=from_stored(row["data"]))
+    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=row["data"])
 
 
 def thread(row: sqlite3.Row) -> Thread:

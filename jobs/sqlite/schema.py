@@ -98,6 +98,8 @@ MIGRATIONS = (
         at REAL NOT NULL
     );
     CREATE INDEX job_inbox_by_job ON job_inbox (job_id, number);
+    -- Ended by others than their holder, who would have known the answer.
+    CREATE INDEX jobs_unsettled ON jobs (number) WHERE finished_at IS NOT NULL AND answer IS NULL;
     INSERT INTO job_inbox (job_id, type, data, at)
     SELECT id, 'job.cancelling', json_object('by', cancelled_by), created_at FROM jobs
     WHERE status = 'in_progress' AND cancelled_by IS NOT NULL;

@@ -12,15 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from jobs import rules
 from jobs.encoding import to_stored
 from jobs.errors import EpochStale, JobConflict
-from jobs.events import Entry, JobEvent, JobIncompleteEvent, Outcome
+from jobs.events import Entry, JobEvent, JobIncompleteEvent
 from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.rules import Eligibility
 from jobs.sqlite import inbox, log, offers, rates, rows, threads
-from jobs.sqlite.appends import Append, Appended, append, append_all
+from jobs.sqlite.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sqlite.database import Database
+from jobs.sqlite.log import EntryAt
 from jobs.sqlite.schema import migrate
-from jobs.store import Eligibility, EndedJob, JobFilter
+from jobs.store import EndedJob, JobFilter
+from jobs.transcript import Transcript
 from jobs.wake import Wake, job_topic, thread_topic
 
 T = TypeVar("T")
@@ -65,7 +69,8 @@ class SqliteStore:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = self._submit(connection, request)
             if job.last_seq == 1:  # else the same key made it before
-                append(connection, job, [JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)], self._clock())
+                draft = JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)
+                append(connection, job, [draft], self._clock(), answer="")
             return log.find(connection, job.id)
 
         return await self._write(transaction)
@@ -83,30 +88,56 @@ class SqliteStore:
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
     ) -> Job:
-        def transaction(connection: sqlite3.Connection) -> Job:
-            newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
-            if newest.thread_id is not None:
-                threads.find(connection, newest.thread_id, user)  # not in a thread that is being deleted
-            if newest.id != job_id and not newest.finished:
-                return newest
-            if newest.status not in RETRYABLE:
-                raise JobConflict(f"The job is {newest.status}; only a job that failed or was stopped can be retried.")
-            new = new_id()
-            log.insert_retry(connection, new, newest, arguments, files, self._clock())
-            self._announce(new, newest.thread_id)
-            return log.find(connection, new)
+        while True:
+            # A log that has ended never changes: a long one is read without holding up whoever writes.
+            failed, reused = await self._read(lambda connection: self._reused(connection, job_id, user))
+            if (retry := await self._write(partial(self._retry, job_id, failed, reused, arguments, files))) is not None:
+                return retry
 
-        return await self._write(transaction)
+    def _reused(self, connection: sqlite3.Connection, job_id: str, user: str) -> tuple[Job, list[EntryAt]]:
+        """The newest job of the chain, and what a retry of it begins with."""
+        newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
+        return newest, log.reused_events(connection, newest) if newest.status in RETRYABLE else []
+
+    def _retry(
+        self,
+        job_id: str,
+        failed: Job,
+        reused: Sequence[EntryAt],
+        arguments: Mapping[str, JSON] | None,
+        files: Sequence[str],
+        connection: sqlite3.Connection,
+    ) -> Job | None:
+        """None: the chain has changed since it was read."""
+        newest = log.newest_of_chain(connection, failed.root_id)
+        if newest.thread_id is not None:
+            threads.find(connection, newest.thread_id, newest.user)  # not in a thread that is being deleted
+        if newest.id != job_id and not newest.finished:
+            return newest
+        if (newest.id, newest.status) != (failed.id, failed.status):
+            return None
+        rules.check_retryable(newest)
+        new, request = new_id(), rules.retry_request(newest.request, arguments, files)
+        log.insert_retry(connection, new, newest, request, reused, self._clock())
+        self._announce(new, newest.thread_id)
+        return log.find(connection, new)
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
+        ended: list[str] = []
+
         def transaction(connection: sqlite3.Connection) -> Job | None:
+            ended.clear()
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
                 claimed = self._take(connection, job_id, worker)
                 if not claimed.finished:
                     return claimed
+                ended.append(job_id)
             return None
 
-        return await self._write(transaction)
+        claimed = await self._write(transaction)
+        for job_id in ended:
+            await self._settle(job_id)
+        return claimed
 
     def _take(self, connection: sqlite3.Connection, job_id: str, worker: str) -> Job:
         taken = log.take(connection, job_id, worker, self._clock())
@@ -123,14 +154,26 @@ class SqliteStore:
                 raise EpochStale(job_id)
             return self._take(connection, job_id, job.worker)
 
-        return await self._write(transaction)
+        renewed = await self._write(transaction)
+        if renewed.finished:
+            await self._settle(job_id)
+        return renewed
 
     def append(
-        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, taken: Sequence[int] = ()
+        self,
+        job_id: str,
+        epoch: int,
+        entries: Sequence[Entry],
+        *,
+        after: int,
+        taken: Sequence[int] = (),
+        answer: str | None = None,
     ) -> asyncio.Future[int]:
         if not self._appends:
             asyncio.get_running_loop().call_soon(self._write_appends)
-        one = Append(job_id=job_id, epoch=epoch, after=after, entries=entries, taken=taken, at=self._clock())
+        one = Append(
+            job_id=job_id, epoch=epoch, after=after, entries=entries, taken=taken, answer=answer, at=self._clock()
+        )
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._appends.append((one, written))
         return written
@@ -155,15 +198,28 @@ class SqliteStore:
         self._database.write(transaction).add_done_callback(partial(_hand_out, waiting))
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
-        def transaction(connection: sqlite3.Connection) -> Job:
+        def transaction(connection: sqlite3.Connection) -> tuple[Job, bool]:
             before = log.find(connection, job_id)
             job = log.wish_to_stop(connection, job_id, by, self._clock())
             self._topics.update({job_topic(job_id), "cancel", "queue"})
-            if job.finished and not before.finished:
+            if ended := job.finished and not before.finished:
                 self._ended.append(job_id)
-            return job
+            return job, ended
 
-        return await self._write(transaction)
+        job, ended = await self._write(transaction)
+        if ended:
+            await self._settle(job_id)
+        return job
+
+    async def settle(self) -> None:
+        sql = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND answer IS NULL"
+        for job_id in await self._read(lambda connection: [row[0] for row in connection.execute(sql)]):
+            await self._settle(job_id)
+
+    async def _settle(self, job_id: str) -> None:
+        """Read outside of the transaction: the log may be long, and never changes any more."""
+        answer = await self._read(lambda connection: Transcript.of(log.stream(connection, job_id)).answer)
+        await self._write(lambda connection: keep_answer(connection, job_id, answer))
 
     async def get(self, job_id: str, user: str | None = None) -> Job:
         return await self._read(lambda connection: log.find(connection, job_id, user))
@@ -199,8 +255,8 @@ class SqliteStore:
     async def milestones(self, job_id: str) -> list[JobEvent]:
         return await self._read(lambda connection: log.milestones(connection, job_id))
 
-    async def outcomes(self, jobs: Sequence[Job]) -> dict[str, Outcome]:
-        return await self._read(lambda connection: {job.id: log.outcome(connection, job) for job in jobs})
+    async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
+        return await self._read(lambda connection: {job.id: log.summary(connection, job) for job in jobs})
 
     async def delete_job(self, job_id: str, user: str) -> Job | None:
         def transaction(connection: sqlite3.Connection) -> Job | None:
@@ -248,8 +304,14 @@ class SqliteStore:
 
         return await self._write(transaction)
 
-    async def deleted_threads(self) -> list[str]:
+    async def deleted_threads(self) -> list[Thread]:
         return await self._read(threads.deleted)
+
+    async def unused_files(self, user: str, files: Sequence[str], *, without_thread: str | None = None) -> list[str]:
+        if not files:
+            return []
+        used = await self._read(lambda connection: threads.used_files(connection, user, files, without_thread))
+        return [file for file in dict.fromkeys(files) if file not in used]
 
     async def purge_thread(self, thread_id: str) -> None:
         sql = "SELECT id FROM jobs WHERE thread_id = ?"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
+from jobs.encoding import to_stored
 from jobs.errors import ThreadNotFound
-from jobs.models import Job, JobRequest, Thread
+from jobs.models import Job, JobRequest, Thread, is_thread_id
+from jobs.rules import title_of
 from jobs.sqlite import rows
-
-TITLE_CHARACTERS = 60
 
 
 def find(connection: sqlite3.Connection, thread_id: str, owner: str | None) -> Thread:
@@ -23,6 +24,8 @@ def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) ->
     thread_id = str(request.thread_id)
     row = connection.execute("SELECT owner, deleted_at FROM threads WHERE id = ?", [thread_id]).fetchone()
     if row is None:
+        if not is_thread_id(thread_id):
+            raise ThreadNotFound(thread_id)
         sql = "INSERT INTO threads (id, owner, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
         connection.execute(sql, [thread_id, request.user, title_of(request), at, at])
         return 1
@@ -32,15 +35,6 @@ def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) ->
     sql = "SELECT coalesce(max(turn), 0) + 1 FROM jobs WHERE thread_id = ?"
     turn: int = connection.execute(sql, [thread_id]).fetchone()[0]
     return turn
-
-
-def title_of(request: JobRequest) -> str:
-    """A short title cut from the first message, at a word's end."""
-    words = " ".join((request.input or "").split()) or request.task.replace("_", " ")
-    if len(words) <= TITLE_CHARACTERS:
-        return words
-    cut = words[:TITLE_CHARACTERS]
-    return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(".,;:!?") + "…"
 
 
 def find_all(
@@ -76,9 +70,19 @@ def turns(connection: sqlite3.Connection, thread_id: str) -> list[Job]:
     return [rows.job(row) for row in connection.execute(sql, [thread_id])]
 
 
-def deleted(connection: sqlite3.Connection) -> list[str]:
+def deleted(connection: sqlite3.Connection) -> list[Thread]:
     sql = """
-        SELECT id FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+        SELECT * FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND jobs.status IN ('queued', 'in_progress'))
     """
-    return [row[0] for row in connection.execute(sql)]
+    return [rows.thread(row) for row in connection.execute(sql)]
+
+
+def used_files(connection: sqlite3.Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
+    """Those of the files that came with a job of the user outside of that thread. Looks at all of the user's jobs."""
+    sql = """
+        SELECT DISTINCT used.value FROM jobs, json_each(jobs.request, '$.files') AS used
+        WHERE jobs.user = ? AND (jobs.thread_id IS NULL OR jobs.thread_id IS NOT ?)
+        AND used.value IN (SELECT value FROM json_each(?))
+    """
+    return {row[0] for row in connection.execute(sql, [user, without, to_stored(list(files))])}

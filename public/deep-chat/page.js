@@ -1,6 +1,7 @@
 // The page at /deep-chat: loads the component, asks for a key where the server does, and gives the rest to longhaul.js.
 
 import { longhaul } from "/deep-chat/longhaul.js";
+import { linkPictures } from "/deep-chat/pictures.js";
 
 const find = (id) => document.getElementById(id);
 const KEY = "longhaul-key";
@@ -42,6 +43,7 @@ function show() {
   chat.messageStyles = BUBBLES;
   chat.submitButtonStyles = BUTTON;
   chat.auxiliaryStyle = AUXILIARY;
+  linkPictures(chat.shadowRoot);
   find("place").append(chat);
   find("thread").href = `/thread/${conversation.thread}`;
   find("thread").hidden = key() !== "" || conversation.turns.length === 0;

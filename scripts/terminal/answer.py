@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from jobs import JobEvent
-from jobs.answer import AnswerText
-from scripts.terminal.following import Event, Notice
+from jobs.events import JobCompleted, JobIncompleteEvent
+from jobs.transcript import Transcript
+from scripts.terminal.following import Notice
 from scripts.terminal.words import printable
 
 WITHDRAWN = "A step was interrupted and wrote something else this time. What was printed is withdrawn; again:"
-WHOLE = ("job.completed", "job.incomplete")
 
 
 class Answer:
@@ -23,24 +23,24 @@ class Answer:
         self._notice = notice
         self._make_room = make_room
         self._in_terminal = out.isatty()
-        self._text = AnswerText()
+        self._transcript = Transcript()
         self._printed: list[str] = []
         self._in_mid_line = False
         self._behind = False
         """A step began anew and has not yet said as much as is printed."""
 
-    def feed(self, event: Event) -> None:
-        known = JobEvent(job_id="", seq=event["seq"], type=event["type"], at=event["at"], data=event)
-        self._behind |= self._text.feed(known)
+    def feed(self, event: JobEvent) -> None:
+        change = self._transcript.feed(event.payload)
+        self._behind |= change is not None and change.withdrew
         if self._behind:
             self._catch_up(whole=False)
-        elif event["type"] == "text.delta" and self._text.shows(known):
-            self._print(event["text"])
-        if event["type"] in WHOLE:
-            self._end(event["result"])
+        elif change is not None:
+            self._print(change.text)
+        if isinstance(event.payload, JobCompleted | JobIncompleteEvent):
+            self._end(event.payload.result)
 
     def _catch_up(self, *, whole: bool) -> None:
-        text, printed = self._text.text, "".join(self._printed)
+        text, printed = self._transcript.answer, "".join(self._printed)
         if printed.startswith(text) and text != printed and not whole:
             return
         if not text.startswith(printed):

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.terminal.following import EXIT_CODES, Event, events, follow
+from jobs import JobEvent
+from jobs.events import TERMINAL, JobIncompleteEvent, StepStarted
+from scripts.terminal.following import EXIT_CODES, events, follow
 from scripts.terminal.screen import Screen
 from scripts.terminal.server import KEY, URL, Job, Refused, Server
 from scripts.terminal.transfers import download, new_file, safe_name, upload
@@ -278,8 +280,8 @@ def _first_arguments(server: Server, job_id: str) -> dict[str, Any]:
     """Those that the job was begun with; the log of a tool's job has them."""
     with server.stream(f"/api/jobs/{job_id}/events") as pieces:
         for event in events(pieces):
-            if event["type"] == "step.started" and event["step"] == "call:0":
-                return dict(event.get("input") or {})
+            if isinstance(event.payload, StepStarted) and event.payload.step == "call:0":
+                return dict(event.payload.input or {})
     return {}
 
 
@@ -313,14 +315,14 @@ def _follow(server: Server, job_id: str) -> int:
     except Refused:
         screen.close()
         raise
-    return EXIT_CODES[event["type"]]
+    return EXIT_CODES[TERMINAL[event.type]]
 
 
-def _reason(server: Server, job_id: str, event: Event) -> str | None:
+def _reason(server: Server, job_id: str, event: JobEvent) -> str | None:
     """Of a job that is incomplete: a tool's own words, or the server's for a code."""
-    if event["type"] != "job.incomplete":
+    if not isinstance(event.payload, JobIncompleteEvent):
         return None
-    reason = str(event["reason"])
+    reason = event.payload.reason
     return f"{reason}." if " " in reason else str(server.job(job_id)["error"]["message"])
 
 
@@ -332,7 +334,7 @@ def stop(server: Server, given: Given) -> int:
         return 0
     for event in follow(server, job_id, tell):
         last = event
-    tell(f"{job_id} is {last['type'].removeprefix('job.')}.")
+    tell(f"{job_id} is {TERMINAL[last.type]}.")
     return 0
 
 

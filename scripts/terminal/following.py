@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
+from jobs import JobEvent, JobStatus
 from scripts.terminal.server import Refused, Server, Unreachable, read_json
 
-Event = Mapping[str, Any]
 Notice = Callable[[str], None]
 
-EXIT_CODES = {"job.completed": 0, "job.failed": 1, "job.incomplete": 1, "job.cancelled": 3}
-"""Of each terminal event."""
+EXIT_CODES = {
+    JobStatus.COMPLETED: 0,
+    JobStatus.FAILED: 1,
+    JobStatus.INCOMPLETE: 1,
+    JobStatus.CANCELLED: 3,
+}
 FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 PATIENCE_SECONDS = 900
 DATA = b"data:"
 
 
-def follow(server: Server, job_id: str, notice: Notice) -> Iterator[Event]:
+def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
     """Raises `Refused`, at first also `Unreachable`; later only when the server stays away for a quarter of an hour."""
     last, waiting = 0, Waiting(notice)
     while True:
@@ -27,28 +30,32 @@ def follow(server: Server, job_id: str, notice: Notice) -> Iterator[Event]:
             with server.stream(f"/api/jobs/{job_id}/events", {"Last-Event-ID": str(last)}) as pieces:
                 waiting.over()
                 for event in events(pieces):
-                    if event["seq"] <= last:
+                    if event.seq <= last:
                         continue
-                    last = event["seq"]
+                    last = event.seq
                     yield event
-                    if event["type"] in EXIT_CODES:
+                    if event.terminal:
                         return
             waiting.go_on(Unreachable("The server ended the stream."))
         except Unreachable as cut:
             waiting.go_on(cut)
 
 
-def events(pieces: Iterable[bytes]) -> Iterator[Event]:
+def events(pieces: Iterable[bytes]) -> Iterator[JobEvent]:
     """What is cut in the middle of a line is left out: it comes again."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             if line.startswith(DATA):
-                event = read_json(line.removeprefix(DATA), "An event")
-                if "seq" not in event:
-                    raise Refused(str(event.get("error", {}).get("message", "The stream broke off.")))
-                yield event
+                yield _event(line.removeprefix(DATA))
+
+
+def _event(data: bytes) -> JobEvent:
+    fields = read_json(data, "An event")
+    if "seq" not in fields:
+        raise Refused(str(fields.get("error", {}).get("message", "The stream broke off.")))
+    return JobEvent(job_id="", seq=fields["seq"], type=fields["type"], at=fields["at"], data=data.decode())
 
 
 class Waiting:
@@ -74,5 +81,5 @@ class Waiting:
         if self._since is None:
             self._since = now
             self._notice("The connection is lost; the job goes on. Trying again …")
-        time.sleep(max(self._pause, min(cut.retry_after, LONGEST_PAUSE_SECONDS)))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        time.sleep(max(self._pause, min(cut.retry_after, MAX_PAUSE_SECONDS)))
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)

@@ -5,15 +5,40 @@ from __future__ import annotations
 import shlex
 import shutil
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TextIO, assert_never
 
+from jobs import JobEvent
+from jobs.events import (
+    Artifact,
+    EventPayload,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Progress,
+    StepFinished,
+    StepStarted,
+    TextDelta,
+    UnknownEvent,
+)
 from scripts.terminal.answer import Answer
-from scripts.terminal.following import Event
 from scripts.terminal.words import bar, clipped, duration, one_line, size
 
-MOST_LINES = 8
+MAX_LINES = 8
 PLAIN_SECONDS = 5.0
 """Progress without a terminal is told at most so often for each step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Progress, and when it was told."""
+
+    progress: Progress
+    at: float
 
 
 @dataclass(kw_only=True)
@@ -22,39 +47,40 @@ class Step:
 
     name: str
     kind: str
-    report: Event | None = None
-    first: Event | None = None
+    report: Report | None = None
+    first: Report | None = None
     told_at: float = 0.0
 
-    def progressed(self, event: Event) -> None:
-        self.first = self.first or event
-        self.report = event
+    def progressed(self, report: Report) -> None:
+        self.first = self.first or report
+        self.report = report
 
     def left(self) -> float | None:
         """Seconds, by the pace so far."""
-        if not self.report or not self.first or not self.report["total"]:
+        if not self.report or not self.first or not self.report.progress.total:
             return None
-        done = self.report["done"] - self.first["done"]
+        done = self.report.progress.done - self.first.progress.done
         if done <= 0:
             return None
-        pace = (self.report["at"] - self.first["at"]) / done
-        return float(pace * max(0.0, self.report["total"] - self.report["done"]))
+        pace = (self.report.at - self.first.at) / done
+        return pace * max(0.0, self.report.progress.total - self.report.progress.done)
 
     def line(self) -> str:
         if self.report is None:
             return f"{one_line(self.name)} …"
-        done, total = self.report["done"], self.report["total"]
+        done, total = self.report.progress.done, self.report.progress.total
         parts = [one_line(self.name), f"{bar(done / total)} {done / total:4.0%}" if total else f"{done:g}"]
         if (left := self.left()) is not None:
             parts.append(f"{duration(left)} left")
-        return "  ".join([*parts, one_line(self.report["message"])])
+        return "  ".join([*parts, one_line(self.report.progress.message)])
 
     def sentence(self) -> str:
         assert self.report is not None
-        done, total, left = self.report["done"], self.report["total"], self.left()
+        progress, left = self.report.progress, self.left()
+        done, total = progress.done, progress.total
         counted = f"{done:g} of {total:g}" if total else f"{done:g}"
         pace = "" if left is None else f", {duration(left)} left"
-        return f"{self.name}: {counted}{pace}: {self.report['message']}"
+        return f"{self.name}: {counted}{pace}: {progress.message}"
 
 
 class Lines:
@@ -91,7 +117,7 @@ class Screen:
         self._shares_terminal = err.isatty() and out.isatty()
         self._lines = Lines(err)
         self._steps: dict[str, Step] = {}
-        self._artifacts: dict[str, Event] = {}
+        self._artifacts: dict[str, Artifact] = {}
         self._answer = Answer(out, self.notice, self._lines.clear)
         self._began_at: float | None = None
 
@@ -102,54 +128,69 @@ class Screen:
         self._err.write(f"{one_line(sentence)}\n")
         self._err.flush()
 
-    def feed(self, event: Event) -> None:
-        match event["type"]:
-            case "step.started":
-                self._step_started(event)
-            case "step.finished":
-                self._steps.pop(event["step"], None)
-            case "progress":
-                self._progress(event)
-            case "log":
-                self.notice(event["message"] if event["level"] == "info" else f"{event['level']}: {event['message']}")
-            case "artifact":
-                self._artifacts[event["name"]] = event
-            case "job.started" | "job.queued" | "job.cancelling":
-                self._told(event)
+    def feed(self, event: JobEvent) -> None:
+        self._show(event, event.payload)
         self._answer.feed(event)
         self._draw()
 
-    def _told(self, event: Event) -> None:
-        if event["type"] == "job.cancelling":
-            self.notice("Stopping …")
-        elif event["type"] == "job.queued" and event["position"]:
-            self.notice(f"Waiting; {event['position']} before it.")
-        elif event["type"] == "job.started":
-            self._began_at = self._began_at or event["at"]
-            self._steps.clear()
-            if event["attempt"] > 1:
-                self.notice("Its worker was lost; another one goes on from the last finished step.")
+    def _show(self, event: JobEvent, payload: EventPayload) -> None:
+        match payload:
+            case StepStarted():
+                self._step_started(payload)
+            case StepFinished(step=step):
+                self._steps.pop(step, None)
+            case Progress():
+                self._progress(Report(progress=payload, at=event.at))
+            case Log(level=level, message=message):
+                self.notice(message if level == "info" else f"{level}: {message}")
+            case Artifact(name=name):
+                self._artifacts[name] = payload
+            case JobQueued() | JobStarted() | JobCancelling():
+                self._tell_state(payload, event.at)
+            case TextDelta() | JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
+                pass  # the answer and the end have places of their own
+            case UnknownEvent():
+                pass
+            case _:
+                assert_never(payload)
 
-    def _step_started(self, event: Event) -> None:
-        self._steps[event["step"]] = Step(name=event["name"], kind=event["kind"])
-        if event["kind"] == "tool" and not self._lines.possible:
-            self.notice(f"{event['name']} …")
+    def _tell_state(self, payload: JobQueued | JobStarted | JobCancelling, at: float) -> None:
+        match payload:
+            case JobQueued(position=position):
+                if position:
+                    self.notice(f"Waiting; {position} before it.")
+            case JobStarted(attempt=attempt):
+                self._started(attempt, at)
+            case JobCancelling():
+                self.notice("Stopping …")
 
-    def _progress(self, event: Event) -> None:
-        step = self._steps.setdefault(event["step"] or "", Step(name="job", kind="tool"))
-        step.progressed(event)
-        done = event["total"] and event["done"] >= event["total"]
-        if not self._lines.possible and (done or event["at"] - step.told_at >= PLAIN_SECONDS):
-            step.told_at = event["at"]
+    def _started(self, attempt: int, at: float) -> None:
+        self._began_at = self._began_at or at
+        self._steps.clear()
+        if attempt > 1:
+            self.notice("Its worker was lost; another one goes on from the last finished step.")
+
+    def _step_started(self, started: StepStarted) -> None:
+        self._steps[started.step] = Step(name=started.name, kind=started.kind)
+        if started.kind == "tool" and not self._lines.possible:
+            self.notice(f"{started.name} …")
+
+    def _progress(self, report: Report) -> None:
+        progress = report.progress
+        step = self._steps.setdefault(progress.step or "", Step(name="job", kind="tool"))
+        step.progressed(report)
+        done = progress.total and progress.done >= progress.total
+        if not self._lines.possible and (done or report.at - step.told_at >= PLAIN_SECONDS):
+            step.told_at = report.at
             self.notice(step.sentence())
 
     def _draw(self) -> None:
         shown = [step for step in self._steps.values() if step.report or step.kind == "tool"]
         if not self._lines.possible:
             return
-        lines = [step.line() for step in shown[:MOST_LINES]]
-        if len(shown) > MOST_LINES:
-            lines.append(f"… and {len(shown) - MOST_LINES} more")
+        lines = [step.line() for step in shown[:MAX_LINES]]
+        if len(shown) > MAX_LINES:
+            lines.append(f"… and {len(shown) - MAX_LINES} more")
         if lines and self._shares_terminal:
             self._answer.end_line()
         self._lines.draw(lines)
@@ -159,20 +200,20 @@ class Screen:
         self._lines.clear()
         self._answer.end_line()
 
-    def end(self, event: Event, reason: str | None) -> None:
+    def end(self, event: JobEvent, reason: str | None) -> None:
         """`event` is the terminal one; `reason` what the server says of a job that is incomplete."""
         self.close()
         for name, artifact in self._artifacts.items():
             command = f"scripts/jobs get {self._job_id} {shlex.quote(name)}"
-            self.notice(f"Made {name} ({size(artifact['size'])}): {command}")
-        took = duration(event["at"] - (self._began_at or event["at"]))
-        match event["type"]:
-            case "job.completed":
-                self.notice(f"Completed in {took}.")
-            case "job.failed":
-                self.notice(f"Failed: {event['error']['message']} Go on with: scripts/jobs retry {self._job_id}")
-            case "job.incomplete":
-                self.notice(f"Incomplete: {reason} Go on with: scripts/jobs retry {self._job_id}")
-            case _:
-                stopped = ", ".join(f"{one['name']} in {one['seconds']:.1f} s" for one in event["stopped"])
-                self.notice(f"Cancelled{f'; stopped {stopped}' if stopped else ''}.")
+            self.notice(f"Made {name} ({size(artifact.size)}): {command}")
+        again = f"Go on with: scripts/jobs retry {self._job_id}"
+        match event.payload:
+            case JobCompleted():
+                self.notice(f"Completed in {duration(event.at - (self._began_at or event.at))}.")
+            case JobFailedEvent(error=error):
+                self.notice(f"Failed: {error['message']} {again}")
+            case JobIncompleteEvent():
+                self.notice(f"Incomplete: {reason} {again}")
+            case JobCancelled(stopped=stopped):
+                named = ", ".join(f"{one['name']} in {one['seconds']:.1f} s" for one in stopped)
+                self.notice(f"Cancelled{f'; stopped {named}' if named else ''}.")

@@ -44,6 +44,14 @@ def test_it_fills_up_again_as_time_goes_and_no_further() -> None:
     assert taken(buckets, "ada") == 5
 
 
+def test_what_is_given_back_is_there_again_and_no_more_than_that() -> None:
+    buckets = Buckets(60, burst=5, clock=Clock())
+    buckets.give_back("ada")
+    assert taken(buckets, "ada") == 5
+    buckets.give_back("ada")
+    assert taken(buckets, "ada") == 1
+
+
 def test_everybody_has_their_own() -> None:
     buckets = Buckets(60, burst=5, clock=Clock())
     assert (taken(buckets, "ada"), taken(buckets, "bob")) == (5, 5)

@@ -11,14 +11,15 @@ from typing import Any
 from agent.model import Models, ModelSettings, open_models
 from agent.tasks import build_tasks
 from files.store import DirectoryFileStore, StoredFile
-from jobs.answer import answer_text
 from jobs.context import JobContext, TaskFunction
 from jobs.errors import JobFailed, JobIncomplete
 from jobs.events import JobCompleted, JobEvent, JobFailedEvent, JobIncompleteEvent
 from jobs.models import JSON, JobRequest
+from jobs.rules import Eligibility
 from jobs.sqlite.store import SqliteStore
-from jobs.store import Eligibility
+from jobs.transcript import Transcript
 from jobs.wake import DatagramWake
+from tests.jobs.engine import fields
 from toolkit.pool import HostPool
 
 TOOLBOX = Path(__file__).parent / "toolbox"
@@ -46,8 +47,8 @@ class Desk:
         eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100, running=[])
         job = await self.store.claim(f"worker_{self._workers}", eligibility)
         assert job is not None
-        milestones = await self.store.milestones(job.id)
-        return JobContext(job, self.store, milestones, draining=asyncio.Event(), lost=lambda: None)
+        transcript = Transcript.of(await self.store.read(job.id, 0, 100_000))
+        return JobContext(job, self.store, transcript, draining=asyncio.Event(), lost=lambda: None)
 
     async def run(self, ctx: JobContext) -> JSON:
         """Run the task and write how it ended, as a worker does."""
@@ -65,7 +66,7 @@ class Desk:
     async def answer(self, input: str | None = None, **fields: Any) -> str:
         ctx = await self.submit(input, **fields)
         result = await self.run(ctx)
-        assert result["text"] == answer_text(await self.events(ctx))
+        assert result["text"] == Transcript.of(await self.events(ctx)).answer
         text: str = result["text"]
         return text
 
@@ -77,10 +78,10 @@ class Desk:
 
     async def finished(self, ctx: JobContext) -> dict[str, Any]:
         """The recorded steps' data by path."""
-        return {event.data["step"]: event.data for event in await self.events(ctx, "step.finished")}
+        return {fields(event)["step"]: fields(event) for event in await self.events(ctx, "step.finished")}
 
     async def logs(self, ctx: JobContext) -> list[str]:
-        return [f"{event.data['level']}: {event.data['message']}" for event in await self.events(ctx, "log")]
+        return [f"{fields(event)['level']}: {fields(event)['message']}" for event in await self.events(ctx, "log")]
 
     async def upload(self, name: str, content: str, *, owner: str = USER) -> StoredFile:
         async def source() -> AsyncIterator[bytes]:

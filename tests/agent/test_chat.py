@@ -17,6 +17,7 @@ from jobs.events import JobCancelled
 from jobs.models import JSON
 from tests.agent.desk import Desk
 from tests.endpoint import Endpoint
+from tests.jobs.engine import fields
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -76,7 +77,7 @@ async def test_repeated_ids_of_an_endpoint_are_told_apart(desk: Desk, endpoint: 
 async def test_a_tool_call_is_recorded_with_its_arguments_and_parent(desk: Desk) -> None:
     ctx = await desk.submit(f"tokens=1 {call('echo', text='hi')}")
     await desk.run(ctx)
-    started = {event.data["step"]: event.data for event in await desk.events(ctx, "step.started")}
+    started = {fields(event)["step"]: fields(event) for event in await desk.events(ctx, "step.started")}
     assert started["model:1/call:0"]["input"] == {"text": "hi"}
     assert started["model:1/call:0"]["parent"] == "model:1"
     assert "parent" not in started["model:1"]
@@ -143,7 +144,7 @@ async def test_a_turn_goes_on_behind_its_last_finished_step(desk: Desk, endpoint
     running = asyncio.create_task(desk.run(again))
 
     async def second_call_runs_again() -> bool:
-        started = [e.data for e in await desk.events(again, "step.started") if e.data["step"] == "model:1/call:1"]
+        started = [fields(e) for e in await desk.events(again, "step.started") if fields(e)["step"] == "model:1/call:1"]
         return [data["attempt"] for data in started] == [1, 2]
 
     await until(second_call_runs_again, within=10, what="the unfinished call runs again")
@@ -275,3 +276,29 @@ async def test_callers_without_a_thread_bring_their_history(desk: Desk, endpoint
     earlier = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day"}]
     await desk.answer("tokens=1", arguments={"messages": earlier})
     assert endpoint.requests()[0].messages[1:3] == earlier
+
+
+async def test_a_models_call_may_visit_what_the_user_named_in_the_thread_and_nothing_else(desk: Desk) -> None:
+    file = await desk.upload("evil.example.txt", "https://evil.example/in-a-file")
+    await desk.answer(f"tokens=1 https://said.example/x {call('sites')}", thread_id="thread_1", files=(file.id,))
+    await desk.run(
+        await desk.submit(task="sites", arguments={"place": "http://Run.example:8080"}, thread_id="thread_1")
+    )
+    await desk.answer("tokens=1 https://elsewhere.example", thread_id="thread_2")
+    ctx = await desk.submit(f"tokens=1 asked.example {call('sites')}", thread_id="thread_1")
+    await desk.run(ctx)
+    output = (await desk.finished(ctx))["model:1/call:0"]["output"]
+    assert json.loads(output["content"])["named"] == ["said.example", "run.example:8080", "asked.example"]
+
+
+async def test_what_a_caller_brings_along_names_sites_by_the_users_messages_alone(desk: Desk) -> None:
+    said = {role: f"https://{role}.example" for role in ("system", "user", "assistant")}
+    messages = [{"role": role, "content": text} for role, text in said.items()]
+    ctx = await desk.submit(f"tokens=1 {call('sites')}", arguments={"messages": messages})
+    await desk.run(ctx)
+    output = (await desk.finished(ctx))["model:1/call:0"]["output"]
+    assert json.loads(output["content"])["named"] == ["user.example"]
+
+
+async def test_a_persons_own_call_may_visit_every_site(desk: Desk) -> None:
+    assert (await desk.run(await desk.submit(task="sites")))["named"] is None

@@ -12,7 +12,7 @@ from tests.endpoint import Endpoint
 from tests.server import Server
 
 HERE = Path(__file__).parent
-KEYS = {"ada": "key-of-ada", "bob": "key-of-bob"}
+KEYS = {"ada": "the-secret-key-of-ada", "bob": "the-secret-key-of-bob"}
 KEYS_VARIABLE = ",".join(f"{name}:{key}" for name, key in KEYS.items())
 
 

@@ -25,7 +25,7 @@ async def server(api_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactor
     users.write_text(f"ada:{PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)}\n")
     environment = model_environment(api_endpoint) | {
         "LONGHAUL_USERS_FILE": str(users),
-        "LONGHAUL_API_KEYS": "robot:key-of-robot,pest:key-of-pest",
+        "LONGHAUL_API_KEYS": "robot:the-secret-key-of-robot,pest:the-secret-key-of-pest",
         "LONGHAUL_API_REQUESTS_PER_MINUTE": "60",
         "LONGHAUL_EMBEDDED_WORKERS": "1",
     }
@@ -66,7 +66,9 @@ async def test_a_cookie_alone_changes_nothing(server: Server, site: dict[str, st
 async def test_a_key_is_its_own_user_beside_the_login(server: Server) -> None:
     async with logged_in(server) as browser:
         mine = (await browser.post("/api/jobs", json={"task": "chat", "input": "a"}, headers=FROM_OUR_PAGE)).json()
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-robot"}) as robot:
+    async with httpx.AsyncClient(
+        base_url=server.url, headers={"Authorization": "Bearer the-secret-key-of-robot"}
+    ) as robot:
         assert (await robot.get(f"/api/jobs/{mine['id']}")).status_code == 404
         assert (await robot.post("/api/jobs", json={"task": "chat", "input": "a"})).json()["user"] == "robot"
 
@@ -78,14 +80,49 @@ async def test_who_has_neither_is_a_stranger(server: Server) -> None:
 
 
 async def test_who_calls_too_often_is_asked_to_wait_and_nobody_else(server: Server) -> None:
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-pest"}) as pest:
+    async with httpx.AsyncClient(
+        base_url=server.url, headers={"Authorization": "Bearer the-secret-key-of-pest"}
+    ) as pest:
         answers = [await pest.get("/api/jobs") for _ in range(30)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert refused
     assert int(refused[0].headers["retry-after"]) >= 1
     assert refused[0].json()["error"]["code"] == "rate_limited"
-    async with httpx.AsyncClient(base_url=server.url, headers={"Authorization": "Bearer key-of-robot"}) as robot:
+    async with httpx.AsyncClient(
+        base_url=server.url, headers={"Authorization": "Bearer the-secret-key-of-robot"}
+    ) as robot:
         assert (await robot.get("/api/jobs")).status_code == 200
+
+
+async def test_wrong_keys_are_held_up_by_address_and_right_ones_are_not(server: Server) -> None:
+    wrong, right = ({"Authorization": f"Bearer {key}"} for key in ("a-key-of-nobody-at-all", "the-secret-key-of-robot"))
+    here = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
+    async with httpx.AsyncClient(base_url=server.url, transport=here) as client:
+        answers = [await client.get("/api/jobs", headers=wrong) for _ in range(40)]
+        assert [answer.status_code for answer in answers[:20]] == [401] * 20
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert refused
+        assert int(refused[0].headers["retry-after"]) >= 1
+        assert refused[0].json()["error"]["code"] == "rate_limited"
+        openai = [await client.get("/v1/models", headers=wrong) for _ in range(3)]
+        assert {"type": "rate_limit_error", "code": "rate_limited"}.items() <= openai[-1].json()["error"].items()
+        assert (await client.get("/api/jobs", headers=right)).status_code == 200
+        assert (await client.get("/api/jobs")).status_code == 401, "no key is not a wrong one"
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.4")
+    async with httpx.AsyncClient(base_url=server.url, transport=elsewhere) as client:
+        assert (await client.get("/api/jobs", headers=wrong)).status_code == 401
+
+
+async def test_wrong_keys_behind_a_proxy_are_counted_for_whom_it_forwards(server: Server) -> None:
+    wrong = {"Authorization": "Bearer a-key-of-nobody-at-all"}
+
+    async def status(client: httpx.AsyncClient, address: str) -> int:
+        return (await client.get("/api/jobs", headers=wrong | {"X-Forwarded-For": address})).status_code
+
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        codes = [await status(client, f"2001:db8::{number:x}") for number in range(1, 41)]
+        assert 429 in codes
+        assert await status(client, "2001:db8:0:1::1") == 401
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from fastapi import FastAPI
 from starlette.datastructures import UploadFile
 
 from api.answer import Ended, Failed, Piece, Replaced, Text
 from api.deep_chat import Rendering, late_failure
 from api.deep_chat_body import save_all
-from api.deep_chat_page import Component, policy
+from api.deep_chat_page import Component, router
 from api.errors import ApiError
 from api.owned_answer import Abandoned, failing_late
 from api.stream import Frames
@@ -252,7 +253,8 @@ async def test_who_leaves_during_an_upload_leaves_nothing_behind(api_server: Ser
     before = sorted(uploads.glob("*"))
     _, writer = await asyncio.open_connection("127.0.0.1", api_server.port)
     head = (
-        f"POST /chat-stream HTTP/1.1\r\nHost: 127.0.0.1:{api_server.port}\r\nAuthorization: Bearer key-of-ada\r\n"
+        f"POST /chat-stream HTTP/1.1\r\nHost: 127.0.0.1:{api_server.port}\r\n"
+        "Authorization: Bearer the-secret-key-of-ada\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 100000\r\n\r\n"
         '--x\r\nContent-Disposition: form-data; name="files"; filename="a.txt"\r\n\r\nhalf of it'
     )
@@ -277,16 +279,21 @@ async def test_the_page_runs_only_our_scripts_and_the_known_component(stranger: 
     page = await stranger.get("/deep-chat")
     component = Component.load()
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.headers["content-security-policy"] == policy(component.source())
+    assert "script-src 'self';" in page.headers["content-security-policy"]
     assert f'content="{component.source()}"' in page.text
     assert f'data-integrity="{component.integrity}"' in page.text
     assert "{{" not in page.text
 
 
-async def test_without_a_copy_the_component_comes_from_its_address_alone() -> None:
+async def test_without_a_copy_the_component_comes_from_its_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     url = Component.load().url
-    assert f"script-src 'self' {url};" in policy(url)
-    assert "script-src 'self';" in policy("/deep-chat/deepChat.bundle.js?v=1")
+    monkeypatch.setattr(Component, "source", lambda component: component.url)
+    app = FastAPI()
+    app.state.frame_ancestors = "'none'"
+    app.include_router(router)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        page = await client.get("/deep-chat")
+    assert f"script-src 'self' {url};" in page.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(
@@ -294,6 +301,7 @@ async def test_without_a_copy_the_component_comes_from_its_address_alone() -> No
     [
         ("longhaul.js", "text/javascript; charset=utf-8", "no-cache"),
         ("page.js", "text/javascript; charset=utf-8", "no-cache"),
+        ("pictures.js", "text/javascript; charset=utf-8", "no-cache"),
         ("page.css", "text/css; charset=utf-8", "no-cache"),
         ("deepChat.bundle.js", "text/javascript; charset=utf-8", "public, max-age=31536000, immutable"),
     ],

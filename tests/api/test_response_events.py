@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 
 from api.openai.response_events import Heading, ResponseEvents, frame, frames, job_id_of, response_id_of
 from jobs import JobEvent, JobNotFound
-from jobs.answer import answer_text
+from jobs.transcript import Transcript
+from tests.jobs.engine import logged
 
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 HEX = "5f0c3a9be1d24c77a0b1c2d3"
@@ -38,7 +39,7 @@ def heading(*, background: bool = True) -> Heading:
 
 def log(*entries: tuple[str, dict[str, Any]]) -> list[JobEvent]:
     return [
-        JobEvent(job_id=f"job_{HEX}", seq=seq, type=kind, at=1700000000.0 + seq, data=data)
+        logged(seq, kind, data, at=1700000000.0 + seq)
         for seq, (kind, data) in enumerate([("job.queued", {"position": 0}), *entries], 1)
     ]
 
@@ -233,7 +234,7 @@ def logs(draw: st.DrawFn) -> list[JobEvent]:
 
 @given(logs())
 def test_the_output_is_the_jobs_answer(events: list[JobEvent]) -> None:
-    assert output_text(response(events)) == answer_text(events)
+    assert output_text(response(events)) == Transcript.of(events).answer
 
 
 @given(logs())

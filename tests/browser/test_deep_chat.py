@@ -97,7 +97,7 @@ async def open_page(browser: Browser, tmp_path: Path) -> AsyncIterator[Open]:
         chat = DeepChat(page)
         await chat.input.or_(page.locator("#key:visible")).wait_for()
         if await page.get_by_label("API key").is_visible():
-            await page.get_by_label("API key").fill("key-of-ada")
+            await page.get_by_label("API key").fill("the-secret-key-of-ada")
             await page.get_by_role("button", name="Use this key").click()
         await chat.input.wait_for()
         return chat
@@ -192,7 +192,7 @@ async def says_status(chat: DeepChat, text: str) -> None:
 async def test_with_a_key_an_answer_outlives_web_process_and_worker(
     start_server: StartServer, endpoint: Endpoint, open_page: Open
 ) -> None:
-    server = await start_server(LONGHAUL_API_KEYS="ada:key-of-ada")
+    server = await start_server(LONGHAUL_API_KEYS="ada:the-secret-key-of-ada")
     chat = await open_page(server.url)
     question = script(tokens=120, rate=100, hold=30)
     await chat.send(question)

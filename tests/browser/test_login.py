@@ -11,6 +11,7 @@ from playwright.async_api import Browser, Page
 from tests.browser.page import RECORDER, Chat
 from tests.conftest import StartServer
 from tests.endpoint import script
+from tests.identity import IdentityProvider
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 TOKENS = 20
@@ -68,3 +69,13 @@ async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_l
     await log_in(alice.page, "alice", "wonderland")
     await alice.page.wait_for_url(server.url + thread)
     await alice.has_words(TOKENS)
+
+
+async def test_a_provider_sends_its_user_back_into_the_chat(start_server: StartServer, pages: list[Page]) -> None:
+    with IdentityProvider() as provider:
+        server = await start_server(**provider.environment)
+        alice = Chat(pages[0], server.url)
+        await alice.page.goto(server.url)
+        await alice.page.get_by_role("button", name="generic").click()
+        await alice.ready()
+        assert (await (await alice.page.request.get(f"{server.url}/user")).json())["identifier"] == "generic:alice"

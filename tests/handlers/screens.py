@@ -9,6 +9,7 @@ from handlers.changes import Append, Change, Remove, Show, Upsert
 from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import Job, JobEvent, JobRequest, JobStatus
+from tests.jobs.engine import logged
 
 Line = tuple[str, dict[str, Any]]
 
@@ -34,10 +35,7 @@ def job(**fields: Any) -> Job:
 
 
 def log(*lines: Line) -> list[JobEvent]:
-    return [
-        JobEvent(job_id="job_1", seq=seq, type=kind, at=float(seq), data=data)
-        for seq, (kind, data) in enumerate(lines, 1)
-    ]
+    return [logged(seq, kind, data, at=float(seq)) for seq, (kind, data) in enumerate(lines, 1)]
 
 
 def started(step: str, kind: str = "model", **more: Any) -> Line:

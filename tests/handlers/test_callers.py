@@ -10,6 +10,7 @@ from chainlit.user import User
 
 from accounts import UsersFile
 from handlers.callers import MARK, Logins, _without_token
+from handlers.login import oauth_user
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,17 @@ def test_a_providers_user_comes_while_the_provider_is_configured(monkeypatch: py
     assert logins.user(token("google:alice")) == "google:alice"
     assert [logins.user(token(name)) for name in ("github:alice", "alice", "local")] == [None] * 3
     assert Logins().user(token("google:alice")) is None
+
+
+@pytest.mark.parametrize(
+    ("picture", "kept"),
+    [("https://provider.example/ada.png", None), ("data:image/png;base64,AA==", "data:image/png;base64,AA==")],
+)
+async def test_a_providers_picture_comes_with_its_user_or_not_at_all(picture: str, kept: str | None) -> None:
+    default = User(identifier="ada", metadata={"provider": "google", "image": picture})
+    user = await oauth_user("google", "token", {}, default)
+    assert user is not None
+    assert (user.metadata["provider"], user.metadata.get("image")) == ("google", kept)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,36 @@ async def test_passwords_cannot_be_tried_one_after_the_other(server: LoginServer
         assert await who(other) == "bob"
 
 
+async def test_one_name_that_is_tried_on_and_on_keeps_nobody_else_at_that_address_out(server: LoginServer) -> None:
+    address = {"X-Forwarded-For": "192.0.2.7"}
+    async with server.browser() as browser:
+        guess = {"username": "mallory", "password": "guess"}
+        codes = [(await browser.post("/login", data=guess, headers=address)).status_code for _ in range(80)]
+        assert codes[-1] == 429
+        right = {"username": "bob", "password": PEOPLE["bob"]}
+        assert (await browser.post("/login", data=right, headers=address)).status_code == 200
+
+
+async def test_right_passwords_are_not_counted(server: LoginServer) -> None:
+    right = {"username": "bob", "password": PEOPLE["bob"]}
+    async with server.browser() as browser:
+        codes = [
+            (await browser.post("/login", data=right, headers={"X-Forwarded-For": "192.0.2.8"})).status_code
+            for _ in range(70)
+        ]
+    assert set(codes) == {200}
+
+
+async def test_neighbours_of_one_ipv6_network_are_counted_together(server: LoginServer) -> None:
+    guess = {"username": "mallory", "password": "guess"}
+    async with server.browser() as browser:
+        codes = [
+            (await browser.post("/login", data=guess, headers={"X-Forwarded-For": address})).status_code
+            for address in [*(f"2001:db8::{number:x}" for number in range(1, 12)), "2001:db8:0:1::1"]
+        ]
+    assert codes == [401] * 10 + [429, 401]
+
+
 async def test_whoever_is_removed_or_gets_a_new_password_is_out_at_once(server: LoginServer) -> None:
     async with server.browser("alice") as alice, server.browser("bob") as bob:
         try:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jobs import Job, JobClient, JobEvent, JobRequest, TaskFunction
+from jobs.encoding import from_stored, to_stored
 from jobs.events import Payload
 from jobs.local import LocalDispatcher
+from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
-from jobs.store import Eligibility, JobStore
+from jobs.store import JobStore
 from jobs.wake import DatagramWake, Wake
 from jobs.worker import Worker
 
@@ -119,6 +121,17 @@ async def write(store: JobStore, job_id: str, *payloads: Payload, epoch: int = 1
     if after is None:
         after = (await store.get(job_id)).last_seq
     return await store.append(job_id, epoch, [payload.entry() for payload in payloads], after=after)
+
+
+def logged(seq: int, type: str, data: Mapping[str, object], *, at: float = 0.0, job_id: str = "job_1") -> JobEvent:
+    """An event as the store returns it."""
+    return JobEvent(job_id=job_id, seq=seq, type=type, at=at, data=to_stored(data))
+
+
+def fields(event: JobEvent) -> dict[str, Any]:
+    """What the event holds, besides seq, type and time."""
+    data: dict[str, Any] = from_stored(event.data)
+    return data
 
 
 def types(events: list[JobEvent]) -> list[str]:

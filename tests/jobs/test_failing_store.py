@@ -14,11 +14,11 @@ import pytest
 from jobs import JSON, Job, JobContext, JobEvent, Step
 from jobs import worker as worker_module
 from jobs import writer as writer_module
-from jobs.answer import answer_text
 from jobs.errors import StoreUnavailable
 from jobs.events import Entry
 from jobs.sqlite import database
-from tests.jobs.engine import Engine, chat, is_gapless, types
+from jobs.transcript import Transcript
+from tests.jobs.engine import Engine, chat, fields, is_gapless, types
 
 SOON = 20.0
 WORDS = [f"w{n} " for n in range(6)]
@@ -107,7 +107,7 @@ async def run(engine: Engine, store: Any, task: Callable[[JobContext], Awaitable
 
 def essence(events: list[JobEvent]) -> list[tuple[str, object]]:
     """All but times and the worker's name."""
-    return [(e.type, {**e.data, "seconds": 0, "worker": ""}) for e in events]
+    return [(e.type, {**fields(e), "seconds": 0, "worker": ""}) for e in events]
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +122,7 @@ async def test_whichever_append_fails_once_the_log_is_the_same(engine: Engine, h
     whole = FailingStore(engine, how, lambda number, _: False)
     log = await run(engine, whole)
     expected = essence(log)
-    assert answer_text(log) == "".join(WORDS)
+    assert Transcript.of(log).answer == "".join(WORDS)
     for nth in range(1, whole.appends + 1):
         store = FailingStore(engine, how, lambda number, _, nth=nth: number == nth)  # type: ignore[misc]
         assert essence(await run(engine, store)) == expected, f"append {nth} failed {how}"
@@ -133,7 +133,7 @@ async def test_appends_that_fail_again_and_again_for_a_while_change_nothing(engi
     store = FailingStore(engine, "before the commit", lambda number, _: number % 3 != 0)
     events = await run(engine, store)
     assert store.failed > len(events)
-    assert answer_text(events) == "".join(WORDS)
+    assert Transcript.of(events).answer == "".join(WORDS)
     assert types(events).count("job.started") == 1
 
 
@@ -158,9 +158,9 @@ async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes
 
     events = await run(engine, FailingStore(engine, "before the commit", out_of_reach), task)
     assert ran == ["model:1 1", "model:2 1", "model:2 2"]
-    assert [e.data["attempt"] for e in events if e.type == "job.started"] == [1, 2]
-    assert answer_text(events) == "model:1 model:2 "
-    assert events[-1].data["result"] == "done"
+    assert [fields(e)["attempt"] for e in events if e.type == "job.started"] == [1, 2]
+    assert Transcript.of(events).answer == "model:1 model:2 "
+    assert fields(events[-1])["result"] == "done"
     assert "disk I/O error" in caplog.text, "the operator reads the store's own reason"
 
 
@@ -213,4 +213,4 @@ async def test_a_claim_whose_answer_is_lost_loses_no_job(
     events = await run(engine, FailingStore(engine, "before the commit", out_of_reach))
     assert lost
     assert events[-1].type == "job.completed"
-    assert answer_text(events) == "".join(WORDS)
+    assert Transcript.of(events).answer == "".join(WORDS)

@@ -27,7 +27,7 @@ from jobs import EpochStale, Job, JobEvent
 from jobs.errors import LogBehind
 from jobs.events import JobCompleted, TextDelta
 from jobs.models import FINISHED
-from tests.jobs.engine import BACKENDS, Engine, anything, chat, claim, write
+from tests.jobs.engine import BACKENDS, Engine, anything, chat, claim, fields, write
 
 T = TypeVar("T")
 WORKERS = ("w1", "w2", "w3")
@@ -130,7 +130,7 @@ class Interleavings(RuleBasedStateMachine):
             ends = [event for event in events if event.terminal]
             assert len(ends) == (job.status in FINISHED)
             assert all(end is events[-1] for end in ends)
-            written = [event.data["text"] for event in events if event.type == "text.delta"]
+            written = [fields(event)["text"] for event in events if event.type == "text.delta"]
             assert written == self.accepted[job_id]
 
     @invariant()

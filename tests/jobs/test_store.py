@@ -24,7 +24,7 @@ from jobs.events import (
 )
 from jobs.models import JSON, WorkerRecord
 from jobs.store import JobFilter
-from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, is_gapless, types, write
+from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, fields, is_gapless, types, write
 
 DONE = JobCompleted(result={"text": "hi"}, usage=None)
 CANCELLING = JobCancelling(by="ada")
@@ -339,7 +339,7 @@ async def test_only_the_last_attempt_of_a_step_is_copied_into_a_retry(engine: En
         FAILED,
     )
     retry = await engine.store.retry(failed, "ada")
-    words = [event.data["text"] for event in await engine.store.read(retry.id, 0, 100) if event.type == "text.delta"]
+    words = [fields(event)["text"] for event in await engine.store.read(retry.id, 0, 100) if event.type == "text.delta"]
     assert words == ["kept"]
 
 
@@ -354,7 +354,7 @@ async def test_a_retry_asks_again_for_an_answer_that_was_cut_off(engine: Engine)
         JobIncompleteEvent(reason="length", result={"text": "half an ans"}),
     )
     retry = await engine.store.retry(cut_off, "ada")
-    paths = [e.data["step"] for e in await engine.store.read(retry.id, 0, 100) if e.type == "step.finished"]
+    paths = [fields(e)["step"] for e in await engine.store.read(retry.id, 0, 100) if e.type == "step.finished"]
     assert paths == ["model:1"]
 
 
@@ -443,7 +443,9 @@ async def test_a_thread_that_is_being_deleted_takes_no_retry(engine: Engine) -> 
 async def test_numbers_of_any_size_come_back_as_they_went_in(engine: Engine) -> None:
     numbers = {"big": 2**70, "huge": 10**400, "small": -(2**63), "float": 1e300}
     job_id = await ended(engine, step("model:1"), finished("model:1", numbers), DONE)
-    assert [e.data["output"] for e in await engine.store.read(job_id, 0, 9) if e.type == "step.finished"] == [numbers]
+    assert [fields(e)["output"] for e in await engine.store.read(job_id, 0, 9) if e.type == "step.finished"] == [
+        numbers
+    ]
 
 
 async def test_a_second_retry_gives_the_live_one_and_a_completed_job_has_none(engine: Engine) -> None:
@@ -473,6 +475,7 @@ async def test_milestones_leave_the_text_out(engine: Engine) -> None:
 async def test_the_search_finds_titles_questions_and_answers_and_takes_signs_as_they_are(engine: Engine) -> None:
     await ended(engine, step("model:1"), text("model:1", "the ans"), text("model:1", "wer is 50%"), DONE, thread_id="a")
     await engine.store.submit(chat("a question on tides", thread_id="b"))
+    await engine.store.settle()
 
     async def found(search: str) -> list[str]:
         return [thread.id for thread in await engine.store.threads("ada", search=search, limit=9, before=None)]
@@ -481,6 +484,17 @@ async def test_the_search_finds_titles_questions_and_answers_and_takes_signs_as_
     assert await found("tides") == ["b"]
     assert await found("5%%") == []
     assert await found("_nswer") == []
+
+
+async def test_what_a_stopped_job_had_answered_is_found(engine: Engine) -> None:
+    """Whoever ends it is not the one that wrote it."""
+    job = await engine.store.submit(chat(thread_id="t"))
+    await claim(engine.store, "w1")
+    await write(engine.store, job.id, step("model:1"), text("model:1", "half an answer"))
+    await engine.store.request_cancel(job.id, "ada")
+    assert await claim(engine.store, "w2") is None
+    [found] = await engine.store.threads("ada", search="half an answer", limit=9, before=None)
+    assert found.id == "t"
 
 
 async def test_threads_are_paged_newest_first(engine: Engine) -> None:
@@ -521,11 +535,41 @@ async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have
     assert (await engine.store.get(waiting.id)).status is JobStatus.CANCELLED
     assert await engine.store.deleted_threads() == []
     await write(engine.store, running.id, DONE, epoch=claimed.epoch)
-    assert await engine.store.deleted_threads() == ["t"]
+    assert [thread.id for thread in await engine.store.deleted_threads()] == ["t"]
     await engine.store.purge_thread("t")
     with pytest.raises(JobNotFound):
         await engine.store.get(running.id)
     assert await engine.store.read(running.id, 0, 10) == []
+
+
+@pytest.mark.parametrize(
+    "thread_id", ["job_" + "a" * 24, "file_" + "a" * 24, "job_", "two\nlines", '["ada", "t"]', "x" * 201]
+)
+async def test_ids_of_other_things_begin_no_thread(engine: Engine, thread_id: str) -> None:
+    for begin in (engine.store.submit, engine.store.draft):
+        with pytest.raises(ThreadNotFound):
+            await begin(chat(thread_id=thread_id))
+    with pytest.raises(ThreadNotFound):
+        await engine.store.thread(thread_id)
+
+
+async def test_a_file_is_unused_when_no_job_of_its_owner_came_with_it(engine: Engine) -> None:
+    alone = await engine.store.submit(chat(files=("file_1", "file_2")))
+    await engine.store.submit(chat(files=("file_2", "file_3"), thread_id="t"))
+    await engine.store.submit(chat(files=("file_3",), thread_id="u"))
+    await engine.store.submit(chat(files=("file_4",), user="bob"))
+    files = ["file_1", "file_2", "file_3", "file_4", "file_5"]
+
+    async def unused(without_thread: str | None = None) -> list[str]:
+        return await engine.store.unused_files("ada", files, without_thread=without_thread)
+
+    assert await unused() == ["file_4", "file_5"]
+    assert await unused("t") == ["file_4", "file_5"]
+    await engine.store.request_cancel(alone.id, "ada")
+    await engine.store.delete_job(alone.id, "ada")
+    assert await unused() == ["file_1", "file_4", "file_5"]
+    assert await unused("t") == ["file_1", "file_2", "file_4", "file_5"]
+    assert await engine.store.unused_files("ada", []) == []
 
 
 async def test_a_running_job_is_not_deleted(engine: Engine) -> None:
@@ -553,7 +597,7 @@ async def test_a_worker_is_declared_stopped_only_while_its_counter_stands(engine
 async def test_half_characters_and_zero_bytes_survive_the_store(engine: Engine) -> None:
     words = "a\x00b\ud800c — ✓"
     job_id = await ended(engine, step("model:1"), text("model:1", words), DONE)
-    assert [e.data["text"] for e in await engine.store.read(job_id, 0, 100) if e.type == "text.delta"] == [words]
+    assert [fields(e)["text"] for e in await engine.store.read(job_id, 0, 100) if e.type == "text.delta"] == [words]
 
 
 async def test_two_processes_share_one_log(open_engine: OpenEngine) -> None:

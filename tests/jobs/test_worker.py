@@ -9,8 +9,8 @@ import pytest
 
 from jobs import JSON, Job, JobContext, JobFailed, JobIncomplete, JobNotFound, Step, StepFailed
 from jobs.errors import EpochStale
-from jobs.worker import MAX_FRUITLESS_ATTEMPTS
-from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
+from jobs.rules import MAX_FRUITLESS_ATTEMPTS
+from tests.jobs.engine import Engine, OpenEngine, chat, claim, fields, is_gapless, types, write
 from tests.waiting import until
 
 SOON = 5.0
@@ -41,8 +41,8 @@ async def test_a_job_runs_to_its_end_and_its_text_is_whole(engine: Engine) -> No
     job = await run(engine, says(words))
     events = await engine.log(job.id)
     assert is_gapless(events)
-    assert "".join(event.data["text"] for event in events if event.type == "text.delta") == "".join(words)
-    assert events[-1].data == {"result": {"text": "".join(words)}, "usage": None}
+    assert "".join(fields(event)["text"] for event in events if event.type == "text.delta") == "".join(words)
+    assert fields(events[-1]) == {"result": {"text": "".join(words)}, "usage": None}
 
 
 async def test_text_that_comes_at_once_is_written_in_few_events(engine: Engine) -> None:
@@ -52,7 +52,7 @@ async def test_text_that_comes_at_once_is_written_in_few_events(engine: Engine) 
 
 async def test_a_huge_piece_of_text_is_written_in_bounded_events(engine: Engine) -> None:
     job = await run(engine, says(["x" * 100_000]))
-    sizes = [len(e.data["text"]) for e in await engine.log(job.id) if e.type == "text.delta"]
+    sizes = [len(fields(e)["text"]) for e in await engine.log(job.id) if e.type == "text.delta"]
     assert sum(sizes) == 100_000
     assert max(sizes) <= 4096
 
@@ -83,7 +83,7 @@ async def test_a_finished_step_is_never_run_again(open_engine: OpenEngine) -> No
         async with engine.working({"chat": task}), asyncio.timeout(SOON):
             events = await engine.log(job.id)
         assert ran == ["first:1", "second:1", "second:2"]
-        assert events[-1].data["result"] == [{"n": 1}, 2]
+        assert fields(events[-1])["result"] == [{"n": 1}, 2]
         assert types(events).count("job.started") == 2
 
 
@@ -105,11 +105,11 @@ async def test_a_failed_step_is_replayed_as_a_failure_and_run_again_by_a_retry(e
         return await ctx.step("bad", bad, name="bad", kind="tool")
 
     failed = await run(engine, task)
-    assert (await engine.log(failed.id))[-1].data["error"]["code"] == "model_unreachable"
+    assert fields((await engine.log(failed.id))[-1])["error"]["code"] == "model_unreachable"
     retry = await engine.client.retry(failed.id, "ada")
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         events = await engine.log(retry.id)
-    assert events[-1].data["result"] == 2
+    assert fields(events[-1])["result"] == 2
     assert ran == ["good", "bad", "bad"]
 
 
@@ -126,7 +126,7 @@ async def test_a_task_says_how_it_ends(engine: Engine, error: Exception, last: t
 
     job = await run(engine, task)
     end = (await engine.log(job.id))[-1]
-    assert (end.type, end.data) == last
+    assert (end.type, fields(end)) == last
 
 
 async def test_a_defect_in_a_task_ends_the_job_without_showing_internals(engine: Engine) -> None:
@@ -136,8 +136,8 @@ async def test_a_defect_in_a_task_ends_the_job_without_showing_internals(engine:
     job = await run(engine, task)
     end = (await engine.log(job.id))[-1]
     assert end.type == "job.failed"
-    assert "secret" not in str(end.data)
-    assert "ValueError" not in str(end.data)
+    assert "secret" not in str(fields(end))
+    assert "ValueError" not in str(fields(end))
 
 
 async def test_a_cancel_stops_the_work_keeps_its_text_and_says_what_was_stopped(engine: Engine) -> None:
@@ -157,7 +157,7 @@ async def test_a_cancel_stops_the_work_keeps_its_text_and_says_what_was_stopped(
         await engine.client.cancel(job.id, "ada")
         events = await engine.log(job.id)
     assert types(events)[-3:] == ["text.delta", "job.cancelling", "job.cancelled"]
-    (stopped,) = events[-1].data["stopped"]
+    (stopped,) = fields(events[-1])["stopped"]
     assert (stopped["step"], stopped["name"], stopped["kind"]) == ("model:1", "model", "model")
     assert stopped["seconds"] < 1
 
@@ -199,7 +199,7 @@ async def test_parts_of_a_map_are_bounded_and_each_is_checkpointed(engine: Engin
         await until(lambda: 20 in ran, within=SOON, what="the run is interrupted")
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         events = await engine.log(job.id)
-    assert events[-1].data["result"] == [item * 2 for item in range(30)]
+    assert fields(events[-1])["result"] == [item * 2 for item in range(30)]
     assert widest <= 4
     assert len(ran) <= 30 + 4
 
@@ -236,7 +236,7 @@ async def test_a_worker_that_slept_through_a_takeover_stops_and_writes_nothing(e
 
 
 async def _wrote(engine: Engine, job_id: str, text: str) -> bool:
-    return text in str([e.data for e in await engine.store.read(job_id, 0, 100) if e.type == "text.delta"])
+    return text in str([fields(e) for e in await engine.store.read(job_id, 0, 100) if e.type == "text.delta"])
 
 
 async def test_a_draining_worker_leaves_its_jobs_at_a_checkpoint(engine: Engine) -> None:
@@ -269,7 +269,7 @@ async def test_a_draining_worker_leaves_its_jobs_at_a_checkpoint(engine: Engine)
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         events = await engine.log(job.id)
     assert ran == ["first", "second"]
-    assert events[-1].data["result"] == 2
+    assert fields(events[-1])["result"] == 2
 
 
 async def test_slots_bound_what_a_worker_runs_at_a_time(engine: Engine) -> None:
@@ -294,10 +294,15 @@ async def test_slots_bound_what_a_worker_runs_at_a_time(engine: Engine) -> None:
 
 
 async def test_a_turn_sees_the_newest_of_each_earlier_turn(engine: Engine) -> None:
-    seen: list[list[tuple[str | None, str]]] = []
+    seen: list[list[tuple[str | None, str | None]]] = []
 
     async def task(ctx: JobContext) -> JSON:
-        seen.append([(turn.job.request.input, turn.events[-1].type) for turn in await ctx.history()])
+        seen.append(
+            [
+                (turn.job.request.input, turn.transcript.end.type if turn.transcript.end else None)
+                for turn in await ctx.history()
+            ]
+        )
         if ctx.job.request.input == "bad" and ctx.job.retry_of is None:
             raise JobFailed("x", "No.")
         return {"text": "ok"}
@@ -372,7 +377,7 @@ async def test_a_result_that_is_no_json_fails_its_job_alone(engine: Engine) -> N
     good = await engine.client.submit(chat("good"))
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         assert (await engine.log(bad.id))[-1].type == "job.failed"
-        assert (await engine.log(good.id))[-1].data["result"] == "good"
+        assert fields((await engine.log(good.id))[-1])["result"] == "good"
 
 
 async def test_a_job_that_ends_its_workers_again_and_again_is_given_up(engine: Engine) -> None:
@@ -385,7 +390,7 @@ async def test_a_job_that_ends_its_workers_again_and_again_is_given_up(engine: E
 
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         events = await engine.log(job.id)
-    assert events[-1].data["error"]["code"] == "interrupted_too_often"
+    assert fields(events[-1])["error"]["code"] == "interrupted_too_often"
 
 
 async def test_the_last_report_of_a_step_is_always_written(engine: Engine) -> None:
@@ -397,5 +402,5 @@ async def test_the_last_report_of_a_step_is_always_written(engine: Engine) -> No
         return await ctx.step("count", count, name="count", kind="tool")
 
     job = await run(engine, task)
-    reports = [e.data["done"] for e in await engine.log(job.id) if e.type == "progress"]
+    reports = [fields(e)["done"] for e in await engine.log(job.id) if e.type == "progress"]
     assert (reports[0], reports[-1]) == (1, 5)

@@ -31,7 +31,10 @@ def proxied_endpoint() -> Iterator[Endpoint]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def proxied_server(proxied_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
-    environment = model_environment(proxied_endpoint) | {"LONGHAUL_SSE_PING_SECONDS": str(PING_SECONDS)}
+    environment = model_environment(proxied_endpoint) | {
+        "LONGHAUL_SSE_PING_SECONDS": str(PING_SECONDS),
+        "LONGHAUL_ALLOW_ANONYMOUS": "1",
+    }
     server = Server(tmp_path_factory.mktemp("proxied"), environment)
     await server.start()
     yield server

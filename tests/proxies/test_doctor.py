@@ -38,9 +38,9 @@ async def test_all_is_well_without_a_proxy_and_it_leaves_nothing_behind(proxied_
     done = await examined(proxied_server.url)
     assert (done.returncode, done.stderr, faults(done)) == (0, "", {}), done.stdout
     assert {line.split(":")[0].removeprefix("ok").strip() for line in done.stdout.splitlines()} == {
-        "reachable", "ready", "origin", "host name", "cookie", "websocket", "upload", "streams", "heartbeats",
-        "idle time-out",
-    }  # fmt: skip
+        "reachable", "ready", "origin", "host name", "warn  strangers", "cookie", "websocket", "upload", "streams",
+        "heartbeats", "idle time-out",
+    }, "it serves everybody, and says so"  # fmt: skip
     async with httpx.AsyncClient(base_url=proxied_server.url) as client:
         jobs = (await client.get("/api/jobs?task=simulate_portfolio")).json()["data"]
     assert jobs == []

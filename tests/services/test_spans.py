@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jobs import Job, JobEvent, JobStatus
 from jobs.events import (
@@ -17,7 +18,7 @@ from jobs.events import (
     StepStarted,
 )
 from services.spans import MOST_STEPS, Span, draw, span_id, trace_id
-from tests.jobs.engine import chat
+from tests.jobs.engine import chat, logged
 
 DONE = JobCompleted(result={"text": "secret words"}, usage={"input_tokens": 3, "output_tokens": 5})
 
@@ -44,10 +45,7 @@ def job(status: JobStatus, **fields: object) -> Job:
 def log(*payloads: Payload) -> list[JobEvent]:
     """Event n at second 100 + n."""
     whole = [JobQueued(position=0), *payloads]
-    return [
-        JobEvent(job_id="job_1", seq=seq, type=one.type, at=100.0 + seq, data=one.data())
-        for seq, one in enumerate(whole, 1)
-    ]
+    return [logged(seq, one.type, one.data(), at=100.0 + seq) for seq, one in enumerate(whole, 1)]
 
 
 def started(attempt: int = 1) -> JobStarted:
@@ -169,5 +167,5 @@ def test_steps_without_end_are_counted_not_drawn() -> None:
 
 def test_a_clock_that_was_set_back_makes_no_span_end_before_it_begins() -> None:
     events = log(started(), begin("m"), finish("m"), DONE)
-    early = [JobEvent(job_id=e.job_id, seq=e.seq, type=e.type, at=200.0 - e.seq, data=e.data) for e in events]
+    early = [replace(event, at=200.0 - event.seq) for event in events]
     assert all(span.begun <= span.ended for span in draw(job(JobStatus.COMPLETED, created_at=300.0), early))

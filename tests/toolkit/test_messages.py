@@ -25,7 +25,15 @@ from toolkit.uploads import FileInfo
 from toolkit.wire import LENGTH, MessageTooLarge
 
 FILE = FileInfo(id="file_1", name="ü.csv", mime="text/csv", size=3, path="/f")
-INFO = CallInfo(thread_id=None, user="ada", idempotency_key="k", files=(FILE,), scratch="/s", storage="/t")
+INFO = CallInfo(
+    thread_id=None,
+    user="ada",
+    idempotency_key="k",
+    files=(FILE,),
+    scratch="/s",
+    storage="/t",
+    named_sites=("example.org",),
+)
 SPEC = ToolSpec(name="echo", description="Echo.", parameters={"properties": {"t": {"type": "string"}}}, run_in="loop")
 LIKE_A_MESSAGE = {"t": "Ping", "number": [1, None, {"t": "Recorded", "output": 2}]}
 

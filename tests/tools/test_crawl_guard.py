@@ -15,6 +15,7 @@ from tools.crawl.addresses import Address, Network, is_public, literal
 from tools.crawl.fetch import Fetcher, OutOfReach, Skipped, Unpacker
 from tools.crawl.guard import Guard, Refused, Resolver, Unresolved
 from tools.crawl.limits import Limits
+from tools.crawl.links import page_url
 from tools.crawl.pace import Pace
 from tools.crawl.transport import GuardedBackend
 
@@ -142,6 +143,41 @@ def test_the_guard_refuses_by_the_address_alone(url: str) -> None:
 )
 def test_the_guard_lets_the_web_pass(url: str) -> None:
     Guard().check(httpx.URL(url))
+
+
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        ("example.org", "https://example.org/docs"), ("example.org", "http://EXAMPLE.org./"), ("Example.ORG.", "https://example.org/"),
+        ("example.org", "https://www.example.org/"), ("www.example.org", "https://example.org/"),
+        ("example.org", "http://example.org:80/"), ("example.org:443", "https://example.org/"), ("example.org:80", "http://example.org/"),
+        ("example.org:8080", "http://example.org:8080/"), ("münchen.example", "https://xn--mnchen-3ya.example/"),
+        ("www.xn--mnchen-3ya.example", "https://MÜNCHEN.example/"), ("[2606:4700::1111]", "https://[2606:4700::1111]/"),
+    ],
+)  # fmt: skip
+def test_a_named_site_may_be_visited_however_it_is_written(named: str, url: str) -> None:
+    address = page_url(url)
+    assert address is not None
+    Guard(named_sites=["other.example", named]).check(address)
+
+
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        ("example.org", "https://evil.example/"), ("example.org", "https://docs.example.org/"),
+        ("docs.example.org", "https://example.org/"), ("example.org", "https://example.org.evil.example/"),
+        ("example.org", "https://evilexample.org/"), ("example.org", "https://example.org:8443/"),
+        ("example.org:8443", "https://example.org/"), ("example.org", "https://example.org@evil.example/"),
+        ("example.org", "https://evil.example/?example.org"), ("example.org", "https://evil.example#@example.org"),
+        ("example.org", "https://evil.example\\@example.org/"), ("example.org", "https://ехample.org/"),
+        ("1.1.1.1", "http://1.0.0.1/"), ("", "https://evil.example/"), ("a b", "https://evil.example/"),
+    ],
+)  # fmt: skip
+def test_a_site_that_nobody_named_is_refused_before_its_name_is_asked_for(named: str, url: str) -> None:
+    address = page_url(url)
+    assert address is not None
+    with pytest.raises(Refused):
+        Guard(named_sites=[named]).check(address)
 
 
 async def test_one_private_address_among_public_ones_is_enough() -> None:

@@ -49,7 +49,7 @@ async def crawl_here(
 ) -> Any:
     """Crawl a site on loopback."""
     ctx.log("info", f"pid {os.getpid()}")
-    guard = Guard(resolve, permit=[ipaddress.ip_network("127.0.0.1/32")])
+    guard = Guard(resolve, permit=[ipaddress.ip_network("127.0.0.1/32")], named_sites=ctx.named_sites)
     wish = Wish(
         url=page_url(url), max_pages=max_pages, max_depth=max_depth, delay_seconds=0, same_site=same_site,
         max_seconds=max_seconds,
@@ -81,10 +81,15 @@ class Call:
         self.pool = pool
         self.storage = storage
         self.handler = RecordingHandler()
+        self.named_sites: tuple[str, ...] | None = None  # None: a person calls
 
     async def __call__(self, url: str, tool: str = "crawl_here", **arguments: Any) -> dict[str, Any]:
         context = CallContext(
-            thread_id="thread_1", user="ada", idempotency_key="job_1/call:0", storage=str(self.storage)
+            thread_id="thread_1",
+            user="ada",
+            idempotency_key="job_1/call:0",
+            storage=str(self.storage),
+            named_sites=self.named_sites,
         )
         result = await self.pool.call(tool, {"url": url, **arguments}, context, self.handler)
         assert isinstance(result, dict)
@@ -401,6 +406,41 @@ async def test_other_sites_are_left_alone_unless_asked_for(crawl: Call, site: Si
     assert crawl.reasons() == {"on another site": [other]}
     await crawl(site.url(), same_site=False)
     assert other in crawl.indexed
+
+
+# -- a model's call
+
+UNNAMED = (
+    "the user has not named its site in this conversation; "
+    "to allow it, name the address in your message or run /crawl_site"
+)
+
+
+@pytest.mark.parametrize("tool", ["crawl_here", "crawl_site"])
+async def test_a_model_visits_no_site_that_the_user_has_not_named(crawl: Call, site: Site, tool: str) -> None:
+    crawl.named_sites = ("two.test",)
+    with pytest.raises(ToolError, match=rf"'http://one.test:\d+/' cannot be crawled: {UNNAMED}\.$"):
+        await crawl(site.url(), tool=tool)
+    assert site.asked == []
+
+
+async def test_a_model_reads_what_the_user_has_named_and_follows_no_link_elsewhere(crawl: Call, site: Site) -> None:
+    crawl.named_sites = (f"One.test:{site.port}", f"two.test:{site.port}")
+    named, other, third = (site.url(f"/{n}", f"{n}.test") for n in ("two", "other", "third"))
+    site.replies |= {"/": page("Words.", named, other, "/away"), "/two": page("Named words."), "/away": redirect(third)}
+    await crawl(site.url(), same_site=False)
+    assert crawl.indexed == {site.url(), named}
+    assert sorted(crawl.reasons()[UNNAMED]) == [other, third]
+    assert site.paths == ["/", "/two", "/away"]
+
+
+@pytest.mark.parametrize("path", ["/", "/robots.txt"])
+async def test_a_redirect_takes_no_model_to_a_site_that_was_not_named(crawl: Call, site: Site, path: str) -> None:
+    crawl.named_sites = (f"one.test:{site.port}",)
+    site.replies |= {"/": page("Words."), path: redirect(site.url("/other", "three.test"))}
+    with pytest.raises(ToolError, match=UNNAMED):
+        await crawl(site.url())
+    assert "/other" not in site.paths
 
 
 async def test_links_and_redirects_into_a_private_network_are_not_followed(crawl: Call, site: Site) -> None:

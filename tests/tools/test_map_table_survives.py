@@ -28,6 +28,7 @@ from jobs.wake import DatagramWake
 from tests import processes
 from tests.conftest import OURS, model_environment
 from tests.endpoint import Endpoint
+from tests.jobs.engine import fields
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ import asyncio, os, signal, sys
 import agent.chat, agent.upstream, langchain_openai  # what takes a worker seconds at its start
 from services.worker import run_worker
 from settings import Settings
+from tests.jobs.engine import fields
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for _ in sys.stdin:
@@ -97,7 +99,7 @@ class Place:
         return seen
 
     async def result(self, job: Job) -> dict[str, Any]:
-        result: dict[str, Any] = (await self.client.events(job.id))[-1].data["result"]
+        result: dict[str, Any] = fields((await self.client.events(job.id))[-1])["result"]
         return result
 
     def table(self, job: Job) -> list[dict[str, str]]:
@@ -134,7 +136,7 @@ def nursery(
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     data = tmp_path_factory.mktemp("survives")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment = {**inherited, **model_environment(endpoint), "LONGHAUL_DATA_DIR": str(data)}
+    environment = {**inherited, **model_environment(endpoint), "LONGHAUL_DATA_DIR": str(data), "HOME": str(data)}
     command = [sys.executable, "-c", NURSERY]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -142,7 +144,7 @@ def nursery(
         try:
             yield process, data
         finally:
-            processes.kill_all(f"LONGHAUL_DATA_DIR={data}")
+            processes.kill_all(f"HOME={data}")
 
 
 async def test_ten_killed_workers_cost_no_row_and_double_none(place: Place) -> None:

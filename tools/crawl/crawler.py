@@ -58,7 +58,7 @@ class Crawler:
         self._wish = wish
         self._limits = limits or Limits()
         self._pace = pace or Pace(wish.delay_seconds)
-        self._guard = guard or Guard()
+        self._guard = guard or Guard(named_sites=ctx.named_sites)
         self._index = index_in(ctx.storage)
         self.report = Report()
         self._frontier = Frontier(wish.url, self._limits, self.report, max_depth=wish.max_depth, stay=wish.same_site)

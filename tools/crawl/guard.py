@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import httpx
 
 from tools.crawl.addresses import Address, Network, is_public, literal
+from tools.crawl.links import site, sites_called
 
 Resolver = Callable[[str, int], Awaitable[list[Address]]]
 """Host and port to addresses; an empty list or an OSError when the name is not known."""
@@ -18,6 +19,11 @@ _PORTS = (80, 443)
 _FIRST_FREE_PORT = 1024  # below are the ports of mail, files and logins, which must not be spoken to in HTTP
 _NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "metadata", "instance-data"})
 _DOMAINS = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home.arpa", ".in-addr.arpa")
+
+_UNNAMED = (
+    "the user has not named its site in this conversation; "
+    "to allow it, name the address in your message or run /crawl_site"
+)
 
 
 class Refused(Exception):
@@ -39,12 +45,19 @@ class Guard:
     """Decides before each connection, on the address that is then connected to.
 
     `permit`: networks that are reached although they are not public. It exists for tests, which serve from loopback;
-    nothing that a user or an administrator can set leads here.
+    nothing that a user or an administrator can set leads here. `named_sites`: the only ones to visit; None is all.
     """
 
-    def __init__(self, resolver: Resolver = system_resolver, permit: Iterable[Network] = ()) -> None:
+    def __init__(
+        self,
+        resolver: Resolver = system_resolver,
+        permit: Iterable[Network] = (),
+        *,
+        named_sites: Iterable[str] | None = None,
+    ) -> None:
         self._resolver = resolver
         self._permitted = tuple(permit)
+        self._sites = None if named_sites is None else sites_called(named_sites)
 
     def check(self, url: httpx.URL) -> None:
         """What can be told without asking a name server. Raises Refused."""
@@ -58,6 +71,8 @@ class Guard:
         if port is not None and port not in _PORTS and not _FIRST_FREE_PORT <= port <= 65_535:
             raise Refused(f"port {port} is not one of the web")
         self._check_host(url.raw_host.decode("ascii"))  # the name as the resolver gets it
+        if self._sites is not None and site(url) not in self._sites:
+            raise Refused(_UNNAMED)
 
     async def addresses(self, host: str, port: int) -> list[Address]:
         """Where to connect for `host`, each address checked. Raises Refused, Unresolved."""

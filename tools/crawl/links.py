@@ -1,6 +1,7 @@
 """Addresses of pages: one spelling for each, whose site they belong to, and which lead to no text."""
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import httpx
@@ -12,6 +13,9 @@ _MEDIA = frozenset(
     webm webp wmv woff woff2 xls xlsx xml xz zip zst
     """.split()  # noqa: SIM905 - a hundred quotation marks read worse
 )
+Site = tuple[str, int | None]
+"""Host and port; None is the usual port of http and https."""
+
 _SPACE = re.compile(r"[\x00-\x20\x7f]+")
 
 
@@ -33,7 +37,18 @@ def page_url(address: str, base: httpx.URL | None = None) -> httpx.URL | None:
 
 def same_site(one: httpx.URL, other: httpx.URL) -> bool:
     """The same host and port, with or without `www.`, by http or https."""
-    return _site(one) == _site(other)
+    return site(one) == site(other)
+
+
+def site(url: httpx.URL) -> Site:
+    """What two addresses of the same site share."""
+    return url.raw_host.decode("ascii").rstrip(".").removeprefix("www."), url.port
+
+
+def sites_called(names: Iterable[str]) -> frozenset[Site]:
+    """The sites that somebody calls `example.org` or `example.org:8080`."""
+    urls = (page_url(f"{scheme}://{name}") for name in names for scheme in ("http", "https"))
+    return frozenset(site(url) for url in urls if url is not None)
 
 
 def origin(url: httpx.URL) -> str:
@@ -45,10 +60,6 @@ def media_kind(url: httpx.URL) -> str | None:
     """`.jpg` and the like: what its name says is no text need not be asked for."""
     suffix = PurePosixPath(url.path).suffix.lower().lstrip(".")
     return f".{suffix}" if suffix in _MEDIA else None
-
-
-def _site(url: httpx.URL) -> tuple[str, int | None]:
-    return url.host.rstrip(".").removeprefix("www."), url.port
 
 
 def _path(url: httpx.URL) -> bytes:

@@ -25,6 +25,12 @@ def note(ctx: ToolContext, path: str, line: str) -> str:
 
 
 @tool
+def sites(ctx: ToolContext, place: str = "") -> dict[str, object]:
+    """Tell what a model's call may visit, and name a place that it may not."""
+    return {"named": ctx.named_sites, "see": "https://result.example"}
+
+
+@tool
 def refuse() -> str:
     """Fail with a sentence."""
     raise ToolError("The moon is not full.")

@@ -1,0 +1,58 @@
+"""Which sites a person named in a conversation: the only ones that a tool may visit when a model calls it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from jobs.models import JSON, JobRequest
+
+ADDRESS = re.compile(
+    r"""
+    https?:// (?P<site> \[[0-9a-f:.]+\] (?::\d+)? | [^\s/?#\\<>"'`()\[\]{}|,]* ) [^\s<>"'`]*
+    | (?<! [\w.@/\\:%+-] ) (?P<bare> (?> (?:[\w-]+\.)+ [\w-]+ ) (?::\d+)? ) (?! [\w@] )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A web address, whole, so that no other is found in its query; or a name such as `example.org` by itself."""
+FILES = (".md", ".zip", ".py", ".sh", ".rs", ".pl", ".ps", ".mov", ".cc", ".so")
+"""Endings of files that are domains as well: who writes `notes.md` means a file."""
+
+
+MOST_CHARACTERS = 20_000
+"""Of a text that are looked at: what stands behind them was pasted."""
+
+
+def named_sites(texts: Iterable[str]) -> tuple[str, ...]:
+    """The hosts of the addresses in the texts, with the port if there is one."""
+    return tuple(dict.fromkeys(site for text in texts for site in _sites(text[:MOST_CHARACTERS])))
+
+
+def own_words(request: JobRequest, *, is_chat: bool) -> Iterator[str]:
+    """What a person wrote into the request. Other roles' messages and the content of files are somebody else's."""
+    yield request.input or ""
+    if not is_chat:
+        yield from _strings(request.arguments)
+    for message in request.arguments.get("messages") or [] if is_chat else []:
+        if message["role"] == "user":
+            yield from _strings(message["content"])
+
+
+def _sites(text: str) -> Iterator[str]:
+    for match in ADDRESS.finditer(text):
+        site = (match["site"] or match["bare"] or "").rstrip(".:;!?*_~").lower()
+        if site and "@" not in site and not (match["bare"] and site.endswith(FILES)):
+            yield site
+
+
+def _strings(value: JSON) -> Iterator[str]:
+    """The texts in it; the keys of objects are not the person's."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for part in value.values():
+                yield from _strings(part)
+        case list() | tuple():
+            for part in value:
+                yield from _strings(part)
