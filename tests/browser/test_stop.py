@@ -15,7 +15,7 @@ UPSTREAM_SECONDS = 0.5
 async def test_stop_in_mid_stream_closes_the_model_stream_and_keeps_the_text(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, hold=40)
+    question = script(tokens=120, rate=240, hold=40)
     chat = await open_chat(shared_server.url)
     await chat.send(question)
     await chat.sees_word(39)
@@ -70,7 +70,7 @@ async def test_stop_in_a_tool_ends_the_tool_and_names_it(
 async def test_stop_after_a_reload_works_as_before_it(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, hold=40)
+    question = script(tokens=120, rate=240, hold=40)
     chat = await open_chat(shared_server.url)
     await chat.send(question)
     await chat.in_thread()

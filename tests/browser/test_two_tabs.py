@@ -19,7 +19,7 @@ async def test_both_messages_are_answered_in_one_order_live_in_both_tabs(
     second = await open_chat(shared_server.url, await first.in_thread())
     await second.has_words(3, word="z")
 
-    questions = {word: script(tokens=120, rate=60, word=word, hold=60) for word in "ab"}
+    questions = {word: script(tokens=120, rate=240, word=word, hold=60) for word in "ab"}
     soon = time.time() + 0.5
     await asyncio.gather(first.send_at(questions["a"], soon), second.send_at(questions["b"], soon))
 
