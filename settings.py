@@ -50,6 +50,14 @@ CHAINLIT_FIELDS = frozenset({"ROOT", "RUN", "FEATURES", "UI", "PROJECT", "CODE"}
 """Names that Chainlit takes for its own configuration, in capitals or not, without a prefix of its own."""
 
 
+TOOL_VARIABLES = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
+CERTIFICATES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
+"""In small or capital letters."""
+OF_TOOLS = "TOOL_"
+"""Begins the name of a variable that is meant for tools."""
+
+
 def _names(text: object) -> object:
     """`a, b` → (a, b)."""
     return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
@@ -275,6 +283,11 @@ class Settings(BaseSettings):
         return any(map(os.environ.get, endpoints)) and "otlp" in exporters.split(",") and not disabled
 
     @property
+    def tool_environment(self) -> dict[str, str]:
+        """The variables that tool code gets. The others hold secrets, or are none of its business."""
+        return {name: value for name, value in os.environ.items() if _is_for_tools(name)}
+
+    @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb * MEGABYTE
 
@@ -302,6 +315,10 @@ def _missing(provider: str) -> list[str]:
     names = ("CLIENT_ID", "CLIENT_SECRET", *OAUTH_VARIABLES[provider])
     variables = [f"OAUTH_{provider}_{name}" for name in names]
     return [variable for variable in variables if not os.environ.get(variable)]
+
+
+def _is_for_tools(name: str) -> bool:
+    return name in TOOL_VARIABLES | CERTIFICATES or name.lower() in PROXIES or name.startswith(("LC_", OF_TOOLS))
 
 
 def describe(error: ValidationError) -> str:
@@ -363,4 +380,5 @@ def refuse_chainlits_fields() -> None:
 
 def provide_to_chainlit(*, auth_secret: str) -> None:
     """Hand Chainlit what it reads from the environment itself; a secret that is set there already is kept."""
-    os.environ.setdefault("CHAINLIT_AUTH_SECRET", auth_secret)
+    if not os.environ.get("CHAINLIT_AUTH_SECRET"):  # an empty one is as good as none
+        os.environ["CHAINLIT_AUTH_SECRET"] = auth_secret

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import logging
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
+from files.durable import make_folder, write_whole
+
 FILE = "auth_secret"
+USABLE = re.compile(r"\s*[!-~]{32,}\s*")
+"""A file that a full disk or a power cut has spoilt is empty, cut off, or full of NULs."""
+
+logger = logging.getLogger(__name__)
 
 
 def auth_secret(data_dir: Path) -> str:
     """Read the secret, or make it. Two processes that start at once end up with the same one."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(data_dir)
     path = data_dir / FILE
-    draft = data_dir / f"{FILE}.{secrets.token_hex(8)}"
+    with _alone_in(data_dir):
+        secret = _read(path)
+        if secret is None:
+            secret = secrets.token_urlsafe(48)
+            write_whole(path, secret.encode())
+    return secret
+
+
+def _read(path: Path) -> str | None:
+    """None when there is none, or none that can be used."""
     try:
-        return path.read_text()
+        secret = path.read_bytes().decode("ascii", "replace")
     except FileNotFoundError:
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48))
+        return None
+    if USABLE.fullmatch(secret):
+        return secret
+    logger.warning("%s in the data directory is empty or damaged: it is made anew, and everybody logs in again", FILE)
+    return None
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Processes that do this at the same time take turns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.link(draft, path)  # whole or not at all, and never over another process's
-    except FileExistsError:
-        pass
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        draft.unlink()
-    return path.read_text()
+        os.close(descriptor)

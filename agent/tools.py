@@ -16,7 +16,7 @@ from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, StepFailed
-from jobs.models import JSON
+from jobs.models import JSON, Job
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import (
     ToolArgumentsInvalid,
@@ -87,10 +87,16 @@ class Toolbox:
             idempotency_key=f"{ctx.job.root_id}/{path}",
             files=tuple(files),
             named_sites=named_sites,
-            storage=str(self._files.storage(ctx.job.thread_id or ctx.job.root_id)),
+            storage=str(self._storage(ctx.job)),
         )
         async with JobCall(ctx, path, self._models, self._files, self._gate, spent or Spent()) as call:
             return await self._pool.call(name, dict(arguments), context, call)
+
+    def _storage(self, job: Job) -> Path:
+        """The store has seen to it that the thread is the user's."""
+        if job.thread_id is not None:
+            return self._files.storage(job.user, "thread", job.thread_id)
+        return self._files.storage(job.user, "job", job.root_id)
 
 
 class JobCall:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api import events
 from api.access import Caller, Services
@@ -17,7 +17,7 @@ from api.stream import EventStream
 from api.strict import StrictRoute
 from api.submit import CHAT, MOST_FILES, Key, submit
 from api.tools import check_arguments
-from jobs import Job, JobFilter, JobRequest, JobStatus
+from jobs import Job, JobFilter, JobRequest, JobStatus, is_thread_id
 from services.web import WebServices
 from toolkit.artifacts import mime_of
 
@@ -26,6 +26,12 @@ router = APIRouter(prefix="/api/jobs", route_class=StrictRoute, tags=["jobs"])
 ID = r"^[A-Za-z0-9_.:-]{1,200}$"
 JobId = Annotated[str, Path(examples=["job_5f0c3a9be1d24c77a0b1c2d3"])]
 ACCEPTED = 202
+
+
+def _thread_id(text: str) -> str:
+    if not is_thread_id(text):
+        raise ValueError("an id that begins with job_ or file_ is that of a job or a file; give another one")
+    return text
 
 
 class NewJob(BaseModel):
@@ -44,7 +50,9 @@ class NewJob(BaseModel):
     task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of a tool.")
     input: str | None = Field(None, description="The words of a chat turn.")
     arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
-    thread_id: str | None = Field(None, pattern=ID, description="The conversation; its first job begins it.")
+    thread_id: Annotated[str, Field(pattern=ID), AfterValidator(_thread_id)] | None = Field(
+        None, description="The conversation; its first job begins it. It must not begin with `job_` or `file_`."
+    )
     files: list[Annotated[str, Field(pattern=ID)]] | None = Field(
         None, max_length=MOST_FILES, description="Of uploads."
     )
@@ -140,18 +148,21 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")
 async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
-    """Delete the job, its events and its artifacts."""
+    """Delete the job, its events, its artifacts, and the files that came with it and with no other job."""
     await remove(services, job_id, user)
     return Response(status_code=204)
 
 
 async def remove(services: WebServices, job_id: str, user: str) -> None:
     """Raises `JobNotFound`, `JobConflict` while it runs. What a chain of retries made goes with the last of them."""
+    job = await services.jobs.get(job_id, user)
     last = await services.jobs.delete(job_id, user)
+    for file_id in await services.jobs.unused_files(user, job.request.files):
+        await services.files.delete(file_id)
     if last is not None:
         await services.files.delete_artifacts(last.root_id)
         if last.thread_id is None:
-            await services.files.delete_storage(last.root_id)
+            await services.files.delete_storage(user, "job", last.root_id)
 
 
 @router.get(

@@ -39,7 +39,7 @@ class App:
     def __init__(self, folder: Path, endpoint_url: str, slots: int) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.marker = f"LONGHAUL_DATA_DIR={folder / 'data'}"
+        self.marker = f"HOME={folder}"  # tool hosts get no variable of ours
         self.page_seconds = 0.0
         """From the start of the process to the first answer 200 of `/`."""
         self.ready_seconds = 0.0

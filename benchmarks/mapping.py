@@ -69,7 +69,7 @@ async def measure_pair(work: Work, bench: Bench) -> Pair:
 async def measure_job(work: Work, folder: Path, url: str) -> Measured:
     """A real job, from its start by a worker to its end, file and all."""
     data = folder / "data"
-    marker = f"LONGHAUL_DATA_DIR={data}"
+    marker = f"HOME={data}"  # tool hosts get no variable of ours
     async with AsyncExitStack() as stack:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
@@ -107,6 +107,7 @@ async def measure_bare(work: Work, url: str) -> Measured:
 def worker(data: Path, url: str) -> Iterator[None]:
     environment = {
         "PATH": os.environ["PATH"],
+        "HOME": str(data),
         "LANG": "C.UTF-8",
         "OPENAI_BASE_URL": url,
         "OPENAI_API_KEY": "bench-key",
@@ -119,7 +120,7 @@ def worker(data: Path, url: str) -> Iterator[None]:
         finally:
             process.terminate()
             process.wait(20)
-            processes.kill_all(f"LONGHAUL_DATA_DIR={data}")
+            processes.kill_all(f"HOME={data}")
 
 
 async def _submit(client: JobClient, files: DirectoryFileStore, work: Work) -> Job:

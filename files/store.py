@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Literal, Protocol
 
+from files.durable import beside, flush, make_folder, put_in_place
 from files.errors import FileTooLarge, StoredFileNotFound
+
+logger = logging.getLogger(__name__)
 
 FILE_ID = re.compile(r"file_[0-9a-f]{24}")
 ROOT_ID = re.compile(r"job_[0-9a-f]{24}")
 NAME_BYTES = 200
+
+StorageOf = Literal["thread", "job"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,7 @@ class FileStore(Protocol):
         """Store an upload. Raises `FileTooLarge` while reading; nothing is left behind then."""
 
     async def get(self, file_id: str, owner: str | None = None) -> StoredFile:
-        """Raises `StoredFileNotFound`, also for another owner's file when an owner is named."""
+        """Raises `StoredFileNotFound`, also for a damaged file, and for another owner's when an owner is named."""
 
     def path(self, file_id: str) -> Path:
         """Where the content can be read on this machine. Raises `StoredFileNotFound` for what is no file id."""
@@ -78,13 +85,14 @@ class FileStore(Protocol):
 
     async def delete_artifacts(self, root_id: str) -> None: ...
 
-    def storage(self, owner_id: str) -> Path:
-        """A directory of a thread, or of a job that has none, for what its tools keep between calls.
+    def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
+        """A directory of an owner's thread, or of a job that has none, for what its tools keep between calls.
 
-        It need not exist: whoever first keeps something there makes it.
+        It need not exist: whoever first keeps something there makes it. The caller knows that thread or job to be the
+        owner's.
         """
 
-    async def delete_storage(self, owner_id: str) -> None:
+    async def delete_storage(self, owner: str, kind: StorageOf, id: str) -> None:
         """Harmless when there is none."""
 
 
@@ -100,24 +108,21 @@ class DirectoryFileStore:
         self, *, name: str, mime: str, owner: str, source: Path | AsyncIterator[bytes], limit_bytes: int
     ) -> StoredFile:
         file_id = f"file_{secrets.token_hex(12)}"
-        folder = self._uploads / file_id
-        folder.mkdir(mode=0o700, parents=True)
+        await asyncio.to_thread(make_folder, self._uploads)
+        draft = beside(self._uploads / file_id)
+        draft.mkdir(mode=0o700)
         try:
-            size = await _write(folder / "content", source, limit_bytes)
+            size = await _write(draft / "content", source, limit_bytes)
             stored = StoredFile(id=file_id, name=safe_name(name), mime=mime, size=size, owner=owner)
-            (folder / "about.json").write_text(json.dumps(asdict(stored)))
+            await asyncio.to_thread(_complete, draft, self._uploads / file_id, stored)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
             raise
         return stored
 
     async def get(self, file_id: str, owner: str | None = None) -> StoredFile:
-        about = self.path(file_id).with_name("about.json")
-        try:
-            stored = StoredFile(**json.loads(await asyncio.to_thread(about.read_text)))
-        except FileNotFoundError:
-            raise StoredFileNotFound(file_id) from None
-        if owner is not None and stored.owner != owner:
+        stored = await asyncio.to_thread(_stored, file_id, self.path(file_id))
+        if stored is None or (owner is not None and stored.owner != owner):
             raise StoredFileNotFound(file_id)
         return stored
 
@@ -139,15 +144,16 @@ class DirectoryFileStore:
         source: Path | bytes,
         fence: Callable[[], Awaitable[None]] | None = None,
     ) -> StoredArtifact:
-        folder = self._artifact_folder(root_id)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = folder / safe_name(name)
-        draft = target.with_name(f".{secrets.token_hex(8)}")
+        target = self._artifact_folder(root_id) / safe_name(name)
+        draft = beside(target)
+        await asyncio.to_thread(make_folder, target.parent)
         try:
             size = await asyncio.to_thread(_fill, draft, source)
+            await asyncio.to_thread(flush, draft)
             if fence is not None:
                 await fence()
             draft.replace(target)
+            await asyncio.to_thread(flush, target.parent)
         finally:
             draft.unlink(missing_ok=True)
         return StoredArtifact(name=target.name, mime=mime, size=size)
@@ -161,12 +167,26 @@ class DirectoryFileStore:
     async def delete_artifacts(self, root_id: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._artifact_folder(root_id), ignore_errors=True)
 
-    def storage(self, owner_id: str) -> Path:
-        # Named by a digest: a thread's id comes from outside.
-        return self._storage / hashlib.sha256(owner_id.encode()).hexdigest()[:32]
+    def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
+        # Named by a digest: a thread's id and a user's name come from outside.
+        folder = self._storage / f"{kind}s" / _digest(json.dumps([owner, id]))
+        earlier = self._earlier_storage(kind, id)
+        if earlier is not None and earlier.is_dir() and not folder.exists():
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(OSError):  # another call was quicker
+                earlier.rename(folder)
+        return folder
 
-    async def delete_storage(self, owner_id: str) -> None:
-        await asyncio.to_thread(shutil.rmtree, self.storage(owner_id), ignore_errors=True)
+    async def delete_storage(self, owner: str, kind: StorageOf, id: str) -> None:
+        for folder in (self.storage(owner, kind, id), self._earlier_storage(kind, id)):
+            if folder is not None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _earlier_storage(self, kind: StorageOf, id: str) -> Path | None:
+        """Where the first versions kept it: by the id alone. A thread could be called like another user's job then."""
+        if kind == "thread" and id.startswith(("job_", "file_")):
+            return None
+        return self._storage / _digest(id)
 
     def _artifact_folder(self, root_id: str) -> Path:
         if not ROOT_ID.fullmatch(root_id):
@@ -184,9 +204,42 @@ def safe_name(name: str) -> str:
     return _cut(printable, NAME_BYTES) or "file"
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def _cut(text: str, size: int) -> str:
     """At most so many bytes of UTF-8, whole characters."""
     return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
+
+
+def _complete(draft: Path, folder: Path, stored: StoredFile) -> None:
+    """Record what the content is; under its id a file is whole or not there."""
+    (draft / "about.json").write_text(json.dumps(asdict(stored)))
+    for part in draft.iterdir():
+        flush(part)
+    put_in_place(draft, folder)
+
+
+def _stored(file_id: str, content: Path) -> StoredFile | None:
+    """None for a file that is not there. So is one that is damaged: a thread that has it must go on without it."""
+    try:
+        stored = _record(file_id, content.with_name("about.json").read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, RecursionError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        logger.warning("the record of %s cannot be read (%s): the file counts as lost", file_id, type(error).__name__)
+        return None
+    return stored if content.is_file() else None
+
+
+def _record(file_id: str, text: str) -> StoredFile:
+    """Raises `ValueError` or `TypeError` for what is no record of this file."""
+    stored = StoredFile(**json.loads(text))
+    texts = all(isinstance(value, str) for value in (stored.name, stored.mime, stored.owner))
+    if stored.id != file_id or not texts or not isinstance(stored.size, int):
+        raise ValueError(text[:200])
+    return stored
 
 
 async def _write(target: Path, source: Path | AsyncIterator[bytes], limit_bytes: int) -> int:

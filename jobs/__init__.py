@@ -15,7 +15,17 @@ from jobs.errors import (
     ThreadNotFound,
 )
 from jobs.events import JobEvent
-from jobs.models import JSON, NEEDS_ARGUMENTS, SHARED_USER, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.models import (
+    JSON,
+    NEEDS_ARGUMENTS,
+    SHARED_USER,
+    Job,
+    JobRequest,
+    JobStatus,
+    Thread,
+    WorkerRecord,
+    is_thread_id,
+)
 from jobs.store import JobFilter
 
 __all__ = [
@@ -44,4 +54,5 @@ __all__ = [
     "ThreadNotFound",
     "Turn",
     "WorkerRecord",
+    "is_thread_id",
 ]

@@ -86,6 +86,10 @@ class JobClient:
         """
         return await self._store.delete_job(job_id, user)
 
+    async def unused_files(self, user: str, files: Sequence[str]) -> list[str]:
+        """Those of the files that came with no job of the user that is still there."""
+        return await self._store.unused_files(user, files)
+
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
         """Pages of events behind `starting_after`, to the terminal event.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,8 @@ SHARED_USER = "local"
 
 NEEDS_ARGUMENTS = "needs_arguments"
 """Why a draft is incomplete: a person has named a tool and has yet to fill in its form."""
+
+THREAD_ID = re.compile(r"(?!job_|file_)[A-Za-z0-9_.:-]{1,200}")
 
 JSON = Any
 """A value that `json.dumps` takes: dict, list, str, int, float, bool or None."""
@@ -42,6 +45,11 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.CANCELLED: frozenset(),
     JobStatus.INCOMPLETE: frozenset(),
 }
+
+
+def is_thread_id(text: str) -> bool:
+    """Whether a new conversation may be called so. Ids of jobs and files are not: none may pass for another's."""
+    return THREAD_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,8 +169,11 @@ class JobStore(Protocol):
     async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
         """Hide it and wish its jobs to stop; gives the unfinished ones. `purge_thread` follows when they ended."""
 
-    async def deleted_threads(self) -> list[str]:
+    async def deleted_threads(self) -> list[Thread]:
         """Hidden threads whose jobs have all ended."""
+
+    async def unused_files(self, user: str, files: Sequence[str], *, without_thread: str | None = None) -> list[str]:
+        """Those of the files that came with no job of the user; the jobs of `without_thread` do not count."""
 
     async def purge_thread(self, thread_id: str) -> None:
         """Delete the thread, its jobs and their logs."""

@@ -8,6 +8,7 @@ import logging
 from typing import Self
 
 from files import FileStore
+from jobs import Thread
 from jobs.background import again_and_again
 from jobs.store import JobStore
 from jobs.wake import Wake
@@ -29,7 +30,7 @@ class Housekeeping:
 
     async def __aenter__(self) -> Self:
         self._deafen = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
-        self._task = asyncio.create_task(again_and_again(self._clear_once, name="housekeeping"))
+        self._task = asyncio.create_task(self._keep_house())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -37,21 +38,31 @@ class Housekeeping:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    async def _keep_house(self) -> None:
+        await again_and_again(self._settle, name="the look for answers that the search does not know")
+        await again_and_again(self._clear_once, name="housekeeping")
+
+    async def _settle(self) -> bool:
+        """Once: a process may have been killed between the end of a job and its answer's becoming known."""
+        await self._store.settle()
+        return True
+
     async def _clear_once(self) -> None:
         self._woken.clear()
-        for thread_id in await self._store.deleted_threads():
-            await self._purge(thread_id)
+        for thread in await self._store.deleted_threads():
+            await self._purge(thread)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EVERY_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                 await self._woken.wait()
 
-    async def _purge(self, thread_id: str) -> None:
+    async def _purge(self, thread: Thread) -> None:
         """Files first: while the jobs are there, a crash in between is made good by the next round."""
-        jobs = await self._store.thread_jobs(thread_id)
+        jobs = await self._store.thread_jobs(thread.id)
+        files = [file_id for job in jobs for file_id in job.request.files]
+        for file_id in await self._store.unused_files(thread.owner, files, without_thread=thread.id):
+            await self._files.delete(file_id)
         for job in jobs:
             await self._files.delete_artifacts(job.root_id)
-            for file_id in job.request.files:
-                await self._files.delete(file_id)
-        await self._files.delete_storage(thread_id)
-        await self._store.purge_thread(thread_id)
+        await self._files.delete_storage(thread.owner, "thread", thread.id)
+        await self._store.purge_thread(thread.id)
         logger.info("deleted thread cleared: %d turns", len(jobs))

@@ -17,6 +17,7 @@ from services.draining import Draining
 from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.metrics import Metrics
+from services.permissions import keep_private
 from services.supervisor import Supervisor
 from services.tracing import Traces
 from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
@@ -61,6 +62,7 @@ class WebServices:
 def prepare(settings: Settings) -> None:
     """Before Chainlit is imported: its environment, the data dir, and the secret that signs its cookie."""
     refuse_chainlits_fields()
+    keep_private(settings.data)
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 

@@ -18,6 +18,7 @@ from jobs.local import LocalDispatcher
 from jobs.sqlite import SqliteStore
 from jobs.wake import DatagramWake
 from jobs.worker import Worker
+from services.permissions import keep_private
 from services.tracing import Traces
 from settings import Settings
 from toolkit.pool import HostPool
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 async def run_worker(settings: Settings, *, supervised: bool) -> None:
     """Work until told to stop. A supervised worker finishes what it runs and ends when its parent is gone."""
     data = settings.data
+    keep_private(data)
     async with AsyncExitStack() as stack:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         traces = Traces(on=settings.traces)
@@ -36,7 +38,12 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         await stack.enter_async_context(traces.reading(store))
         files = DirectoryFileStore(data / "files")
         pool = await stack.enter_async_context(
-            HostPool(settings.tools, scratch=data / "scratch", mcp_servers=settings.mcp_file)
+            HostPool(
+                settings.tools,
+                environment=settings.tool_environment,
+                scratch=data / "scratch",
+                mcp_servers=settings.mcp_file,
+            )
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(_ended, asyncio.create_task(_guard_loop(models), name="watchdog"))

@@ -56,7 +56,7 @@ class Server:
         self.data_dir = folder / "data"
         self.log_file = folder / "server.log"
         self.expected_noise: tuple[str, ...] = ()
-        self._marker = f"LONGHAUL_DATA_DIR={self.data_dir}"
+        self._marker = f"HOME={folder}"  # tool hosts get no variable of ours
         self._app_root = folder / "app"
         self._environment = self._clean_environment(folder) | environment
         self._web: subprocess.Popen[bytes] | None = None
@@ -164,6 +164,10 @@ class Server:
     def workers(self) -> list[int]:
         """Process ids of the living workers, orphans too."""
         return processes.marked(self._marker, "worker.py")
+
+    def processes(self) -> list[int]:
+        """Process ids of all that lives: web, workers and tool hosts."""
+        return processes.marked(self._marker)
 
     def hosts(self) -> list[int]:
         """Process ids of the living tool hosts."""

@@ -13,7 +13,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": set(),
     "toolkit": set(),
     "files": set(),
-    "accounts": set(),
+    "accounts": {"files"},
     "tools": {"toolkit"},
     "agent": {"jobs", "toolkit", "files"},
     "services": {"settings", "jobs", "files", "accounts"},

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from toolkit import wire
@@ -48,13 +48,19 @@ class Host:
         self._life = asyncio.create_task(self._live())
 
     @classmethod
-    async def start(cls, source: Sequence[str], timeout_seconds: float, on_spawned: Callable[["Host"], None]) -> "Host":
-        """A host that has loaded its tools, from where its command line says (HostOptions).
+    async def start(
+        cls,
+        source: Sequence[str],
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        on_spawned: Callable[["Host"], None],
+    ) -> "Host":
+        """A host that has loaded its tools, from where its command line says (HostOptions), with this environment.
 
         `on_spawned` gets it as soon as the process lives: whoever cancels this must wait for its end. Raises
         ToolHostsUnavailable.
         """
-        spawning = asyncio.create_task(cls._spawn(source, on_spawned))
+        spawning = asyncio.create_task(cls._spawn(source, environment, on_spawned))
         try:
             await asyncio.shield(spawning)
             await spawning.result()._hello(timeout_seconds)
@@ -66,13 +72,16 @@ class Host:
         return spawning.result()
 
     @classmethod
-    async def _spawn(cls, source: Sequence[str], on_spawned: Callable[["Host"], None]) -> "Host":
+    async def _spawn(
+        cls, source: Sequence[str], environment: Mapping[str, str], on_spawned: Callable[["Host"], None]
+    ) -> "Host":
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", _BOOT, _ROOT, str(theirs.fileno()), *source),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # what tools print is for the operator, beside their tracebacks
+                env=environment,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
             )

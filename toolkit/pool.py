@@ -32,6 +32,7 @@ class HostPool:
         self,
         tool_dirs: Sequence[Path],
         *,
+        environment: Mapping[str, str] | None = None,  # all that the hosts get; None: nothing
         scratch: Path | None = None,  # where calls get their temporary directories; None: the system's place
         mcp_servers: Path | None = None,  # the file that names MCP servers
         connect_seconds: float = 10,  # how long such a server may take to begin; it holds up the start for so long
@@ -46,6 +47,7 @@ class HostPool:
         self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
         self._directories = [str(directory.absolute()) for directory in tool_dirs]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
+        self._environment = dict(environment or {})  # never ours: it holds the server's secrets
         self._mcp_names: frozenset[str] = frozenset()
         self._mcp_host: Host | None = None
         self._scratch = Scratch(None if scratch is None else scratch.absolute())
@@ -215,7 +217,7 @@ class HostPool:
             if not self._open:
                 raise ToolHostsUnavailable(_CLOSED)
             if self._mcp_host is None or not self._mcp_host.alive:
-                self._mcp_host = await Host.start(self._mcp, self._start_seconds, self._spawned)
+                self._mcp_host = await self._start_host(self._mcp)
             return self._mcp_host
 
     async def _take_spare(self) -> Host:
@@ -242,10 +244,10 @@ class HostPool:
             raise ToolHostsUnavailable(_CLOSED)
         self._spares = [spare for spare in self._spares if _useful(spare)]
         while len(self._spares) < at_least:
-            self._spares.append(asyncio.create_task(self._start_host()))
+            self._spares.append(asyncio.create_task(self._start_host(self._directories)))
 
-    async def _start_host(self) -> Host:
-        return await Host.start(self._directories, self._start_seconds, self._spawned)
+    async def _start_host(self, source: Sequence[str]) -> Host:
+        return await Host.start(source, self._environment, self._start_seconds, self._spawned)
 
     def _spawned(self, host: Host) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}

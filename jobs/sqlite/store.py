@@ -304,8 +304,14 @@ class SqliteStore:
 
         return await self._write(transaction)
 
-    async def deleted_threads(self) -> list[str]:
+    async def deleted_threads(self) -> list[Thread]:
         return await self._read(threads.deleted)
+
+    async def unused_files(self, user: str, files: Sequence[str], *, without_thread: str | None = None) -> list[str]:
+        if not files:
+            return []
+        used = await self._read(lambda connection: threads.used_files(connection, user, files, without_thread))
+        return [file for file in dict.fromkeys(files) if file not in used]
 
     async def purge_thread(self, thread_id: str) -> None:
         sql = "SELECT id FROM jobs WHERE thread_id = ?"

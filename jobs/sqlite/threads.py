@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
+from jobs.encoding import to_stored
 from jobs.errors import ThreadNotFound
-from jobs.models import Job, JobRequest, Thread
+from jobs.models import Job, JobRequest, Thread, is_thread_id
 from jobs.rules import title_of
 from jobs.sqlite import rows
 
@@ -22,6 +24,8 @@ def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) ->
     thread_id = str(request.thread_id)
     row = connection.execute("SELECT owner, deleted_at FROM threads WHERE id = ?", [thread_id]).fetchone()
     if row is None:
+        if not is_thread_id(thread_id):
+            raise ThreadNotFound(thread_id)
         sql = "INSERT INTO threads (id, owner, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
         connection.execute(sql, [thread_id, request.user, title_of(request), at, at])
         return 1
@@ -66,9 +70,19 @@ def turns(connection: sqlite3.Connection, thread_id: str) -> list[Job]:
     return [rows.job(row) for row in connection.execute(sql, [thread_id])]
 
 
-def deleted(connection: sqlite3.Connection) -> list[str]:
+def deleted(connection: sqlite3.Connection) -> list[Thread]:
     sql = """
-        SELECT id FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
+        SELECT * FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND jobs.status IN ('queued', 'in_progress'))
     """
-    return [row[0] for row in connection.execute(sql)]
+    return [rows.thread(row) for row in connection.execute(sql)]
+
+
+def used_files(connection: sqlite3.Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
+    """Those of the files that came with a job of the user outside of that thread. Looks at all of the user's jobs."""
+    sql = """
+        SELECT DISTINCT used.value FROM jobs, json_each(jobs.request, '$.files') AS used
+        WHERE jobs.user = ? AND (jobs.thread_id IS NULL OR jobs.thread_id IS NOT ?)
+        AND used.value IN (SELECT value FROM json_each(?))
+    """
+    return {row[0] for row in connection.execute(sql, [user, without, to_stored(list(files))])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,13 +80,11 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shipped(temporary: Path) -> AsyncIterator[HostPool]:
     """The tools that ship. Their processes' idea of the system's temporary directory is one of this module's own."""
-    before, os.environ["TMPDIR"] = os.environ.get("TMPDIR"), str(temporary / "system")
-    (temporary / "system").mkdir()
-    try:
-        async with HostPool([ROOT / "tools"], scratch=temporary / "scratch") as pool:
-            yield pool
-    finally:
-        os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
+    system = temporary / "system"
+    system.mkdir()
+    environment = {"TMPDIR": str(system)}
+    async with HostPool([ROOT / "tools"], environment=environment, scratch=temporary / "scratch") as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

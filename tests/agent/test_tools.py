@@ -1,14 +1,18 @@
 """Tools as jobs of their own, and what their contexts ask of the job."""
 
 import asyncio
+import contextlib
+import hashlib
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from files.errors import StoredFileNotFound
-from jobs.errors import EpochStale, JobIncomplete, StepFailed
-from tests.agent.desk import Desk, open_desk, settings_for
+from jobs.errors import EpochStale, JobIncomplete, StepFailed, ThreadNotFound
+from jobs.models import JSON, JobRequest
+from tests.agent.desk import USER, Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
 from tests.waiting import until
@@ -156,3 +160,29 @@ async def test_a_cancelled_tool_job_ends_within_its_grace(desk: Desk) -> None:
     running.cancel()
     async with asyncio.timeout(1):
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_thread_that_is_called_like_another_users_job_shows_nothing_of_it(desk: Desk, tmp_path: Path) -> None:
+    hers = await desk.submit(task="remember", arguments={"word": "hers"})
+    assert await desk.run(hers) == "hers "
+    request = JobRequest(task="remember", user="bob", arguments={"word": "his"}, thread_id=hers.job.id)
+    with pytest.raises(ThreadNotFound):
+        await desk.store.submit(request)
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as database:  # begun with an earlier version
+        database.execute(
+            "INSERT INTO threads (id, owner, title, created_at, updated_at) VALUES (?, 'bob', '', 0, 0)", [hers.job.id]
+        )
+        database.commit()
+    await desk.store.submit(request)
+    assert await desk.run(await desk.take()) == "his "
+
+
+async def test_what_a_tool_kept_with_the_first_version_is_there(desk: Desk) -> None:
+    async def remembered(word: str) -> JSON:
+        return await desk.run(await desk.submit(task="remember", arguments={"word": word}, thread_id="t1"))
+
+    await remembered("first")
+    kept = desk.files.storage(USER, "thread", "t1")
+    kept.rename(kept.parent.parent / hashlib.sha256(b"t1").hexdigest()[:32])
+    assert await remembered("second") == "first second "
+    assert await remembered("third") == "first second third "

@@ -221,6 +221,27 @@ async def test_other_peoples_things_are_not_found(ada: httpx.AsyncClient, bob: h
     assert chat["id"] not in (await bob.get("/api/jobs?limit=100")).text
 
 
+@pytest.mark.parametrize("prefix", ["job_", "file_"])
+async def test_ids_of_jobs_and_files_are_no_thread_ids(
+    ada: httpx.AsyncClient, bob: httpx.AsyncClient, prefix: str
+) -> None:
+    hers = (await submit(ada))["id"]
+    body = {"task": "search_documents", "arguments": {"query": "x"}, "thread_id": hers.replace("job_", prefix)}
+    answer = await bob.post("/api/jobs", json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+    assert answer.json()["error"]["message"].startswith("thread_id: ")
+
+
+async def test_a_file_goes_with_the_last_job_that_came_with_it(ada: httpx.AsyncClient, api_server: Server) -> None:
+    file = (await ada.post("/api/files", files={"file": ("a.csv", b"a\n1\n")})).json()["id"]
+    first, second = [(await run(ada, "analyze_table", table=file))["id"] for _ in range(2)]
+    content = api_server.data_dir / "files" / "uploads" / file / "content"
+    assert (await ada.delete(f"/api/jobs/{first}")).status_code == 204
+    assert content.is_file()
+    assert (await ada.delete(f"/api/jobs/{second}")).status_code == 204
+    assert not content.exists()
+
+
 async def test_nobody_comes_in_without_a_key(stranger: httpx.AsyncClient) -> None:
     for path in ("/api/jobs", "/api/jobs/job_1/events", "/api/tools", "/v1/models"):
         answer = await stranger.get(path)

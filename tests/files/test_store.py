@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -101,12 +103,86 @@ async def test_a_writer_that_is_refused_at_the_fence_replaces_no_artifact(store:
 
 
 async def test_the_storage_of_a_thread_is_its_own_and_goes_with_it(store: DirectoryFileStore) -> None:
-    mine, other = store.storage("../thread"), store.storage("another")
+    mine, other = store.storage("ada", "thread", "../thread"), store.storage("ada", "thread", "another")
     for folder in (mine, other):
         folder.mkdir(parents=True)
     (mine / "index.db").write_bytes(b"x")
     assert mine.parent == other.parent
-    assert (store.storage("../thread") / "index.db").is_file()
-    await store.delete_storage("../thread")
+    assert (store.storage("ada", "thread", "../thread") / "index.db").is_file()
+    await store.delete_storage("ada", "thread", "../thread")
     assert not mine.exists()
     assert other.is_dir()
+
+
+def test_nobody_has_the_storage_of_another_by_any_name(store: DirectoryFileStore) -> None:
+    names = [("ada", "job"), ("ada", "thread"), ("bob", "job"), ("bob", "thread")]
+    assert len({store.storage(owner, kind, ROOT_ID) for owner, kind in names}) == len(names)  # type: ignore[arg-type]
+
+
+def earlier_storage(directory: Path, id: str) -> Path:
+    """As the first versions kept it, with something in it."""
+    folder = directory / "storage" / hashlib.sha256(id.encode()).hexdigest()[:32]
+    folder.mkdir(parents=True)
+    (folder / "index.db").write_bytes(b"of the first version")
+    return folder
+
+
+async def test_what_the_first_versions_stored_for_a_thread_is_its_owners_and_goes_with_the_thread(
+    store: DirectoryFileStore, tmp_path: Path
+) -> None:
+    earlier_storage(tmp_path, "t")
+    for _ in range(2):
+        assert (store.storage("ada", "thread", "t") / "index.db").read_bytes() == b"of the first version"
+    assert not (store.storage("bob", "thread", "t")).exists()
+    untouched = earlier_storage(tmp_path, "another")
+    await store.delete_storage("ada", "thread", "t")
+    await store.delete_storage("ada", "thread", "another")
+    assert not store.storage("ada", "thread", "t").exists()
+    assert not untouched.exists()
+
+
+async def test_what_the_first_versions_stored_for_a_job_is_no_threads_of_its_name(
+    store: DirectoryFileStore, tmp_path: Path
+) -> None:
+    earlier_storage(tmp_path, ROOT_ID)
+    assert not store.storage("bob", "thread", ROOT_ID).exists()
+    await store.delete_storage("bob", "thread", ROOT_ID)
+    assert (store.storage("ada", "job", ROOT_ID) / "index.db").is_file()
+
+
+GOOD = {"id": "", "name": "a.txt", "mime": "text/plain", "size": 1, "owner": "ada"}
+"""With the id of the file it is a record."""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"{", b"\0" * 90, b"\xff", b"[]", b"null", b'{"id": "x"}', b"[" * 100_000, json.dumps(GOOD).encode()],
+    ids=["empty", "cut off", "NULs", "no text", "a list", "null", "fields missing", "nested", "another file's"],
+)
+async def test_a_file_whose_record_cannot_be_read_is_not_found_and_the_log_says_why(
+    store: DirectoryFileStore, record: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file_id = await upload(store, b"x")
+    store.path(file_id).with_name("about.json").write_bytes(record)
+    with pytest.raises(StoredFileNotFound, match="There is no file"):
+        await store.get(file_id)
+    assert file_id in caplog.text
+
+
+@pytest.mark.parametrize("field", ["name", "mime", "size", "owner"])
+async def test_a_record_with_something_else_in_a_field_is_no_record(store: DirectoryFileStore, field: str) -> None:
+    file_id = await upload(store, b"x")
+    record = {**GOOD, "id": file_id}
+    about = store.path(file_id).with_name("about.json")
+    about.write_text(json.dumps(record))
+    assert (await store.get(file_id)).name == "a.txt"
+    about.write_text(json.dumps({**record, field: None}))
+    with pytest.raises(StoredFileNotFound):
+        await store.get(file_id)
+
+
+async def test_a_file_whose_content_is_gone_is_not_found(store: DirectoryFileStore) -> None:
+    file_id = await upload(store, b"x")
+    store.path(file_id).unlink()
+    with pytest.raises(StoredFileNotFound):
+        await store.get(file_id)

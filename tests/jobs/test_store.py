@@ -535,11 +535,41 @@ async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have
     assert (await engine.store.get(waiting.id)).status is JobStatus.CANCELLED
     assert await engine.store.deleted_threads() == []
     await write(engine.store, running.id, DONE, epoch=claimed.epoch)
-    assert await engine.store.deleted_threads() == ["t"]
+    assert [thread.id for thread in await engine.store.deleted_threads()] == ["t"]
     await engine.store.purge_thread("t")
     with pytest.raises(JobNotFound):
         await engine.store.get(running.id)
     assert await engine.store.read(running.id, 0, 10) == []
+
+
+@pytest.mark.parametrize(
+    "thread_id", ["job_" + "a" * 24, "file_" + "a" * 24, "job_", "two\nlines", '["ada", "t"]', "x" * 201]
+)
+async def test_ids_of_other_things_begin_no_thread(engine: Engine, thread_id: str) -> None:
+    for begin in (engine.store.submit, engine.store.draft):
+        with pytest.raises(ThreadNotFound):
+            await begin(chat(thread_id=thread_id))
+    with pytest.raises(ThreadNotFound):
+        await engine.store.thread(thread_id)
+
+
+async def test_a_file_is_unused_when_no_job_of_its_owner_came_with_it(engine: Engine) -> None:
+    alone = await engine.store.submit(chat(files=("file_1", "file_2")))
+    await engine.store.submit(chat(files=("file_2", "file_3"), thread_id="t"))
+    await engine.store.submit(chat(files=("file_3",), thread_id="u"))
+    await engine.store.submit(chat(files=("file_4",), user="bob"))
+    files = ["file_1", "file_2", "file_3", "file_4", "file_5"]
+
+    async def unused(without_thread: str | None = None) -> list[str]:
+        return await engine.store.unused_files("ada", files, without_thread=without_thread)
+
+    assert await unused() == ["file_4", "file_5"]
+    assert await unused("t") == ["file_4", "file_5"]
+    await engine.store.request_cancel(alone.id, "ada")
+    await engine.store.delete_job(alone.id, "ada")
+    assert await unused() == ["file_1", "file_4", "file_5"]
+    assert await unused("t") == ["file_1", "file_2", "file_4", "file_5"]
+    assert await engine.store.unused_files("ada", []) == []
 
 
 async def test_a_running_job_is_not_deleted(engine: Engine) -> None:

@@ -85,6 +85,12 @@ def who() -> dict[str, Any]:
     return {"pid": os.getpid(), "group": os.getpgid(0), "nice": os.nice(0), "secret": len(secret)}
 
 
+@server.tool()
+def variables() -> list[str]:
+    """Name the variables of the environment."""
+    return sorted(os.environ)
+
+
 if __name__ == "__main__":
     if "hang" in ARGUMENTS:
         time.sleep(60)

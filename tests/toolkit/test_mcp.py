@@ -181,6 +181,15 @@ async def test_a_servers_process_is_as_nice_as_its_host_and_ends_with_it(tmp_pat
     await until(lambda: is_dead(again["pid"]), within=5, what="the server has ended with the pool")
 
 
+async def test_a_servers_program_gets_what_its_entry_names_and_no_more(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TOOL_KEY": "of a tool", "TZ": "UTC"}
+    async with HostPool(
+        [tmp_path], environment=environment, mcp_servers=write(tmp_path, {"child": CHILD}), spare_hosts=0
+    ) as pool:
+        names = set(await call(pool, "child__variables"))
+    assert names - {"LC_CTYPE"} == {"PATH", "HOME", "SECRET"}, "LC_CTYPE is set by Python itself"
+
+
 async def test_a_child_that_dies_in_mid_call_is_a_sentence_and_is_started_again(tmp_path: Path) -> None:
     async with HostPool([tmp_path], mcp_servers=write(tmp_path, {"child": CHILD})) as pool:
         with pytest.raises(ToolError, match=LOST.format("child")):

@@ -136,7 +136,7 @@ def nursery(
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     data = tmp_path_factory.mktemp("survives")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    environment = {**inherited, **model_environment(endpoint), "LONGHAUL_DATA_DIR": str(data)}
+    environment = {**inherited, **model_environment(endpoint), "LONGHAUL_DATA_DIR": str(data), "HOME": str(data)}
     command = [sys.executable, "-c", NURSERY]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -144,7 +144,7 @@ def nursery(
         try:
             yield process, data
         finally:
-            processes.kill_all(f"LONGHAUL_DATA_DIR={data}")
+            processes.kill_all(f"HOME={data}")
 
 
 async def test_ten_killed_workers_cost_no_row_and_double_none(place: Place) -> None:
