@@ -1,9 +1,7 @@
 """What every test has: a clean environment, loops that must not block, the scripted endpoint, the real server."""
 
 import contextlib
-import fcntl
 import os
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -52,32 +50,6 @@ def no_blocked_loop() -> Iterator[None]:
     with BlockedLoops() as blocked:
         yield
     assert not blocked.callbacks, f"blocked its event loop: {blocked.callbacks}"
-
-
-@pytest.fixture(autouse=True)
-def machine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests marked `alone` measure time: none runs beside them in another process of this test run."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        yield
-        return
-    place = Path(tempfile.gettempdir()) / f"longhaul-tests-{run}"
-    alone = request.node.get_closest_marker("alone") is not None
-    with contextlib.ExitStack() as locks:
-        # Whoever waits for the machine holds the gate, so that no newcomer slips in before it.
-        with locked(place.with_suffix(".gate"), fcntl.LOCK_EX):
-            locks.enter_context(locked(place.with_suffix(".lock"), fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
-        yield
-
-
-@contextlib.contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @pytest.fixture

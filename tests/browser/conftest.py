@@ -83,7 +83,7 @@ async def killed_server(shared_endpoint: Endpoint, tmp_path_factory: pytest.Temp
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def mortal_server(killed_server: Server) -> Server:
-    """One server for the tests that kill its web process or its workers. Its `kill_file` names the step they kill at."""
+    """One server for the tests that kill its web process or its workers; `kill_file` tells it the step to die at."""
     if not killed_server.web_runs():
         await killed_server.start()
     await killed_server.workers_ready()

@@ -12,8 +12,8 @@ from tests.waiting import until
 
 RATE = 16
 OUTAGE_SECONDS = 5
-REPAIR_SECONDS = 3
-HALF_OPEN_SECONDS = 12
+REPAIR_SECONDS = 15
+HALF_OPEN_SECONDS = 30
 
 
 async def test_a_socket_cut_for_5_seconds_leaves_no_hole(

@@ -100,13 +100,14 @@ async def test_a_worker_killed_between_two_tool_calls_repeats_neither(
 ) -> None:
     chat = await open_chat(mortal_server.url)
     calls = f"{notes.call('note', text='first')} {notes.call('note', text='second')}"
-    question = script(calls, tokens=120, rate=240, say=40, same_ids=1)
+    question = script(calls, tokens=120, rate=240, say=40, same_ids=1, hold=20, hold_turn=1)
     await chat.send(question)
     await until(lambda: 1 in asked(shared_endpoint, question), within=30, what="the model is asked for the second call")
 
     mortal_server.kill_workers()
 
     await asked_again(shared_endpoint, question, 1, 2)
+    shared_endpoint.release(question)
     await chat.sees_word(119)
     await whole_after_reload(chat)
     assert notes.lines() == ["first", "second"]
