@@ -14,6 +14,7 @@ from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
+LONGEST = ("/browser/", "test_map_table_survives", "test_benchmarks.py", "test_leaving", "/test_web.py")
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
@@ -31,6 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     examples = THOROUGH_EXAMPLES if config.getoption("--thorough") else QUICK_EXAMPLES
     settings.register_profile("longhaul", deadline=None, max_examples=examples, suppress_health_check=SLOW)
     settings.load_profile("longhaul")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first: no process works on one of them when the others have ended."""
+    items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
 
 
 def examples(*, share: float) -> int:
