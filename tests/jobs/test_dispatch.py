@@ -14,7 +14,7 @@ from jobs.models import WorkerRecord
 from tests.jobs.engine import Clock, Engine, OpenEngine, chat, write
 from tests.waiting import until
 
-SOON = 3.0
+SOON = 30.0
 """Above any wake-up or safety poll, below a hang."""
 
 
