@@ -1,4 +1,4 @@
-"""Downloads of what tools made. The page fetches charts and tables from here too."""
+"""Downloads of the files that tools made. The page also fetches charts and tables here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from handlers.elements import ARTIFACTS
-from handlers.tables import LARGEST_BYTES, drawable
+from handlers.tables import MAX_BYTES, drawable
 from handlers.uploads import signed_in
 from handlers.words import without_surrogates
 from jobs import JobClient, JobNotFound
@@ -23,7 +23,7 @@ NOT_FOUND = "There is no such file."
 
 
 def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore]) -> list[Route]:
-    """`jobs` and `files` give the services once they are open."""
+    """`jobs` and `files` return the services once they are open."""
 
     async def download(request: Request) -> Response:
         user, name = await signed_in(request), without_surrogates(request.path_params["name"])
@@ -33,14 +33,14 @@ def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore
         except (JobNotFound, StoredFileNotFound):
             raise HTTPException(404, NOT_FOUND) from None
         mime = mime_of(path.name)
-        # What tools make of other people's documents is shown, never run: no script of it may act in our origin.
+        # An artifact may contain content from untrusted documents, whose scripts must not run in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
         if mime == TABLE_MIME:
             table = await asyncio.to_thread(_table, path)
             return Response(table, media_type=mime, headers=headers | {"Content-Disposition": "attachment"})
         return FileResponse(
             path,
-            # The page's chart reads only what is plainly JSON.
+            # The page's chart element accepts only this type.
             media_type="application/json" if mime == PLOTLY_MIME else mime,
             filename=path.name,
             content_disposition_type="attachment",
@@ -52,4 +52,4 @@ def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore
 
 def _table(path: Path) -> bytes:
     with path.open("rb") as file:
-        return drawable(file.read(LARGEST_BYTES + 1))
+        return drawable(file.read(MAX_BYTES + 1))

@@ -72,13 +72,13 @@ def install_chat(
     put_first(install_logins(logins))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
-    form_bytes = 1_000_000  # what a form adds to its file
+    form_bytes = 1_000_000  # allowance for the form's fields and boundaries
     app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=(UPLOADS,), upload_bytes=upload_bytes + form_bytes)
     if logins.automatic and not anonymous:
         app.add_middleware(Gate, closed=api_only)
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
-        config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
+        config.features.spontaneous_file_upload.max_size_mb = upload_mb  # the page checks this before it uploads
     app.add_exception_handler(ClientDisconnect, _unheard)
     put_first(upload_routes(slot.files, limit_bytes=upload_bytes))
     put_first(artifact_routes(slot.jobs, slot.files))
@@ -86,12 +86,12 @@ def install_chat(
 
 
 def _unheard(_: Request, __: Exception) -> Response:
-    """Whoever was sending left in the middle of it: nobody is there to answer, and nothing is wrong here."""
+    """The client disconnected while sending. This is not an error of the server."""
     return Response(status_code=499)
 
 
 def put_first(routes: Sequence[BaseRoute]) -> None:
-    """Add routes before Chainlit's own, whose last one answers every path with the page."""
+    """Adds routes before Chainlit's, whose last one answers every path with the page."""
     app.router.routes[:0] = routes
 
 
@@ -105,7 +105,7 @@ def _register_callbacks(slot: ChatSlot) -> None:
         await slot.chat.on_resume(thread)
 
     @cl.on_chat_end
-    async def on_chat_end() -> None:  # Chainlit calls it at each end of a socket
+    async def on_chat_end() -> None:  # Chainlit calls it whenever a socket closes
         await slot.chat.on_disconnected(cl.context.session)
 
     @cl.action_callback(RETRY)
