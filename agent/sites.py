@@ -10,7 +10,7 @@ from jobs.models import JSON, JobRequest
 ADDRESS = re.compile(
     r"""
     https?:// (?P<site> \[[0-9a-f:.]+\] (?::\d+)? | [^\s/?#\\<>"'`()\[\]{}|,]* ) [^\s<>"'`]*
-    | (?<! [\w.@/\\:%+-] ) (?P<bare> (?> (?:[\w-]+\.)+ [\w-]+ ) (?::\d+)? ) (?! [\w@] )
+    | (?<! [\w.@/\\:%+-] ) (?P<bare> (?> (?:[\w-]+\.)+ [\w-]+ ) (?::\d+)? ) (?! [\w@] ) (?: [/?\#=&] [^\s<>"'`]* )?
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -40,9 +40,15 @@ def own_words(request: JobRequest, *, is_chat: bool) -> Iterator[str]:
 
 def _sites(text: str) -> Iterator[str]:
     for match in ADDRESS.finditer(text):
-        site = (match["site"] or match["bare"] or "").rstrip(".:;!?*_~").lower()
-        if site and "@" not in site and not (match["bare"] and site.endswith(FILES)):
-            yield site
+        site = (match["site"] or match["bare"] or "").rstrip(".:;!?*_~")
+        if site and "@" not in site and (match["site"] or _is_domain(site)):
+            yield site.lower()
+
+
+def _is_domain(bare: str) -> bool:
+    """Whether a name without `https://` is meant as a site: not a file, a number, or two sentences without a space."""
+    last = bare.partition(":")[0].rpartition(".")[2]
+    return not last.isdigit() and last == last.lower() and not bare.lower().endswith(FILES)
 
 
 def _strings(value: JSON) -> Iterator[str]:

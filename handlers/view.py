@@ -130,7 +130,7 @@ class ThreadView:
         self.show_running()
 
     async def _watch(self) -> bool:
-        async for jobs in self._jobs.follow_thread(self.thread_id):
+        async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
             for job in jobs:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)

@@ -138,17 +138,23 @@ class JobClient:
         """Hide it and stop its jobs; what is stored goes when they have ended. Raises `ThreadNotFound`."""
         await self._store.delete_thread(thread_id, user)
 
-    async def follow_thread(self, thread_id: str) -> AsyncIterator[list[Job]]:
-        """The turns of the thread, now and after each change, wherever it was made; ends when it is deleted."""
+    async def follow_thread(self, thread_id: str, user: str) -> AsyncIterator[list[Job]]:
+        """Yields the turns of the user's thread, now and after each change, wherever it was made.
+
+        Waits for a thread that does not exist yet, and ends when it is deleted: the next thread of that name may be
+        another user's.
+        """
         seen: Sequence[str] | None = None
         async with contextlib.aclosing(self._changes(thread_topic(thread_id))) as changes:
             async for _ in changes:
+                if not await self._is_theirs(thread_id, user):
+                    if seen is not None:
+                        return
+                    continue
                 turns = await self._store.thread_jobs(thread_id)
                 known, seen = seen, [job.id for job in turns]
                 if known != seen:
-                    yield turns
-                if known and await self._deleted(thread_id):
-                    return
+                    yield [job for job in turns if job.user == user]
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """What the workers offer, by name: {name, description, parameters, run_in, …}; the last known without them."""
@@ -185,9 +191,9 @@ class JobClient:
         finally:
             deafen()
 
-    async def _deleted(self, thread_id: str) -> bool:
+    async def _is_theirs(self, thread_id: str, user: str) -> bool:
         try:
-            await self._store.thread(thread_id)
+            await self._store.thread(thread_id, user)
         except ThreadNotFound:
-            return True
-        return False
+            return False
+        return True

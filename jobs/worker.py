@@ -36,6 +36,7 @@ CANCEL_POLL_SECONDS = 1.0
 
 DRAIN_LOOK_SECONDS = 0.05
 STORE_PAUSE_SECONDS = 0.5
+BROKEN_PAUSE_SECONDS = 5.0
 
 INTERNAL_FAILURE = JobFailedEvent(
     error={
@@ -167,6 +168,10 @@ class Worker:
                 job = await self._renew(job)
         except (EpochStale, JobNotFound):
             logger.warning("%s is not ours any more: stopped", job.id)
+        except Exception:
+            # The next claim takes it up again; the pause keeps a lasting defect from filling the log.
+            logger.exception("%s: the attempt broke off", job.id)
+            await asyncio.sleep(BROKEN_PAUSE_SECONDS)
         finally:
             self._running.discard(job.id)
             self._slots.release()
@@ -213,7 +218,17 @@ class Worker:
         while True:
             await asyncio.sleep(STORE_PAUSE_SECONDS)
             with contextlib.suppress(StoreUnavailable):
-                return await self._store.renew(job.id, job.epoch)
+                try:
+                    return await self._store.renew(job.id, job.epoch)
+                except EpochStale:
+                    return await self._renewed_before(job)
+
+    async def _renewed_before(self, job: Job) -> Job:
+        """The renewal whose answer was lost. Raises `EpochStale` when another worker took the job over."""
+        now = await self._store.get(job.id)
+        if (now.worker, now.epoch) != (job.worker, job.epoch + 1):
+            raise EpochStale(job.id)
+        return now
 
     def _context(self, job: Job, log: _Log, held: _Held) -> JobContext:
         return JobContext(

@@ -28,6 +28,9 @@ from agent.sites import MOST_CHARACTERS, named_sites
         ("Summarise README.md and notes.zip", []),
         ("https://readme.md/", ["readme.md"]),
         ("ftp://evil.example/ file:///evil.example", []),
+        ("good.org/?u=evil.org good.org?evil.org good.org#evil.org good.org=evil.org", ["good.org"]),
+        ("chapter 3.14 of version 52.30, on 21.11.2026", []),
+        ("Hello.It is finished.My question", []),
         ("nothing", []),
     ],
 )  # fmt: skip

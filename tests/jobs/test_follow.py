@@ -227,7 +227,7 @@ async def test_a_follower_of_something_purged_gets_an_error_and_the_end(engine: 
 async def test_a_thread_tells_of_jobs_that_begin_elsewhere_and_of_its_end(open_engine: OpenEngine) -> None:
     async with open_engine() as here, open_engine() as elsewhere:
         await here.client.submit(chat("a", thread_id="t"))
-        following = aiter(here.client.follow_thread("t"))
+        following = aiter(here.client.follow_thread("t", "ada"))
         async with asyncio.timeout(SOON):
             assert [job.request.input for job in await anext(following)] == ["a"]
             await elsewhere.client.submit(chat("b", thread_id="t"))
@@ -235,3 +235,23 @@ async def test_a_thread_tells_of_jobs_that_begin_elsewhere_and_of_its_end(open_e
             await elsewhere.client.delete_thread("t", "ada")
             with pytest.raises(StopAsyncIteration):
                 await anext(following)
+
+
+async def test_a_thread_that_another_user_begins_under_the_name_of_a_deleted_one_is_not_followed(
+    engine: Engine,
+) -> None:
+    job = await engine.client.submit(chat("a", thread_id="t"))
+    await engine.client.cancel(job.id, "ada")
+    following = aiter(engine.client.follow_thread("t", "ada"))
+    async with asyncio.timeout(SOON):
+        assert [one.id for one in await anext(following)] == [job.id]
+        await engine.client.delete(job.id, "ada")
+        assert await anext(following) == []
+        await engine.client.delete_thread("t", "ada")
+        await engine.store.purge_thread("t")
+        await engine.client.submit(chat("a secret of Bob's", thread_id="t", user="bob"))
+        with pytest.raises(StopAsyncIteration):
+            await anext(following)
+    waiting = asyncio.create_task(anext(engine.client.follow_thread("t", "ada")))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(waiting, 0.3)
