@@ -252,6 +252,6 @@ async def test_a_thread_that_another_user_begins_under_the_name_of_a_deleted_one
         await engine.client.submit(chat("a secret of Bob's", thread_id="t", user="bob"))
         with pytest.raises(StopAsyncIteration):
             await anext(following)
-    waiting = asyncio.create_task(anext(engine.client.follow_thread("t", "ada")))
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(waiting, 0.3)
+        async with asyncio.timeout(0.3):
+            await anext(engine.client.follow_thread("t", "ada"))
