@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("words", ["Hello!", "What can you do?", "Who wrote Faust?"])
 async def test_it_says_what_it_is_how_to_get_a_model_and_what_the_tools_are(offline: Desk, words: str) -> None:
     text = await offline.answer(words)
-    assert "no language model is connected" in text
+    assert "No language model is connected" in text
     assert "OPENAI_API_KEY" in text
     for spec in offline.pool.catalogue:
         assert f"`{spec.name}`" in text
