@@ -1,4 +1,4 @@
-"""Which sites a person named in a conversation: the only ones that a tool may visit when a model calls it."""
+"""The sites that the user named in a conversation. A tool that a model calls may visit only these."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ ADDRESS = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-"""A web address, whole, so that no other is found in its query; or a name such as `example.org` by itself."""
+"""A whole web address, so that no second one is found in its query; or a bare name such as `example.org`."""
 FILES = (".md", ".zip", ".py", ".sh", ".rs", ".pl", ".ps", ".mov", ".cc", ".so")
-"""Endings of files that are domains as well: who writes `notes.md` means a file."""
-
-
-MOST_CHARACTERS = 20_000
-"""Of a text that are looked at: what stands behind them was pasted."""
+"""Suffixes of files that are also top-level domains: `notes.md` means a file."""
+MAX_CHARACTERS = 20_000
+"""Only this much of a text is searched: text beyond it was pasted."""
 
 
 def named_sites(texts: Iterable[str]) -> tuple[str, ...]:
-    """The hosts of the addresses in the texts, with the port if there is one."""
-    return tuple(dict.fromkeys(site for text in texts for site in _sites(text[:MOST_CHARACTERS])))
+    """Returns the hosts of the addresses in the texts, with the port if there is one."""
+    return tuple(dict.fromkeys(site for text in texts for site in _sites(text[:MAX_CHARACTERS])))
 
 
 def own_words(request: JobRequest, *, is_chat: bool) -> Iterator[str]:
-    """What a person wrote into the request. Other roles' messages and the content of files are somebody else's."""
+    """Yields the user's own texts in the request, not the messages of other roles or the content of files."""
     yield request.input or ""
     if not is_chat:
         yield from _strings(request.arguments)
@@ -52,7 +50,7 @@ def _is_domain(bare: str) -> bool:
 
 
 def _strings(value: JSON) -> Iterator[str]:
-    """The texts in it; the keys of objects are not the person's."""
+    """Yields the texts in a value. Skips the keys of objects, which the user did not write."""
     match value:
         case str():
             yield value

@@ -253,7 +253,7 @@ async def test_the_model_hears_of_tools_the_user_ran(desk: Desk, endpoint: Endpo
     told = endpoint.requests("word=z")[0].messages[1:]
     assert [message["content"] for message in told[:2]] == [
         '(I ran the tool echo with {"text": "hello"}.)',
-        "(It gave:)\nhello",
+        "(It returned:)\nhello",
     ]
 
 

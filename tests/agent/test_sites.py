@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.sites import MOST_CHARACTERS, named_sites
+from agent.sites import MAX_CHARACTERS, named_sites
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_a_message_names_the_sites_of_its_addresses(text: str, sites: list[str])
 
 
 def test_what_stands_behind_a_long_text_is_not_named() -> None:
-    assert named_sites(["x" * MOST_CHARACTERS + " https://evil.example", "https://good.example"]) == ("good.example",)
+    assert named_sites(["x" * MAX_CHARACTERS + " https://evil.example", "https://good.example"]) == ("good.example",)

@@ -151,7 +151,7 @@ def test_more_rows_than_wanted_are_refused(tmp_path: Path) -> None:
         ("a.parquet", b"\x01\x02\x03\x04" * 99, "not a Parquet file, though its name says so"),
         ("a.parquet", b"PAR1 and no end", "damaged Parquet file"),
         ("a.parquet", b"PAR1" + b"\xff" * 200 + b"PAR1", "is damaged"),
-        ("a.md", b"# Not a table", "no table"),
+        ("a.md", b"# Not a table", "not a table"),
         ("a.csv", (",".join(f"c{i}" for i in range(10_000)) + "\n").encode(), "10,000 columns; at most 1,000"),
         ("a.csv", b"x" * 3_000_000, "first line"),
         ("a.csv", b'a,b\n1,"' + b"x\n" * 600_000, "quotation mark is not closed"),
