@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 
 
-async def again_and_again(work: Callable[[], Awaitable[bool | None]], *, name: str) -> None:
+async def keep_running(work: Callable[[], Awaitable[bool | None]], *, name: str) -> None:
     """Run `work` until it gives True. When it fails, log it, pause, and run it again.
 
     Such a task has nobody who awaits it while it works: were it to die of one failed read, everything that waits for

@@ -166,7 +166,7 @@ class JobClient:
     async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
         """Now, and after each wake-up of the topic; a lost one is made good by a slow poll."""
         changed = asyncio.Event()
-        deafen = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
+        unsubscribe = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
         try:
             while True:
                 changed.clear()
@@ -175,7 +175,7 @@ class JobClient:
                     async with asyncio.timeout(POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                         await changed.wait()
         finally:
-            deafen()
+            unsubscribe()
 
     async def _deleted(self, thread_id: str) -> bool:
         try:

@@ -25,7 +25,7 @@ class Frames:
         self._wanted = 0
         self._before = 0
 
-    def takes(self) -> bool:
+    def try_claim_frame(self) -> bool:
         """Whether one more job may write now: few wanted to in this frame and in the one before."""
         frame = asyncio.get_running_loop().time() // FRAME_SECONDS
         if frame != self._frame:
@@ -73,7 +73,7 @@ class DeltaBuffer:
         self._text.append(text)
         self._size += len(text)
         first = self._written_at is None
-        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.takes()):
+        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.try_claim_frame()):
             self.flush()
         else:
             self._frames.wait(self)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.store import JobStore
@@ -137,7 +137,7 @@ class LocalDispatcher:
     async def __aenter__(self) -> Self:
         self._lock = WorkerLock(self._directory, self.worker_id).__enter__()
         await self._store.register_worker(self._record)
-        self._deafen = self._wake.listen(self._on_wake)
+        self._unsubscribe = self._wake.listen(self._on_wake)
         self._heart.start()
         return self
 
@@ -146,12 +146,12 @@ class LocalDispatcher:
     ) -> None:
         self._ending.set()
         await asyncio.to_thread(self._heart.join)
-        self._deafen()
+        self._unsubscribe()
         await self._store.remove_worker(self.worker_id)
         self._lock.__exit__(None, None, None)
 
     async def take(self, running: Set[str]) -> Job | None:
-        await again_and_again(partial(self._look, running), name="the look for jobs")
+        await keep_running(partial(self._look, running), name="the look for jobs")
         taken, self._taken = self._taken, None
         return taken
 

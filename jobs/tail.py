@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Self
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.errors import JobNotFound
 from jobs.events import JobEvent
 from jobs.store import JobStore
@@ -148,12 +148,12 @@ class Tails:
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        self._deafen = self._wake.listen(self._on_wake)
-        self._reader = asyncio.create_task(again_and_again(self._read_once, name="the reader of logs"))
+        self._unsubscribe = self._wake.listen(self._on_wake)
+        self._reader = asyncio.create_task(keep_running(self._read_once, name="the reader of logs"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._deafen()
+        self._unsubscribe()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
@@ -123,8 +123,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until told to stop, then return when the last job has ended or was left to others."""
-        deafen = self._wake.listen(self._on_wake)
-        watcher = asyncio.create_task(again_and_again(self._watch_wishes, name="the look for cancels"))
+        unsubscribe = self._wake.listen(self._on_wake)
+        watcher = asyncio.create_task(keep_running(self._watch_wishes, name="the look for cancels"))
         try:
             async with asyncio.TaskGroup() as jobs:
                 while (job := await self._next()) is not None:
@@ -132,7 +132,7 @@ class Worker:
                     jobs.create_task(self._run(job), name=job.id)
         finally:
             self._ended.set()
-            deafen()
+            unsubscribe()
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from jobs import JobNotFound
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.store import JobStore
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Traces:
             return
         outlet = await asyncio.to_thread(_open_outlet)
         self._loop = asyncio.get_running_loop()
-        sending = asyncio.create_task(again_and_again(lambda: self._send_next(store, outlet), name="tracing"))
+        sending = asyncio.create_task(keep_running(lambda: self._send_next(store, outlet), name="tracing"))
         try:
             yield
         finally:
