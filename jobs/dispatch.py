@@ -1,4 +1,4 @@
-"""How jobs find workers: the promise. `local.py` keeps it with the jobs table alone, on one machine."""
+"""How a worker gets its jobs. `local.py` implements it on one machine with the jobs table alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from jobs.models import Job
 
 
 class Dispatcher(Protocol):
-    """One worker's side of the queue. `async with` announces the worker, keeps its heartbeat and takes it off."""
+    """One worker's side of the queue. `async with` registers the worker, advances its heartbeat and removes it."""
 
     worker_id: str
 
     async def take(self, running: Set[str]) -> Job | None:
-        """Wait for the next eligible job and hold it; None once `stop_taking` was called. Not to be cancelled.
+        """Wait for the next eligible job and claim it. Returns None once `stop_taking` was called. Do not cancel this.
 
         `running` is a live view of the ids of the jobs that this worker runs.
         """

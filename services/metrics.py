@@ -80,7 +80,7 @@ class EndedJobs:
         place = (self._looked_from(), "")
         given = 0
         while given < MOST_AT_ONCE and (page := await self._store.ended(place, PAGE)):
-            place = page[-1].place
+            place = page[-1].cursor
             for job in page:
                 if job.id not in self._seen:
                     self._seen[job.id] = job.finished_at
