@@ -9,7 +9,7 @@ from typing import Self
 
 from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
-from jobs.models import JSON, Job, JobRequest, Thread
+from jobs.models import JSON, Job, JobRequest, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
@@ -124,7 +124,7 @@ class JobClient:
     async def threads(
         self, user: str, *, search: str | None = None, limit: int = 20, before: str | None = None
     ) -> list[Thread]:
-        """Returns the newest first; `search` looks in titles, questions and answers."""
+        """Returns the threads, newest first; `search` looks in titles, questions and answers."""
         return await self._store.threads(user, search=search, limit=limit, before=before)
 
     async def thread_jobs(self, thread_id: str) -> list[Job]:
@@ -162,6 +162,14 @@ class JobClient:
                 known, seen = seen, await self._store.tools()
                 if known != seen:
                     yield list(seen)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Those that have announced themselves; a dead one may still be among them."""
+        return await self._store.workers()
+
+    async def ping(self) -> None:
+        """Raises when the jobs are out of reach."""
+        await self._store.ping()
 
     async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
         """Yields now and after each wake-up of the topic; a slow poll makes up for a lost one."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
-from jobs.models import Job
+from jobs.models import Job, WorkerRecord
 
 
 class Dispatcher(Protocol):
@@ -21,3 +21,16 @@ class Dispatcher(Protocol):
 
     def stop_taking(self) -> None:
         """Claim nothing more."""
+
+
+class Liveness(Protocol):
+    """One observer's view of which workers are alive."""
+
+    def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
+        """Returns the ids of the workers that live and were not declared stopped."""
+
+    def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+        """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
+
+    def process_id(self, worker: str) -> int | None:
+        """Returns the worker's process id, if it runs on this machine."""

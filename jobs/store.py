@@ -159,7 +159,7 @@ class JobStore(Protocol):
         """Raises `ThreadNotFound`."""
 
     async def threads(self, owner: str, *, search: str | None, limit: int, before: str | None) -> list[Thread]:
-        """Returns the newest first. `search` looks in titles, questions and answers; `before` is a thread's cursor."""
+        """Returns the threads, newest first. `search` looks in titles, questions and answers; `before` is a cursor."""
 
     async def thread_jobs(self, thread_id: str) -> list[Job]:
         """Returns the turns in order, each as the newest job of its chain of retries."""
@@ -188,7 +188,10 @@ class JobStore(Protocol):
         """Advance the heartbeat counter soon. Callable from any thread."""
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
-        """Mark the worker as stopped, unless its counter has moved on from `beat`. Returns whether it was marked."""
+        """Mark the worker as stopped, unless its counter has moved on from `beat` or it is marked already.
+
+        Returns whether this call has marked it.
+        """
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """Returns the tools that workers offer, by name; without workers, those offered last."""
