@@ -11,7 +11,7 @@ from chainlit.session import WebsocketSession
 
 from handlers.forms import ToolForm
 from jobs import JSON, JobClient
-from jobs.background import again_and_again
+from jobs.background import keep_running
 
 TYPED = re.compile(r"/([\w-]+)(?:\s+(.*))?", re.DOTALL)
 """A command typed instead of chosen from the list."""
@@ -26,7 +26,7 @@ class Commands:
         self._sessions: dict[str, WebsocketSession] = {}
 
     async def __aenter__(self) -> Self:
-        self._following = asyncio.create_task(again_and_again(self._follow, name="the watch for changed tools"))
+        self._following = asyncio.create_task(keep_running(self._follow, name="the watch for changed tools"))
         return self
 
     async def __aexit__(self, *_: object) -> None:

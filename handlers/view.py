@@ -15,7 +15,7 @@ from handlers.sockets import send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
-from jobs.background import again_and_again
+from jobs.background import keep_running
 
 
 def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class ThreadView:
 
     def _begin(self) -> None:
         if self._watching is None or self._watching.done():
-            watching = again_and_again(self._watch, name="the view of a thread")
+            watching = keep_running(self._watch, name="the view of a thread")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     def show_running(self) -> None:
@@ -161,7 +161,7 @@ class ThreadView:
                 self.show_running()
         turn = self._turns[job.root_id]
         if turn.ended is None:
-            self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
+            self._own(job.id, keep_running(lambda: self._follow(turn), name="the view of a turn"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
         """Returns whether the turn may not be last: another one is later, or may precede this page's own message."""

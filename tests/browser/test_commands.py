@@ -29,7 +29,7 @@ async def test_a_tool_is_chosen_filled_in_mended_and_run_by_keyboard(
     await expect(years).to_have_attribute("aria-invalid", "true")
     title = form.get_by_label("Title")
     await expect(title).to_be_focused()
-    await expect(title).to_have_accessible_description("This is needed.")
+    await expect(title).to_have_accessible_description("This is required.")
     await expect(years).to_have_accessible_description(
         "How long to save. At least 1 and at most 80. Must be at least 1."
     )

@@ -129,7 +129,7 @@ async def test_whichever_append_fails_once_the_log_is_the_same(engine: Engine, h
         assert store.failed == 1
 
 
-async def test_appends_that_fail_again_and_again_for_a_while_change_nothing(engine: Engine) -> None:
+async def test_appends_that_fail_keep_running_for_a_while_change_nothing(engine: Engine) -> None:
     store = FailingStore(engine, "before the commit", lambda number, _: number % 3 != 0)
     events = await run(engine, store)
     assert store.failed > len(events)
@@ -140,7 +140,7 @@ async def test_appends_that_fail_again_and_again_for_a_while_change_nothing(engi
 async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes_on_from_its_checkpoints(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     ran: list[str] = []
 
     async def task(ctx: JobContext) -> JSON:
@@ -167,7 +167,7 @@ async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes
 async def test_a_job_that_is_stopped_while_the_store_fails_is_stopped(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     begun = asyncio.Event()
 
     async def task(ctx: JobContext) -> JSON:
@@ -195,7 +195,7 @@ async def test_a_claim_whose_answer_is_lost_loses_no_job(
     engine: Engine, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker holds a job that it has not heard of."""
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     real, lost = getattr(engine.store, call), list[Job]()
 
     async def answer_lost(*args: Any) -> Any:

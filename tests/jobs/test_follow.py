@@ -8,7 +8,7 @@ import pytest
 
 from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
-from jobs.tail import KEPT, PAGE
+from jobs.tail import MAX_BATCH, MAX_TAIL
 from jobs.wake import job_topic
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
 from tests.waiting import until
@@ -89,7 +89,7 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await begin(engine)
-    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(5 * PAGE)))
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(5 * MAX_BATCH)))
     await write(engine.store, job_id, DONE)
     reads: list[int] = []
     read = engine.store.read
@@ -109,9 +109,9 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
         await asyncio.gather(early, return_exceptions=True)
     assert is_gapless(logs[0])
     assert all(log == logs[0] for log in logs)
-    assert sum(after == PAGE for after in reads) == 1
+    assert sum(after == MAX_BATCH for after in reads) == 1
     assert len(reads) <= 10
-    assert not engine.client._tails._pages._reads
+    assert not engine.client._tails._batches._reads
 
 
 async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine: Engine) -> None:
@@ -119,7 +119,7 @@ async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine:
     slow = engine.client.follow(job_id, "ada")
     seen = list(await anext(slow))
     quick = asyncio.create_task(engine.log(job_id))
-    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(KEPT + 500)))
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(MAX_TAIL + 500)))
     await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         whole = await quick
@@ -176,9 +176,9 @@ async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
 
     monkeypatch.setattr(engine.store, "read", slow)
     tails = engine.client._tails
-    first = asyncio.create_task(tails._pages.read(job_id, 2))
+    first = asyncio.create_task(tails._batches.read(job_id, 2))
     await begun.wait()
-    second = asyncio.create_task(tails._pages.read(job_id, 2))
+    second = asyncio.create_task(tails._batches.read(job_id, 2))
     await write(engine.store, job_id, DONE)
     go_on.set()
     async with asyncio.timeout(SOON):

@@ -95,7 +95,9 @@ async def test_a_host_that_is_killed_fails_its_only_call(pool: HostPool, handler
     await until(lambda: handler.logs, within=30, what="the tool runs")
     for pid in pool.host_pids:
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(ToolCrashed, match=r"wait_in_process ended its process \(SIGKILL, perhaps for want of memory\)"):
+    with pytest.raises(
+        ToolCrashed, match=r"wait_in_process ended its process \(SIGKILL, perhaps because memory ran out\)"
+    ):
         await call
     assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
 

@@ -117,7 +117,7 @@ async def test_an_error_result_is_the_servers_sentence(servers: HostPool, server
 @each_kind
 async def test_a_picture_becomes_an_artifact_with_a_sentence(servers: HostPool, server: str) -> None:
     handler = RecordingHandler()
-    assert await call(servers, f"{server}__draw", handler) == "Here it is.\nIt gave the file draw-2.png."
+    assert await call(servers, f"{server}__draw", handler) == "Here it is.\nThe tool returned the file draw-2.png."
     mime, content = handler.artifacts["draw-2.png"]
     assert (mime, content[:4]) == ("image/png", b"\x89PNG")
 
@@ -282,7 +282,7 @@ async def test_a_server_that_hangs_at_its_start_holds_nothing_up_for_longer_than
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "The file of MCP servers cannot be read: check its place and who may read it."),
+        (None, "The file of MCP servers cannot be read: check its path and its permissions."),
         ("{", "The file of MCP servers is not JSON: look at line 1, column 2."),
         ("[]", 'The file of MCP servers must be of the form {"mcpServers": {"name": {…}}}.'),
         ('{"mcpServers": []}', 'The file of MCP servers must be of the form {"mcpServers": {"name": {…}}}.'),
