@@ -26,9 +26,11 @@ from agent.calls import TokenStream
 from agent.extract import follow_instruction, summary
 from agent.faults import Fault
 from agent.replies import SEARCH_CALL
+from toolkit.parameters import Parameter, arguments_of_files, parameters_of
+from toolkit.typed import find_pairs
 
 WORDS_PER_SECOND = 60.0
-LONGEST_SECONDS = 6.0
+MAX_SECONDS = 6.0
 """A long answer streams faster, to be there after this time."""
 LONG_TEXT, LONG_TEXT_WHEN_ASKED = 500, 200
 """Characters of a pasted text that is worth a summary."""
@@ -135,7 +137,7 @@ class OfflineModel(BaseChatModel):
             yield text
             return
         words = re.findall(r"\s*\S+\s*", text)
-        pause = min(1 / self.words_per_second, LONGEST_SECONDS / max(1, len(words)))
+        pause = min(1 / self.words_per_second, MAX_SECONDS / max(1, len(words)))
         for word in words:
             yield word
             await asyncio.sleep(pause)
@@ -253,8 +255,9 @@ def _named_tool(words: str, tools: Sequence[Tool]) -> Tool | None:
 
 
 def _call(tool: Tool, words: str, files: Sequence[File]) -> Answer:
-    arguments = _arguments(tool["parameters"], words, files)
-    missing = [name for name in tool["parameters"].get("required", ()) if name not in arguments]
+    parameters = parameters_of(tool["parameters"])
+    arguments = _arguments(parameters, words, files)
+    missing = [one.name for one in parameters if one.required and one.name not in arguments]
     if missing:
         listed = ", ".join(f"`{name}`" for name in missing)
         return Answer(
@@ -263,21 +266,12 @@ def _call(tool: Tool, words: str, files: Sequence[File]) -> Answer:
     return Answer(text=f"{WHO_I_AM} I run `{tool['name']}`.", tool=tool["name"], arguments=arguments)
 
 
-def _arguments(parameters: Mapping[str, Any], words: str, files: Sequence[File]) -> dict[str, Any]:
-    """A JSON object in the message, `key=value` pairs, and the attached files where the tool takes files."""
-    properties: Mapping[str, Any] = parameters.get("properties", {})
-    arguments: dict[str, Any] = {}
-    for name, schema in properties.items():
-        shape = json.dumps(schema)
-        if files and '"file-id"' in shape:
-            ids = [file["id"] for file in files]
-            arguments[name] = ids if '"array"' in shape else ids[-1]
-    if "url" in properties and (address := ADDRESS.search(words)):
+def _arguments(parameters: Sequence[Parameter], words: str, files: Sequence[File]) -> dict[str, Any]:
+    """A JSON object in the message, `name=value` pairs, and the attached files where the tool takes files."""
+    arguments = arguments_of_files([file["id"] for file in files], parameters)
+    if any(one.name == "url" for one in parameters) and (address := ADDRESS.search(words)):
         arguments["url"] = address.group().rstrip(".,;:!?)")
-    for name, value in re.findall(r"\b(\w+)=(\"[^\"]*\"|\S+)", words):
-        if name in properties:
-            arguments[name] = _value(value)
-    return arguments | _json_object(words)
+    return arguments | find_pairs(words, parameters).arguments(parameters) | _json_object(words)
 
 
 def _json_object(words: str) -> dict[str, Any]:
@@ -289,13 +283,6 @@ def _json_object(words: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _fitting(files: Sequence[File], suffixes: frozenset[str]) -> list[File]:

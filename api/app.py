@@ -1,8 +1,7 @@
-"""The API as one ASGI application, with the layers that every request of it passes."""
+"""The API as one ASGI application, with the middleware that every API request passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from fastapi_offline import FastAPIOffline
@@ -15,7 +14,8 @@ from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
 from api.openai import chat_completions, models, responses
-from services.web import Settings, WebServices
+from services.lifecycle import Lifecycle
+from services.web import Settings
 
 DESCRIPTION = """
 Submit a job, and follow it: it goes on whatever happens to the caller, and every follower sees every event once.
@@ -34,12 +34,12 @@ ROUTERS = (
     metrics.router,
 )
 FORM_BYTES = 1_000_000
-"""What a form adds to its files."""
+"""Allowance for the form's fields and boundaries, on top of its files."""
 OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
 
 
-def create_api(settings: Settings, services: Callable[[], WebServices | None], *, browser_user: BrowserUser) -> ASGIApp:
-    """`services` gives None while the process starts or ends."""
+def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: BrowserUser) -> ASGIApp:
+    """Until the lifecycle is open, and from when it drains, every call is answered 503."""
     app = FastAPIOffline(  # its files work without a public CDN
         title="Longhaul",
         version="0.1.0",
@@ -52,7 +52,7 @@ def create_api(settings: Settings, services: Callable[[], WebServices | None], *
     )
     app.state.frame_ancestors = settings.frame_ancestors
     app.state.access = Access(
-        services=services,
+        lifecycle=lifecycle,
         browser_user=browser_user,
         keys=ApiKeys(settings.api_keys),
         buckets=Buckets(settings.api_requests_per_minute),
@@ -68,7 +68,7 @@ def create_api(settings: Settings, services: Callable[[], WebServices | None], *
 
 
 def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Inside out. Other origins are told on refusals too, so that their pages can read them."""
+    """Listed from the inside out. Refusals carry CORS headers too, so that pages of allowed origins can read them."""
     limited = BodyLimit(
         app,
         limit_bytes=settings.max_body_bytes,

@@ -1,4 +1,4 @@
-"""Is it alive, and is it ready: for people, load balancers and tests."""
+"""Health checks for people, load balancers and tests: is the server alive, and is it ready."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.access import access_of
+from api.access import open_services
+from services.lifecycle import NotServing
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +23,17 @@ async def healthz() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process ends."}})
+@router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
-    services = access_of(request).services()
-    if services is None or services.draining.begun:
+    try:
+        services = open_services(request)
+    except NotServing:
         return _not_ready("closed")
     try:
-        await services.store.ping()
+        await services.jobs.ping()
         workers = await services.workers()
-    except Exception:  # whatever it is, the answer is that the store is out of reach
+    except Exception:  # whatever the reason, the store is out of reach
         logger.exception("the store does not answer")
         return _not_ready("unreachable")
     return JSONResponse({"store": "ok", "workers": workers, "model": await services.model.state()})

@@ -1,9 +1,8 @@
-"""Downloads of what tools made. The page fetches charts and tables from here too."""
+"""Downloads of the files that tools made. The page also fetches charts and tables here."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -12,35 +11,35 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from handlers.elements import ARTIFACTS
-from handlers.tables import LARGEST_BYTES, drawable
+from handlers.tables import MAX_BYTES, drawable
 from handlers.uploads import signed_in
 from handlers.words import without_surrogates
-from jobs import JobClient, JobNotFound
-from services.web import FileStore, StoredFileNotFound
+from jobs import JobNotFound
+from services.lifecycle import Lifecycle
+from services.web import StoredFileNotFound, WebServices
 from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 NOT_FOUND = "There is no such file."
 
 
-def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore]) -> list[Route]:
-    """`jobs` and `files` give the services once they are open."""
-
+def artifact_routes(lifecycle: Lifecycle) -> list[Route]:
     async def download(request: Request) -> Response:
+        services = lifecycle.get(WebServices)
         user, name = await signed_in(request), without_surrogates(request.path_params["name"])
         try:
-            job = await jobs().get(without_surrogates(request.path_params["job_id"]), user)
-            path = files().artifact_path(job.root_id, name)
+            job = await services.jobs.get(without_surrogates(request.path_params["job_id"]), user)
+            path = services.files.artifact_path(job.root_id, name)
         except (JobNotFound, StoredFileNotFound):
             raise HTTPException(404, NOT_FOUND) from None
         mime = mime_of(path.name)
-        # What tools make of other people's documents is shown, never run: no script of it may act in our origin.
+        # An artifact may contain content from untrusted documents, whose scripts must not run in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
         if mime == TABLE_MIME:
             table = await asyncio.to_thread(_table, path)
             return Response(table, media_type=mime, headers=headers | {"Content-Disposition": "attachment"})
         return FileResponse(
             path,
-            # The page's chart reads only what is plainly JSON.
+            # The page's chart element accepts only this type.
             media_type="application/json" if mime == PLOTLY_MIME else mime,
             filename=path.name,
             content_disposition_type="attachment",
@@ -52,4 +51,4 @@ def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore
 
 def _table(path: Path) -> bytes:
     with path.open("rb") as file:
-        return drawable(file.read(LARGEST_BYTES + 1))
+        return drawable(file.read(MAX_BYTES + 1))

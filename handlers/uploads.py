@@ -1,11 +1,11 @@
-"""Uploads and downloads, in place of Chainlit's own routes: streamed to the file store, checked for their owner.
+"""Replaces Chainlit's routes for uploads and downloads: streams to the file store and checks the owner.
 
-A file is in the store from the moment it is uploaded, so a message that names it works after a restart too.
+A file is stored at upload, so a message that names it works even after a restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from chainlit.session import WebsocketSession
 from starlette.datastructures import UploadFile
@@ -15,14 +15,16 @@ from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
 from handlers.login import browser_user
-from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
+from services.lifecycle import Lifecycle
+from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound, WebServices
 
 CHUNK_BYTES = 1 << 20
 UPLOADS = "/project/file"
 
 
-def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[Route]:
-    """`files` gives the store once it is open."""
+def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
+    def files() -> FileStore:
+        return lifecycle.get(WebServices).files
 
     async def upload(request: Request) -> JSONResponse:
         user = await signed_in(request)
@@ -41,7 +43,7 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[R
             stored = await files().get(request.path_params["file_id"], user)
         except StoredFileNotFound as error:
             raise HTTPException(404, str(error)) from None
-        # What people upload is shown, never run: no script of it may act in our origin.
+        # Scripts in uploaded files must not run in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
         inline = stored.mime.startswith("image/") and stored.mime != "image/svg+xml"
         return FileResponse(
@@ -59,7 +61,7 @@ def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[R
 
 
 def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) -> None:
-    """Let Chainlit find the file under its id when a message names it."""
+    """Lets Chainlit find the file by its id when a message names it."""
     session.files[stored.id] = {
         "id": stored.id,
         "path": files.path(stored.id),
@@ -83,7 +85,7 @@ async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: 
 
 
 async def signed_in(request: Request) -> str:
-    """Whose request it is."""
+    """Returns the request's user. Raises `HTTPException` 401 without a login."""
     user = await browser_user(request)
     if user is None:
         raise HTTPException(401, "Log in to see files.")

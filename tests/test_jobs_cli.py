@@ -292,6 +292,23 @@ def test_arguments_that_no_tool_takes_are_refused_before_anything_is_uploaded(
         )
 
 
+def test_lists_of_words_and_files_are_typed_with_commas_or_one_by_one(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pdf", tmp_path / "b, c.pdf"
+    for path in (first, second):
+        path.touch()
+    texts = {"type": "array", "items": {"type": "string"}}
+    files = {"type": "array", "items": {"type": "string", "format": "file-id"}}
+    schema = {"properties": {"tags": texts, "files": files, "more": files}}
+    typed = ["tags=x,y", "tags=z", f"files={first},file_1", f"more={first}", f"more={second}"]
+    assert read_arguments(typed, None, schema, lambda path: f"id of {path.name}") == {
+        "tags": ["x", "y", "z"],
+        "files": ["id of a.pdf", "file_1"],
+        "more": ["id of a.pdf", "id of b, c.pdf"],
+    }
+    with pytest.raises(Refused, match=re.escape("files: there is no file 'none.txt'.")):
+        read_arguments([f"files={first},none.txt"], None, schema, lambda path: pytest.fail(f"{path} is uploaded"))
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

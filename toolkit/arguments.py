@@ -15,10 +15,12 @@ from toolkit.schemas import described, inlined
 from toolkit.uploads import UploadedFile
 from toolkit.wire import JSON
 
-_MAX_PROBLEMS_TOLD = 3  # in one sentence; a form shows each at its field
-MAX_PROBLEMS = 100  # of a list of many wrong values
+MAX_PROBLEMS_TOLD = 3
+"""In one sentence; a form shows each at its field."""
+MAX_PROBLEMS = 100
+"""Of a list of many wrong values."""
 MAX_PATH = 200
-_UNSUPPORTED: dict[Any, str] = {
+UNSUPPORTED: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
     inspect.Parameter.VAR_POSITIONAL: "takes any number of values",
     inspect.Parameter.VAR_KEYWORD: "takes any names",
@@ -29,8 +31,10 @@ _UNSUPPORTED: dict[Any, str] = {
 class Checked:
     """Arguments that fit."""
 
-    values: dict[str, Any]  # by parameter name, converted to the annotated types
-    files: list[UploadedFile]  # those among the values, to be found before the call
+    values: dict[str, Any]
+    """By parameter name, converted to the annotated types."""
+    files: list[UploadedFile]
+    """Those among the values, to be found before the call."""
 
 
 class Check(Protocol):
@@ -88,7 +92,7 @@ class Parameters:
 
 def invalid(fields: Mapping[str, str]) -> ToolArgumentsInvalid:
     """The error that tells these problems, a sentence for each path."""
-    return ToolArgumentsInvalid(" ".join(list(fields.values())[:_MAX_PROBLEMS_TOLD]), fields)
+    return ToolArgumentsInvalid(" ".join(list(fields.values())[:MAX_PROBLEMS_TOLD]), fields)
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any, Any]:
-    if problem := _UNSUPPORTED.get(parameter.kind):
+    if problem := UNSUPPORTED.get(parameter.kind):
         raise ToolDefinitionError(f"the parameter {parameter.name!r} {problem}: a tool's parameters are plain names")
     if parameter.name not in hints:
         raise ToolDefinitionError(f"the parameter {parameter.name!r} has no type: annotate it")

@@ -9,14 +9,14 @@ from pathlib import Path
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 TABLE_MIME = "application/vnd.longhaul.table+json"
 
-_MAX_NAME = 200
-_DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
+MAX_NAME = 200
+DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
 
 
 @contextmanager
 def draft(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
     """The path of a file with the content, for as long as the worker needs to take it over."""
-    if not name or len(name) > _MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
+    if not name or len(name) > MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
     if not isinstance(data, bytes | bytearray | memoryview):
         path = Path(data).absolute()
@@ -32,7 +32,7 @@ def draft(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
 
 def mime_of(name: str) -> str:
     """By the name's ending. Charts and tables that the chat draws have endings of their own."""
-    for ending, mime in _DRAWN.items():
+    for ending, mime in DRAWN.items():
         if name.lower().endswith(ending):
             return mime
     return mimetypes.guess_type(name)[0] or "application/octet-stream"

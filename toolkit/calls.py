@@ -2,17 +2,41 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import assert_never
 
 from toolkit.catalogue import ToolSpec
+from toolkit.context import CallInfo
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError, ToolIncomplete
 from toolkit.handler import CallContext, CallHandler, serve
+from toolkit.messages import (
+    Abandon,
+    Answer,
+    Begun,
+    End,
+    Failed,
+    FailedRequest,
+    Failure,
+    Incomplete,
+    Log,
+    OfCall,
+    Progress,
+    Refusal,
+    Report,
+    Request,
+    Result,
+    StartCall,
+    Stopped,
+    ToHost,
+    WrongArguments,
+)
 from toolkit.uploads import FileInfo
-from toolkit.wire import JSON, Message
+from toolkit.wire import JSON
 
-# A host keeps to a rate (reports.py); a handler that is slower than even that loses reports, never memory.
-_MAX_WAITING_REPORTS = 1000
-_END = ("result", "error", "stopped")
+MAX_WAITING_REPORTS = 1000
+"""A host keeps to a rate (reports.py); a handler that is slower than even that loses reports, never memory."""
+MAX_SENTENCE = 4000
+"""Characters of an error that a tool is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +49,18 @@ class Call:
     files: tuple[FileInfo, ...]
     handler: CallHandler
 
-    def message(self, number: int, scratch: str) -> Message:
+    def start(self, number: int, scratch: str) -> StartCall:
         """As it is sent to a host."""
-        info = {
-            "thread_id": self.context.thread_id,
-            "user": self.context.user,
-            "idempotency_key": self.context.idempotency_key,
-            "files": [asdict(file) for file in self.files],
-            "scratch": scratch,
-            "storage": self.context.storage,
-            "named_sites": self.context.named_sites,
-        }
-        return {"t": "call", "call": number, "tool": self.spec.name, "arguments": dict(self.arguments), "info": info}
+        info = CallInfo(
+            thread_id=self.context.thread_id,
+            user=self.context.user,
+            idempotency_key=self.context.idempotency_key,
+            files=self.files,
+            scratch=scratch,
+            storage=self.context.storage,
+            named_sites=self.context.named_sites,
+        )
+        return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 
 
 class Moved(Exception):
@@ -50,7 +74,7 @@ class Moved(Exception):
 class Attempt:
     """One run of a call in one host. Handles its messages in their order, requests beside each other."""
 
-    def __init__(self, number: int, call: Call, send: Callable[[Message], None], *, alone: bool) -> None:
+    def __init__(self, number: int, call: Call, send: Callable[[ToHost], None], *, alone: bool) -> None:
         self.number = number
         self.call = call
         self.alone = alone  # in a host of its own: what happens to that is its doing
@@ -59,7 +83,7 @@ class Attempt:
         self.moved = False
         self._send = send
         self._outcome: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
-        self._incoming: asyncio.Queue[Message] = asyncio.Queue()
+        self._incoming: asyncio.Queue[Report | Request | End] = asyncio.Queue()
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._failures: dict[int, Exception] = {}
         self._pump = asyncio.create_task(self._handle_all())
@@ -68,18 +92,24 @@ class Attempt:
         """What the tool returned. Raises its error, Moved, or what the handler raised."""
         return await self._outcome
 
-    def receive(self, message: Message) -> None:
+    def receive(self, message: OfCall) -> None:
         """A message of the host about this attempt."""
-        kind = message["t"]
-        if kind in _END:
-            self.over.set()
-        if kind == "begun":
-            self.begun = True
-        elif kind == "abandon":
-            if task := self._requests.get(message["request"]):
-                task.cancel()
-        elif kind not in ("progress", "log") or self._incoming.qsize() < _MAX_WAITING_REPORTS:
-            self._incoming.put_nowait(message)
+        match message:
+            case Begun():
+                self.begun = True
+            case Abandon():
+                if task := self._requests.get(message.request):
+                    task.cancel()
+            case Progress() | Log():
+                if self._incoming.qsize() < MAX_WAITING_REPORTS:
+                    self._incoming.put_nowait(message)
+            case Request():
+                self._incoming.put_nowait(message)
+            case Result() | Incomplete() | WrongArguments() | FailedRequest() | Failed() | Stopped():
+                self.over.set()
+                self._incoming.put_nowait(message)
+            case _:
+                assert_never(message)
 
     def fail(self, error: Exception) -> None:
         """End it from outside: its host is gone or is to be left."""
@@ -108,45 +138,50 @@ class Attempt:
             except Exception as error:  # noqa: BLE001 - the handler's: it belongs to whoever awaits the call
                 self.fail(error)
 
-    async def _handle(self, message: Message) -> None:
-        match message["t"]:
-            case "progress":
-                await self.call.handler.progress(message["done"], message["total"], message["message"])
-            case "log":
-                await self.call.handler.log(message["level"], message["message"])
-            case "request":
+    async def _handle(self, message: Report | Request | End) -> None:
+        match message:
+            case Progress():
+                await self.call.handler.progress(message.done, message.total, message.message)
+            case Log():
+                await self.call.handler.log(message.level, message.message)
+            case Request():
                 self._begin_request(message)
-            case "result":
+            case Result():
                 if not self._outcome.done():
-                    self._outcome.set_result(message["value"])
-            case "error":
+                    self._outcome.set_result(message.value)
+            case _:
                 self.fail(self._error(message))
-            case "stopped":
-                self.fail(ToolError(f"The tool {self.call.spec.name} was stopped."))
 
-    def _error(self, message: Message) -> Exception:
-        match message["kind"]:
-            case "arguments":
-                return ToolArgumentsInvalid(message["message"], message["fields"])
-            case "incomplete":
-                return ToolIncomplete(message["message"], message["result"])
-            case "request":
-                return self._failures.get(message["failed"]) or ToolError(message["message"])
-        return ToolError(message["message"])
+    def _error(self, failure: Failure) -> Exception:
+        match failure:
+            case Incomplete():
+                return ToolIncomplete(failure.message, failure.result)
+            case WrongArguments():
+                return ToolArgumentsInvalid(failure.message, failure.fields)
+            case FailedRequest():
+                return self._failures.get(failure.request) or ToolError(failure.message)
+            case Failed():
+                return ToolError(failure.message)
+            case Stopped():
+                return ToolError(f"The tool {self.call.spec.name} was stopped.")
+            case _:
+                assert_never(failure)
 
-    def _begin_request(self, message: Message) -> None:
-        number = message["request"]
-        task = asyncio.create_task(self._serve(number, message["method"], message["fields"]))
+    def _begin_request(self, request: Request) -> None:
+        number = request.request
+        task = asyncio.create_task(self._serve(request))
         self._requests[number] = task
         task.add_done_callback(lambda _: self._requests.pop(number, None))
 
-    async def _serve(self, number: int, method: str, fields: Message) -> None:
-        answer = {"t": "answer", "call": self.number, "request": number}
+    async def _serve(self, request: Request) -> None:
         try:
-            value = await serve(self.call.handler, method, fields)
-            self._send({**answer, "value": value})
+            reply = await serve(self.call.handler, request.asked)
+            self._send(Answer(call=self.number, request=request.request, reply=reply))
         except NotJson as error:
-            self._send({**answer, "error": f"The answer to {method} is not JSON: {error}."})
+            self._refuse(request, f"The answer to {type(request.asked).__name__} is not JSON: {error}.")
         except Exception as error:  # noqa: BLE001 - crosses into the tool, which may catch it; else it ends the call
-            self._failures[number] = error
-            self._send({**answer, "error": str(error)[:4000]})
+            self._failures[request.request] = error
+            self._refuse(request, str(error)[:MAX_SENTENCE])
+
+    def _refuse(self, request: Request, sentence: str) -> None:
+        self._send(Refusal(call=self.number, request=request.request, message=sentence))

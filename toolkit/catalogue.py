@@ -11,13 +11,16 @@ class ToolSpec:
     """One line of the catalogue."""
 
     name: str
-    description: str  # the docstring
-    parameters: dict[str, Any]  # JSON Schema of the arguments
+    description: str
+    """The docstring."""
+    parameters: dict[str, Any]
+    """JSON Schema of the arguments."""
     run_in: RunIn
     timeout_seconds: float | None = None
-    memory_mb: int | None = None  # of the call's own process; None: no limit
+    memory_mb: int | None = None
+    """Of the call's own process; None: no limit."""
     takes_context: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As a host sends it to its worker; ToolSpec(**…) is the way back."""
+        """As a worker publishes it."""
         return asdict(self)

@@ -12,20 +12,21 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeVar, cast, get_args
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 
 from toolkit import artifacts
 from toolkit.completion import Completion
+from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact
 from toolkit.uploads import FileInfo, UploadedFile
-from toolkit.wire import JSON, plain
+from toolkit.wire import plain
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 Level = Literal["info", "warning", "error"]
 
-_MAX_NAME = 200
-_MAX_LOG_LINE = 4000
-_MAX_PROGRESS_MESSAGE = 300
+MAX_NAME = 200
+MAX_LOG_LINE = 4000
+MAX_PROGRESS_MESSAGE = 300
 
 # Where in the call we are: "" at its top, "part:3" in the fourth part of its first map. Threads of a map copy it.
 _place: ContextVar[str] = ContextVar("place", default="")
@@ -35,13 +36,19 @@ _place: ContextVar[str] = ContextVar("place", default="")
 class CallInfo:
     """What a call knows of its origin."""
 
-    thread_id: str | None  # the conversation
+    thread_id: str | None
+    """The conversation."""
     user: str
-    idempotency_key: str  # the same when the call runs again after a crash: pass it to services that take one
-    files: tuple[FileInfo, ...]  # those of the conversation
-    scratch: str  # a directory of this run of the call alone; gone when it ends
-    storage: str  # a directory of the conversation
-    named_sites: tuple[str, ...] | None = None  # what a call by a model may visit; None: a person calls
+    idempotency_key: str
+    """The same when the call runs again after a crash: pass it to services that take one."""
+    files: tuple[FileInfo, ...]
+    """Those of the conversation."""
+    scratch: str
+    """A directory of this run of the call alone; gone when it ends."""
+    storage: str
+    """A directory of the conversation."""
+    named_sites: tuple[str, ...] | None = None
+    """What a call by a model may visit; None: a person calls."""
 
 
 class Link(Protocol):
@@ -50,11 +57,11 @@ class Link(Protocol):
     @property
     def cancelled(self) -> bool: ...
 
-    def request(self, method: str, **fields: JSON) -> "Future[JSON]":
-        """Ask the worker. Raises CallCancelled, NotJson."""
+    def request(self, asked: Asked) -> "Future[Any]":
+        """Ask the worker; the future gets the reply to what was asked. Raises CallCancelled, NotJson."""
 
-    async def answer(self, request: "Future[JSON]") -> JSON:
-        """Await the answer; giving up tells the worker so."""
+    async def answer(self, request: "Future[Any]") -> Any:
+        """Await the reply; giving up tells the worker so."""
 
     def progress(self, done: float, total: float | None, message: str) -> None: ...
 
@@ -103,7 +110,7 @@ class _Context:
         None when the user calls the tool. A tool that fetches addresses refuses a model all other sites: a document
         that tells the model to send something away then reaches nobody.
         """
-        return None if self._info.named_sites is None else tuple(self._info.named_sites)
+        return self._info.named_sites
 
     @property
     def scratch(self) -> Path:
@@ -131,13 +138,13 @@ class _Context:
         """Say how far the call is. May be called as often as you like: the newest goes out, 20 a second."""
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
             raise ValueError(f"progress {done!r} of {total!r}: give finite numbers, or None as the total")
-        self._link.progress(_number(done), None if total is None else _number(total), message[:_MAX_PROGRESS_MESSAGE])
+        self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
         """A line in the job's log, which the user can read; `level` is 'info', 'warning' or 'error'."""
         if level not in get_args(Level):
             raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
-        self._link.log(level, message[:_MAX_LOG_LINE])
+        self._link.log(level, message[:MAX_LOG_LINE])
 
     def open(self, file: UploadedFile) -> BinaryIO:
         """The file's content, as bytes."""
@@ -218,29 +225,30 @@ class ToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        return Completion(**self._ask("complete", path=path, instruction=instruction, material=material))
+        completed: Completed = self._ask(Complete(path=path, instruction=instruction, material=material))
+        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
     def limit_rate(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
         """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
-        self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
+        self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
         with artifacts.draft(name, data, self._info.scratch) as path:
-            self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
+            self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
-        recorded = self._ask("begin_step", path=path, name=name)
+        recorded: Recorded | None = self._ask(BeginStep(path=path, name=name))
         if recorded is not None:
-            output: Value = recorded["output"]
+            output: Value = recorded.output
             return output
         with _at(path):
             output = plain(fn())
-        self._ask("end_step", path=path, output=output)
+        self._ask(EndStep(path=path, output=output))
         return output
 
-    def _ask(self, method: str, **fields: JSON) -> JSON:
-        return self._link.request(method, **fields).result()
+    def _ask(self, asked: Asked) -> Any:
+        return self._link.request(asked).result()
 
 
 class AsyncToolContext(_Context):
@@ -292,31 +300,32 @@ class AsyncToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        return Completion(**await self._ask("complete", path=path, instruction=instruction, material=material))
+        completed: Completed = await self._ask(Complete(path=path, instruction=instruction, material=material))
+        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
     async def limit_rate(
         self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
         """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
-        await self._ask("limit_rate", **_rates(requests_per_minute, tokens_per_minute))
+        await self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Give the user a file: its bytes, or the path of a finished file, which is copied."""
         with artifacts.draft(name, data, self._info.scratch) as path:
-            await self._ask("save_artifact", name=name, mime=mime or artifacts.mime_of(name), path=path)
+            await self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
-        recorded = await self._ask("begin_step", path=path, name=name)
+        recorded: Recorded | None = await self._ask(BeginStep(path=path, name=name))
         if recorded is not None:
-            output: Value = recorded["output"]
+            output: Value = recorded.output
             return output
         with _at(path):
             output = plain(await fn())
-        await self._ask("end_step", path=path, output=output)
+        await self._ask(EndStep(path=path, output=output))
         return output
 
-    async def _ask(self, method: str, **fields: JSON) -> JSON:
-        return await self._link.answer(self._link.request(method, **fields))
+    async def _ask(self, asked: Asked) -> Any:
+        return await self._link.answer(self._link.request(asked))
 
 
 @contextmanager
@@ -361,8 +370,8 @@ def _under(base: str, name: str) -> str:
 
 
 def _path_name(name: str) -> str:
-    if not name or len(name) > _MAX_NAME:
-        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {_MAX_NAME} characters")
+    if not name or len(name) > MAX_NAME:
+        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {MAX_NAME} characters")
     return name.replace("%", "%25").replace("/", "%2F")
 
 
@@ -376,12 +385,12 @@ def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _rates(requests_per_minute: float | None, tokens_per_minute: float | None) -> dict[str, float | None]:
+def _limit_rate(requests_per_minute: float | None, tokens_per_minute: float | None) -> LimitRate:
     rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     for name, rate in rates.items():
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"{name} is {rate!r}: give a number above 0, or None for no limit")
-    return rates
+    return LimitRate(**rates)
 
 
 def _number(value: float) -> float:

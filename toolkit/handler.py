@@ -1,23 +1,27 @@
 """What a worker gives to a call: where it comes from, and who does what the tool asks of its context."""
 
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, assert_never
 
 from toolkit.uploads import FileInfo
-from toolkit.wire import JSON, Message
+from toolkit.wire import JSON
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext:
     """What a call knows of its origin."""
 
-    thread_id: str | None  # the conversation
+    thread_id: str | None
+    """The conversation."""
     user: str
-    idempotency_key: str  # stable over re-runs and restarts
-    files: tuple[str, ...] = ()  # ids of the conversation's files
-    storage: str = ""  # path of the conversation's directory (the job's without one); need not exist yet
-    named_sites: tuple[str, ...] | None = None  # what a call by a model may visit; None: a person calls
+    idempotency_key: str
+    """Stable over re-runs and restarts."""
+    files: tuple[str, ...] = ()
+    """Ids of the conversation's files."""
+    storage: str = ""
+    """Path of the conversation's directory (the job's without one); need not exist yet."""
+    named_sites: tuple[str, ...] | None = None
+    """What a call by a model may visit; None: a person calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,63 @@ class Completed:
     text: str
     input_tokens: int | None = None
     output_tokens: int | None = None
+
+
+Reply: TypeAlias = Recorded | Completed | FileInfo | None
+"""What a worker answers: None where nothing is to be told, and for a step that is to run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginStep:
+    """Has an earlier run finished the step? The reply is Recorded or None."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndStep:
+    """The step is finished; the reply is None."""
+
+    path: str
+    output: JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Complete:
+    """Ask the model; the reply is Completed."""
+
+    path: str
+    instruction: str
+    material: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitRate:
+    """Hold later completions to these rates; the reply is None."""
+
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenFile:
+    """Find an uploaded file; the reply is its FileInfo."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveArtifact:
+    """Keep a file for the user; the reply is None."""
+
+    name: str
+    mime: str
+    path: str
+
+
+Asked: TypeAlias = BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
+"""What a tool may ask of its worker."""
 
 
 class CallHandler(Protocol):
@@ -64,41 +125,21 @@ class CallHandler(Protocol):
         """Copy the file before returning: it may be gone then."""
 
 
-async def serve(handler: CallHandler, method: str, fields: Message) -> JSON:
-    """Answer one request of a tool. Raises what the handler raises."""
-    return await _METHODS[method](handler, **fields)
-
-
-async def _begin_step(handler: CallHandler, path: str, name: str) -> JSON:
-    recorded = await handler.begin_step(path, name)
-    return None if recorded is None else {"output": recorded.output}
-
-
-async def _end_step(handler: CallHandler, path: str, output: JSON) -> JSON:
-    await handler.end_step(path, output)
-
-
-async def _complete(handler: CallHandler, path: str, instruction: str, material: str) -> JSON:
-    return asdict(await handler.complete(path, instruction, material))
-
-
-async def _limit_rate(handler: CallHandler, requests_per_minute: float | None, tokens_per_minute: float | None) -> JSON:
-    await handler.limit_rate(requests_per_minute, tokens_per_minute)
-
-
-async def _open_file(handler: CallHandler, file_id: str) -> JSON:
-    return (await handler.open_file(file_id)).to_json()
-
-
-async def _save_artifact(handler: CallHandler, name: str, mime: str, path: str) -> JSON:
-    await handler.save_artifact(name, mime, path)
-
-
-_METHODS: dict[str, Callable[..., Coroutine[Any, Any, JSON]]] = {
-    "begin_step": _begin_step,
-    "end_step": _end_step,
-    "complete": _complete,
-    "limit_rate": _limit_rate,
-    "open_file": _open_file,
-    "save_artifact": _save_artifact,
-}
+async def serve(handler: CallHandler, asked: Asked) -> Reply:
+    """Do what a tool asks for. Raises what the handler raises."""
+    match asked:
+        case BeginStep():
+            return await handler.begin_step(asked.path, asked.name)
+        case EndStep():
+            await handler.end_step(asked.path, asked.output)
+        case Complete():
+            return await handler.complete(asked.path, asked.instruction, asked.material)
+        case LimitRate():
+            await handler.limit_rate(asked.requests_per_minute, asked.tokens_per_minute)
+        case OpenFile():
+            return await handler.open_file(asked.file_id)
+        case SaveArtifact():
+            await handler.save_artifact(asked.name, asked.mime, asked.path)
+        case _:
+            assert_never(asked)
+    return None

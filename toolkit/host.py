@@ -11,13 +11,29 @@ import threading
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
+from toolkit import messages
+from toolkit.messages import (
+    Answer,
+    CancelCall,
+    Failed,
+    Hello,
+    InterruptCall,
+    Log,
+    Ping,
+    Pong,
+    Refusal,
+    Stalled,
+    StartCall,
+    ToHost,
+    ToWorker,
+)
 from toolkit.registry import Registry, load_tools
 from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
 from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
-from toolkit.wire import MCP_OPTION, Channel, Message
+from toolkit.wire import MCP_OPTION, Channel
 
 NICENESS = 19
 """Tool code gets what the chat leaves: a tool that burns every core must not slow the words of the others."""
@@ -60,8 +76,8 @@ class Host:
         asyncio.set_event_loop(self._loop)
         registry = self._load()
         self._tools.update(registry.tools)
-        catalogue = [tool.spec.to_json() for tool in registry.tools.values()]
-        self._channel.send({"t": "hello", "catalogue": catalogue, "problems": registry.problems})
+        catalogue = tuple(tool.spec for tool in registry.tools.values())
+        self._send(Hello(catalogue=catalogue, problems=registry.problems))
         self._loop.run_forever()
 
     def _load(self) -> Registry:
@@ -73,29 +89,32 @@ class Host:
 
     def _control(self) -> None:
         try:
-            while message := self._channel.receive():
-                self._obey(message)
+            while body := self._channel.receive():
+                self._obey(messages.for_host(body))
         finally:
             end_process_group()
 
-    def _obey(self, message: Message) -> None:
-        match message["t"]:
-            case "call":
-                self._begin(message)
-            case "ping":
-                self._loop.call_soon_threadsafe(self._channel.send, {"t": "pong", "ping": message["ping"]})
-            case kind:
-                call = self._calls.get(message["call"])
-                if call is not None:
-                    _tell_call(call, kind, message)
+    def _send(self, message: ToWorker) -> None:
+        self._channel.send(messages.encode(message))
 
-    def _begin(self, message: Message) -> None:
-        tool = self._tools.get(message["tool"])
+    def _obey(self, message: ToHost) -> None:
+        match message:
+            case StartCall():
+                self._begin(message)
+            case Ping():
+                self._loop.call_soon_threadsafe(self._send, Pong(number=message.number))
+            case CancelCall() | InterruptCall() | Answer() | Refusal():
+                if call := self._calls.get(message.call):
+                    _tell_call(call, message)
+            case _:
+                assert_never(message)
+
+    def _begin(self, start: StartCall) -> None:
+        tool = self._tools.get(start.tool)
         if tool is None:  # its file was changed since the catalogue was read
-            sentence = f"The tool {message['tool']} is no longer there."
-            self._channel.send({"t": "error", "kind": "tool", "message": sentence, "call": message["call"]})
+            self._send(Failed(call=start.call, message=f"The tool {start.tool} is no longer there."))
             return
-        call = RunningCall(message, tool, self._channel, self._loop, self._ended)
+        call = RunningCall(start, tool, self._send, self._loop, self._ended)
         self._calls[call.id] = call
         if tool.spec.run_in == "loop":
             self._watchdog.watch()
@@ -111,8 +130,7 @@ class Host:
     def _stalled(self, stall: Stall) -> None:
         """On the watchdog's thread: the loop's own is the one that is blocked."""
         context = None if stall.task is None else _call_of.get(id(stall.task))
-        call = None if context is None else context.id
-        self._channel.send({"t": "stall", "seconds": stall.seconds, "call": call, "over": stall.over})
+        self._send(Stalled(seconds=stall.seconds, call=None if context is None else context.id, over=stall.over))
         told, self._told = self._told, not stall.over and stall.seconds >= TOLD_SECONDS
         if context is None or told or not (stall.over or self._told):
             return
@@ -120,7 +138,7 @@ class Host:
         seconds = f"{stall.seconds:.1f} s{so_far}"
         text = f"blocked the loop for {seconds} {stall.where}: use asyncio.to_thread or make it `def`"
         sys.stderr.write(f"The tool {context.tool.name} {text}\n")
-        self._channel.send({"t": "log", "level": "warning", "message": text, "call": call})
+        self._send(Log(call=context.id, level="warning", message=text))
 
 
 # By the task's id: the watchdog asks from another thread, where a weak mapping must not be walked.
@@ -148,14 +166,18 @@ def _forget_task(task: "asyncio.Task[Any]") -> None:
     _call_of.pop(id(task)).tasks.discard(task)
 
 
-def _tell_call(call: RunningCall, kind: str, message: Message) -> None:
-    match kind:
-        case "cancel":
+def _tell_call(call: RunningCall, message: CancelCall | InterruptCall | Answer | Refusal) -> None:
+    match message:
+        case CancelCall():
             call.cancel()
-        case "interrupt":
+        case InterruptCall():
             call.interrupt()
-        case "answer":
-            call.answer_arrived(message)
+        case Answer():
+            call.answered(message)
+        case Refusal():
+            call.refused(message)
+        case _:
+            assert_never(message)
 
 
 def end_process_group() -> None:

@@ -11,19 +11,30 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from toolkit import wire
+from toolkit import messages, wire
 from toolkit.calls import Attempt, Call, Moved
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolCrashed, ToolHostsUnavailable
-from toolkit.wire import JSON, Message
+from toolkit.messages import (
+    CancelCall,
+    Hello,
+    InterruptCall,
+    Ping,
+    Pong,
+    Stalled,
+    ToHost,
+    ToWorker,
+)
+from toolkit.wire import JSON
 
 logger = logging.getLogger(__name__)
 
-# Neither the current directory nor PYTHONPATH decides what a host imports: the directory above this package does.
-_BOOT = "import sys; sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
-_ROOT = str(Path(__file__).resolve().parent.parent)
+BOOT = "import sys; sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
+"""Neither the current directory nor PYTHONPATH decides what a host imports: the directory above this package does."""
+ROOT = str(Path(__file__).resolve().parent.parent)
 
-_MOVE_SECONDS = 1.0  # a loop blocked this long loses its other calls
+MOVE_SECONDS = 1.0
+"""A loop blocked this long loses its other calls."""
 
 _numbers = itertools.count(1)
 
@@ -78,7 +89,7 @@ class Host:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _BOOT, _ROOT, str(theirs.fileno()), *source),
+                *(sys.executable, "-c", BOOT, ROOT, str(theirs.fileno()), *source),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # what tools print is for the operator, beside their tracebacks
                 env=environment,
@@ -108,7 +119,7 @@ class Host:
         """Whether its loop runs; if not, the host counts as stalled until the answer comes."""
         number = next(_numbers)
         pong = self._pongs[number] = asyncio.Event()
-        self.send({"t": "ping", "ping": number})
+        self.send(Ping(number=number))
         try:
             async with asyncio.timeout(timeout_seconds):
                 await pong.wait()
@@ -136,9 +147,9 @@ class Host:
             finally:
                 self.attempts.pop(attempt.number, None)
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ToHost) -> None:
         """To the host; lost when it is gone, which `closed` tells. Raises NotJson."""
-        frame = wire.encode(message)
+        frame = messages.encode(message)
         if not self._writer.is_closing():
             self._writer.write(frame)
 
@@ -158,7 +169,7 @@ class Host:
 
     def _send_call(self, attempt: Attempt, scratch: str) -> None:
         try:
-            self.send(attempt.call.message(attempt.number, scratch))
+            self.send(attempt.call.start(attempt.number, scratch))
         except NotJson as error:
             attempt.over.set()
             raise ToolArgumentsInvalid(f"The arguments of {attempt.call.spec.name} cannot be sent: {error}.") from error
@@ -169,7 +180,7 @@ class Host:
         if attempt.over.is_set() or self.closed.is_set():
             return
         if attempt.moved:  # the host lives on for another call's sake and obeys when it can
-            self.send({"t": "cancel", "call": attempt.number})
+            self.send(CancelCall(call=attempt.number))
             return
         # Its own task: a second cancel of the caller must not leave the tool running.
         stopping = asyncio.create_task(self._stop(attempt, grace_seconds))
@@ -177,8 +188,8 @@ class Host:
 
     async def _stop(self, attempt: Attempt, grace_seconds: float) -> None:
         if attempt.call.spec.run_in != "process":
-            for wish in ("cancel", "interrupt"):
-                self.send({"t": wish, "call": attempt.number})
+            for wish in (CancelCall(call=attempt.number), InterruptCall(call=attempt.number)):
+                self.send(wish)
                 if await self._stopped(attempt, grace_seconds / 2):
                     return
         self.kill(attempt)
@@ -218,35 +229,35 @@ class Host:
 
     async def _read(self) -> None:
         try:
-            while message := await wire.read(self._reader):
-                self._receive(message)
+            while body := await wire.read(self._reader):
+                self._receive(messages.for_worker(body))
         except (NotJson, ValueError, LookupError, TypeError) as error:
             logger.warning("a tool host broke the protocol: %s", error)
         finally:
             if self._process.returncode is None:
                 self.kill()  # it closed its socket or broke the protocol: nothing can be said to it any more
 
-    def _receive(self, message: Message) -> None:
-        match message["t"]:
-            case "hello":
-                self.catalogue = tuple(ToolSpec(**spec) for spec in message["catalogue"])
-                self.problems = tuple(message["problems"])
+    def _receive(self, message: ToWorker) -> None:
+        match message:
+            case Hello():
+                self.catalogue = message.catalogue
+                self.problems = message.problems
                 self._ready.set()
-            case "pong":
+            case Pong():
                 self.stalled = False
-                if pong := self._pongs.pop(message["ping"], None):
+                if pong := self._pongs.pop(message.number, None):
                     pong.set()
-            case "stall":
+            case Stalled():
                 self._stall(message)
             case _:
-                if attempt := self.attempts.get(message["call"]):
+                if attempt := self.attempts.get(message.call):
                     attempt.receive(message)
 
-    def _stall(self, message: Message) -> None:
-        self.stalled = not message["over"]
-        if self.stalled and message["seconds"] >= _MOVE_SECONDS and message["call"] is not None:
+    def _stall(self, stalled: Stalled) -> None:
+        self.stalled = not stalled.over
+        if self.stalled and stalled.seconds >= MOVE_SECONDS and stalled.call is not None:
             for attempt in self.attempts.values():
-                if attempt.number != message["call"] and attempt.call.spec.run_in == "loop" and not attempt.alone:
+                if attempt.number != stalled.call and attempt.call.spec.run_in == "loop" and not attempt.alone:
                     attempt.move(died=False)
 
     def _end_attempts(self) -> None:

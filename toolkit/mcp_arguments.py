@@ -13,7 +13,7 @@ from toolkit.arguments import MAX_PATH, MAX_PROBLEMS, Checked, invalid
 from toolkit.errors import ToolError
 from toolkit.wire import JSON
 
-_MAX_REASON = 200
+MAX_REASON = 200
 
 
 class SchemaParameters:
@@ -56,11 +56,11 @@ def _sentences(error: ValidationError) -> Iterator[tuple[str, str]]:
                 if name not in known:
                     path = ".".join([*place, name])
                     told = ", ".join(known) or "none"
-                    yield path, f"There is no argument {path[:MAX_PATH]!r} (known: {told[:_MAX_REASON]})."
+                    yield path, f"There is no argument {path[:MAX_PATH]!r} (known: {told[:MAX_REASON]})."
         case _:
             path = ".".join(place) or "arguments"
             yield path, f"The argument {path[:MAX_PATH]!r} is wrong: {_reason(error)}."
 
 
 def _reason(error: ValidationError) -> str:
-    return error.message if len(error.message) <= _MAX_REASON else f"{error.message[: _MAX_REASON - 1]}…"
+    return error.message if len(error.message) <= MAX_REASON else f"{error.message[: MAX_REASON - 1]}…"

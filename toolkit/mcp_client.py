@@ -15,11 +15,13 @@ from toolkit.errors import ToolError
 from toolkit.mcp_servers import McpServer
 from toolkit.mcp_transport import open_transport
 
-_NOTICE_SECONDS = 10.0
-_PING_SECONDS = 2.0
-_CAUSE_SECONDS = 0.2  # that an end may take to say why: its cancellation would hide that
-_MAX_PAGES = 50
-_SESSION_TERMINATED = 32600  # the SDK's code for a session that the server does not know any more
+NOTICE_SECONDS = 10.0
+PING_SECONDS = 2.0
+CAUSE_SECONDS = 0.2
+"""That an end may take to say why: its cancellation would hide that."""
+MAX_PAGES = 50
+SESSION_TERMINATED = 32600
+"""The SDK's code for a session that the server does not know any more."""
 
 T = TypeVar("T")
 
@@ -92,7 +94,7 @@ class McpClient:
         assert self._session is not None
         tools: list[types.Tool] = []
         cursor: str | None = None
-        for _ in range(_MAX_PAGES):
+        for _ in range(MAX_PAGES):
             page = await self._session.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
             tools += page.tools
             cursor = page.nextCursor
@@ -114,7 +116,7 @@ class McpClient:
             await asyncio.wait({working, life, pinging}, return_when=asyncio.FIRST_COMPLETED)
             if working.done() and not _is_lost(working):
                 return working.result()
-            await asyncio.wait({working, life}, timeout=_CAUSE_SECONDS, return_when=asyncio.ALL_COMPLETED)
+            await asyncio.wait({working, life}, timeout=CAUSE_SECONDS, return_when=asyncio.ALL_COMPLETED)
             alone = self._working == 1 and not pinged.is_set()
         finally:
             self._working -= 1
@@ -192,7 +194,7 @@ async def _either(work: "asyncio.Future[T]", life: "asyncio.Task[None]") -> None
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not work.done() or _is_lost(work):
-            await asyncio.wait({life}, timeout=_CAUSE_SECONDS)
+            await asyncio.wait({life}, timeout=CAUSE_SECONDS)
             raise ServerLost(unsent=True)
         work.result()
     finally:
@@ -205,19 +207,19 @@ async def _ping(session: ClientSession, begun: asyncio.Event) -> None:
     HTTP alone would not tell: an answer that was cut off is waited for without end. A busy server need not answer.
     """
     while True:
-        await asyncio.sleep(_PING_SECONDS)
+        await asyncio.sleep(PING_SECONDS)
         begun.set()
         try:
             await session.send_ping()
         except McpError as error:
-            if error.error.code == _SESSION_TERMINATED:
+            if error.error.code == SESSION_TERMINATED:
                 return
 
 
 async def _tell_cancelled(session: ClientSession, number: int) -> None:
     params = types.CancelledNotificationParams(requestId=number, reason="cancelled by the user")
     notice = types.CancelledNotification(method="notifications/cancelled", params=params)
-    async with asyncio.timeout(_NOTICE_SECONDS):
+    async with asyncio.timeout(NOTICE_SECONDS):
         await session.send_notification(types.ClientNotification(notice))
 
 
@@ -231,7 +233,7 @@ def _is_lost(work: "asyncio.Future[Any]") -> bool:
         return True
     error = work.exception()
     if isinstance(error, McpError):
-        return error.error.code in (types.CONNECTION_CLOSED, _SESSION_TERMINATED)
+        return error.error.code in (types.CONNECTION_CLOSED, SESSION_TERMINATED)
     return isinstance(error, anyio.ClosedResourceError | anyio.BrokenResourceError | anyio.EndOfStream)
 
 
@@ -239,7 +241,7 @@ def _was_not_taken(work: "asyncio.Future[Any]") -> bool:
     """Whether the server refused the session, or the transport was closed before it took the request."""
     error = None if work.cancelled() else work.exception()
     if isinstance(error, McpError):
-        return error.error.code == _SESSION_TERMINATED
+        return error.error.code == SESSION_TERMINATED
     return isinstance(error, anyio.ClosedResourceError | anyio.BrokenResourceError)
 
 

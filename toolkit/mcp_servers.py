@@ -9,7 +9,7 @@ from typing import Any
 CALL_SECONDS = 600.0
 """How long a call of a server's tool may take, unless its entry has a `timeout`."""
 
-_TYPES = {"http": "http", "streamable-http": "http", "streamable_http": "http", "sse": "sse", "stdio": "stdio"}
+TYPES = {"http": "http", "streamable-http": "http", "streamable_http": "http", "sse": "sse", "stdio": "stdio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +17,13 @@ class McpServer:
     """One entry. Arguments, environment and headers may hold secrets: they are in no representation."""
 
     name: str
-    kind: str  # stdio, http or sse
+    kind: str
+    """`stdio`, `http` or `sse`."""
     command: str = field(default="", repr=False)
     arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    folder: str | None = field(default=None, repr=False)  # where the command runs
+    folder: str | None = field(default=None, repr=False)
+    """Where the command runs."""
     url: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = CALL_SECONDS
@@ -60,7 +62,7 @@ def _server(name: str, entry: Any) -> McpServer:
         raise ValueError("it needs a name")
     if not isinstance(entry, dict) or ("command" in entry) == ("url" in entry):
         raise ValueError('its entry needs either a "command" or a "url"')
-    kind = _TYPES.get(_text(entry, "type") or _text(entry, "transport") or ("http" if "url" in entry else "stdio"))
+    kind = TYPES.get(_text(entry, "type") or _text(entry, "transport") or ("http" if "url" in entry else "stdio"))
     if kind is None or (kind == "stdio") != ("command" in entry):
         raise ValueError('"type" must be "http" or "sse" with a "url", or "stdio" with a "command"')
     url = _text(entry, "url")

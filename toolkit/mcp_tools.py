@@ -25,7 +25,7 @@ from toolkit.registry import Registry
 from toolkit.tool import Tool
 from toolkit.wire import JSON
 
-_MAX_NAME = 64
+MAX_NAME = 64
 
 
 async def connect_tools(path: Path, connect_seconds: float) -> Registry:
@@ -50,9 +50,9 @@ def tool_name(server: str, tool: str) -> str:
     """`server__tool`, of the characters that names of tools may have."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}__{tool}")
     name = name if name[0].isalpha() or name[0] == "_" else f"_{name}"
-    if len(name) <= _MAX_NAME:
+    if len(name) <= MAX_NAME:
         return name
-    return f"{name[: _MAX_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{name[: MAX_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _add(tools: dict[str, Tool[..., Any]], client: McpClient, offered: Iterable[types.Tool]) -> list[str]:

@@ -23,9 +23,12 @@ FromServer: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
 ToServer: TypeAlias = MemoryObjectSendStream[SessionMessage]
 Streams: TypeAlias = tuple[FromServer, ToServer]
 
-_MAX_LINE_BYTES = 32 * 1024 * 1024  # an image in base64 is one line
-_LEAVE_SECONDS = 0.5  # that a child has to end after the end of its input
-_HTTP_SECONDS = 30.0  # for each step of a request but the answer, which the call's own limit bounds
+MAX_LINE_BYTES = 32 * 1024 * 1024
+"""An image in base64 is one line."""
+LEAVE_SECONDS = 0.5
+"""That a child has to end after the end of its input."""
+HTTP_SECONDS = 30.0
+"""For each step of a request but the answer, which the call's own limit bounds."""
 
 
 def open_transport(server: McpServer) -> AbstractAsyncContextManager[Streams]:
@@ -34,13 +37,13 @@ def open_transport(server: McpServer) -> AbstractAsyncContextManager[Streams]:
         case "stdio":
             return _child(server)
         case "sse":
-            return sse_client(server.url, headers=dict(server.headers), timeout=_HTTP_SECONDS, sse_read_timeout=86_400)
+            return sse_client(server.url, headers=dict(server.headers), timeout=HTTP_SECONDS, sse_read_timeout=86_400)
     return _http(server)
 
 
 @asynccontextmanager
 async def _http(server: McpServer) -> AsyncIterator[Streams]:
-    timeout = httpx.Timeout(_HTTP_SECONDS, read=None)
+    timeout = httpx.Timeout(HTTP_SECONDS, read=None)
     async with (
         httpx.AsyncClient(headers=dict(server.headers), timeout=timeout) as client,
         streamable_http_client(server.url, http_client=client) as (incoming, outgoing, _),
@@ -57,7 +60,7 @@ async def _child(server: McpServer) -> AsyncIterator[Streams]:
         stdout=PIPE,
         env={**get_default_environment(), **server.environment},
         cwd=server.folder,
-        limit=_MAX_LINE_BYTES,
+        limit=MAX_LINE_BYTES,
     )
     send, incoming = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     outgoing, receive = anyio.create_memory_object_stream[SessionMessage](0)
@@ -108,7 +111,7 @@ async def _end(process: Process) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:
-        async with asyncio.timeout(_LEAVE_SECONDS):
+        async with asyncio.timeout(LEAVE_SECONDS):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):

@@ -18,11 +18,11 @@ from toolkit.wire import JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
 
-# One death may be a neighbour's doing, at the second one the call runs in a host of its own: who is there when that
-# dies is the culprit. Until then it runs again from its checkpoints, as do its neighbours.
-_DEATHS_TO_BE_SUSPECT = 2
-_REFILL_SECONDS = 0.03
-_CLOSED = "The tools are being shut down."
+DEATHS_TO_BE_SUSPECT = 2
+"""One death may be a neighbour's doing; after the second the call runs in a host of its own, and if that dies, the call
+is the culprit. Until then it runs again from its checkpoints, as do its neighbours."""
+REFILL_SECONDS = 0.03
+CLOSED = "The tools are being shut down."
 
 
 class HostPool:
@@ -137,7 +137,7 @@ class HostPool:
             try:
                 if name in self._mcp_names:
                     return await self._run_of_server(call)
-                if spec.run_in == "process" or deaths >= _DEATHS_TO_BE_SUSPECT:
+                if spec.run_in == "process" or deaths >= DEATHS_TO_BE_SUSPECT:
                     return await self._run_alone(call)
                 return await self._run_shared(call, begin_seconds)
             except Moved as moved:
@@ -215,7 +215,7 @@ class HostPool:
         assert self._mcp is not None
         async with self._asking:
             if not self._open:
-                raise ToolHostsUnavailable(_CLOSED)
+                raise ToolHostsUnavailable(CLOSED)
             if self._mcp_host is None or not self._mcp_host.alive:
                 self._mcp_host = await self._start_host(self._mcp)
             return self._mcp_host
@@ -226,7 +226,7 @@ class HostPool:
             self._start_spares(at_least=1)
             spare = self._spares.pop(0)
             # A little later: starting a process would hold up the very call that takes the warm one.
-            asyncio.get_running_loop().call_later(_REFILL_SECONDS if spare.done() else 0, self._refill)
+            asyncio.get_running_loop().call_later(REFILL_SECONDS if spare.done() else 0, self._refill)
             try:
                 host = await asyncio.shield(spare)
             except asyncio.CancelledError:
@@ -241,7 +241,7 @@ class HostPool:
 
     def _start_spares(self, at_least: int) -> None:
         if not self._open:
-            raise ToolHostsUnavailable(_CLOSED)
+            raise ToolHostsUnavailable(CLOSED)
         self._spares = [spare for spare in self._spares if _useful(spare)]
         while len(self._spares) < at_least:
             self._spares.append(asyncio.create_task(self._start_host(self._directories)))

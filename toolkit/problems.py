@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
@@ -15,9 +14,6 @@ from referencing.exceptions import Unresolvable
 
 NOTHING_ELSEWHERE: Registry[Any] = Registry()
 """A schema comes from a tool, perhaps of a foreign server: it must not make this process fetch what it names."""
-
-FILE_ID = "file-id"
-"""The schema's format of an uploaded file."""
 
 GENERAL = ""
 """The place of what is wrong with no single field."""
@@ -140,13 +136,3 @@ OTHERS = {
     "uniqueItems": "Each entry may appear once only.",
     "additionalProperties": "It has an entry that the tool does not know.",
 }
-
-
-def file_ids(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The uploaded files that the arguments name, each with its parameter."""
-    found: list[tuple[str, str]] = []
-    for name, field in schema.get("properties", {}).items():
-        value = arguments.get(name)
-        if FILE_ID in json.dumps(field):
-            found += [(name, one) for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
-    return found

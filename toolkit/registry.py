@@ -16,8 +16,10 @@ from toolkit.tool import Tool
 class Registry:
     """What was found."""
 
-    tools: dict[str, Tool[..., Any]]  # by name
-    problems: tuple[str, ...]  # one line for each file that was skipped
+    tools: dict[str, Tool[..., Any]]
+    """By name."""
+    problems: tuple[str, ...]
+    """One line for each file that was skipped."""
 
 
 def load_tools(directories: Sequence[Path]) -> Registry:

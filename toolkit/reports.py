@@ -5,30 +5,35 @@ import threading
 import time
 from collections.abc import Callable
 
-from toolkit.wire import Message
+from toolkit.messages import Log, Progress, Report
 
-PROGRESS_SECONDS = 0.05  # a screen shows no more
+PROGRESS_SECONDS = 0.05
+"""A screen shows no more."""
 LOG_LINES_PER_SECOND = 100
 
 
 class Reports:
     """Thread-safe. The newest progress always arrives; log lines beyond the rate are counted and told."""
 
-    def __init__(self, send: Callable[[Message], None], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, call: int, send: Callable[[Report], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
         self._send = send
         self._loop = loop
         self._lock = threading.RLock()
-        self._progress: Message | None = None  # waits for its turn
+        self._progress: Progress | None = None  # waits for its turn
         self._progress_at = 0.0
         self._scheduled = False
         self._window_at = 0.0
         self._lines = 0
         self._left_out = 0
 
-    def progress(self, message: Message) -> None:
+    def progress(self, done: float, total: float | None, message: str) -> None:
         """At once, or as the newest one when its turn comes."""
+        self._report(Progress(call=self._call, done=done, total=total, message=message))
+
+    def _report(self, progress: Progress) -> None:
         with self._lock:
-            self._progress = message
+            self._progress = progress
             wait = self._progress_at + PROGRESS_SECONDS - time.monotonic()
             if wait <= 0:
                 self._flush_progress()
@@ -47,7 +52,7 @@ class Reports:
             if self._lines > LOG_LINES_PER_SECOND:
                 self._left_out += 1
             else:
-                self._send({"t": "log", "level": level, "message": message})
+                self._send(Log(call=self._call, level=level, message=message))
 
     def flush(self) -> None:
         """What still waits, before the call's end."""
@@ -59,7 +64,7 @@ class Reports:
         with self._lock:
             self._scheduled = False
             if self._progress is not None:
-                self.progress(self._progress)
+                self._report(self._progress)
 
     def _flush_progress(self) -> None:
         if self._progress is not None:
@@ -69,5 +74,5 @@ class Reports:
     def _tell_left_out(self) -> None:
         if self._left_out:
             text = f"{self._left_out} log lines were left out: a tool may write {LOG_LINES_PER_SECOND} a second."
-            self._send({"t": "log", "level": "warning", "message": text})
+            self._send(Log(call=self._call, level="warning", message=text))
             self._left_out = 0

@@ -15,18 +15,35 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from toolkit.context import AsyncToolContext, CallInfo, ToolContext
+from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
+from toolkit.handler import Asked, OpenFile, Reply
+from toolkit.messages import (
+    Abandon,
+    Answer,
+    Begun,
+    Failed,
+    FailedRequest,
+    Incomplete,
+    OfCall,
+    Refusal,
+    Request,
+    Result,
+    StartCall,
+    Stopped,
+    WrongArguments,
+)
 from toolkit.reports import Reports
 from toolkit.tool import Tool
-from toolkit.uploads import FileInfo, UploadedFile
-from toolkit.wire import JSON, Channel, Message
 
 # The call whose code runs: tasks that a tool starts inherit it, which is how they are found when the call ends.
 current_call: contextvars.ContextVar["RunningCall | None"] = contextvars.ContextVar("current_call", default=None)
 
 _request_ids = itertools.count(1)
-_MAX_THREADS = 64  # of all `asyncio.to_thread` in one host; the standard 5 or 6 let one tool starve the others
+MAX_THREADS = 64
+"""Of all `asyncio.to_thread` in one host; the standard 5 or 6 let one tool starve the others."""
+MAX_SENTENCE = 4000
+"""Characters of an error that the worker is told."""
 
 
 class RunningCall:
@@ -34,24 +51,24 @@ class RunningCall:
 
     def __init__(
         self,
-        message: Message,
+        start: StartCall,
         tool: Tool[..., Any],
-        channel: Channel,
+        send: Callable[[OfCall], None],
         loop: asyncio.AbstractEventLoop,
         on_end: Callable[["RunningCall"], None],
     ) -> None:
-        self.id: int = message["call"]
+        self.id = start.call
         self.tool = tool
-        self._arguments: dict[str, JSON] = message["arguments"]
-        self._info = _call_info(message["info"])
+        self._arguments = start.arguments
+        self._info = start.info
         if tool.spec.run_in == "process":
             _use_for_temporary_files(self._info.scratch)
-        self._channel = channel
+        self._send = send
         self._loop = loop
         self._on_end = on_end
         self._cancelled = threading.Event()
-        self._reports = Reports(self._send, loop)
-        self._pending: dict[int, Future[JSON]] = {}
+        self._reports = Reports(self.id, send, loop)
+        self._pending: dict[int, Future[Reply]] = {}
         self._threads: set[int] = set()
         self._interrupting = threading.Lock()
         self.tasks: set[asyncio.Task[Any]] = set()  # of the loop; the tool's own and all it started
@@ -81,12 +98,13 @@ class RunningCall:
             for thread in self._threads:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(CallCancelled))
 
-    def answer_arrived(self, message: Message) -> None:
-        """The worker's answer to a request."""
-        if "error" in message:
-            self._settle(message["request"], RequestFailed(message["error"], message["request"]))
-        else:
-            self._settle(message["request"], None, message["value"])
+    def answered(self, answer: Answer) -> None:
+        """The worker did what was asked for."""
+        self._settle(answer.request, None, answer.reply)
+
+    def refused(self, refusal: Refusal) -> None:
+        """It did not."""
+        self._settle(refusal.request, RequestFailed(refusal.message, refusal.request))
 
     # -- Link
 
@@ -95,15 +113,15 @@ class RunningCall:
         """Whether the worker asked to stop."""
         return self._cancelled.is_set()
 
-    def request(self, method: str, **fields: JSON) -> "Future[JSON]":
-        """Ask the worker. Raises CallCancelled, NotJson."""
+    def request(self, asked: Asked) -> "Future[Any]":
+        """Ask the worker; the future gets the reply to what was asked. Raises CallCancelled, NotJson."""
         self._check()
         number = next(_request_ids)
-        future: Future[JSON] = Future()
+        future: Future[Reply] = Future()
         future.request_id = number  # type: ignore[attr-defined]
         self._pending[number] = future
         try:
-            self._send({"t": "request", "request": number, "method": method, "fields": fields})
+            self._send(Request(call=self.id, request=number, asked=asked))
         except NotJson:
             del self._pending[number]
             raise
@@ -111,20 +129,20 @@ class RunningCall:
             self._settle(number, CallCancelled())
         return future
 
-    async def answer(self, request: "Future[JSON]") -> JSON:
-        """Await the answer; giving up tells the worker so."""
+    async def answer(self, request: "Future[Any]") -> Any:
+        """Await the reply; giving up tells the worker so."""
         try:
             return await asyncio.wrap_future(request)
         except asyncio.CancelledError:
             number: int = request.request_id  # type: ignore[attr-defined]
             self._pending.pop(number, None)
-            self._send({"t": "abandon", "request": number})
+            self._send(Abandon(call=self.id, request=number))
             raise
 
     def progress(self, done: float, total: float | None, message: str) -> None:
         """Raises CallCancelled."""
         self._check()
-        self._reports.progress({"t": "progress", "done": done, "total": total, "message": message})
+        self._reports.progress(done, total, message)
 
     def log(self, level: str, message: str) -> None:
         """Raises CallCancelled."""
@@ -155,10 +173,10 @@ class RunningCall:
             self._succeeded(value)
 
     def _call_sync(self) -> object:
-        self._send({"t": "begun"})
+        self._send(Begun(call=self.id))
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
-            _fill(file, self.request("open_file", file_id=file.id).result())
+            file.found(self.request(OpenFile(file_id=file.id)).result())
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
                 return self.tool.function(ToolContext(self, self._info), **checked.values)
@@ -184,10 +202,10 @@ class RunningCall:
             self._succeeded(value)
 
     async def _call_async(self) -> object:
-        self._send({"t": "begun"})
+        self._send(Begun(call=self.id))
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
-            _fill(file, await self.answer(self.request("open_file", file_id=file.id)))
+            file.found(await self.answer(self.request(OpenFile(file_id=file.id))))
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
                 return await self.tool.function(AsyncToolContext(self, self._info), **checked.values)
@@ -214,19 +232,19 @@ class RunningCall:
     def _succeeded(self, value: object) -> None:
         self._reports.flush()
         self._on_end(self)
-        self._send_value({"t": "result", "value": value})
+        self._send_value(Result(call=self.id, value=value))
 
     def _failed(self, error: BaseException) -> None:
         self._reports.flush()
         self._on_end(self)
         if self.cancelled:
-            self._send({"t": "stopped"})
+            self._send(Stopped(call=self.id))
         elif isinstance(error, RequestFailed):
-            self._send({"t": "error", "kind": "request", "message": str(error), "failed": error.request})
+            self._send(FailedRequest(call=self.id, request=error.request, message=str(error)))
         elif isinstance(error, ToolArgumentsInvalid):
-            self._send({"t": "error", "kind": "arguments", "message": str(error), "fields": error.fields})
+            self._send(WrongArguments(call=self.id, message=str(error), fields=error.fields))
         elif isinstance(error, ToolIncomplete):
-            self._send_value({"t": "error", "kind": "incomplete", "message": str(error)[:4000], "result": error.result})
+            self._send_value(Incomplete(call=self.id, message=str(error)[:MAX_SENTENCE], result=error.result))
         else:
             self._send_error(self._sentence(error))
 
@@ -240,30 +258,27 @@ class RunningCall:
         traceback.print_exception(error, file=sys.stderr)
         return f"The tool {self.tool.name} failed unexpectedly."
 
-    def _send_value(self, message: Message) -> None:
+    def _send_value(self, message: Result | Incomplete) -> None:
         try:
             self._send(message)
         except NotJson as error:
             self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
 
     def _send_error(self, sentence: str) -> None:
-        self._send({"t": "error", "kind": "tool", "message": sentence[:4000]})
+        self._send(Failed(call=self.id, message=sentence[:MAX_SENTENCE]))
 
     # -- plumbing
-
-    def _send(self, message: Message) -> None:
-        self._channel.send({**message, "call": self.id})
 
     def _check(self) -> None:
         if self.cancelled:
             raise CallCancelled
 
-    def _settle(self, request: int, error: BaseException | None, value: JSON = None) -> None:
+    def _settle(self, request: int, error: BaseException | None, reply: Reply = None) -> None:
         future = self._pending.pop(request, None)
         if future is None or not future.set_running_or_notify_cancel():
             return
         if error is None:
-            future.set_result(value)
+            future.set_result(reply)
         else:
             future.set_exception(error)
 
@@ -272,7 +287,7 @@ class CallThreads(ThreadPoolExecutor):
     """The executor behind `asyncio.to_thread`: each thread is known to the call it works for."""
 
     def __init__(self) -> None:
-        super().__init__(max_workers=_MAX_THREADS, thread_name_prefix="tools")
+        super().__init__(max_workers=MAX_THREADS, thread_name_prefix="tools")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """As in ThreadPoolExecutor; called on the loop, in the context of the task that asks."""
@@ -287,19 +302,10 @@ def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwarg
         return fn(*args, **kwargs)
 
 
-def _call_info(info: Message) -> CallInfo:
-    files = tuple(FileInfo(**file) for file in info["files"])
-    return CallInfo(**{**info, "files": files})
-
-
 def _use_for_temporary_files(directory: str) -> None:
     """For libraries that ask for no place, in this process and in the programs it starts."""
     tempfile.tempdir = directory
     os.putenv("TMPDIR", directory)
-
-
-def _fill(file: UploadedFile, info: Message) -> None:
-    file.found(FileInfo(**info))
 
 
 @contextmanager

@@ -5,8 +5,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
-_ENTRY = re.compile(r"(\w+)(?:\s*\([^)]*\))?:\s+(.+)")
+FILE_ID = "file-id"
+"""The format of an uploaded file."""
+FILE_WORDS = "The id of an uploaded file."
+"""What the type says of itself to models; people choose by name."""
+ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
+ENTRY = re.compile(r"(\w+)(?:\s*\([^)]*\))?:\s+(.+)")
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -22,7 +26,7 @@ def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
     """With the docstring's `Args:` as descriptions of the fields that have none of their own."""
     words = argument_words(docstring)
     properties = {
-        name: {**field, "description": words[name]} if name in words and not _says_own(field) else field
+        name: {**field, "description": words[name]} if name in words and not own_words(field) else field
         for name, field in schema.get("properties", {}).items()
     }
     return {**schema, "properties": properties}
@@ -33,11 +37,11 @@ def argument_words(docstring: str) -> dict[str, str]:
     words: dict[str, str] = {}
     inside, name = False, ""
     for line in inspect.cleandoc(docstring).splitlines():
-        if _ARGS.match(line):
+        if ARGS.match(line):
             inside = True
         elif inside and line and not line[0].isspace():
             inside = False
-        elif inside and (entry := _ENTRY.fullmatch(line.strip())) and _indent(line) <= 4:
+        elif inside and (entry := ENTRY.fullmatch(line.strip())) and _indent(line) <= 4:
             name = entry[1]
             words[name] = entry[2]
         elif inside and name and line.strip():
@@ -49,9 +53,15 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _says_own(field: Mapping[str, Any]) -> bool:
-    """A file's standard description is no word of the author's."""
-    return bool(field.get("description")) and field.get("format") != "file-id"
+def own_words(field: Mapping[str, Any]) -> str:
+    """The author's description; not the one that each file parameter has of its type."""
+    words = str(field.get("description", ""))
+    return "" if field.get("format") == FILE_ID and words == FILE_WORDS else words
+
+
+def referred(node: Mapping[str, Any]) -> str:
+    """The name of the definition that the node refers to; of anything else, none that exists."""
+    return str(node.get("$ref", "")).removeprefix("#/$defs/")
 
 
 def _resolved(node: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
@@ -59,7 +69,7 @@ def _resolved(node: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
         return [_resolved(item, definitions, within) for item in node]
     if not isinstance(node, dict):
         return node
-    name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+    name = referred(node)
     if name not in definitions or name in within:
         return {key: _resolved(value, definitions, within) for key, value in node.items()}
     beside = {key: value for key, value in node.items() if key != "$ref"}

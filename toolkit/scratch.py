@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_PREFIX = "pool-"
-_LOCK = "lock"
+PREFIX = "pool-"
+LOCK = "lock"
 
 
 class Scratch:
@@ -54,20 +54,20 @@ class Scratch:
 def _open(parent: Path | None) -> tuple[Path, int]:
     if parent is not None:
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for other in parent.glob(f"{_PREFIX}*"):
+        for other in parent.glob(f"{PREFIX}*"):
             if _is_abandoned(other):
                 _remove(other)
     folder = Path(tempfile.mkdtemp(dir=parent, prefix="longhaul-tools-"))
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # Only now by the name that others look for: they take one without a lock for abandoned.
-    return folder.rename(folder.with_name(f"{_PREFIX}{folder.name}")), lock
+    return folder.rename(folder.with_name(f"{PREFIX}{folder.name}")), lock
 
 
 def _is_abandoned(folder: Path) -> bool:
     """Whether nobody holds its lock any more."""
     with suppress(OSError):
-        lock = os.open(folder / _LOCK, os.O_RDWR)
+        lock = os.open(folder / LOCK, os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True

@@ -16,7 +16,7 @@ from toolkit.errors import ToolDefinitionError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,7 +110,7 @@ def _place(run_in: RunIn | None, is_async: bool) -> RunIn:
 
 
 def _check_options(name: str, timeout_seconds: float | None, memory_mb: int | None, place: RunIn) -> None:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ToolDefinitionError(f"the name {name!r} has other characters than letters, digits, '_' and '-'")
     if timeout_seconds is not None and timeout_seconds <= 0:
         raise ToolDefinitionError(f"timeout_seconds is {timeout_seconds!r}: it must be above 0")

@@ -1,11 +1,13 @@
 """Uploaded files as tools see them: a string (the file's id) in JSON, an object that can be opened in the function."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
+
+from toolkit.schemas import FILE_ID, FILE_WORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,14 +15,13 @@ class FileInfo:
     """What the worker tells a host about a file."""
 
     id: str
-    name: str  # as the user called it
+    name: str
+    """As the user called it."""
     mime: str
-    size: int  # bytes
-    path: str  # local path of the content
-
-    def to_json(self) -> dict[str, Any]:
-        """As it crosses the wire."""
-        return asdict(self)
+    size: int
+    """Bytes."""
+    path: str
+    """Local path of the content."""
 
 
 class UploadedFile:
@@ -81,4 +82,4 @@ class UploadedFile:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "format": "file-id", "description": "The id of an uploaded file."}
+        return {"type": "string", "format": FILE_ID, "description": FILE_WORDS}

@@ -16,10 +16,13 @@ logger = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.05
 STALL_SECONDS = 0.25
-LONG_SECONDS = 1.0  # what shares the loop is to be moved then
-TOLD_SECONDS = 5.0  # a stall that lasts this long is told of while it lasts, a shorter one at its end
-_OWN_BEAT_SECONDS = 0.1  # of loops that are watched all the time: 10 beats a second are lost in the noise
-_ROOT = Path(__file__).resolve().parent.parent
+LONG_SECONDS = 1.0
+"""What shares the loop is to be moved then."""
+TOLD_SECONDS = 5.0
+"""A stall that lasts this long is told of while it lasts, a shorter one at its end."""
+OWN_BEAT_SECONDS = 0.1
+"""Of loops that are watched all the time: 10 beats a second are lost in the noise."""
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,10 @@ class Stall:
     """The loop did not run for a while."""
 
     seconds: float
-    where: str  # "at tools/x.py:41 in fetch()"
-    task: "asyncio.Task[object] | None"  # that holds the loop; None when the loop itself waits, as for the GIL
+    where: str
+    """"at tools/x.py:41 in fetch()"."""
+    task: "asyncio.Task[object] | None"
+    """That holds the loop; None when the loop itself waits, as for the GIL."""
     over: bool
 
 
@@ -156,7 +161,7 @@ class LoopWatchdog:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._watchdog = Watchdog(loop, self._tell, Code([_ROOT], base=_ROOT), _OWN_BEAT_SECONDS)
+        self._watchdog = Watchdog(loop, self._tell, Code([ROOT], base=ROOT), OWN_BEAT_SECONDS)
         self._watchdog.watch()
         return self
 

@@ -1,4 +1,4 @@
-"""Messages between a worker and its tool hosts: JSON objects on a socket pair, each behind its length in four bytes."""
+"""What crosses between a worker and its tool hosts: JSON values, in frames on a socket pair."""
 
 import asyncio
 import json
@@ -11,17 +11,15 @@ import pydantic_core
 
 from toolkit.errors import NotJson
 
-# What json.loads gives; a recursive alias would make every list invariant trouble for authors.
 JSON: TypeAlias = Any
-Message: TypeAlias = dict[str, Any]
+"""What json.loads returns; a recursive alias would make every list invariant trouble for authors."""
 
-# Larger things are artifacts: a message is parsed on the worker's loop, where 4 MiB cost about 20 ms.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-
-# On a host's command line, before the file that names MCP servers and the seconds that each has to begin.
+"""Larger things are artifacts: a message is parsed on the worker's loop, where 4 MiB cost about 20 ms."""
 MCP_OPTION = "--mcp-servers"
-
-_LENGTH = struct.Struct("!I")
+"""On a host's command line, before the file that names MCP servers and the seconds that each has to begin."""
+LENGTH = struct.Struct("!I")
+"""The head of a frame: how many bytes follow."""
 
 
 class MessageTooLarge(NotJson):
@@ -34,7 +32,7 @@ class MessageTooLarge(NotJson):
 def dump(value: JSON) -> bytes:
     """JSON in UTF-8. Lone surrogates become '?', as nothing behind us can store them. Raises NotJson."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        text = ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise NotJson(_reason(error)) from error
     return text.encode("utf-8", "replace")
@@ -45,21 +43,20 @@ def plain(value: object) -> JSON:
     return json.loads(dump(value))
 
 
-def encode(message: Message) -> bytes:
-    """One frame. Raises MessageTooLarge, NotJson."""
-    body = dump(message)
+def frame(body: bytes) -> bytes:
+    """The body behind its length. Raises MessageTooLarge."""
     if len(body) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(len(body))
-    return _LENGTH.pack(len(body)) + body
+    return LENGTH.pack(len(body)) + body
 
 
-async def read(reader: asyncio.StreamReader) -> Message | None:
-    """The next message, or None at the end of the stream. Raises MessageTooLarge when the host breaks the rules."""
+async def read(reader: asyncio.StreamReader) -> bytes | None:
+    """The next body, or None at the end of the stream. Raises MessageTooLarge when the host breaks the rules."""
     try:
-        (size,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+        (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if size > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(size)
-        return _parse(await reader.readexactly(size))
+        return await reader.readexactly(size)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
 
@@ -72,24 +69,17 @@ class Channel:
         self._incoming = connection.makefile("rb")
         self._sending = threading.Lock()
 
-    def send(self, message: Message) -> None:
-        """Raises MessageTooLarge, NotJson; OSError when the worker is gone."""
-        frame = encode(message)
+    def send(self, frame: bytes) -> None:
+        """Raises OSError when the worker is gone."""
         with self._sending:
             self._connection.sendall(frame)
 
-    def receive(self) -> Message | None:
-        """The next message, or None at the end of the stream."""
-        header = self._incoming.read(_LENGTH.size)
-        if len(header) < _LENGTH.size:
+    def receive(self) -> bytes | None:
+        """The next body, or None at the end of the stream."""
+        header = self._incoming.read(LENGTH.size)
+        if len(header) < LENGTH.size:
             return None
-        body = self._incoming.read(_LENGTH.unpack(header)[0])
-        return _parse(body) if body else None
-
-
-def _parse(body: bytes) -> Message:
-    message: Message = json.loads(body)
-    return message
+        return self._incoming.read(LENGTH.unpack(header)[0]) or None
 
 
 def _plain(value: object) -> JSON:
@@ -101,10 +91,16 @@ def _plain(value: object) -> JSON:
         raise TypeError(f"it contains a {type(value).__name__}") from error
 
 
+ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain
+)
+"""Made once: json.dumps with options makes one for each value. What contains itself ends as a RecursionError."""
+
+
 def _reason(error: Exception) -> str:
     text = str(error)
     if "float values" in text:
         return "it contains NaN or infinity (use None)"
-    if isinstance(error, RecursionError) or "ircular" in text:
+    if isinstance(error, RecursionError):
         return "it contains itself or is nested too deeply"
     return text

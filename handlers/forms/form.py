@@ -1,4 +1,4 @@
-"""A tool's form: its fields, what they show, and the arguments they give."""
+"""A tool's form: its fields, what they show, and the arguments read from them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handlers.forms.field import MISSING, Field, Kind, Widget, field_of
+from handlers.forms.widget import Widget, read, show
 from jobs import JSON
+from toolkit.parameters import MISSING, Kind, Parameter, file_ids, parameters_of
 from toolkit.problems import GENERAL, number, problems_of
 
 BOUNDS = {
@@ -20,11 +21,11 @@ BOUNDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """What a person has filled in."""
+    """The arguments read from a submitted form."""
 
     arguments: dict[str, JSON]
     problems: dict[str, str]
-    """By parameter, a sentence; empty when all is well."""
+    """By parameter, a sentence; empty when all arguments are valid."""
 
 
 class ToolForm:
@@ -35,20 +36,16 @@ class ToolForm:
         self.description = description
         self.schema = schema
         self._source = (name, description, schema)
-        definitions, required = schema.get("$defs", {}), schema.get("required", ())
-        self.fields: Sequence[Field] = tuple(
-            field_of(one, shape, required=one in required, definitions=definitions)
-            for one, shape in schema.get("properties", {}).items()
-        )
+        self.fields: Sequence[Parameter] = parameters_of(schema)
 
     @classmethod
     def of(cls, tool: Mapping[str, JSON]) -> ToolForm:
-        """From a line of the catalogue."""
+        """Returns the form of a tool in the catalogue."""
         return cls(tool["name"], str(tool.get("description") or ""), tool.get("parameters") or {})
 
     @classmethod
     def unknown(cls, name: str, arguments: Mapping[str, JSON]) -> ToolForm:
-        """Of a tool that no worker has offered: it can only show what was filled in."""
+        """Returns a form for a tool that no worker has offered; it can only show submitted arguments."""
         return cls(name, "", {"properties": {one: {} for one in arguments}})
 
     def __eq__(self, other: object) -> bool:
@@ -65,20 +62,20 @@ class ToolForm:
 
     @property
     def takes_files(self) -> bool:
-        return any(field.kind in (Kind.FILE, Kind.FILES) for field in self.fields)
+        return any(field.takes_files for field in self.fields)
 
     def props(self, arguments: Mapping[str, JSON]) -> list[dict[str, Any]]:
-        """The fields for the page, filled in with the arguments, else with the defaults."""
+        """Returns the fields for the page, filled with the arguments, else with the defaults."""
         return [_props(field, arguments.get(field.name, field.default)) for field in self.fields]
 
     def read(self, widgets: Mapping[str, Widget]) -> Filled:
-        """What the page sent. A field it did not send is empty."""
-        read = {field.name: field.read(widgets.get(field.name)) for field in self.fields}
-        arguments = {name: value for name, value in read.items() if value is not MISSING}
+        """Reads and checks what the page sent. A field it did not send is empty."""
+        given = {field.name: read(field, widgets.get(field.name)) for field in self.fields}
+        arguments = {name: value for name, value in given.items() if value is not MISSING}
         return Filled(arguments=arguments, problems=problems_of(arguments, self.schema))
 
     def at_fields(self, problems: Mapping[str, str], otherwise: str) -> dict[str, str]:
-        """Sentences by their paths (`items.3.name`), put to the fields they are about; the others into one."""
+        """Assigns sentences, given by path (`items.3.name`), to their fields; the first other one goes to the form."""
         names = {field.name for field in self.fields}
         placed: dict[str, str] = {}
         for path, sentence in problems.items():
@@ -87,25 +84,19 @@ class ToolForm:
         return placed or {GENERAL: otherwise}
 
     def file_ids(self, arguments: Mapping[str, JSON]) -> list[tuple[str, str]]:
-        """The files that the arguments name, each with its field."""
-        fields = [field for field in self.fields if field.kind in (Kind.FILE, Kind.FILES)]
-        given = [(field.name, _as_list(arguments.get(field.name))) for field in fields]
-        return [(name, one) for name, values in given for one in values if isinstance(one, str)]
+        """Returns the files that the arguments name, each with its field."""
+        return file_ids(arguments, self.fields)
 
 
-def _as_list(value: JSON) -> list[JSON]:
-    return value if isinstance(value, list) else [value]
-
-
-def _props(field: Field, value: JSON) -> dict[str, Any]:
+def _props(field: Parameter, value: JSON) -> dict[str, Any]:
     props: dict[str, Any] = {
         "name": field.name,
-        "label": field.label,
+        "label": field.title,
         "kind": field.kind.value,
         "description": field.description,
         "hint": _hint(field),
         "required": field.required,
-        "value": field.show(None if value is MISSING else value),
+        "value": show(field, None if value is MISSING else value),
     }
     if field.kind is Kind.CHOICE:
         props["options"] = [option.label for option in field.options]
@@ -113,9 +104,9 @@ def _props(field: Field, value: JSON) -> dict[str, Any]:
     return props
 
 
-def _hint(field: Field) -> str:
-    """What a value must look like, where the field alone does not show it."""
+def _hint(field: Parameter) -> str:
+    """Returns the required format of a value, if the field does not show it."""
     if field.kind in (Kind.INTEGER, Kind.NUMBER):
-        bounds = [words.format(number(field.schema[name])) for name, words in BOUNDS.items() if name in field.schema]
+        bounds = [BOUNDS[name].format(number(bound)) for name, bound in field.bounds.items()]
         return f"{' and '.join(bounds).capitalize()}." if bounds else ""
     return {Kind.LIST: "One entry per line.", Kind.JSON: "Written as JSON."}.get(field.kind, "")

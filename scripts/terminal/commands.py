@@ -16,7 +16,6 @@ from typing import Any
 
 from jobs import JobEvent
 from jobs.events import TERMINAL, JobIncompleteEvent, StepStarted
-from scripts.terminal.arguments import read_arguments, read_object
 from scripts.terminal.following import EXIT_CODES, events, follow
 from scripts.terminal.screen import Screen
 from scripts.terminal.server import KEY, URL, Job, Refused, Server
@@ -210,8 +209,10 @@ def list_tools(server: Server, given: Given) -> int:
     if given.name is not None:
         print(json.dumps(_tool(server, given.name), indent=2, ensure_ascii=False))
         return 0
+    from toolkit.parameters import parameters_of  # here for the reason that _arguments gives
+
     for tool in server.tools():
-        names = " ".join(tool["parameters"].get("properties", {}))
+        names = " ".join(one.name for one in parameters_of(tool["parameters"]))
         print(f"{tool['name']}: {printable(tool['description']).partition(chr(10))[0]}\n    {names}".rstrip())
     return 0
 
@@ -246,8 +247,13 @@ def _turn(server: Server, given: Given) -> dict[str, Any]:
 
 def _call(server: Server, given: Given) -> dict[str, Any]:
     tool = _tool(server, given.task)
-    arguments = read_arguments(given.words, given.json, tool["parameters"], _uploader(server))
-    return {"task": given.task, "arguments": arguments, "files": _uploads(server, given)}
+    return {"task": given.task, "arguments": _arguments(server, given, tool), "files": _uploads(server, given)}
+
+
+def _arguments(server: Server, given: Given, tool: Mapping[str, Any]) -> dict[str, Any]:
+    from scripts.terminal.arguments import read_arguments  # takes 0.1 s, for which ls and tail need not wait
+
+    return read_arguments(given.words, given.json, tool["parameters"], lambda path: upload(server, path, sys.stderr))
 
 
 def _uploads(server: Server, given: Given) -> list[str]:
@@ -255,10 +261,6 @@ def _uploads(server: Server, given: Given) -> list[str]:
     if missing is not None:
         raise Refused(f"There is no file {missing!r}.")
     return [upload(server, Path(path), sys.stderr) for path in given.file]
-
-
-def _uploader(server: Server) -> Callable[[Path], str]:
-    return lambda path: upload(server, path, sys.stderr)
 
 
 def retry(server: Server, given: Given) -> int:
@@ -269,7 +271,7 @@ def retry(server: Server, given: Given) -> int:
         if job["task"] == CHAT:
             raise Refused("A chat has no arguments: retry it without any.")
         tool = _tool(server, job["task"])
-        changed = read_arguments(given.words, given.json, tool["parameters"], _uploader(server))
+        changed = _arguments(server, given, tool)
         body = {"arguments": {**({} if given.json else _first_arguments(server, job_id)), **changed}}
     return _begun(server, server.call("POST", f"/api/jobs/{job_id}/retry", json=body), given)
 
@@ -280,7 +282,7 @@ def _first_arguments(server: Server, job_id: str) -> dict[str, Any]:
         for event in events(pieces):
             if isinstance(event.payload, StepStarted) and event.payload.step == "call:0":
                 return dict(event.payload.input or {})
-    return read_object(None)
+    return {}
 
 
 def _begun(server: Server, job: Job, given: Given) -> int:

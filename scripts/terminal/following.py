@@ -17,7 +17,7 @@ EXIT_CODES = {
     JobStatus.CANCELLED: 3,
 }
 FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
 PATIENCE_SECONDS = 900
 DATA = b"data:"
 
@@ -81,5 +81,5 @@ class Waiting:
         if self._since is None:
             self._since = now
             self._notice("The connection is lost; the job goes on. Trying again …")
-        time.sleep(max(self._pause, min(cut.retry_after, LONGEST_PAUSE_SECONDS)))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        time.sleep(max(self._pause, min(cut.retry_after, MAX_PAUSE_SECONDS)))
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)

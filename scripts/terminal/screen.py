@@ -28,7 +28,7 @@ from jobs.events import (
 from scripts.terminal.answer import Answer
 from scripts.terminal.words import bar, clipped, duration, one_line, size
 
-MOST_LINES = 8
+MAX_LINES = 8
 PLAIN_SECONDS = 5.0
 """Progress without a terminal is told at most so often for each step."""
 
@@ -188,9 +188,9 @@ class Screen:
         shown = [step for step in self._steps.values() if step.report or step.kind == "tool"]
         if not self._lines.possible:
             return
-        lines = [step.line() for step in shown[:MOST_LINES]]
-        if len(shown) > MOST_LINES:
-            lines.append(f"… and {len(shown) - MOST_LINES} more")
+        lines = [step.line() for step in shown[:MAX_LINES]]
+        if len(shown) > MAX_LINES:
+            lines.append(f"… and {len(shown) - MAX_LINES} more")
         if lines and self._shares_terminal:
             self._answer.end_line()
         self._lines.draw(lines)

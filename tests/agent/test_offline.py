@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,20 @@ async def test_documents_of_an_earlier_turn_are_meant_when_none_is_attached(offl
 @pytest.mark.parametrize("words", ["echo text=moin", 'Use echo {"text": "moin"}'])
 async def test_a_named_tool_is_called_with_the_given_arguments(offline: Desk, words: str) -> None:
     assert (await offline.answer(words)).endswith("\n\nmoin")
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("echo text=5", {"text": "5"}),
+        ("ask_about items='the first','the second' limit=1", {"items": ["the first", "the second"], "limit": 1}),
+        ("ask_about items=one items=two", {"items": ["one", "two"]}),
+    ],
+)
+async def test_arguments_are_read_by_what_the_tool_takes(offline: Desk, words: str, arguments: dict[str, Any]) -> None:
+    ctx = await offline.submit(words)
+    await offline.run(ctx)
+    assert (await offline.finished(ctx))["model:1"]["output"]["tool_calls"][0]["arguments"] == arguments
 
 
 async def test_a_named_tool_without_its_arguments_is_asked_for_them(offline: Desk) -> None:

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 
 from api.doors import Doors
 from api.errors import ApiError, install_errors
-from api.stream import EventStream, Frames, Left, held
+from api.stream import ClientGone, EventStream, Frames, await_first_frame
 from tests.waiting import until
 
 PIECE = b"data: " + b"x" * 60_000 + b"\n\n"
@@ -140,7 +140,7 @@ async def test_headers_are_held_until_the_first_frame_and_then_lost_to_none() ->
     stream = Stream()
 
     async def answer(request: Request) -> Response:
-        return EventStream(await held(request, stream.late(), seconds=30), ping_seconds=5)
+        return EventStream(await await_first_frame(request, stream.late(), seconds=30), ping_seconds=5)
 
     async with serving(answer) as port, httpx.AsyncClient() as client:
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/api/stream"))
@@ -154,7 +154,7 @@ async def test_after_a_while_headers_come_without_a_frame() -> None:
     stream = Stream()
 
     async def answer(request: Request) -> Response:
-        return EventStream(await held(request, stream.late(), seconds=0.1), ping_seconds=0.1)
+        return EventStream(await await_first_frame(request, stream.late(), seconds=0.1), ping_seconds=0.1)
 
     async with (
         serving(answer) as port,
@@ -169,7 +169,7 @@ async def test_after_a_while_headers_come_without_a_frame() -> None:
 
 async def test_a_failure_before_the_first_frame_has_its_status() -> None:
     async def answer(request: Request) -> Response:
-        return EventStream(await held(request, Stream().failing()), ping_seconds=5)
+        return EventStream(await await_first_frame(request, Stream().failing()), ping_seconds=5)
 
     async with serving(answer) as port, httpx.AsyncClient() as client:
         response = await client.get(f"http://127.0.0.1:{port}/api/stream")
@@ -181,8 +181,8 @@ async def test_who_leaves_while_headers_are_held_is_noticed() -> None:
 
     async def answer(request: Request) -> Response:
         try:
-            return EventStream(await held(request, stream.late()), ping_seconds=5)
-        except Left:
+            return EventStream(await await_first_frame(request, stream.late()), ping_seconds=5)
+        except ClientGone:
             stream.left.set()
             return Response()
 

@@ -42,6 +42,7 @@ class Desk:
             JobCompleted(result={"text": answer}, usage=None),
             epoch=claimed.epoch,
         )
+        await self.engine.store.settle()
         return job.id
 
 

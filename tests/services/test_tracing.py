@@ -18,6 +18,7 @@ import pytest
 from jobs import JobRequest
 from jobs.events import JobCompleted
 from jobs.sqlite import SqliteStore
+from jobs.transitions import Transitions
 from jobs.wake import DatagramWake
 from services import tracing
 from services.tracing import Traces
@@ -52,11 +53,11 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 @contextlib.asynccontextmanager
 async def traced(directory: Path) -> AsyncIterator[SqliteStore]:
     """The store of a process whose traces are on."""
-    traces = Traces(on=True)
+    transitions = Transitions()
     async with (
         DatagramWake(directory / "wake") as wake,
-        SqliteStore(directory / "jobs.db", wake, on_end=traces.ended) as store,
-        traces.reading(store),
+        SqliteStore(directory / "jobs.db", wake, transitions=transitions) as store,
+        Traces(store, transitions),
     ):
         yield store
         await store.remove_worker("w1")  # as a worker does at its end

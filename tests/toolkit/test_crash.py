@@ -47,6 +47,14 @@ async def test_a_tool_that_ends_its_process_fails_with_a_clear_message(
     assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
 
 
+async def test_a_host_that_breaks_the_protocol_is_ended(
+    pool: HostPool, handler: RecordingHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ToolCrashed, match=r"^The tool speak_out_of_turn ended its process \(SIGKILL"):
+        await pool.call("speak_out_of_turn", {}, ORIGIN, handler)
+    assert "a tool host broke the protocol: a Pong has other fields than words" in caplog.text
+
+
 async def test_a_call_that_dies_every_time_is_the_culprit_at_the_third(
     pool: HostPool, handler: RecordingHandler, tmp_path: Path
 ) -> None:

@@ -38,18 +38,30 @@ def test_values_that_json_cannot_carry_are_refused(value: Any) -> None:
         wire.plain(value)
 
 
+def test_a_value_that_contains_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append({"again": value})
+    with pytest.raises(NotJson, match="contains itself"):
+        wire.plain(value)
+
+
 async def test_both_ends_read_what_the_other_sends() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_connection(sock=ours)
         channel = wire.Channel(theirs)
-        channel.send({"t": "hello", "text": "ü" * 1000})
-        assert await wire.read(reader) == {"t": "hello", "text": "ü" * 1000}
-        writer.write(wire.encode({"t": "ping"}))
-        assert await asyncio.to_thread(channel.receive) == {"t": "ping"}
+        channel.send(wire.frame(b"hello" * 1000))
+        assert await wire.read(reader) == b"hello" * 1000
+        writer.write(wire.frame(b"ping"))
+        assert await asyncio.to_thread(channel.receive) == b"ping"
         writer.close()
         await writer.wait_closed()
         assert await asyncio.to_thread(channel.receive) is None
+
+
+def test_a_body_that_is_too_large_gets_no_frame() -> None:
+    with pytest.raises(wire.MessageTooLarge):
+        wire.frame(b"x" * (wire.MAX_MESSAGE_BYTES + 1))
 
 
 async def test_a_frame_that_announces_too_much_is_refused() -> None:
@@ -61,6 +73,6 @@ async def test_a_frame_that_announces_too_much_is_refused() -> None:
 
 async def test_a_stream_that_ends_within_a_frame_has_ended() -> None:
     reader = asyncio.StreamReader()
-    reader.feed_data(wire.encode({"t": "hello"})[:-1])
+    reader.feed_data(wire.frame(b"hello")[:-1])
     reader.feed_eof()
     assert await wire.read(reader) is None

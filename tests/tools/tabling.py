@@ -15,6 +15,7 @@ import duckdb
 
 from toolkit import FileInfo, ToolContext, UploadedFile
 from toolkit.context import CallInfo
+from toolkit.handler import Asked, SaveArtifact
 
 
 class Desk:
@@ -53,9 +54,9 @@ class Desk:
         self.scratch.mkdir()
         self.artifacts.clear()
 
-    def request(self, method: str, **fields: Any) -> "Future[Any]":
-        assert method == "save_artifact"
-        self.artifacts[fields["name"]] = Path(fields["path"]).read_bytes()
+    def request(self, asked: Asked) -> "Future[Any]":
+        assert isinstance(asked, SaveArtifact)
+        self.artifacts[asked.name] = Path(asked.path).read_bytes()
         answer: Future[Any] = Future()
         answer.set_result(None)
         return answer

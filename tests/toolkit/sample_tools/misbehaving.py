@@ -3,10 +3,12 @@
 import asyncio
 import ctypes
 import os
+import threading
 import time
 from pathlib import Path
 
 from toolkit import AsyncToolContext, ToolContext, tool
+from toolkit.wire import frame
 
 
 @tool
@@ -42,6 +44,16 @@ async def leave_from_loop(code: int) -> None:
 
     task = asyncio.create_task(go())
     await asyncio.wait({task})
+
+
+@tool(run_in="process")
+def speak_out_of_turn(ctx: ToolContext) -> str:
+    """Find the socket of the host and write what no worker understands."""
+    control = next(thread for thread in threading.enumerate() if thread.name == "control")
+    host = control._target.__self__  # type: ignore[attr-defined]
+    host._channel.send(frame(b'{"t":"Pong","words":"number"}'))
+    while True:
+        time.sleep(0.05)
 
 
 @tool(run_in="process")

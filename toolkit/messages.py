@@ -1,0 +1,287 @@
+"""The messages between a worker and its tool hosts, each way a union of records, and their way into bytes and back.
+
+A receiver matches on the classes and ends in `assert_never`: mypy names every place that a new message is missing in.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, get_args
+
+from toolkit.catalogue import ToolSpec
+from toolkit.context import CallInfo
+from toolkit.handler import Asked, Reply
+from toolkit.uploads import FileInfo
+from toolkit.wire import JSON, dump, frame
+
+# -- from the worker to a host
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartCall:
+    """Run a tool."""
+
+    call: int
+    """The number of the attempt, which every message about it bears."""
+    tool: str
+    arguments: dict[str, JSON]
+    info: CallInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancelCall:
+    """Ask the call to stop."""
+
+    call: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InterruptCall:
+    """Insist on it."""
+
+    call: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a tool asked for was done."""
+
+    call: int
+    request: int
+    reply: Reply
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """What a tool asked for failed."""
+
+    call: int
+    request: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ping:
+    """Does the loop run?"""
+
+    number: int
+
+
+# -- from a host to the worker, about itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """The tools are loaded."""
+
+    catalogue: tuple[ToolSpec, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pong:
+    """The loop runs; the ping's number."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stalled:
+    """The loop did not run for a while."""
+
+    seconds: float
+    call: int | None
+    """Which held it; None when the loop itself waits."""
+    over: bool
+
+
+# -- from a host to the worker, about a call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """The tool's code runs."""
+
+    call: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the call is."""
+
+    call: int
+    done: float
+    total: float | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A line of the call's log."""
+
+    call: int
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The tool asks for something; an Answer or a Refusal follows."""
+
+    call: int
+    request: int
+    asked: Asked
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abandon:
+    """The tool waits for this request no more."""
+
+    call: int
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The tool returned."""
+
+    call: int
+    value: JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incomplete:
+    """The tool stopped before its end, with a result."""
+
+    call: int
+    message: str
+    result: JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongArguments:
+    """The arguments do not fit: a sentence for the path of each wrong one."""
+
+    call: int
+    message: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRequest:
+    """The tool let the Refusal of a request pass."""
+
+    call: int
+    request: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """Any other error, as a sentence."""
+
+    call: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """The call was cancelled."""
+
+    call: int
+
+
+ToHost: TypeAlias = StartCall | CancelCall | InterruptCall | Answer | Refusal | Ping
+Report: TypeAlias = Progress | Log
+Failure: TypeAlias = Incomplete | WrongArguments | FailedRequest | Failed | Stopped
+End: TypeAlias = Result | Failure
+OfCall: TypeAlias = Begun | Report | Request | Abandon | End
+ToWorker: TypeAlias = Hello | Pong | Stalled | OfCall
+
+
+def encode(message: ToHost | ToWorker) -> bytes:
+    """One frame. Raises MessageTooLarge, NotJson."""
+    fields = _tagged(message)
+    if isinstance(message, Request):
+        fields["asked"] = _tagged(message.asked)
+    elif isinstance(message, Answer) and message.reply is not None:
+        fields["reply"] = _tagged(message.reply)
+    return frame(dump(fields))
+
+
+def for_host(body: bytes) -> ToHost:
+    """The message of a worker. Raises ValueError, LookupError, TypeError for what is none."""
+    message: ToHost = _decoded(_parsed(body), TO_HOST)
+    return message
+
+
+def for_worker(body: bytes) -> ToWorker:
+    """The message of a host. Raises ValueError, LookupError, TypeError for what is none."""
+    message: ToWorker = _decoded(_parsed(body), TO_WORKER)
+    return message
+
+
+DECODER = json.JSONDecoder()
+TAG = "t"
+"""The key of a record's class name."""
+
+
+def _tagged(record: object) -> dict[str, JSON]:
+    return {TAG: type(record).__name__, **vars(record)}
+
+
+def _parsed(body: bytes) -> JSON:
+    """As json.loads, which first looks what encoding it is and what white space surrounds it."""
+    text = body.decode()
+    value, end = DECODER.raw_decode(text)
+    if end < len(text):
+        raise ValueError(f"{len(text) - end} characters stand behind a message")
+    return value
+
+
+def _decoded(fields: JSON, kinds: Mapping[str, type[Any]]) -> Any:
+    if not isinstance(fields, dict):
+        raise TypeError(f"a message is an object, not a {type(fields).__name__}")
+    kind = kinds[fields.pop(TAG)]
+    if fields.keys() != kind.__dataclass_fields__.keys():
+        raise TypeError(f"a {kind.__name__} has other fields than {', '.join(fields)}")
+    for name, read in INNER.get(kind, NOTHING):
+        fields[name] = read(fields[name])
+    record = object.__new__(kind)
+    record.__dict__.update(fields)  # three times as fast as a frozen __init__
+    return record
+
+
+def _by_name(union: Any) -> dict[str, type[Any]]:
+    return {kind.__name__: kind for kind in get_args(union) if kind is not type(None)}
+
+
+def _read_catalogue(specs: JSON) -> tuple[ToolSpec, ...]:
+    return tuple(ToolSpec(**spec) for spec in specs)
+
+
+def _read_info(info: JSON) -> CallInfo:
+    files = tuple(FileInfo(**file) for file in info["files"])
+    sites = None if info["named_sites"] is None else tuple(info["named_sites"])
+    return CallInfo(**{**info, "files": files, "named_sites": sites})
+
+
+def _read_asked(fields: JSON) -> Asked:
+    asked: Asked = _decoded(fields, ASKED)
+    return asked
+
+
+def _read_reply(fields: JSON) -> Reply:
+    reply: Reply = None if fields is None else _decoded(fields, REPLIES)
+    return reply
+
+
+TO_HOST, TO_WORKER, ASKED, REPLIES = _by_name(ToHost), _by_name(ToWorker), _by_name(Asked), _by_name(Reply)
+NOTHING: tuple[tuple[str, Callable[[JSON], Any]], ...] = ()
+INNER: dict[type[Any], tuple[tuple[str, Callable[[JSON], Any]], ...]] = {
+    Hello: (("catalogue", _read_catalogue), ("problems", tuple)),
+    StartCall: (("info", _read_info),),
+    Request: (("asked", _read_asked),),
+    Answer: (("reply", _read_reply),),
+}
+"""The fields that are no JSON themselves, and how each is read."""
