@@ -27,7 +27,7 @@ FIXTURE_TOOLS = ROOT / "tests" / "fixture_tools"
 PRELOAD = ROOT / "tests" / "preload"
 LAPTOP = ("chainlit", "run", "app.py", "--headless")
 PRODUCTION = ("uvicorn", "asgi:app")
-START_SECONDS = 40
+START_SECONDS = 120
 NOISE = (
     "Traceback (most recent call last)",
     "Task exception was never retrieved",
@@ -138,7 +138,7 @@ class Server:
         assert self._web is not None
         self._web.send_signal(signal.SIGTERM)
 
-    def ended(self, within: float = 15) -> int:
+    def ended(self, within: float = 60) -> int:
         """Waits for the web process to end; its exit code."""
         assert self._web is not None
         return self._web.wait(within)
@@ -199,7 +199,7 @@ class Server:
     # -- views --------------------------------------------------------------------------------------------------
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             return await client.get(self.url + path)
 
     def log(self) -> str:

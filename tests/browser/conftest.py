@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.browser.page import RECORDER, Chat
 from tests.conftest import model_environment
@@ -15,6 +15,7 @@ from tests.endpoint import Endpoint
 from tests.server import Server
 
 HERE = Path(__file__).parent
+expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
