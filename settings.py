@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, NoReturn, Self
 
+from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -297,7 +298,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. An unusable value ends the process with one line and exit code 2."""
+        """Read the environment. An unusable value ends the process with one line and exit code 2.
+
+        A `.env` file in the current folder counts as part of it: Chainlit reads that file too, but only when it is
+        imported, which is too late for half of the server.
+        """
+        load_dotenv(Path.cwd() / ".env")
         for variable in NOT_YET:
             if os.environ.get(variable):
                 refuse(f"{variable} cannot be used: this version does not support it yet. Unset it.")
