@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from accounts import UsersFile
-from services.web import WebServices, open_web, prepare
+from services.lifecycle import Lifecycle
+from services.web import open_web, prepare
 from settings import Settings, refuse
 
 logger = logging.getLogger("longhaul")
@@ -26,8 +27,9 @@ class Front:
         from handlers.login import browser_user
 
         self._settings = settings
-        self._services: WebServices | None = None
-        self._chat = install_chat(
+        self._lifecycle = Lifecycle()
+        install_chat(
+            self._lifecycle,
             message_bytes=settings.max_body_bytes,
             upload_mb=settings.max_upload_mb,
             allowed_hosts=settings.allowed_hosts,
@@ -38,7 +40,7 @@ class Front:
             anonymous=settings.allow_anonymous,
             api_only=settings.api_only,
         )
-        self.api = create_api(settings, lambda: self._services, browser_user=browser_user)
+        self.api = create_api(settings, self._lifecycle, browser_user=browser_user)
 
     @asynccontextmanager
     async def open(self, *, embedded_workers: int) -> AsyncIterator[None]:
@@ -47,18 +49,17 @@ class Front:
         from handlers.chat import open_chat
 
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._lifecycle.drained_by_signals())
             try:
                 services = await stack.enter_async_context(open_web(self._settings, embedded_workers=embedded_workers))
-                self._chat.current = await stack.enter_async_context(open_chat(services))
+                chat = await stack.enter_async_context(open_chat(services))
             except Exception as error:
                 logger.exception("the start failed")
                 refuse(f"The server could not start: {error}.")
-            self._services = services
+            self._lifecycle.on_drain(services.jobs.end_follows)
             gc.freeze()  # what is imported stays: no need to look through it for garbage again and again
-            try:
+            with self._lifecycle.serving(services, chat):
                 yield
-            finally:
-                self._services = None
 
 
 def quieten() -> None:

@@ -10,8 +10,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from accounts import ApiKeys, Buckets, is_local, network_of
-from api.errors import RETRY_SECONDS, ApiError
+from api.errors import ApiError
 from jobs import SHARED_USER
+from services.lifecycle import Lifecycle
 from services.web import WebServices
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,8 +30,7 @@ BrowserUser = Callable[[Request], Awaitable[str | None]]
 class Access:
     """The rules of one server; kept in the application's state."""
 
-    services: Callable[[], WebServices | None]
-    """None while the process starts or ends."""
+    lifecycle: Lifecycle
     browser_user: BrowserUser
     keys: ApiKeys
     buckets: Buckets
@@ -81,11 +81,8 @@ def access_of(request: Request) -> Access:
 
 
 def open_services(request: Request) -> WebServices:
-    """Raises `ApiError` 503 while the process starts or ends."""
-    services = access_of(request).services()
-    if services is None or services.draining.begun:
-        raise ApiError(503, "unavailable", "The server is starting or stopping; try again.", retry_after=RETRY_SECONDS)
-    return services
+    """Raises `NotServing` while the process starts or ends."""
+    return access_of(request).lifecycle.admit(WebServices)
 
 
 KEY = HTTPBearer(auto_error=False, description="An API key, where keys are set up.")

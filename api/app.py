@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from fastapi_offline import FastAPIOffline
@@ -15,7 +14,8 @@ from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
 from api.openai import chat_completions, models, responses
-from services.web import Settings, WebServices
+from services.lifecycle import Lifecycle
+from services.web import Settings
 
 DESCRIPTION = """
 Submit a job, and follow it: it goes on whatever happens to the caller, and every follower sees every event once.
@@ -38,8 +38,8 @@ FORM_BYTES = 1_000_000
 OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
 
 
-def create_api(settings: Settings, services: Callable[[], WebServices | None], *, browser_user: BrowserUser) -> ASGIApp:
-    """`services` gives None while the process starts or ends."""
+def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: BrowserUser) -> ASGIApp:
+    """Until the lifecycle is open, and from when it drains, every call is answered 503."""
     app = FastAPIOffline(  # its files work without a public CDN
         title="Longhaul",
         version="0.1.0",
@@ -52,7 +52,7 @@ def create_api(settings: Settings, services: Callable[[], WebServices | None], *
     )
     app.state.frame_ancestors = settings.frame_ancestors
     app.state.access = Access(
-        services=services,
+        lifecycle=lifecycle,
         browser_user=browser_user,
         keys=ApiKeys(settings.api_keys),
         buckets=Buckets(settings.api_requests_per_minute),

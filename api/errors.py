@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from api.stream import Left
 from jobs import JobConflict, JobNotFound, KeyReused, StoreUnavailable, ThreadNotFound
+from services.lifecycle import NotServing
 from services.web import FileTooLarge, StoredFileNotFound
 
 logger = logging.getLogger(__name__)
@@ -57,8 +58,9 @@ STATUSES: Mapping[type[Exception], tuple[int, str]] = {
     KeyReused: (409, "key_reused"),
     FileTooLarge: (413, "too_large"),
     StoreUnavailable: (503, "unavailable"),
+    NotServing: (503, "unavailable"),
 }
-"""Errors of the engine and the file store; their messages may be shown."""
+"""Errors of the engine, the file store and the process; their messages may be shown."""
 
 CODES: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read."),

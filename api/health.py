@@ -7,7 +7,8 @@ import logging
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.access import access_of
+from api.access import open_services
+from services.lifecycle import NotServing
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +26,12 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process ends."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
-    services = access_of(request).services()
-    if services is None or services.draining.begun:
+    try:
+        services = open_services(request)
+    except NotServing:
         return _not_ready("closed")
     try:
-        await services.store.ping()
+        await services.jobs.ping()
         workers = await services.workers()
     except Exception:  # whatever it is, the answer is that the store is out of reach
         logger.exception("the store does not answer")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -15,21 +14,21 @@ from handlers.elements import ARTIFACTS
 from handlers.tables import LARGEST_BYTES, drawable
 from handlers.uploads import signed_in
 from handlers.words import without_surrogates
-from jobs import JobClient, JobNotFound
-from services.web import FileStore, StoredFileNotFound
+from jobs import JobNotFound
+from services.lifecycle import Lifecycle
+from services.web import StoredFileNotFound, WebServices
 from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 NOT_FOUND = "There is no such file."
 
 
-def artifact_routes(jobs: Callable[[], JobClient], files: Callable[[], FileStore]) -> list[Route]:
-    """`jobs` and `files` give the services once they are open."""
-
+def artifact_routes(lifecycle: Lifecycle) -> list[Route]:
     async def download(request: Request) -> Response:
+        services = lifecycle.get(WebServices)
         user, name = await signed_in(request), without_surrogates(request.path_params["name"])
         try:
-            job = await jobs().get(without_surrogates(request.path_params["job_id"]), user)
-            path = files().artifact_path(job.root_id, name)
+            job = await services.jobs.get(without_surrogates(request.path_params["job_id"]), user)
+            path = services.files.artifact_path(job.root_id, name)
         except (JobNotFound, StoredFileNotFound):
             raise HTTPException(404, NOT_FOUND) from None
         mime = mime_of(path.name)

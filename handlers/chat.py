@@ -31,7 +31,6 @@ class Chat:
         self, services: WebServices, views: Views, data_layer: DataLayer, drafts: Drafts, commands: Commands
     ) -> None:
         self.files = services.files
-        self.jobs = services.jobs
         self.data_layer = data_layer
         self._drafts = drafts
         self._commands = commands
@@ -146,8 +145,7 @@ class Chat:
 @asynccontextmanager
 async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
     async with AsyncExitStack() as stack:
-        url = f"sqlite+aiosqlite:///{services.settings.data / 'chat.db'}"
-        store = await stack.enter_async_context(ChatStore(url))
+        store = await stack.enter_async_context(ChatStore(services.chat_url))
         turns = Turns(services.jobs, services.files)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import chainlit as cl
 from chainlit.config import config
 from chainlit.server import app
+from chainlit.session import WebsocketSession
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from accounts import BodyLimit, RequestGuard, UsersFile
@@ -25,29 +27,14 @@ from handlers.login import install_logins
 from handlers.privacy import OwnPages
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
-from jobs import JobClient
-from services.web import FileStore
+from services.lifecycle import Lifecycle, NotServing, Phase
 
-
-class ChatSlot:
-    """Holds the chat while it is open. Chainlit's callbacks are registered before anything may be opened."""
-
-    def __init__(self) -> None:
-        self.current: Chat | None = None
-
-    @property
-    def chat(self) -> Chat:
-        assert self.current is not None, "the chat is not open"
-        return self.current
-
-    def files(self) -> FileStore:
-        return self.chat.files
-
-    def jobs(self) -> JobClient:
-        return self.chat.jobs
+RETRY_SECONDS = 2
+"""What a caller is asked to wait while the server starts or ends."""
 
 
 def install_chat(
+    lifecycle: Lifecycle,
     *,
     message_bytes: int,
     upload_mb: int,
@@ -58,15 +45,16 @@ def install_chat(
     oauth: bool = False,
     anonymous: bool = False,
     api_only: bool = False,
-) -> ChatSlot:
-    """Register once, at import; the caller opens the chat into the slot when the server starts.
+) -> None:
+    """Register once, at import; what is registered asks the lifecycle for the chat, which is opened later.
 
     With neither `users` nor `oauth` everybody at this machine is logged in automatically, as the one user `local`;
     everybody anywhere if `anonymous`, and nobody if `api_only`.
     """
-    slot, logins = ChatSlot(), Logins(users=users, oauth=oauth)
-    _register_callbacks(slot)
-    _register_socket_events(slot, message_bytes)
+    logins = Logins(users=users, oauth=oauth)
+    _register_callbacks(lifecycle)
+    _register_actions(lifecycle)
+    _register_socket_events(lifecycle, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
     put_first(install_logins(logins))
@@ -80,9 +68,9 @@ def install_chat(
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
     app.add_exception_handler(ClientDisconnect, _unheard)
-    put_first(upload_routes(slot.files, limit_bytes=upload_bytes))
-    put_first(artifact_routes(slot.jobs, slot.files))
-    return slot
+    app.add_exception_handler(NotServing, _not_serving)
+    put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
+    put_first(artifact_routes(lifecycle))
 
 
 def _unheard(_: Request, __: Exception) -> Response:
@@ -90,48 +78,72 @@ def _unheard(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
+def _not_serving(_: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
 def put_first(routes: Sequence[BaseRoute]) -> None:
     """Add routes before Chainlit's own, whose last one answers every path with the page."""
     app.router.routes[:0] = routes
 
 
-def _register_callbacks(slot: ChatSlot) -> None:
+def _register_callbacks(lifecycle: Lifecycle) -> None:
     @cl.on_message
     async def on_message(message: cl.Message) -> None:
-        await slot.chat.on_message(message)
+        await lifecycle.get(Chat).on_message(message)
 
     @cl.on_chat_resume
     async def on_chat_resume(thread: dict[str, Any]) -> None:
-        await slot.chat.on_resume(thread)
+        await lifecycle.get(Chat).on_resume(thread)
 
     @cl.on_chat_end
     async def on_chat_end() -> None:  # Chainlit calls it at each end of a socket
-        await slot.chat.on_disconnected(cl.context.session)
-
-    @cl.action_callback(RETRY)
-    async def on_retry(action: cl.Action) -> None:
-        await slot.chat.on_retry(action)
-
-    @cl.action_callback(CHANGE)
-    async def on_change(action: cl.Action) -> None:
-        await slot.chat.on_change(action)
-
-    @cl.action_callback(SUBMIT)
-    async def on_submit(action: cl.Action) -> dict[str, Any]:
-        return await slot.chat.on_submit(action)
+        with contextlib.suppress(NotServing):  # every view is closed
+            await lifecycle.get(Chat).on_disconnected(cl.context.session)
 
     @cl.data_layer
-    def data_layer() -> DataLayer:
-        return slot.chat.data_layer
+    def data_layer() -> DataLayer | None:
+        if lifecycle.phase is Phase.CLOSED:  # Chainlit asks once more at its end, to close what it is given
+            return None
+        return lifecycle.get(Chat).data_layer
 
     @cl.set_starters
     async def starters() -> list[cl.Starter]:
         return [cl.Starter(label=one.label, message=one.message) for one in STARTERS if one.path.is_file()]
 
 
-def _register_socket_events(slot: ChatSlot, message_bytes: int) -> None:
+def _register_actions(lifecycle: Lifecycle) -> None:
+    @cl.action_callback(RETRY)
+    async def on_retry(action: cl.Action) -> None:
+        await lifecycle.get(Chat).on_retry(action)
+
+    @cl.action_callback(CHANGE)
+    async def on_change(action: cl.Action) -> None:
+        await lifecycle.get(Chat).on_change(action)
+
+    @cl.action_callback(SUBMIT)
+    async def on_submit(action: cl.Action) -> dict[str, Any]:
+        return await lifecycle.get(Chat).on_submit(action)
+
+
+def _register_socket_events(lifecycle: Lifecycle, message_bytes: int) -> None:
+    """A page that talks to a process which starts or ends connects again: nothing is lost, and nothing is logged."""
+
+    async def connected(session: WebsocketSession) -> None:
+        with contextlib.suppress(NotServing):
+            await lifecycle.get(Chat).on_connected(session)
+
+    async def accept(session: WebsocketSession, payload: Any) -> bool:
+        with contextlib.suppress(NotServing):
+            return await lifecycle.get(Chat).accept(session, payload)
+        return False
+
+    async def stop(session: WebsocketSession) -> None:
+        with contextlib.suppress(NotServing):
+            await lifecycle.get(Chat).on_stop(session)
+
     sockets.tune(message_bytes=message_bytes)
-    sockets.after_connect(lambda session: slot.chat.on_connected(session))
-    sockets.before_message(lambda session, payload: slot.chat.accept(session, payload))
-    sockets.on_stop(lambda session: slot.chat.on_stop(session))
+    sockets.after_connect(connected)
+    sockets.before_message(accept)
+    sockets.on_stop(stop)
     sockets.refuse_edits()

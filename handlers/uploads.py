@@ -5,7 +5,7 @@ A file is in the store from the moment it is uploaded, so a message that names i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from chainlit.session import WebsocketSession
 from starlette.datastructures import UploadFile
@@ -15,14 +15,16 @@ from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
 from handlers.login import browser_user
-from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
+from services.lifecycle import Lifecycle
+from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound, WebServices
 
 CHUNK_BYTES = 1 << 20
 UPLOADS = "/project/file"
 
 
-def upload_routes(files: Callable[[], FileStore], *, limit_bytes: int) -> list[Route]:
-    """`files` gives the store once it is open."""
+def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
+    def files() -> FileStore:
+        return lifecycle.get(WebServices).files
 
     async def upload(request: Request) -> JSONResponse:
         user = await signed_in(request)

@@ -9,7 +9,7 @@ from typing import Self
 
 from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
-from jobs.models import JSON, Job, JobRequest, Thread
+from jobs.models import JSON, Job, JobRequest, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
 from jobs.tail import PAGE, Figures, Tails
 from jobs.transcript import Transcript
@@ -162,6 +162,14 @@ class JobClient:
                 known, seen = seen, await self._store.tools()
                 if known != seen:
                     yield list(seen)
+
+    async def workers(self) -> list[WorkerRecord]:
+        """Those that have announced themselves; a dead one may still be among them."""
+        return await self._store.workers()
+
+    async def ping(self) -> None:
+        """Raises when the jobs are out of reach."""
+        await self._store.ping()
 
     async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
         """Now, and after each wake-up of the topic; a lost one is made good by a slow poll."""

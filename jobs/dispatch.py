@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
-from jobs.models import Job
+from jobs.models import Job, WorkerRecord
 
 
 class Dispatcher(Protocol):
@@ -21,3 +21,16 @@ class Dispatcher(Protocol):
 
     def stop_taking(self) -> None:
         """Claim nothing more."""
+
+
+class Liveness(Protocol):
+    """Tells which workers are alive, as one observer sees them."""
+
+    def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
+        """The ids of those that live and were not declared stopped."""
+
+    def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+        """Those that seem to live, but whose counter has stood still for the TTL."""
+
+    def process_id(self, worker: str) -> int | None:
+        """The worker's process, if it runs on this machine."""

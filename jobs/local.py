@@ -59,7 +59,7 @@ def is_free(directory: Path, worker: str) -> bool:
     return True
 
 
-class Liveness:
+class LocalLiveness:
     """Tells which workers are alive. A counter that stands still is timed by the observer, while it is awake."""
 
     def __init__(self, directory: Path, *, ttl_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -116,7 +116,7 @@ class LocalDispatcher:
         catalogue: Sequence[Mapping[str, JSON]] = (),
         user_slots: int,
         ttl_seconds: float,
-        liveness: Liveness | None = None,
+        liveness: LocalLiveness | None = None,
     ) -> None:
         self.worker_id = f"worker_{secrets.token_hex(6)}"
         self._store = store
@@ -127,7 +127,7 @@ class LocalDispatcher:
         )
         self._user_slots = user_slots
         self._beat_seconds = min(2.0, ttl_seconds / 4)
-        self._liveness = liveness or Liveness(directory, ttl_seconds=ttl_seconds)
+        self._liveness = liveness or LocalLiveness(directory, ttl_seconds=ttl_seconds)
         self._changed = asyncio.Event()
         self._closed = False
         self._taken: Job | None = None

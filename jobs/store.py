@@ -188,7 +188,10 @@ class JobStore(Protocol):
         """Advance the heartbeat counter, soon. Callable from any thread."""
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
-        """Say that the worker stands still, unless its counter moved on from `beat`."""
+        """Say that the worker stands still, unless its counter moved on from `beat`, or somebody has said so.
+
+        Returns whether this call has said it.
+        """
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """What the workers offer, by name; the last known while there is no worker."""

@@ -23,8 +23,8 @@ from prometheus_client.registry import Collector
 
 from jobs import JobClient, JobStatus
 from jobs.background import again_and_again
+from jobs.dispatch import Liveness
 from jobs.errors import StoreUnavailable
-from jobs.local import Liveness
 from jobs.store import EndedJob, JobStore
 from jobs.tail import Figures
 from services.supervisor import Supervisor

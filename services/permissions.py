@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
-OPEN_BEFORE = ("jobs.db*", "chat.db*", "auth_secret")
-"""What earlier versions made readable for others, where the data dir was."""
+from services.data_dir import DataDir
 
 
-def keep_private(data_dir: Path) -> None:
-    """For all that this process and its children make from now on, and for what is there already."""
+def keep_private(data: DataDir) -> None:
+    """For all that this process and its children make from now on, and for what earlier versions left to others."""
     os.umask(0o077)
-    for pattern in OPEN_BEFORE:
-        for file in data_dir.glob(pattern):
+    for name in (data.jobs.name, data.chat.name, "auth_secret"):
+        for file in data.path.glob(f"{name}*"):
             with contextlib.suppress(FileNotFoundError, PermissionError):  # a database was closed; another user's file
                 file.chmod(0o600)

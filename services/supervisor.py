@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from jobs import WorkerRecord
 from jobs.background import again_and_again
-from jobs.local import Liveness
+from jobs.dispatch import Liveness
 from jobs.store import JobStore
 
 logger = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from jobs import JobNotFound
+from jobs import Job, JobNotFound
 from jobs.background import again_and_again
 from jobs.store import JobStore
+from jobs.transitions import Change, Transition, Transitions
 
 if TYPE_CHECKING:
     from services.otlp import Outlet
@@ -20,42 +20,36 @@ FLUSH_SECONDS = 2.0
 
 
 class Traces:
-    """Hand `ended` to the store, then `async with traces.reading(store)`."""
+    """`async with Traces(store, transitions)`: sends the jobs that end here; on the way out, for a while, the rest."""
 
-    def __init__(self, *, on: bool) -> None:
-        self._on = on
-        self._ended: asyncio.Queue[str | None] = asyncio.Queue()
-        self._loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, store: JobStore, transitions: Transitions) -> None:
+        self._store = store
+        self._transitions = transitions
+        self._ended: asyncio.Queue[Job | None] = asyncio.Queue()
 
-    def ended(self, job_id: str) -> None:
-        """Callable from any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed
-                self._loop.call_soon_threadsafe(self._ended.put_nowait, job_id)
-
-    @contextlib.asynccontextmanager
-    async def reading(self, store: JobStore) -> AsyncIterator[None]:
-        """Read the logs of the jobs that end here and send them; on the way out those that are left, for a while."""
-        if not self._on:
-            yield
-            return
-        outlet = await asyncio.to_thread(_open_outlet)
+    async def __aenter__(self) -> Self:
+        self._outlet = await asyncio.to_thread(_open_outlet)
         self._loop = asyncio.get_running_loop()
-        sending = asyncio.create_task(again_and_again(lambda: self._send_next(store, outlet), name="tracing"))
-        try:
-            yield
-        finally:
-            self._ended.put_nowait(None)
-            await self._close(sending, outlet)
+        self._sending = asyncio.create_task(again_and_again(self._send_next, name="tracing"))
+        self._unsubscribe = self._transitions.listen(self._on_transition)
+        return self
 
-    async def _send_next(self, store: JobStore, outlet: Outlet) -> bool:
-        job_id = await self._ended.get()
-        if job_id is None:
+    async def __aexit__(self, *_: object) -> None:
+        self._unsubscribe()
+        self._ended.put_nowait(None)
+        await self._close(self._sending, self._outlet)
+
+    def _on_transition(self, transition: Transition) -> None:
+        """On a thread of the store."""
+        if transition.change is Change.ENDED:
+            self._loop.call_soon_threadsafe(self._ended.put_nowait, transition.job)
+
+    async def _send_next(self) -> bool:
+        job = await self._ended.get()
+        if job is None:
             return True
         with contextlib.suppress(JobNotFound):  # deleted meanwhile
-            job = await store.get(job_id)
-            if job.finished:
-                await asyncio.to_thread(outlet.send, job, await store.milestones(job_id))
+            await asyncio.to_thread(self._outlet.send, job, await self._store.milestones(job.id))
         return False
 
     async def _close(self, sending: asyncio.Task[None], outlet: Outlet) -> None:

@@ -1,4 +1,4 @@
-"""What the web process holds: the store, the door to the jobs, the files, and the workers it supervises."""
+"""What the web process holds: the back end, the door to the jobs, and the workers it supervises."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import auth_secret
-from files import DirectoryFileStore, FileStore, FileTooLarge, StoredFile, StoredFileNotFound
+from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 from jobs import JobClient
-from jobs.local import Liveness
-from jobs.sqlite import SqliteStore
-from jobs.store import JobStore
-from jobs.wake import DatagramWake
-from services.draining import Draining
+from jobs.dispatch import Liveness
+from services.backend import open_backend
+from services.data_dir import DataDir
 from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.metrics import Metrics
@@ -40,29 +38,31 @@ class WebServices:
     """Handed to the front ends; they open nothing themselves."""
 
     settings: Settings
-    store: JobStore
     jobs: JobClient
+    """The only door to jobs."""
+
     files: FileStore
     liveness: Liveness
     """Tells which workers are alive."""
+
+    chat_url: str
+    """The database of the chat's own tables, as SQLAlchemy names it."""
 
     model: ModelProbe
     watchdog: LoopWatchdog
     """Counts how often the loop of this process was blocked: a defect of ours."""
 
     metrics: Metrics
-    draining: Draining
-    """Whether the process is about to end."""
 
     async def workers(self) -> int:
         """How many workers are alive."""
-        return len(self.liveness.alive(await self.store.workers()))
+        return len(self.liveness.alive(await self.jobs.workers()))
 
 
 def prepare(settings: Settings) -> None:
     """Before Chainlit is imported: its environment, the data dir, and the secret that signs its cookie."""
     refuse_chainlits_fields()
-    keep_private(settings.data)
+    keep_private(DataDir(settings.data))
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 
@@ -73,18 +73,13 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
     `embedded_workers`: how many, where the settings do not say.
     """
     processes = embedded_workers if settings.embedded_workers is None else settings.embedded_workers
-    data = settings.data
     async with AsyncExitStack() as stack:
-        draining = stack.enter_context(Draining())
-        wake = await stack.enter_async_context(DatagramWake(data / "wake"))
-        traces = Traces(on=settings.traces)
-        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake, on_end=traces.ended))
-        await stack.enter_async_context(traces.reading(store))
-        jobs = await stack.enter_async_context(JobClient(store, wake))
-        draining.then(jobs.end_follows)
-        files = DirectoryFileStore(data / "files")
-        liveness = Liveness(data / "workers", ttl_seconds=settings.worker_ttl_seconds)
-        await stack.enter_async_context(Housekeeping(store, files, wake))
+        backend = await stack.enter_async_context(open_backend(settings))
+        store, liveness = backend.store, backend.liveness
+        if settings.traces:
+            await stack.enter_async_context(Traces(store, backend.transitions))
+        jobs = await stack.enter_async_context(JobClient(store, backend.wake))
+        await stack.enter_async_context(Housekeeping(store, backend.files, backend.wake))
         supervisor = await stack.enter_async_context(
             Supervisor(store, liveness, processes=processes, drain_seconds=settings.drain_seconds)
         )
@@ -93,12 +88,11 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
         metrics = await stack.enter_async_context(Metrics(store, jobs, liveness, supervisor, watchdog))
         yield WebServices(
             settings=settings,
-            store=store,
             jobs=jobs,
-            files=files,
+            files=backend.files,
             liveness=liveness,
+            chat_url=backend.chat_url,
             model=model,
             watchdog=watchdog,
             metrics=metrics,
-            draining=draining,
         )

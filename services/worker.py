@@ -1,4 +1,4 @@
-"""What a worker process holds: the store, the tool hosts, the models, and the worker itself."""
+"""What a worker process holds: the back end, the tool hosts, the models, and the worker itself."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from contextlib import AsyncExitStack
 
 from agent.model import Models, ModelSettings, open_models
 from agent.tasks import build_tasks
-from files import DirectoryFileStore
-from jobs.local import LocalDispatcher
-from jobs.sqlite import SqliteStore
-from jobs.wake import DatagramWake
 from jobs.worker import Worker
+from services.backend import open_backend
+from services.data_dir import DataDir
 from services.permissions import keep_private
 from services.tracing import Traces
 from settings import Settings
@@ -29,37 +27,27 @@ logger = logging.getLogger(__name__)
 
 async def run_worker(settings: Settings, *, supervised: bool) -> None:
     """Work until told to stop. A supervised worker finishes what it runs and ends when its parent is gone."""
-    data = settings.data
+    data = DataDir(settings.data)
     keep_private(data)
     async with AsyncExitStack() as stack:
-        wake = await stack.enter_async_context(DatagramWake(data / "wake"))
-        traces = Traces(on=settings.traces)
-        store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake, on_end=traces.ended))
-        await stack.enter_async_context(traces.reading(store))
-        files = DirectoryFileStore(data / "files")
+        backend = await stack.enter_async_context(open_backend(settings))
+        if settings.traces:
+            await stack.enter_async_context(Traces(backend.store, backend.transitions))
         pool = await stack.enter_async_context(
             HostPool(
                 settings.tools,
                 environment=settings.tool_environment,
-                scratch=data / "scratch",
+                scratch=data.scratch,
                 mcp_servers=settings.mcp_file,
             )
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(_ended, asyncio.create_task(_guard_loop(models), name="watchdog"))
-        tasks = build_tasks(models, pool, files)
+        tasks = build_tasks(models, pool, backend.files)
         dispatcher = await stack.enter_async_context(
-            LocalDispatcher(
-                store,
-                wake,
-                data / "workers",
-                tasks=tuple(tasks),
-                catalogue=[tool.to_json() for tool in pool.catalogue],
-                user_slots=settings.user_slots,
-                ttl_seconds=settings.worker_ttl_seconds,
-            )
+            backend.dispatcher(tasks=tuple(tasks), catalogue=[tool.to_json() for tool in pool.catalogue])
         )
-        worker = Worker(store, dispatcher, wake, tasks, slots=settings.worker_slots)
+        worker = Worker(backend.store, dispatcher, backend.wake, tasks, slots=settings.worker_slots)
         await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
 
 

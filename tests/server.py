@@ -125,6 +125,9 @@ class Server:
         answer: dict[str, Any] = (await self.get("/readyz")).json()
         return bool(answer["workers"] >= count)
 
+    def web_runs(self) -> bool:
+        return self._web is not None and self._web.poll() is None
+
     def kill_web(self) -> None:
         """kill -9 of the web process alone."""
         assert self._web is not None
@@ -149,7 +152,7 @@ class Server:
     def stop(self) -> None:
         """Ends the web process as a person would, by SIGTERM, then whatever is left."""
         try:
-            if self._web is not None and self._web.poll() is None:
+            if self.web_runs():
                 self.terminate_web()
                 code = self.ended()
                 assert code == 0, f"SIGTERM ended the server with {code}"

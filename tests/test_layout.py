@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.data_dir import DataDir
+
 ROOT = Path(__file__).resolve().parent.parent
 ENTRIES = ("app", "asgi", "worker")
 
@@ -84,6 +86,36 @@ def test_a_replaceable_library_is_imported_in_its_one_place(module: Path) -> Non
     where = place(module)
     for library in {name.partition(".")[0] for name in imports(module)} & set(ONLY_IN):
         assert is_in(where, ONLY_IN[library]), f"{library} belongs into {ONLY_IN[library]}, not into {where}"
+
+
+BACK_END_CLASSES = {"SqliteStore", "LocalDispatcher", "LocalLiveness", "DatagramWake", "DirectoryFileStore"}
+FRONT_ENDS = {"api", "handlers"}
+BEHIND_THE_CLIENT = tuple(f"jobs/{name}" for name in ("store", "sqlite", "local", "dispatch", "wake", "worker", "tail"))
+IN_DATA_DIR = {getattr(DataDir(Path()), name).name for name, one in vars(DataDir).items() if isinstance(one, property)}
+
+
+def outside(*packages: str) -> list[Path]:
+    """The modules beside those in these packages."""
+    return [module for module in modules() if not is_in(place(module), packages)]
+
+
+@pytest.mark.parametrize("module", outside("jobs", "files", "services/backend"), ids=place)
+def test_a_back_end_is_opened_in_one_place(module: Path) -> None:
+    named = {node.id for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Name)}
+    assert not named & BACK_END_CLASSES, f"{place(module)} opens {named & BACK_END_CLASSES}: ask services/backend.py"
+
+
+@pytest.mark.parametrize("module", outside(*OURS - FRONT_ENDS), ids=place)
+def test_a_front_end_reaches_jobs_through_their_client(module: Path) -> None:
+    known = {name for name in imports(module) if is_in(name.replace(".", "/"), BEHIND_THE_CLIENT)}
+    assert not known, f"{place(module)} goes around JobClient: {known}"
+
+
+@pytest.mark.parametrize("module", outside("tools", "toolkit", "agent", "files", "services/data_dir"), ids=place)
+def test_a_path_in_the_data_dir_is_named_once(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant):
+            assert node.right.value not in IN_DATA_DIR, f"{place(module)}: ask services/data_dir.py"
 
 
 @pytest.mark.parametrize("module", modules(), ids=place)

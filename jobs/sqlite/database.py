@@ -37,13 +37,13 @@ def connect(path: Path) -> sqlite3.Connection:
 class Database:
     """`write` runs in the order of the calls; what waits together is committed together.
 
-    `committed` is called on the writer thread after each commit, and must not raise. Where the database itself fails,
-    calls raise `StoreUnavailable`.
+    `told` is called on the writer thread after each commit, with whether it succeeded, before its callers go on; it
+    must not raise. Where the database itself fails, calls raise `StoreUnavailable`.
     """
 
-    def __init__(self, path: Path, committed: Callable[[], None]) -> None:
+    def __init__(self, path: Path, told: Callable[[bool], None]) -> None:
         self._path = path
-        self._committed = committed
+        self._told = told
         self._work: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
@@ -116,17 +116,17 @@ class Database:
     def _commit(self, group: list[Request]) -> None:
         """One commit for the group; a transaction that fails is undone alone. Nothing may end the writer thread."""
         try:
-            outcomes = self._run_group(group)
+            outcomes, committed = self._run_group(group), True
         except Exception as error:  # noqa: BLE001  # disk full, busy for too long, …: nobody's write happened
             self._roll_back()
             failure = StoreUnavailable()
             failure.__cause__ = error
-            outcomes = [(None, failure) for _ in group]
+            outcomes, committed = [(None, failure) for _ in group], False
+        self._told(committed)
         waiting = [(done, *outcome) for (_, done), outcome in zip(group, outcomes, strict=True) if done is not None]
         if waiting:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 waiting[0][0].get_loop().call_soon_threadsafe(_tell, waiting)
-        self._committed()
 
     def _run_group(self, group: list[Request]) -> list[Outcome]:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from jobs import rules
 from jobs.encoding import to_stored
 from jobs.errors import EpochStale, JobConflict
-from jobs.events import Entry, JobEvent, JobIncompleteEvent
+from jobs.events import Entry, JobEvent, JobIncompleteEvent, decode
 from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.sqlite import inbox, log, offers, rates, rows, threads
@@ -25,6 +25,7 @@ from jobs.sqlite.log import EntryAt
 from jobs.sqlite.schema import migrate
 from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
+from jobs.transitions import Change, Transition, Transitions, reason_of
 from jobs.wake import Wake, job_topic, thread_topic
 
 T = TypeVar("T")
@@ -39,15 +40,15 @@ class SqliteStore:
         wake: Wake,
         *,
         clock: Callable[[], float] = time.time,
-        on_end: Callable[[str], None] = lambda _: None,
+        transitions: Transitions | None = None,
     ) -> None:
-        """`on_end` is told, on a thread of the store's, the id of each job that a call of this object has ended."""
+        """`transitions` is told, on a thread of the store, what calls of this object have changed."""
         self._database = Database(path, self._tell)
         self._wake = wake
-        self._on_end = on_end
+        self._transitions = transitions or Transitions()
         self._clock = clock
         self._topics: set[str] = set()  # touched on the writer thread only
-        self._ended: list[str] = []  # likewise
+        self._made: list[Transition] = []  # likewise
         self._appends: list[tuple[Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
     async def __aenter__(self) -> Self:
@@ -63,11 +64,11 @@ class SqliteStore:
     # --- jobs -------------------------------------------------------------------------------------------------
 
     async def submit(self, request: JobRequest) -> Job:
-        return await self._write(lambda connection: self._submit(connection, request))
+        return await self._write(lambda connection: self._submit(connection, request, Change.SUBMITTED))
 
     async def draft(self, request: JobRequest) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
-            job = self._submit(connection, request)
+            job = self._submit(connection, request, Change.DRAFTED)
             if job.last_seq == 1:  # else the same key made it before
                 draft = JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)
                 append(connection, job, [draft], self._clock(), answer="")
@@ -75,7 +76,7 @@ class SqliteStore:
 
         return await self._write(transaction)
 
-    def _submit(self, connection: sqlite3.Connection, request: JobRequest) -> Job:
+    def _submit(self, connection: sqlite3.Connection, request: JobRequest, change: Change) -> Job:
         known = log.find_by_key(connection, request)
         if known is not None:
             return known
@@ -83,7 +84,7 @@ class SqliteStore:
         job_id = new_id()
         log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
         self._announce(job_id, request.thread_id)
-        return log.find(connection, job_id)
+        return self._note(change, log.find(connection, job_id))
 
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
@@ -120,7 +121,7 @@ class SqliteStore:
         new, request = new_id(), rules.retry_request(newest.request, arguments, files)
         log.insert_retry(connection, new, newest, request, reused, self._clock())
         self._announce(new, newest.thread_id)
-        return log.find(connection, new)
+        return self._note(Change.RETRIED, log.find(connection, new))
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
         ended: list[str] = []
@@ -128,7 +129,7 @@ class SqliteStore:
         def transaction(connection: sqlite3.Connection) -> Job | None:
             ended.clear()
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
-                claimed = self._take(connection, job_id, worker)
+                claimed = self._take(connection, job_id, worker, Change.CLAIMED)
                 if not claimed.finished:
                     return claimed
                 ended.append(job_id)
@@ -139,20 +140,20 @@ class SqliteStore:
             await self._settle(job_id)
         return claimed
 
-    def _take(self, connection: sqlite3.Connection, job_id: str, worker: str) -> Job:
+    def _take(self, connection: sqlite3.Connection, job_id: str, worker: str, change: Change) -> Job:
         taken = log.take(connection, job_id, worker, self._clock())
         self._topics.add(job_topic(job_id))
         if taken.finished:
             self._topics.add("queue")
-            self._ended.append(job_id)
-        return taken
+            return self._note(Change.ENDED, taken)
+        return self._note(Change.TAKEN_OVER if change is Change.CLAIMED and taken.attempt > 1 else change, taken)
 
     async def renew(self, job_id: str, epoch: int) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = log.find(connection, job_id)
             if job.finished or job.epoch != epoch or job.worker is None:
                 raise EpochStale(job_id)
-            return self._take(connection, job_id, job.worker)
+            return self._take(connection, job_id, job.worker, Change.BEGUN_AGAIN)
 
         renewed = await self._write(transaction)
         if renewed.finished:
@@ -192,7 +193,8 @@ class SqliteStore:
                     self._topics.add(job_topic(one.job_id))
                     if outcome.ended:
                         self._topics.add("queue")
-                        self._ended.append(one.job_id)
+                        ending = decode(*one.entries[-1])
+                        self._note(Change.ENDED, log.find(connection, one.job_id), reason_of(ending))
             return outcomes
 
         self._database.write(transaction).add_done_callback(partial(_hand_out, waiting))
@@ -200,15 +202,21 @@ class SqliteStore:
     async def request_cancel(self, job_id: str, by: str) -> Job:
         def transaction(connection: sqlite3.Connection) -> tuple[Job, bool]:
             before = log.find(connection, job_id)
-            job = log.wish_to_stop(connection, job_id, by, self._clock())
+            job = self._wish_to_stop(connection, before, by)
             self._topics.update({job_topic(job_id), "cancel", "queue"})
-            if ended := job.finished and not before.finished:
-                self._ended.append(job_id)
-            return job, ended
+            return job, job.finished and not before.finished
 
         job, ended = await self._write(transaction)
         if ended:
             await self._settle(job_id)
+        return job
+
+    def _wish_to_stop(self, connection: sqlite3.Connection, before: Job, by: str) -> Job:
+        job = log.wish_to_stop(connection, before.id, by, self._clock())
+        if job.cancelled_by is not None and before.cancelled_by is None:
+            self._note(Change.CANCEL_REQUESTED, job)
+        if job.finished and not before.finished:
+            self._note(Change.ENDED, job)
         return job
 
     async def settle(self) -> None:
@@ -293,14 +301,11 @@ class SqliteStore:
     async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
         def transaction(connection: sqlite3.Connection) -> list[Job]:
             threads.find(connection, thread_id, owner)
-            at = self._clock()
-            connection.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [at, thread_id])
+            connection.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [self._clock(), thread_id])
             sql = "SELECT id FROM jobs WHERE thread_id = ? AND status IN ('queued', 'in_progress')"
             unfinished = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
             self._topics.update({thread_topic(thread_id), "cancel", "queue", *map(job_topic, unfinished)})
-            jobs = [log.wish_to_stop(connection, job_id, owner, at) for job_id in unfinished]
-            self._ended += [job.id for job in jobs if job.finished]
-            return jobs
+            return [self._wish_to_stop(connection, log.find(connection, job_id), owner) for job_id in unfinished]
 
         return await self._write(transaction)
 
@@ -362,7 +367,7 @@ class SqliteStore:
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
         def transaction(connection: sqlite3.Connection) -> bool:
-            sql = "UPDATE workers SET stopped = 1 WHERE id = ? AND beat = ?"
+            sql = "UPDATE workers SET stopped = 1 WHERE id = ? AND beat = ? AND NOT stopped"
             self._topics.add("queue")
             return connection.execute(sql, [worker, beat]).rowcount == 1
 
@@ -392,14 +397,19 @@ class SqliteStore:
         if thread_id:
             self._topics.add(thread_topic(thread_id))
 
-    def _tell(self) -> None:
-        """After a commit, or a failed one: who is told looks for itself."""
+    def _note(self, change: Change, job: Job, reason: str | None = None) -> Job:
+        """As the last thing of a transaction: listeners are told when it is committed."""
+        self._made.append(Transition(change=change, job=job, reason=reason))
+        return job
+
+    def _tell(self, committed: bool) -> None:
+        """Processes are woken after a failed commit as well: they look for themselves."""
         topics, self._topics = self._topics, set()
         if topics:
             self._wake.notify(topics)
-        ended, self._ended = self._ended, []
-        for job_id in ended:
-            self._on_end(job_id)
+        made, self._made = self._made, []
+        if committed:
+            self._transitions.tell(made)
 
 
 def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[Appended | Exception]]) -> None:

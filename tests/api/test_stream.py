@@ -63,7 +63,7 @@ async def serving(answer: Callable[[Request], Any]) -> AsyncIterator[int]:
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server._serve([listening]))
-        await until(lambda: server.started, within=5, what="the server listens")
+        await until(lambda: server.started, within=30, what="the server listens")
         try:
             yield listening.getsockname()[1]
         finally:
@@ -100,10 +100,10 @@ async def test_a_reader_that_takes_nothing_is_dropped_in_silence(caplog: pytest.
     with caplog.at_level(logging.WARNING):
         async with serving(answer) as port:
             client = await unread_connection(port)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await stream.left.wait()
                 await stream.closed.wait()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert not await read_to_the_end(client), "the connection is cut, the answer is not ended"
     assert stream.sent < 200, "what nobody reads must not pile up"
     assert not caplog.records, caplog.text
@@ -118,7 +118,7 @@ async def test_a_client_that_leaves_is_noticed_at_once(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         async with serving(answer) as port:
             (await unread_connection(port)).close()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 await stream.left.wait()
                 await stream.closed.wait()
     assert not caplog.records, caplog.text
@@ -188,6 +188,6 @@ async def test_who_leaves_while_headers_are_held_is_noticed() -> None:
 
     async with serving(answer) as port:
         (await unread_connection(port)).close()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await stream.left.wait()
             await stream.closed.wait()

@@ -144,7 +144,7 @@ async def test_what_is_typed_before_the_page_is_connected_is_not_lost(
     drawn: list[bool] = []
 
     async def answer_when_drawn(route: Route) -> None:
-        await until(lambda: bool(drawn), within=10, what="the composer was drawn before the page knew who is there")
+        await until(lambda: bool(drawn), within=30, what="the composer was drawn before the page knew who is there")
         await route.continue_()
 
     await chat.page.route("**/auth/config", answer_when_drawn)

@@ -16,6 +16,7 @@ from jobs.local import LocalDispatcher
 from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
+from jobs.transitions import Transitions
 from jobs.wake import DatagramWake, Wake
 from jobs.worker import Worker
 
@@ -40,6 +41,7 @@ class Engine:
     wake: Wake
     client: JobClient
     directory: Path
+    transitions: Transitions
     clock: Clock = field(default_factory=Clock)
 
     def dispatcher(
@@ -82,13 +84,13 @@ OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 
 @asynccontextmanager
 async def sqlite_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
-    clock = clock or Clock()
+    clock, transitions = clock or Clock(), Transitions()
     async with (
         DatagramWake(directory / "wake") as wake,
-        SqliteStore(directory / "jobs.db", wake, clock=clock) as store,
+        SqliteStore(directory / "jobs.db", wake, clock=clock, transitions=transitions) as store,
         JobClient(store, wake) as client,
     ):
-        yield Engine(store=store, wake=wake, client=client, directory=directory, clock=clock)
+        yield Engine(store=store, wake=wake, client=client, directory=directory, transitions=transitions, clock=clock)
 
 
 BACKENDS = {"sqlite": sqlite_engine}

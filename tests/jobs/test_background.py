@@ -14,7 +14,7 @@ from jobs.background import again_and_again
 from tests.jobs.engine import Engine, chat
 from tests.waiting import until
 
-SOON = 6.0
+SOON = 30.0
 
 
 @pytest.fixture(autouse=True)

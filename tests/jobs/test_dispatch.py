@@ -9,12 +9,12 @@ from pathlib import Path
 from jobs import Job
 from jobs.dispatch import Dispatcher
 from jobs.events import JobCompleted
-from jobs.local import Liveness, WorkerLock, is_free
+from jobs.local import LocalLiveness, WorkerLock, is_free
 from jobs.models import WorkerRecord
 from tests.jobs.engine import Clock, Engine, OpenEngine, chat, write
 from tests.waiting import until
 
-SOON = 3.0
+SOON = 30.0
 """Above any wake-up or safety poll, below a hang."""
 
 
@@ -102,7 +102,7 @@ def record(worker: str, beat: int) -> WorkerRecord:
 
 def test_a_counter_that_stands_still_is_noticed_on_the_observers_own_clock(tmp_path: Path) -> None:
     clock = Clock()
-    liveness = Liveness(tmp_path, ttl_seconds=10, clock=clock)
+    liveness = LocalLiveness(tmp_path, ttl_seconds=10, clock=clock)
     with WorkerLock(tmp_path, "w1"):
         assert liveness.stopped([record("w1", 5)]) == []
         clock.now += 9
@@ -115,7 +115,7 @@ def test_a_counter_that_stands_still_is_noticed_on_the_observers_own_clock(tmp_p
 def test_a_lid_that_was_closed_counts_for_nobody(tmp_path: Path) -> None:
     """Both sides slept: the observer's clock did not run either."""
     clock = Clock()
-    liveness = Liveness(tmp_path, ttl_seconds=10, clock=clock)
+    liveness = LocalLiveness(tmp_path, ttl_seconds=10, clock=clock)
     with WorkerLock(tmp_path, "w1"):
         liveness.stopped([record("w1", 5)])
         clock.now += 0.5  # an hour of sleep on the wall, half a second awake
@@ -126,5 +126,5 @@ def test_the_lock_tells_who_lives_and_observers_do_not_see_each_other(tmp_path: 
     assert is_free(tmp_path, "w1")
     with WorkerLock(tmp_path, "w1"):
         assert not is_free(tmp_path, "w1")
-        assert Liveness(tmp_path, ttl_seconds=1).process_id("w1") == os.getpid()
+        assert LocalLiveness(tmp_path, ttl_seconds=1).process_id("w1") == os.getpid()
     assert is_free(tmp_path, "w1")

@@ -39,19 +39,19 @@ class FailingStore:
         return getattr(self._store, name)
 
     def append(
-        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, taken: Sequence[int] = ()
+        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, **options: Any
     ) -> asyncio.Future[int]:
         self.appends += 1
         if not self._fails(self.appends, entries):
-            return self._store.append(job_id, epoch, entries, after=after, taken=taken)
+            return self._store.append(job_id, epoch, entries, after=after, **options)
         self.failed += 1
         if self._how == "before the commit":
             return asyncio.ensure_future(fail())
         if self._how == "after the commit":
-            return asyncio.ensure_future(fail(self._store.append(job_id, epoch, entries, after=after, taken=taken)))
+            return asyncio.ensure_future(fail(self._store.append(job_id, epoch, entries, after=after, **options)))
         locked = locked_file(self._engine)
         locked.__enter__()
-        written = self._store.append(job_id, epoch, entries, after=after, taken=taken)
+        written = self._store.append(job_id, epoch, entries, after=after, **options)
         written.add_done_callback(lambda _: locked.__exit__(None, None, None))
         return written
 

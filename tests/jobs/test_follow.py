@@ -13,7 +13,7 @@ from jobs.wake import job_topic
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
 from tests.waiting import until
 
-SOON = 10.0
+SOON = 30.0
 DONE = JobCompleted(result=None, usage=None)
 
 

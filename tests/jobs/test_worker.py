@@ -13,7 +13,7 @@ from jobs.rules import MAX_FRUITLESS_ATTEMPTS
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, fields, is_gapless, types, write
 from tests.waiting import until
 
-SOON = 5.0
+SOON = 30.0
 
 
 def says(words: list[str]) -> Callable[[JobContext], Awaitable[JSON]]:

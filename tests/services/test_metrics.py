@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs import JobRequest, JobStatus
 from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobFailedEvent, Payload, TextDelta
-from jobs.local import Liveness
+from jobs.local import LocalLiveness
 from services import metrics as module
 from services.metrics import MOST_TASKS, OTHER, Metrics, TaskLabels
 from services.supervisor import Supervisor
@@ -27,7 +27,7 @@ from tests.server import ROOT, Server
 from tests.waiting import until
 from toolkit.watchdog import LoopWatchdog
 
-SOON = 10.0
+SOON = 30.0
 DONE = JobCompleted(result="hi", usage={"input_tokens": 3, "output_tokens": 5})
 FAILED = JobFailedEvent(error={"code": "model_unreachable", "message": "Try again."})
 
@@ -74,7 +74,7 @@ class Measured:
 
 @contextlib.asynccontextmanager
 async def measuring(engine: Engine) -> AsyncIterator[Measured]:
-    liveness = Liveness(engine.directory / "workers", ttl_seconds=10)
+    liveness = LocalLiveness(engine.directory / "workers", ttl_seconds=10)
     supervisor = Supervisor(engine.store, liveness, processes=0, drain_seconds=1)
     async with (
         LoopWatchdog("test") as watchdog,

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from jobs.local import Liveness
+from jobs.local import LocalLiveness
 from services.supervisor import Supervisor
 from tests.jobs.engine import Engine, sqlite_engine
 from tests.waiting import until
 
-SOON = 10.0
+SOON = 30.0
 
 WORKER = """
 import pathlib, signal, sys, time
@@ -41,7 +41,7 @@ async def supervised(
     """The folder in which each start of a worker leaves a file with its process id."""
     begun = directory / "begun"
     begun.mkdir()
-    liveness = Liveness(directory / "workers", ttl_seconds=10)
+    liveness = LocalLiveness(directory / "workers", ttl_seconds=10)
     command = (sys.executable, "-c", WORKER, str(begun), behaviour)
     async with Supervisor(engine.store, liveness, processes=1, drain_seconds=drain_seconds, command=command):
         yield begun

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tests.tools import tabling
 from toolkit import ToolError
 from tools.analyze_table import analyze_table
@@ -201,7 +202,7 @@ def test_every_type_of_parquet_is_analysed(desk: tabling.Desk) -> None:
     assert len(result["columns"]) == 20
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(share=0.4))
 @given(
     rows=st.lists(
         st.tuples(

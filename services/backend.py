@@ -1,0 +1,78 @@
+"""The one place that opens what stores jobs and files, and what tells processes of each other. Web and worker use it.
+
+Another back end is another branch of `open_backend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from files import DirectoryFileStore, FileStore
+from jobs.dispatch import Dispatcher, Liveness
+from jobs.local import LocalDispatcher, LocalLiveness
+from jobs.models import JSON
+from jobs.sqlite import SqliteStore
+from jobs.store import JobStore
+from jobs.transitions import Transitions
+from jobs.wake import DatagramWake, Wake
+from services.data_dir import DataDir
+from settings import Settings
+
+
+class OpenDispatcher(Protocol):
+    """Announces a worker with its tasks and tools, and takes it off at the end."""
+
+    def __call__(
+        self, *, tasks: Sequence[str], catalogue: Sequence[Mapping[str, JSON]]
+    ) -> AbstractAsyncContextManager[Dispatcher]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What web and worker share with the other processes."""
+
+    store: JobStore
+    wake: Wake
+    files: FileStore
+    liveness: Liveness
+    transitions: Transitions
+    """Tells of what this process changes about jobs; any number of listeners."""
+    dispatcher: OpenDispatcher
+    chat_url: str
+    """The database of the chat's own tables, as SQLAlchemy names it."""
+
+
+@asynccontextmanager
+async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
+    """Open what the settings name, in order; close it in reverse."""
+    async with _open_local(settings, DataDir(settings.data)) as backend:
+        yield backend
+
+
+@asynccontextmanager
+async def _open_local(settings: Settings, data: DataDir) -> AsyncIterator[Backend]:
+    """SQLite, files, locks and sockets in the data dir: one machine."""
+    transitions = Transitions()
+    async with DatagramWake(data.wake) as wake, SqliteStore(data.jobs, wake, transitions=transitions) as store:
+        liveness = LocalLiveness(data.workers, ttl_seconds=settings.worker_ttl_seconds)
+        yield Backend(
+            store=store,
+            wake=wake,
+            files=DirectoryFileStore(data.files),
+            liveness=liveness,
+            transitions=transitions,
+            dispatcher=partial(
+                LocalDispatcher,
+                store,
+                wake,
+                data.workers,
+                user_slots=settings.user_slots,
+                ttl_seconds=settings.worker_ttl_seconds,
+                liveness=liveness,
+            ),
+            chat_url=f"sqlite+aiosqlite:///{data.chat}",
+        )

@@ -1,0 +1,43 @@
+"""What lies in the data dir, and under which names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The generated secret lies there as well (`accounts/secret.py`)."""
+
+    path: Path
+
+    @property
+    def jobs(self) -> Path:
+        """SQLite: jobs, logs, threads, workers."""
+        return self.path / "jobs.db"
+
+    @property
+    def chat(self) -> Path:
+        """SQLite: what Chainlit keeps of users and their feedback."""
+        return self.path / "chat.db"
+
+    @property
+    def files(self) -> Path:
+        """Uploads and what tools made."""
+        return self.path / "files"
+
+    @property
+    def workers(self) -> Path:
+        """A lock for each worker."""
+        return self.path / "workers"
+
+    @property
+    def wake(self) -> Path:
+        """A socket for each process."""
+        return self.path / "wake"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary directories of tool calls."""
+        return self.path / "scratch"
