@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_SENTENCES = 3_000
-SHORTEST, LONGEST = 25, 500
+MIN_CHARACTERS, MAX_CHARACTERS = 25, 500
 """Bounds in characters of a sentence that is informative by itself."""
 LEAD_BONUS = 0.15
 FOCUS_WEIGHT = 2.0
@@ -41,7 +41,7 @@ class Sentence:
 
     @property
     def telling(self) -> bool:
-        return SHORTEST <= len(self.bare) <= LONGEST and not self.text.endswith(":")
+        return MIN_CHARACTERS <= len(self.bare) <= MAX_CHARACTERS and not self.text.endswith(":")
 
 
 def sentences(text: str) -> list[Sentence]:

@@ -227,7 +227,7 @@ async def test_a_stream_may_be_cut_anywhere_and_written_in_any_way(stream: bytes
 
 
 async def test_a_long_line_is_read_and_an_endless_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(streaming, "MAX_LINE_BYTES", 1000)
     assert await data_of(b"data: ", *[b"x" * 10] * 99, b"\n") == [b"x" * 990]
     assert len(await data_of(*[b"data: ", b"x\n"] * 1000)) == 1000
     with pytest.raises(ValueError, match="too long"):

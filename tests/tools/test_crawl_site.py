@@ -205,7 +205,7 @@ async def test_no_robots_means_no_rules(crawl: Call, site: Site, status: int) ->
 async def test_robots_that_cannot_be_read_close_the_site(crawl: Call, site: Site, reply: Reply) -> None:
     site.replies |= {"/robots.txt": reply, "/": page("Words.")}
     with pytest.raises(
-        ToolError, match=r"its robots.txt cannot be read, because its server failed|its server took too long"
+        ToolError, match=r"its robots.txt cannot be read because its server failed|its server took too long"
     ):
         await crawl(site.url(), limits={"read_seconds": 0.2})
     assert site.paths == []
