@@ -40,7 +40,7 @@ def _read(path: Path) -> str | None:
         return None
     if USABLE.fullmatch(secret):
         return secret
-    logger.warning("%s in the data directory is empty or damaged: it is made anew, and everybody logs in again", FILE)
+    logger.warning("secret empty or damaged; made anew, everybody logs in again", extra={"fields": {"file": FILE}})
     return None
 
 

@@ -146,7 +146,8 @@ def install_errors(app: FastAPI) -> None:
         return Response(status_code=NOBODY)  # whoever sent the body left in the middle of it: no error of ours
 
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        fields = {"method": request.method, "path": request.url.path}
+        logger.error("request failed", exc_info=error, extra={"fields": fields})
         return answer(request, ApiError(500, "internal_error", "Something went wrong inside the server."))
 
     for kind in (ApiError, RequestValidationError, HTTPException, *STATUSES):

@@ -22,5 +22,5 @@ async def again_and_again(work: Callable[[], Awaitable[bool | None]], *, name: s
             if await work():
                 return
         except Exception:
-            logger.exception("%s failed; trying again", name)
+            logger.exception("background work failed; trying again", extra={"fields": {"work": name}})
             await asyncio.sleep(PAUSE_SECONDS)

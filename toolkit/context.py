@@ -49,6 +49,9 @@ class CallInfo:
     """A directory of the conversation."""
     named_sites: tuple[str, ...] | None = None
     """What a call by a model may visit; None: a person calls."""
+    job: str | None = None
+    step: str | None = None
+    """The job, and its step that this call is: what the operator finds in the log."""
 
 
 class Link(Protocol):

@@ -22,6 +22,9 @@ class CallContext:
     """Path of the conversation's directory (the job's without one); need not exist yet."""
     named_sites: tuple[str, ...] | None = None
     """What a call by a model may visit; None: a person calls."""
+    job: str | None = None
+    step: str | None = None
+    """The job, and its step that this call is, for the lines of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
