@@ -1,4 +1,4 @@
-"""Every setting of Longhaul, typed and documented; the only reader of the environment."""
+"""All settings of Longhaul, typed and documented. This is the only reader of the environment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
 
+from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -16,19 +17,19 @@ ROOT = Path(__file__).parent
 MEGABYTE = 1_000_000
 
 OPENAI_MODEL = "gpt-5-mini"
-"""The model asked for when an endpoint is set and no model is named."""
+"""The default model name when an endpoint is set."""
 OFFLINE_MODEL = "offline"
 
 NOT_YET = ("LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
-"""Variables of later versions: whoever sets one relies on it, so it must not be ignored."""
+"""Variables of later versions. An operator who sets one relies on it, so the start is refused."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 LOCAL = "local"
-"""The shared user of a server without login: nobody else may be called so."""
-NAME_CHARACTERS = 100
-KEY_LEAST_CHARACTERS = 20
-KEY_CHARACTERS = 500
+"""The shared user of a server without a login; no other user may have this name."""
+MAX_NAME_CHARACTERS = 100
+MIN_KEY_CHARACTERS = 20
+MAX_KEY_CHARACTERS = 500
 ARGON2 = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
 OAUTH_VARIABLES = {
@@ -44,18 +45,18 @@ OAUTH_VARIABLES = {
     "KEYCLOAK": ("REALM", "BASE_URL"),
     "GENERIC": ("AUTH_URL", "TOKEN_URL", "USER_INFO_URL", "SCOPES"),
 }
-"""What Chainlit wants of each login provider besides `OAUTH_…_CLIENT_ID` and `…_CLIENT_SECRET`."""
+"""What Chainlit requires for each login provider besides `OAUTH_…_CLIENT_ID` and `…_CLIENT_SECRET`."""
 
 CHAINLIT_FIELDS = frozenset({"ROOT", "RUN", "FEATURES", "UI", "PROJECT", "CODE"})
-"""Names that Chainlit takes for its own configuration, in capitals or not, without a prefix of its own."""
+"""Variables that Chainlit reads, in any case, as its own configuration: their names have no prefix."""
 
 
 TOOL_VARIABLES = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
 CERTIFICATES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
-"""In small or capital letters."""
-OF_TOOLS = "TOOL_"
-"""Begins the name of a variable that is meant for tools."""
+"""In lower or upper case."""
+TOOL_PREFIX = "TOOL_"
+"""The prefix of variables that are meant for tools."""
 
 
 def _names(text: object) -> object:
@@ -64,7 +65,7 @@ def _names(text: object) -> object:
 
 
 def _origins(text: object) -> object:
-    """As browsers write them: in small letters, without a slash at the end."""
+    """Returns origins as browsers write them: in lower case, without a slash at the end."""
     names = _names(text)
     return tuple(name.lower().rstrip("/") for name in names) if isinstance(names, tuple) else names
 
@@ -73,7 +74,7 @@ FRAMING_SITE = re.compile(r"https?://(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5}|:
 
 
 def _frame_ancestors(text: object) -> object:
-    """`self https://example.org` → `'self' https://example.org`: shells eat the quotation marks."""
+    """`self https://example.org` → `'self' https://example.org`: shells remove the quotation marks."""
     sources = [part.strip("'") for part in str(text).split()]
     is_alone = "none" not in sources or len(sources) == 1
     if not sources or not is_alone or not all(s in {"self", "none"} or FRAMING_SITE.fullmatch(s) for s in sources):
@@ -102,7 +103,7 @@ def _lower(text: object) -> object:
 
 
 def _api_keys(text: object) -> object:
-    """`a:key,b:key` → {a: key, b: key}. No sentence of this repeats a key, or what may be one."""
+    """`a:key,b:key` → {a: key, b: key}. The error messages never repeat a key, or what may be one."""
     if not isinstance(text, str):
         return text
     keys: dict[str, SecretStr] = {}
@@ -120,26 +121,26 @@ def _api_keys(text: object) -> object:
 
 def _name_problem(name: str) -> str | None:
     if name == LOCAL:
-        return f"the name is {LOCAL!r}, which is the shared user of a server without login"
-    if len(name) > NAME_CHARACTERS or not name.isprintable() or name != name.strip():
-        return f"the name must be at most {NAME_CHARACTERS} printable characters, none of them a space at its end"
+        return f"the name is {LOCAL!r}, which is the shared user of a server without a login"
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
+        return f"the name must be at most {MAX_NAME_CHARACTERS} printable characters, without a space at either end"
     return None
 
 
 def _key_problem(key: str) -> str | None:
-    if not KEY_LEAST_CHARACTERS <= len(key) <= KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
-        return f"the key must be {KEY_LEAST_CHARACTERS} to {KEY_CHARACTERS} printable ASCII characters without spaces"
+    if not MIN_KEY_CHARACTERS <= len(key) <= MAX_KEY_CHARACTERS or not re.fullmatch(r"[!-~]+", key):
+        return f"the key must be {MIN_KEY_CHARACTERS} to {MAX_KEY_CHARACTERS} printable ASCII characters without spaces"
     return None
 
 
 def _users_file(path: Path | None) -> Path | None:
-    """Look at every line once, at the start; `accounts` reads them."""
+    """Check every line at the start; `accounts` reads the users."""
     if path is None:
         return None
     try:
         lines = (ROOT / path).read_text("utf-8").splitlines()
     except (OSError, ValueError):
-        raise ValueError("the path of a text file that can be read; scripts/add-user NAME writes one") from None
+        raise ValueError("the path of a readable text file; scripts/add-user NAME writes one") from None
     seen: set[str] = set()
     for number, line in enumerate(map(str.strip, lines), start=1):
         name, _, stored = line.partition(":")
@@ -147,22 +148,22 @@ def _users_file(path: Path | None) -> Path | None:
             continue
         if not name or name in seen or _name_problem(name) or not ARGON2.fullmatch(stored):
             raise ValueError(
-                f"a file of lines name:argon2-hash, each name once and none of them {LOCAL!r}; "
-                f"line {number} is not like that (scripts/add-user NAME writes one)"
+                f"a file of lines name:argon2-hash, each name once and never {LOCAL!r}; "
+                f"line {number} does not fit (scripts/add-user NAME writes one)"
             )
         seen.add(name)
     return path
 
 
 class Settings(BaseSettings):
-    """One value for each variable. Construct with `load()`, which ends the process on a value that cannot be used."""
+    """One field for each variable. Construct it with `load()`, which ends the process on an unusable value."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
-    """Key for the model endpoint. Neither key nor URL: the built-in offline model answers."""
+    """The key for the model endpoint. With neither key nor URL, the built-in offline model answers."""
     openai_base_url: Annotated[str | None, AfterValidator(_http_url)] = Field(None, validation_alias="OPENAI_BASE_URL")
-    """Any OpenAI-compatible endpoint; unset: OpenAI's own."""
+    """Any OpenAI-compatible endpoint. Default: OpenAI's."""
     model: str = Field("", validation_alias="LONGHAUL_MODEL")
     """Model name sent upstream. Default: a current small OpenAI model, or `offline` without key and URL."""
     database_url: Annotated[str | None, AfterValidator(_sqlite_only)] = Field(None, validation_alias="DATABASE_URL")
@@ -170,8 +171,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".data"), validation_alias="LONGHAUL_DATA_DIR")
     """SQLite files, uploads, artifacts and the generated secret."""
     embedded_workers: int | None = Field(None, ge=0, le=64, validation_alias="LONGHAUL_EMBEDDED_WORKERS")
-    """Worker processes that the web process starts and supervises; 0: workers are started separately. Unset: the
-    entry decides, 1 under `chainlit run` and 0 under `asgi:app`."""
+    """Worker processes that the web process starts and supervises; with 0, start workers separately. Default: 1 under
+    `chainlit run`, 0 under `asgi:app`."""
     worker_slots: int = Field(50, ge=1, le=10_000, validation_alias="LONGHAUL_WORKER_SLOTS")
     """Jobs that one worker runs at a time."""
     user_slots: int = Field(8, ge=1, le=10_000, validation_alias="LONGHAUL_USER_SLOTS")
@@ -181,39 +182,39 @@ class Settings(BaseSettings):
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_api_keys)] = Field(
         {}, validation_alias="LONGHAUL_API_KEYS"
     )
-    """Key of each user of the HTTP API, `name:key[,name:key…]`. With keys, the API asks for one."""
+    """The key of each user of the HTTP API, `name:key[,name:key…]`. With keys, the API requires one."""
     api_requests_per_minute: int = Field(6000, ge=1, le=10_000_000, validation_alias="LONGHAUL_API_REQUESTS_PER_MINUTE")
-    """Requests to the HTTP API that one user may make in a minute; more are answered 429."""
+    """Requests to the HTTP API that one user may make per minute; further ones are answered 429."""
     users_file: Annotated[Path | None, AfterValidator(_users_file)] = Field(
         None, validation_alias="LONGHAUL_USERS_FILE"
     )
-    """Who may log in with a password: lines `name:argon2-hash`."""
+    """The file of users who may log in with a password: lines `name:argon2-hash`."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")
-    """Serve others than this machine although everybody is the one user `local`."""
+    """Serve other machines even without a login, where everybody is the one user `local`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(LOOPBACK, validation_alias="LONGHAUL_ALLOWED_HOSTS")
     """`Host` values that are served, separated by commas, without ports; anything else is answered 421."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ALLOWED_ORIGINS")
-    """Browser origins besides our own that may call, separated by commas."""
+    """Browser origins that may call besides the server's own, separated by commas."""
     frame_ancestors: Annotated[str, BeforeValidator(_frame_ancestors)] = Field(
         "'self'", validation_alias="LONGHAUL_FRAME_ANCESTORS"
     )
-    """Sites that may show our pages in a frame, as a Content-Security-Policy has them."""
+    """Sites that may embed the pages in a frame, as in a Content-Security-Policy."""
     sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
-    """Longest silence on a stream of events; then a comment is sent."""
+    """The longest silence on a stream of events, after which a comment is sent."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
-    """Silence of the model endpoint after which a call fails."""
+    """The silence of the model endpoint after which a call fails."""
     requests_per_minute: float | None = Field(
         None, gt=0, le=10_000_000, validation_alias="LONGHAUL_REQUESTS_PER_MINUTE"
     )
-    """Model calls that tools make, all workers together. Unset: no limit."""
+    """Model calls of tools per minute, over all workers. Default: no limit."""
     tokens_per_minute: float | None = Field(
         None, gt=0, le=1_000_000_000_000, validation_alias="LONGHAUL_TOKENS_PER_MINUTE"
     )
-    """Tokens that these calls read and write. Unset: no limit."""
+    """Tokens that these calls read and write per minute. Default: no limit."""
     mcp_servers: Path | None = Field(None, validation_alias="LONGHAUL_MCP_SERVERS")
-    """A JSON file that names MCP servers, whose tools are offered like ours."""
+    """A JSON file of MCP servers, whose tools are offered like the others."""
     drain_seconds: float = Field(10, ge=0, le=3600, validation_alias="LONGHAUL_DRAIN_SECONDS")
-    """Time that running steps get to reach a checkpoint when the server is stopped."""
+    """How long running steps may take to reach a checkpoint when the server is stopped."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", validation_alias="LONGHAUL_LOG_LEVEL"
     )
@@ -223,7 +224,7 @@ class Settings(BaseSettings):
     )
     """Lines for people, or JSON for collectors."""
     worker_ttl_seconds: float = Field(10, ge=1, le=3600, validation_alias="LONGHAUL_WORKER_TTL_SECONDS")
-    """A worker whose heartbeat stands still for longer is given up; its jobs are taken over."""
+    """A worker whose heartbeat stands still for longer counts as stopped, and its jobs are taken over."""
     max_upload_mb: int = Field(200, ge=1, le=100_000, validation_alias="LONGHAUL_MAX_UPLOAD_MB")
     """Larger uploads are refused with 413."""
     max_body_mb: int = Field(4, ge=1, le=1_000, validation_alias="LONGHAUL_MAX_BODY_MB")
@@ -238,7 +239,7 @@ class Settings(BaseSettings):
 
     @property
     def offline(self) -> bool:
-        """No endpoint is configured: the built-in model answers."""
+        """Whether no endpoint is configured, so that the built-in model answers."""
         return self.openai_api_key is None and self.openai_base_url is None
 
     @property
@@ -247,48 +248,48 @@ class Settings(BaseSettings):
 
     @property
     def data(self) -> Path:
-        """The data dir, absolute. A relative one lies in the project's folder, wherever a process was started."""
+        """The absolute data directory. A relative one starts at the project's folder, wherever the process starts."""
         return (ROOT / self.data_dir).resolve()
 
     @property
     def tools(self) -> list[Path]:
-        """The tool dirs, absolute, likewise."""
+        """The absolute tool directories, resolved in the same way."""
         return [(ROOT / path).resolve() for path in self.tool_dirs]
 
     @property
     def mcp_file(self) -> Path | None:
-        """The file of MCP servers, absolute, likewise."""
+        """The absolute file of MCP servers, resolved in the same way."""
         return None if self.mcp_servers is None else (ROOT / self.mcp_servers).resolve()
 
     @property
     def users_path(self) -> Path | None:
-        """The users file, absolute, likewise."""
+        """The absolute users file, resolved in the same way."""
         return None if self.users_file is None else (ROOT / self.users_file).resolve()
 
     @property
     def has_oauth(self) -> bool:
-        """A login provider is configured, by Chainlit's own variables."""
+        """Whether Chainlit's own variables configure a login provider."""
         return any(not _missing(provider) for provider in OAUTH_VARIABLES)
 
     @property
     def has_login(self) -> bool:
-        """People are told apart: nobody comes in as the shared user."""
+        """Whether people must log in, so that nobody is the shared user."""
         return self.users_file is not None or self.has_oauth
 
     @property
     def public_names(self) -> tuple[str, ...]:
-        """Names among the allowed hosts by which other machines may call."""
+        """The allowed hosts by which other machines may call."""
         return tuple(name for name in self.allowed_hosts if not is_loopback(name))
 
     @property
     def api_only(self) -> bool:
-        """Others may call with a key, and nobody can log in: there is no page."""
+        """Whether programs may call with a key but nobody can log in, so that no page is served."""
         without_login = not self.has_login and not self.allow_anonymous
         return without_login and bool(self.public_names) and bool(self.api_keys)
 
     @property
     def traces(self) -> bool:
-        """OpenTelemetry's own variables name a collector, and do not switch traces off. Its SDK reads the rest."""
+        """Whether OpenTelemetry's variables name a collector and leave traces on. Its SDK reads the rest."""
         endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
         exporters = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
         disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
@@ -296,7 +297,7 @@ class Settings(BaseSettings):
 
     @property
     def tool_environment(self) -> dict[str, str]:
-        """The variables that tool code gets. The others hold secrets, or are none of its business."""
+        """The variables that tool code receives. The others may hold secrets, and tools do not need them."""
         return {name: value for name, value in os.environ.items() if _is_for_tools(name)}
 
     @property
@@ -309,12 +310,17 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read the environment. A value that cannot be used ends the process with one line and exit code 2."""
+        """Read the environment. An unusable value ends the process with one line and exit code 2.
+
+        A `.env` file in the current folder counts as part of it: Chainlit reads that file too, but only when it is
+        imported, which is too late for half of the server.
+        """
+        load_dotenv(Path.cwd() / ".env")
         for variable in NOT_YET:
             if os.environ.get(variable):
-                refuse(f"{variable} cannot be used: this version does not know it yet. Unset it.")
+                refuse(f"{variable} cannot be used: this version does not support it yet. Unset it.")
         for provider in OAUTH_VARIABLES:
-            # Chainlit passes over such a provider: nobody would be asked to log in.
+            # Chainlit ignores such a provider, and would ask nobody to log in.
             if os.environ.get(f"OAUTH_{provider}_CLIENT_ID") and (missing := _missing(provider)):
                 refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
         try:
@@ -330,11 +336,11 @@ def _missing(provider: str) -> list[str]:
 
 
 def _is_for_tools(name: str) -> bool:
-    return name in TOOL_VARIABLES | CERTIFICATES or name.lower() in PROXIES or name.startswith(("LC_", OF_TOOLS))
+    return name in TOOL_VARIABLES | CERTIFICATES or name.lower() in PROXIES or name.startswith(("LC_", TOOL_PREFIX))
 
 
 def describe(error: ValidationError) -> str:
-    """Variable, value, what is allowed. The value of a secret is left out."""
+    """Returns a sentence with the variable, its value unless that is a secret, and what is allowed."""
     first = error.errors(include_url=False)[0]
     variable = str(first["loc"][0])
     value = "" if "KEY" in variable or variable == "DATABASE_URL" else f" = {str(first['input'])[:80]!r}"
@@ -343,14 +349,14 @@ def describe(error: ValidationError) -> str:
 
 
 def refuse(sentence: str) -> NoReturn:
-    """End a start that cannot go well. Not by an exception: Chainlit swallows those."""
+    """End the process with a sentence. Chainlit would swallow an exception."""
     sys.stdout.flush()
     print(f"longhaul: {sentence}", file=sys.stderr, flush=True)  # noqa: T201  # there is no log yet
     os._exit(2)
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this machine, wherever it is said. Odd spellings (`127.1`) do not count."""
+    """Whether a host name or address means the machine that uses it. Odd spellings (`127.1`) do not count."""
     plain = name.lower().removesuffix(".")
     if plain == "localhost" or plain.endswith(".localhost"):
         return True
@@ -361,10 +367,10 @@ def is_loopback(name: str) -> bool:
 
 
 def require_login(settings: Settings, host: str) -> None:
-    """Refuse to start a server that others are meant to reach, or can, and that nothing guards.
+    """Refuse to start an unguarded server that other machines can reach, or are meant to reach.
 
-    Without login everybody who reaches the page is the user `local`. API keys guard the API, and close the page as
-    soon as the server has a name for others (`api_only`).
+    Without a login, everybody who reaches the page is the user `local`. API keys guard the API, and turn the page off
+    once the allowed hosts name the server for other machines (`api_only`).
     """
     if settings.has_login or settings.allow_anonymous or settings.api_only:
         return
@@ -384,13 +390,13 @@ def require_login(settings: Settings, host: str) -> None:
 
 
 def refuse_chainlits_fields() -> None:
-    """Chainlit would take such a variable for its own configuration, and die of it with a trace, or change."""
+    """Refuse variables that Chainlit would read as its own configuration, and so fail with a traceback or change."""
     for name in os.environ:
         if name.upper() in CHAINLIT_FIELDS:
             refuse(f"The variable {name} cannot be set: Chainlit reads it as its configuration. Unset it.")
 
 
 def provide_to_chainlit(*, auth_secret: str) -> None:
-    """Hand Chainlit what it reads from the environment itself; a secret that is set there already is kept."""
-    if not os.environ.get("CHAINLIT_AUTH_SECRET"):  # an empty one is as good as none
+    """Set what Chainlit itself reads from the environment. Keeps a secret that is already set."""
+    if not os.environ.get("CHAINLIT_AUTH_SECRET"):  # Chainlit takes an empty one for none
         os.environ["CHAINLIT_AUTH_SECRET"] = auth_secret

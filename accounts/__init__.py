@@ -1,4 +1,4 @@
-"""Who may come in: passwords, API keys, the secret that signs cookies, what requests must show and pages may load."""
+"""Access control: passwords, API keys, the secret that signs cookies, checks on requests, security headers of pages."""
 
 from accounts.addresses import is_local, network_of
 from accounts.buckets import Buckets

@@ -7,23 +7,23 @@ import ipaddress
 from accounts.guard import Scope
 
 FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip"})
-"""Headers of proxies, besides those that begin with `X-Forwarded-`. No browser sends one by itself."""
+"""Headers that proxies add, besides those that begin with `X-Forwarded-`. Browsers never add them."""
 UNKNOWN_CHARACTERS = 100
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether somebody at this machine calls.
+    """Whether the request was made on this machine.
 
-    What a proxy forwards is not from here, though the proxy is, and whatever address it names.
+    A request that a proxy forwards is not local, even when the proxy runs here or names a loopback address.
     """
     address = _address(scope)
     return address is not None and address.is_loopback and not any(_is_forwarding(name) for name, _ in scope["headers"])
 
 
 def network_of(scope: Scope) -> str:
-    """The caller's address; of IPv6 the /64, all of which one caller usually has."""
+    """Returns the caller's address; for IPv6 the /64 network, which usually belongs to one caller."""
     address = _address(scope)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), 64), strict=False))
@@ -31,7 +31,7 @@ def network_of(scope: Scope) -> str:
 
 
 def _address(scope: Scope) -> Address | None:
-    """None for a caller by Unix socket, or when a proxy named something else than an address."""
+    """Returns None for a caller on a Unix socket, or when a proxy named something other than an address."""
     try:
         address = ipaddress.ip_address(_host(scope))
     except ValueError:
@@ -41,7 +41,7 @@ def _address(scope: Scope) -> Address | None:
 
 
 def _host(scope: Scope) -> str:
-    """As uvicorn has it: the peer, or whom a trusted proxy names."""
+    """Returns the host that uvicorn reports: the peer, or the client that a trusted proxy names."""
     client = scope.get("client")
     return str(client[0]) if client else ""
 

@@ -1,4 +1,4 @@
-"""What every request must show: a `Host` that is ours, and an `Origin`, if any, that may call."""
+"""Checks the `Host` and `Origin` headers of every request."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 Words = Callable[[str, int, str, str], object]
-"""The JSON of a refusal at a path, of a status, a code and a sentence."""
+"""Makes the JSON body of a refusal from the path, the status, the code and the message."""
 
 MISDIRECTED = 421
 FORBIDDEN = 403
 
 
 class RequestGuard:
-    """ASGI middleware. A foreign `Host` (DNS rebinding) or `Origin` (another site's page) gets no further.
+    """ASGI middleware that refuses a foreign `Host` (DNS rebinding) or `Origin` (another site's page).
 
-    Websockets are held to the same rule: browsers do not keep other sites from opening them.
+    The rule covers websockets too, because browsers let other sites open them.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RequestGuard:
 
 
 def _host_of(origin: str) -> str:
-    """Empty for what is no address."""
+    """Returns the host and port of an origin; empty when the origin is not a valid address."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
@@ -75,7 +75,7 @@ def plain_words(_path: str, _status: int, code: str, message: str) -> object:
 
 
 async def refuse(scope: Scope, send: Send, status: int, code: str, message: str, *, words: Words) -> None:
-    """Answer with the error, or close the websocket."""
+    """Answers an HTTP request with the error; closes a websocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -1,4 +1,4 @@
-"""The keys of the HTTP API: whose is this one?"""
+"""The keys of the HTTP API, and the user that each one belongs to."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
-LONGEST = 1000
-"""Characters. No key is longer, so what is longer need not be looked at."""
+MAX_KEY_CHARACTERS = 1000
+"""No key is longer, so longer values are refused without being hashed."""
 
 
 class ApiKeys:
-    """`keys` gives each user's key. Only digests are kept, made with a secret of this process."""
+    """`keys` maps each user to a key. Only digests are kept, made with a secret of this process."""
 
     def __init__(self, keys: Mapping[str, SecretStr]) -> None:
         self._secret = secrets.token_bytes(32)
         self._users = [(self._digest(key.get_secret_value()), user) for user, key in keys.items()]
 
     def __bool__(self) -> bool:
-        """Whether there are any: with keys, the API asks for one."""
+        """Whether any key is configured; if so, the API requires one."""
         return bool(self._users)
 
     def user_of(self, key: str) -> str | None:
-        """Takes as long for every key: all are compared, and none of them until its first wrong letter."""
-        if len(key) > LONGEST:
+        """Returns the key's user. Compares all keys in constant time, so that the duration tells nothing about them."""
+        if len(key) > MAX_KEY_CHARACTERS:
             return None
         digest, found = self._digest(key), None
         for known, user in self._users:
@@ -35,5 +35,5 @@ class ApiKeys:
         return found
 
     def _digest(self, key: str) -> bytes:
-        # A header may hold anything, half a character too.
+        # A header may hold any bytes, and so may decode to unpaired surrogates.
         return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=self._secret, digest_size=32).digest()

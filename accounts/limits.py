@@ -1,4 +1,4 @@
-"""How much a request may send."""
+"""The limit on the size of request bodies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TOO_LARGE = 413
 
 
 class BodyLimit:
-    """ASGI middleware: a body above the limit is refused at once when it says its size, else where it passes it.
+    """ASGI middleware that refuses bodies above a limit: at once if the request states its size, else while reading.
 
-    Uploads have a limit of their own.
+    Uploads have a separate limit.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class BodyLimit:
 
 
 def _announced(scope: Scope) -> int:
-    """The body's size as the request says it; 0 when it does not."""
+    """Returns the body's size as stated by the request; 0 if it states none."""
     value = dict(scope["headers"]).get(b"content-length", b"0")
     return int(value) if value.isdigit() else 0
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """A body that does not say its size is refused where it passes the limit: whoever reads it gets the error."""
+    """Bounds a body of unstated size: reading past the limit raises `HTTPException`."""
     received = 0
 
     async def bounded() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a page of this server may do in a browser: load nothing from elsewhere, whatever it shows."""
+"""Security headers of pages: a page loads nothing from other origins, whatever content it shows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def page_headers(html: str, *, frame_ancestors: str, scripts: str = "") -> dict[str, str]:
-    """For a page whose text is ours alone: its inline scripts may run.
+    """Returns the headers of a page that holds only our own text: its inline scripts may run.
 
-    frame_ancestors: who may show it in a frame. scripts: further sources of scripts.
+    frame_ancestors: the origins that may show the page in a frame. scripts: further sources of scripts.
     """
     return {
         POLICY: _policy(" ".join(["'self'", *_hashes(html), *scripts.split()]), frame_ancestors),
         "Referrer-Policy": "same-origin",
-        # Browsers ask name servers about links before anybody follows them, and names carry words as well.
+        # Browsers resolve the names in links before they are clicked, and a name can carry text out of the page.
         "X-DNS-Prefetch-Control": "off",
         NO_SNIFFING[0]: NO_SNIFFING[1],
     }
@@ -36,6 +36,6 @@ def _policy(scripts: str, frame_ancestors: str) -> str:
 
 
 def _hashes(html: str) -> list[str]:
-    """Of the inline scripts, as a policy names them."""
+    """Returns the hashes of the inline scripts in the policy's notation."""
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
     return [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]

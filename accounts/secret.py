@@ -1,4 +1,4 @@
-"""The secret that signs the browser's cookie: made once, kept in the data dir, readable by its owner alone."""
+"""The secret that signs the browser's cookie: made once, kept in the data directory, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from files.durable import make_folder, write_whole
 
 FILE = "auth_secret"
 USABLE = re.compile(r"\s*[!-~]{32,}\s*")
-"""A file that a full disk or a power cut has spoilt is empty, cut off, or full of NULs."""
+"""After a full disk or a power cut, the file may be empty, cut off, or full of NULs."""
 
 logger = logging.getLogger(__name__)
 
 
 def auth_secret(data_dir: Path) -> str:
-    """Read the secret, or make it. Two processes that start at once end up with the same one."""
+    """Reads the secret, or makes it. Two processes that start at the same time get the same secret."""
     make_folder(data_dir)
     path = data_dir / FILE
-    with _alone_in(data_dir):
+    with _locked(data_dir):
         secret = _read(path)
         if secret is None:
             secret = secrets.token_urlsafe(48)
@@ -33,20 +33,22 @@ def auth_secret(data_dir: Path) -> str:
 
 
 def _read(path: Path) -> str | None:
-    """None when there is none, or none that can be used."""
+    """Returns None when the file is missing or damaged."""
     try:
         secret = path.read_bytes().decode("ascii", "replace")
     except FileNotFoundError:
         return None
     if USABLE.fullmatch(secret):
         return secret
-    logger.warning("secret empty or damaged; made anew, everybody logs in again", extra={"fields": {"file": FILE}})
+    logger.warning(
+        "secret empty or damaged; made a new one, so all users must log in again", extra={"fields": {"file": FILE}}
+    )
     return None
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Processes that do this at the same time take turns."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks the folder, so that only one process at a time reads or makes the secret."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,1 +1,1 @@
-"""The model side: the chat turn, the models it asks, and the tools that it calls as steps of a job."""
+"""The model side: the chat turn, the models, and tool calls as steps of a job."""

@@ -1,4 +1,4 @@
-"""One model call: its tokens as they come, its retries before the first of them, its end as a reply or one failure."""
+"""One model call: streams its tokens, retries it before the first token, and ends in a reply or one failure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from agent.replies import ModelReply, ToolCall
 
 Purpose = Literal["chat", "complete"]
 Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]
-"""Invokes the model it is given, once."""
+"""Invokes the given model once."""
 Warn = Callable[[str], Awaitable[None]]
-"""Tells the user of a wait."""
+"""Tells the user that a call waits and will be tried again."""
 
 
 class TokenStream(AsyncCallbackHandler):
-    """Takes the pieces of one call as they arrive, and what only single chunks say."""
+    """Collects the text of one call as it arrives, its finish reason and its usage."""
 
-    raise_error = True  # LangChain would log our exception and let the call run on
+    raise_error = True  # otherwise LangChain logs our exception and the call goes on
     run_inline = True
 
     def __init__(self, on_text: Callable[[str], None] | None) -> None:
         self._on_text = on_text
         self._pieces: list[str] = []
         self.started = False
-        """Something of the answer has come: it must not be asked for a second time."""
+        """A part of the answer has arrived, so the call must not be retried."""
         self.finish_reason: str | None = None
         self.usage: UsageMetadata | None = None
 
@@ -43,14 +43,14 @@ class TokenStream(AsyncCallbackHandler):
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:  # noqa: ARG002 - theirs
         message = chunk.message
-        # Merged messages add up repeated finish reasons ("stopstop") and running totals of usage: the last one counts.
+        # LangChain's merged message joins repeated finish reasons ("stopstop") and sums running totals: keep the last.
         self.finish_reason = message.response_metadata.get("finish_reason") or self.finish_reason
         self.usage = message.usage_metadata or self.usage
         self.started = self.started or bool(message.tool_call_chunks)
         self.take(str(message.text))
 
     def take(self, text: str) -> None:
-        """More of the answer."""
+        """Appends text to the answer and passes it on."""
         if storable_text := storable(text):
             self.started = True
             self._pieces.append(storable_text)
@@ -59,15 +59,15 @@ class TokenStream(AsyncCallbackHandler):
 
 
 class ModelSource(Protocol):
-    """Where models come from: an endpoint, or the offline model."""
+    """A source of models: an endpoint, or the offline model."""
 
     name: str
-    """The model that is asked when a request names none."""
+    """The model for requests that name none."""
 
     def model(self, name: str | None, purpose: Purpose, stream: TokenStream) -> BaseChatModel: ...
 
     def fault(self, error: Exception, stream: TokenStream) -> Fault | None:
-        """What the error means; None: it is none of the model's."""
+        """Returns what the error means; None if the model did not cause it."""
 
     async def aclose(self) -> None: ...
 
@@ -81,12 +81,12 @@ async def call_model(
     warn: Warn,
     on_text: Callable[[str], None] | None = None,
 ) -> ModelReply:
-    """Ask, and ask again while nothing of an answer has come. Raises `StepFailed` with the last fault."""
+    """Calls the model, with retries until the answer begins to arrive. Raises `StepFailed` with the last fault."""
     for attempt in itertools.count():
         stream = TokenStream(on_text)
         try:
             return _reply(await ask(source.model(model, purpose, stream)), stream)
-        except Exception as error:  # the source's table decides; what it does not know goes on
+        except Exception as error:  # the source decides which errors are faults
             fault = source.fault(error, stream)
             if fault is None:
                 raise
@@ -98,7 +98,7 @@ async def call_model(
 
 
 def instruct(instruction: str, material: str) -> Ask:
-    """The question of a tool: an instruction, and the material it applies to."""
+    """Returns a tool's question: an instruction, and the material to which it applies."""
     messages: Sequence[BaseMessage] = [SystemMessage(instruction), HumanMessage(material)]
 
     async def ask(model: BaseChatModel) -> BaseMessage:
@@ -130,14 +130,14 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
-    """Ids are left empty: whoever records the reply gives them."""
+    """Returns the calls with empty ids; the chat turn numbers them when it records the reply."""
     usable = [ToolCall(id="", name=call["name"], arguments=call["args"]) for call in message.tool_calls]
     broken = [ToolCall(id="", name=call["name"] or "", arguments=None) for call in message.invalid_tool_calls]
     return (*usable, *broken)
 
 
 def storable(text: str) -> str:
-    """The text without what databases and UTF-8 refuse: NUL and halves of surrogate pairs."""
+    """Returns the text without NULs and unpaired surrogates, which databases and UTF-8 refuse."""
     if text.isascii():
         return text.replace("\0", "")
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")

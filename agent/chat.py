@@ -1,4 +1,4 @@
-"""The chat turn: LangChain's agent loop, each model call and each tool call a step that runs once, ever."""
+"""The chat turn: LangChain's agent loop, in which each model call and each tool call is a step that runs only once."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ MAX_MODEL_CALLS = 40
 SEARCH_TOOL = "search_documents"
 QUERY_CHARACTERS = 1_000
 BETWEEN_STEPS = "\n\n"
-"""Written as text between the texts of two model steps: the log alone says what a screen shows."""
+"""Written to the log between the texts of two model steps, so that the log alone determines what is shown."""
 CUT_OFF = frozenset({"length", "content_filter"})
-"""Finish reasons of an answer that is not whole."""
+"""Finish reasons of an incomplete answer."""
 
 SYSTEM_PROMPT = """\
 You are the assistant of Longhaul, a chat app whose tools do long work on the user's files.
@@ -48,9 +48,9 @@ MESSAGES_LEFT_OUT = "Earlier messages of this conversation were left out to fit 
 
 
 async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileStore) -> JSON:
-    """Answer the user's message. The result is `{"text": …}`, the same words that the text deltas add up to.
+    """Answers the user's message. Returns `{"text": …}`, the concatenation of the text deltas.
 
-    Raises `JobIncomplete` when the model reached its limit, `JobFailed` when it fails or goes on for ever.
+    Raises `JobIncomplete` when the model reached its limit, `JobFailed` when it fails or calls tools without end.
     """
     conversation = await read_conversation(ctx, files, max_tokens=models.settings.context_tokens)
     if conversation.trimmed and not ctx.recorded("model:1"):
@@ -67,7 +67,7 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
 
 
 class CheckpointedTurn:
-    """Puts the steps of the job around the agent's calls. One instance per turn: the context of the agent's run."""
+    """Runs the agent's calls as steps of the job. One instance per turn, passed as the context of the agent's run."""
 
     def __init__(self, ctx: JobContext, models: Models, toolbox: Toolbox, conversation: Conversation) -> None:
         self.text = ""
@@ -77,7 +77,7 @@ class CheckpointedTurn:
         self._toolbox = toolbox
         self._conversation = conversation
         self._offered: list[BaseTool | dict[str, Any]] = [_offer(spec) for spec in toolbox.catalogue]
-        self._broken: set[str] = set()  # ids of calls whose arguments are no JSON object
+        self._broken: set[str] = set()  # ids of calls whose arguments are not a JSON object
         self._number = 0
 
     async def call_model(
@@ -85,7 +85,9 @@ class CheckpointedTurn:
     ) -> AIMessage:
         self._number += 1
         if self._number > MAX_MODEL_CALLS:
-            raise JobFailed("too_many_steps", f"The model called tools {MAX_MODEL_CALLS} times and found no end.")
+            raise JobFailed(
+                "too_many_steps", f"The model called tools {MAX_MODEL_CALLS} times without finishing its answer."
+            )
         number = self._number
 
         async def ask(model: BaseChatModel) -> BaseMessage:
@@ -111,7 +113,7 @@ class CheckpointedTurn:
         return await self._called(f"{parent}/call:{index}", call, parent=parent)
 
     async def search(self, question: BaseMessage) -> list[BaseMessage]:
-        """What the thread's documents say on the question, as if the model had asked for it; nothing, if nothing."""
+        """Searches the thread's documents for the question. Returns the search as if the model had called it, or []."""
         if SEARCH_TOOL not in {spec.name for spec in self._toolbox.catalogue}:
             return []
         words = str(question.additional_kwargs["words"])[:QUERY_CHARACTERS]
@@ -121,7 +123,7 @@ class CheckpointedTurn:
         return [AIMessage(content="", tool_calls=[call]), await self._called("search:1", call)]
 
     async def _called(self, path: str, call: ToolCallDict, *, parent: str | None = None) -> ToolMessage:
-        """The call as a step of its own."""
+        """Runs the call as a step."""
         call_id, name, arguments = str(call["id"]), call["name"], call["args"]
         replayed = self._ctx.recorded(path)
 
@@ -132,7 +134,7 @@ class CheckpointedTurn:
 
         output = await self._ctx.step(path, run, name=name, kind="tool", parent=parent, input=arguments)
         if replayed and "usage" in output:
-            self._ctx.add_usage(**output["usage"])  # a fresh run's model calls have counted themselves
+            self._ctx.add_usage(**output["usage"])  # in a fresh run, the model calls have been counted already
         return tool_message(output, call_id=call_id, name=name)
 
     @property
@@ -142,7 +144,7 @@ class CheckpointedTurn:
     async def _call(
         self, path: str, call_id: str, name: str, arguments: Mapping[str, JSON], spent: Spent
     ) -> dict[str, JSON]:
-        """What the model reads of the call. A tool's failure is not the turn's: the model tells the user of it."""
+        """Returns the output for the model. A tool's failure does not fail the turn: the model tells the user."""
         if call_id in self._broken:
             return _failed(f"The arguments for {name!r} were not a JSON object; send one that fits its parameters.")
         try:
@@ -170,7 +172,7 @@ class CheckpointedTurn:
 
 
 class Turns(AgentMiddleware[Any, Any]):
-    """Hands the agent's calls to the turn they belong to."""
+    """Passes the agent's calls to the turn in its context."""
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -188,11 +190,11 @@ class Turns(AgentMiddleware[Any, Any]):
 
 
 AGENT: Any = create_agent(OfflineModel(), tools=[], middleware=[Turns()], context_schema=CheckpointedTurn)
-"""One for all turns: to make it takes as long as a turn. It wants a model; call by call the turn decides which."""
+"""Shared by all turns, because making it takes as long as a turn. Its model is a placeholder: turns replace it."""
 
 
 def _numbered(reply: ModelReply, number: int) -> ModelReply:
-    """The reply with ids of our own; without calls when it is cut off, as their arguments may be."""
+    """Returns the reply with our ids; without calls if it was cut off, because their arguments may be incomplete."""
     calls = () if reply.finish_reason in CUT_OFF else reply.calls
     return ModelReply(
         text=reply.text,
@@ -211,7 +213,7 @@ def _failed(sentence: str) -> dict[str, JSON]:
 
 
 def _after(separator: str, write: Callable[[str], None]) -> Callable[[str], None]:
-    """`write` with the separator before its first piece."""
+    """Returns `write` with the separator before its first piece."""
     pending = [separator] if separator else []
 
     def write_on(text: str) -> None:
@@ -221,6 +223,6 @@ def _after(separator: str, write: Callable[[str], None]) -> Callable[[str], None
 
 
 def _offer(spec: ToolSpec) -> dict[str, Any]:
-    """The tool as OpenAI's function schema."""
+    """Returns the tool in OpenAI's function schema."""
     function = {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
     return {"type": "function", "function": function}

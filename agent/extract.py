@@ -1,8 +1,8 @@
-"""Summaries without a language model: the most central sentences of a text, in their own words and order.
+"""Summaries without a language model: the most central sentences of a text, verbatim and in their order.
 
 Centrality is the cosine between a sentence's TF-IDF vector and the mean of all (Radev et al., centroid-based
-summarisation, 2004); near repetitions are passed over by maximal marginal relevance (Carbonell and Goldstein, 1998).
-Everything here computes and belongs on a thread; scikit-learn is imported when the first text is ranked.
+summarisation, 2004); near-duplicates are skipped by maximal marginal relevance (Carbonell and Goldstein, 1998).
+The functions are CPU-bound: call them in a thread. scikit-learn is imported when the first text is ranked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 MAX_SENTENCES = 3_000
 SHORTEST, LONGEST = 25, 500
-"""Characters of a sentence that says something by itself."""
+"""Bounds in characters of a sentence that is informative by itself."""
 LEAD_BONUS = 0.15
 FOCUS_WEIGHT = 2.0
 REPETITION_WEIGHT = 0.9
@@ -31,7 +31,7 @@ _HIDDEN = "\x00"
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """One sentence with the citation that goes with it, such as `[p. 3]`, at its end."""
+    """One sentence, with its citation at the end, such as `[p. 3]`."""
 
     text: str
 
@@ -46,7 +46,7 @@ class Sentence:
 
 def sentences(text: str) -> list[Sentence]:
     found: list[Sentence] = []
-    cited = ""  # a citation that opens a line holds for what follows
+    cited = ""  # a citation at the start of a line applies to the sentences after it
     for line in text.splitlines():
         line = _LEAD.sub("", line).strip()
         opening = _BRACKET.match(line)
@@ -60,14 +60,14 @@ def sentences(text: str) -> list[Sentence]:
 
 
 def key_sentences(text: str, count: int, *, focus: str = "") -> list[Sentence]:
-    """At most `count` sentences, in the order of the text."""
+    """Returns at most `count` sentences, in the order of the text."""
     candidates = sentences(text)
     candidates = [one for one in candidates if one.telling] or candidates
     return [candidates[index] for index in sorted(_choose(candidates, count, focus))]
 
 
 def follow_instruction(instruction: str, material: str) -> str:
-    """What a tool's instruction to a language model comes to without one: sentences of the material alone."""
+    """Follows a tool's instruction without a language model, by choosing sentences of the material."""
     focus = _focus(instruction)
     nothing = re.search(r"answer only: ([A-Z ]+)", instruction)
     if nothing and focus and not _bears_on(material, focus):
@@ -78,7 +78,7 @@ def follow_instruction(instruction: str, material: str) -> str:
 
 
 def summary(material: str, *, points: int, opening: bool, focus: str = "") -> str:
-    """Markdown bullet points; with `opening`, below a paragraph of the two most central sentences."""
+    """Returns Markdown bullet points; with `opening`, below a paragraph of the two most central sentences."""
     available = len(sentences(material))
     chosen = key_sentences(material, min(points, max(3, available // 3)), focus=focus)
     if not opening or len(chosen) < 4:
@@ -89,7 +89,7 @@ def summary(material: str, *, points: int, opening: bool, focus: str = "") -> st
 
 
 def _split(line: str) -> Iterator[str]:
-    """The sentences of a line. A citation behind a full stop goes with the sentence before it."""
+    """Yields the sentences of a line. A citation after a full stop belongs to the sentence before it."""
     hidden = _BRACKET.sub(lambda match: match.group().replace(" ", _HIDDEN), line.replace(_HIDDEN, ""))
     hidden = _CITED_BEHIND.sub(rf"\1{_HIDDEN}\2\n", hidden)
     whole = ""
@@ -103,7 +103,7 @@ def _split(line: str) -> Iterator[str]:
 
 
 def _choose(candidates: Sequence[Sentence], count: int, focus: str) -> list[int]:
-    """Indexes, the weightiest first."""
+    """Returns indexes, those of the most central sentences first."""
     if len(candidates) <= count:
         return list(range(len(candidates)))
     vectors, focused = _vectors([one.bare for one in candidates], focus)
@@ -131,7 +131,7 @@ def _pick(vectors: Any, focused: Any, count: int) -> list[int]:
 
 
 def _vectors(texts: list[str], focus: str) -> tuple[Any, Any]:
-    """TF-IDF rows of unit length and each one's nearness to the focus; (None, None) for texts without words."""
+    """Returns TF-IDF rows of unit length and their similarity to the focus; (None, None) for texts without words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, stop_words="english")
@@ -148,7 +148,7 @@ def _bears_on(material: str, focus: str) -> bool:
 
 
 def _focus(instruction: str) -> str:
-    """The last quoted words of an instruction: the user's own."""
+    """Returns the last quotation in an instruction, which holds the user's words."""
     quoted = re.findall(r"(['\"])(.{2,1000})\1(?=[\s.,]|$)", instruction)
     return quoted[-1][1] if quoted else ""
 

@@ -1,4 +1,4 @@
-"""What a failed model call means: a code, a sentence a person can act on, and whether asking again may help."""
+"""What a failed model call means: a code, sentences for the user, and when to try again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jobs.errors import StepFailed
 TRANSIENT = (0.4, 0.8, 1.6)
 """Pauses in seconds. Their sum stays below the 3 s for which front ends hold back an answer's HTTP status."""
 LIMITED = (2.0, 4.0, 8.0)
-"""Pauses after a refusal for too many requests that names none."""
+"""Pauses in seconds after a refusal for too many requests that has no `Retry-After`."""
 ONCE = (0.0,)
 RETRY_AFTER_SECONDS = 30.0
-"""A longer `Retry-After` is cut to this: a person is waiting."""
+"""A longer `Retry-After` is cut to this, because a user is waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +22,18 @@ class Fault:
     code: str
     """For programs: `model_unreachable`, `model_auth`, …"""
     reason: str
-    """A sentence that says what happened."""
+    """A sentence: what happened."""
     advice: str = ""
-    """A sentence that says what to do."""
+    """A sentence: what to do."""
     pauses: tuple[float, ...] = ()
-    """Seconds before each further attempt, as long as no token has come; empty: asking again is no use."""
+    """Seconds before each further attempt while no token has arrived; empty if a retry is useless."""
     retry_after: float | None = None
-    """What the endpoint asked to wait, in seconds."""
+    """The endpoint's `Retry-After`, in seconds."""
     silent: bool = False
-    """The next attempt differs from this one and is made without a word to the user."""
+    """The next attempt differs from this one and is made without telling the user."""
 
     def pause(self, attempt: int) -> float | None:
-        """Seconds to wait after the failed attempt 0, 1, 2 …; None: give up."""
+        """Returns the seconds to wait after the failed attempt 0, 1, 2 …; None after the last."""
         if attempt >= len(self.pauses):
             return None
         if self.retry_after is None:

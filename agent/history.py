@@ -1,4 +1,4 @@
-"""What the model is told of the conversation: the earlier turns of its thread, read from their logs."""
+"""The conversation as the model reads it: the earlier turns of the thread, read from their logs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from jobs.models import JSON, Job, JobStatus
 CHAT = "chat"
 MODEL_STEP = re.compile(r"model:(\d+)")
 INDEXING_TOOLS = frozenset({"index_documents", "crawl_site"})
-"""What they have read can be searched."""
+"""These tools make documents searchable."""
 RESULT_CHARACTERS = 40_000
-"""What the model reads of a tool's result at most; the log holds all of it."""
+"""The model reads at most this much of a tool's result; the log holds all of it."""
 
 UNANSWERED: Mapping[JobStatus, str] = {
     JobStatus.CANCELLED: "(The user stopped this answer before it was finished.)",
@@ -43,7 +43,7 @@ UNANSWERED: Mapping[JobStatus, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """The messages up to and with the user's newest, and what belongs to them."""
+    """The messages up to and including the user's newest, and facts about them."""
 
     messages: Sequence[BaseMessage]
     files: tuple[str, ...]
@@ -53,11 +53,11 @@ class Conversation:
     indexed: bool
     """A tool has put documents of this thread into its index."""
     sites: tuple[str, ...]
-    """What the user has named of the web."""
+    """The web sites that the user has named."""
 
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
-    """Never leaves out the newest message; leaves out whole turns' beginnings, so that no tool result stands alone."""
+    """Drops the oldest messages to fit `max_tokens`, never the newest. What is left begins with a user's message."""
     turns = await ctx.history()
     requests = [job.request for job in (*(turn.job for turn in turns), ctx.job)]
     groups = [request.files for request in requests]
@@ -76,7 +76,7 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
 
 
 def _fitting(messages: Sequence[BaseMessage], room: int) -> list[BaseMessage]:
-    """The newest of them. Instructions stay, wherever they stand: what they forbid is forbidden to the end."""
+    """Returns the newest messages that fit, and all system messages: their rules apply to the whole conversation."""
     talk = [message for message in messages if not isinstance(message, SystemMessage)]
     instructions = [message for message in messages if isinstance(message, SystemMessage)]
     room = max(0, room - count_tokens_approximately(instructions))
@@ -90,7 +90,7 @@ def _fitting(messages: Sequence[BaseMessage], room: int) -> list[BaseMessage]:
 
 
 def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:
-    """A chat turn as its messages; a tool that the user ran as a question and its answer."""
+    """Returns the messages of a chat turn; for a tool that the user ran, a question and its answer."""
     if turn.job.request.task != CHAT:
         return _tool_job_messages(turn)
     steps = turn.transcript.steps
@@ -113,13 +113,13 @@ def ai_message(reply: ModelReply, *, prefix: str = "") -> AIMessage:
 
 
 def tool_message(output: Mapping[str, JSON], *, call_id: str, name: str) -> ToolMessage:
-    """`output`: as a tool step of a chat turn records it."""
+    """Returns the message for `output`, as a tool step of a chat turn records it."""
     status = "error" if output.get("error") else "success"
     return ToolMessage(content=shortened(output["content"]), tool_call_id=call_id, name=name, status=status)
 
 
 def content_of(value: JSON) -> str:
-    """A tool's value as the model reads it."""
+    """Returns a tool's value as text for the model."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -132,7 +132,7 @@ def shortened(content: str) -> str:
 def _reply_messages(
     job: Job, step: str, reply: ModelReply, outputs: Mapping[str, JSON]
 ) -> Iterable[AIMessage | ToolMessage]:
-    prefix = f"turn_{job.turn}_"  # ids count from the start in every turn
+    prefix = f"turn_{job.turn}_"  # call ids start again in every turn
     yield ai_message(reply, prefix=prefix)
     for index, call in enumerate(reply.calls):
         output = outputs.get(f"{step}/call:{index}") or {"content": "(This call was not finished.)", "error": True}
@@ -147,7 +147,7 @@ def _indexed(turn: Turn) -> bool:
 
 
 def _has_failed(finished: StepFinished) -> bool:
-    """A failure of a tool that the model called is its output: the model reads of it."""
+    """Whether the step failed. When the model called the tool, its failure is recorded in the output."""
     output = finished.output
     return finished.error is not None or (isinstance(output, dict) and bool(output.get("error")))
 
@@ -157,7 +157,7 @@ def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
     question = HumanMessage(f"(I ran the tool {request.task} with {json.dumps(dict(request.arguments))}.)")
     match turn.transcript.end:
         case JobCompleted(result=result):
-            answer = f"(It gave:)\n{shortened(content_of(result))}"
+            answer = f"(It returned:)\n{shortened(content_of(result))}"
         case JobFailedEvent(error=error):
             answer = f"(It failed: {error['message']})"
         case JobCancelled() | JobIncompleteEvent() | None:
@@ -168,7 +168,7 @@ def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
 
 
 def _question(job: Job, files: Mapping[str, StoredFile]) -> HumanMessage:
-    """The user's words and a list of what is attached. The offline model takes the files from the message's side."""
+    """Returns the user's words and a list of the attachments. The offline model reads `additional_kwargs` instead."""
     attached = [files[file] for file in job.request.files if file in files]
     text = job.request.input or ""
     if attached:
@@ -179,12 +179,12 @@ def _question(job: Job, files: Mapping[str, StoredFile]) -> HumanMessage:
 
 
 def _brought_along(job: Job) -> list[BaseMessage]:
-    """Callers without a thread send the earlier messages with each request, in OpenAI's form."""
+    """Returns the earlier messages that a caller without a thread sends with each request, in OpenAI's form."""
     return convert_to_messages(job.request.arguments.get("messages") or [])
 
 
 async def _known_files(groups: Iterable[Sequence[str]], files: FileStore, owner: str) -> dict[str, StoredFile]:
-    """Files by id; one that was deleted since, or is another user's, is left out."""
+    """Returns files by id, without those that were deleted or belong to another user."""
     known: dict[str, StoredFile] = {}
     for file_id in dict.fromkeys(file_id for group in groups for file_id in group):
         try:

@@ -1,7 +1,7 @@
-"""The models of one worker: which one is configured, and the one HTTP client they share.
+"""The models of one worker: their settings, and the HTTP client that they share.
 
-This module is cheap to import. What it needs of LangChain and the OpenAI SDK takes two seconds to import: that is
-done on a thread when the worker starts, while its tool hosts start, too.
+This module is cheap to import. LangChain and the OpenAI SDK take two seconds to import, so a thread loads them while
+the worker starts its tool hosts.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Which model answers. With neither key nor URL it is the offline model."""
+    """The configuration of the model. With neither key nor URL, the offline model answers."""
 
     model: str
     """The name sent upstream when a request names none."""
     base_url: str | None = None
-    """None: OpenAI's own."""
+    """None: OpenAI's address."""
     api_key: str | None = field(default=None, repr=False)
     idle_seconds: float = 60.0
-    """Upstream silence after which a call fails."""
+    """A call fails after this many seconds without data from upstream."""
     context_tokens: int = 60_000
-    """About what of a conversation is sent at most; what is older is left out."""
+    """The approximate limit on what is sent of a conversation; older messages are left out."""
     complete_limit: int = 64
-    """Model calls that the tools of one worker make at a time."""
+    """Maximum concurrent model calls by the tools of one worker."""
     requests_per_minute: float | None = None
-    """Model calls that the tools of all workers make together; None: any number."""
+    """Maximum model calls a minute by the tools of all workers together; None: no limit."""
     tokens_per_minute: float | None = None
-    """What these calls read and write together."""
+    """Maximum tokens a minute, read and written, of these calls; None: no limit."""
 
     @property
     def offline(self) -> bool:
@@ -44,32 +44,32 @@ class ModelSettings:
 
 
 class Models:
-    """Made by `open_models`. The first call waits until the libraries are loaded."""
+    """The models; made by `open_models`. The first call waits until the libraries are loaded."""
 
     def __init__(self, settings: ModelSettings, source: asyncio.Task[ModelSource], ranking: asyncio.Task[None]) -> None:
         self.settings = settings
         self._source = source
         self._ranking = ranking
         self.complete_slots = asyncio.Semaphore(settings.complete_limit)
-        """Hold one around `complete`."""
+        """Callers of `complete` hold one of these during the call."""
 
     async def ready(self) -> None:
-        """Wait until a call would start at once."""
+        """Waits until a call can start without delay."""
         await asyncio.shield(self._source)
 
     async def all_loaded(self) -> None:
-        """Wait until no import of ours keeps the interpreter from the loop."""
+        """Waits until all imports are done, because they block the event loop."""
         await asyncio.wait({self._source, self._ranking})
 
     async def chat(self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], warn: Warn) -> ModelReply:
-        """A call whose words are shown as they come. Raises `StepFailed`."""
+        """Runs a call whose text is shown as it arrives. Raises `StepFailed`."""
         from agent.calls import call_model
 
         source = await asyncio.shield(self._source)
         return await call_model(source, ask, model=model, purpose="chat", on_text=on_text, warn=warn)
 
     async def complete(self, instruction: str, material: str, *, model: str | None, warn: Warn) -> ModelReply:
-        """A call for a tool, shown to nobody. Raises `StepFailed`."""
+        """Runs a call for a tool, whose text is not shown. Raises `StepFailed`."""
         from agent.calls import call_model, instruct
 
         source = await asyncio.shield(self._source)
@@ -79,7 +79,7 @@ class Models:
 
 @asynccontextmanager
 async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
-    """Give the models; close their HTTP client at the end."""
+    """Yields the models; closes their HTTP client at the end."""
     source = asyncio.create_task(_open_source(settings), name="load models")
     ranking = asyncio.create_task(_load_ranking(source, settings), name="load ranking")
     try:
@@ -101,7 +101,7 @@ async def _open_source(settings: ModelSettings) -> ModelSource:
 
 
 async def _load_ranking(source: asyncio.Task[ModelSource], settings: ModelSettings) -> None:
-    """What the offline model summarises with takes seconds to import: better now than in the first summary."""
+    """Imports scikit-learn for the offline model. This takes seconds, for which the first summary must not wait."""
     if settings.offline:
         await asyncio.wait({source})
         await asyncio.to_thread(importlib.import_module, "sklearn.feature_extraction.text")
@@ -112,5 +112,5 @@ def _load(*modules: str) -> None:
         importlib.import_module(module)
     import langsmith
 
-    # Prompts and answers go to the model and nowhere else, whatever the environment says.
+    # Prompts and answers must go only to the model, whatever the environment configures.
     langsmith.configure(enabled=False)

@@ -1,7 +1,7 @@
 """The offline model: answers when no language model is configured, and says so.
 
-It routes to tools by the user's words and file types, presents what they give, and summarises by extraction. It is a
-chat model like any other, so that the whole machinery works without an account.
+It chooses tools by the user's words and file types, presents their results, and summarises by extraction. It is an
+ordinary LangChain chat model, so that the whole app works without an account.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from toolkit.typed import find_pairs
 
 WORDS_PER_SECOND = 60.0
 MAX_SECONDS = 6.0
-"""A long answer streams faster, to be there after this time."""
+"""Longer answers stream faster, to end within this time."""
 LONG_TEXT, LONG_TEXT_WHEN_ASKED = 500, 200
-"""Characters of a pasted text that is worth a summary."""
-NAMING = 200
-"""Characters at a message's beginning in which a tool is named; what is pasted behind them names none."""
+"""Minimum characters of a pasted text that is summarised."""
+NAMING_CHARACTERS = 200
+"""Tool names count only within this many characters of a message; the rest may be pasted text."""
 
-WHO_I_AM = "I am Longhaul's offline stand-in: no language model is configured."
+NOT_CONNECTED = "No language model is connected."
 HOW_TO_CONNECT = (
     "To talk to a real model, set `OPENAI_API_KEY` (or `OPENAI_BASE_URL` for a local one, such as Ollama) and start "
     "Longhaul again."
 )
-BY_EXTRACTION = "These are sentences of the text itself, chosen by counting words: no language model is configured."
+BY_EXTRACTION = "These sentences are quoted from the text, chosen by word counts: no language model is connected."
 
 DOCUMENTS = frozenset({".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt", ".text", ".rst"})
 TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet"})
@@ -52,7 +52,7 @@ ADDRESS = re.compile(r"https?://\S+")
 Tool = Mapping[str, Any]
 """The `function` part of OpenAI's schema: name, description, parameters."""
 File = Mapping[str, str]
-"""id, name, mime."""
+"""Its id, name and mime."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ class Answer:
 
 
 class OfflineModel(BaseChatModel):
-    """`purpose` complete: the system message is a tool's instruction, the user's message its material."""
+    """A chat model. With `purpose` complete, it follows the instruction of a tool in the system message."""
 
     purpose: Literal["chat", "complete"] = "chat"
     words_per_second: float = WORDS_PER_SECOND
@@ -121,7 +121,7 @@ class OfflineModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        # On the default pool of threads: ranking sentences computes. It is short, so a cancelled one just ends unheard.
+        # Ranking sentences is CPU-bound, hence the thread. It is short, so a cancelled call may run to its end unused.
         answer = await asyncio.to_thread(self._answer, messages, kwargs.get("tools", ()))
         async for piece in self._paced(answer.text):
             yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
@@ -144,7 +144,7 @@ class OfflineModel(BaseChatModel):
 
 
 class OfflineSource:
-    """Gives the offline model under whatever name it is asked for."""
+    """A source that returns the offline model for every name."""
 
     name = "offline"
 
@@ -170,19 +170,21 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
 
 
 def _found(words: str, results: Sequence[BaseMessage]) -> Answer | None:
-    """What the search before the question found, or that it found nothing."""
+    """Returns what the search for the question found; None if it failed, or found nothing and nothing was asked."""
     for result in results:
         if getattr(result, "status", "") == "error":
             continue
         if json.loads(str(result.text)).get("passages"):
-            return Answer(text=f"{WHO_I_AM} Passages of this conversation's documents:\n\n{present(result)}")
+            return Answer(
+                text=f"{NOT_CONNECTED} Passages from the documents of this conversation:\n\n{present(result)}"
+            )
         if _asks_something(words):
-            return Answer(text=f"{WHO_I_AM} {present(result)}")
+            return Answer(text=f"{NOT_CONNECTED} {present(result)}")
     return None
 
 
 def present(result: BaseMessage) -> str:
-    """A tool's result in Markdown."""
+    """Returns a tool's result in Markdown."""
     content = str(result.text)
     if getattr(result, "status", "") == "error":
         return f"The tool `{result.name}` reports: {content.removeprefix('Error: ')}"
@@ -224,18 +226,18 @@ def _own_answer(words: str, tools: Sequence[Tool]) -> Answer:
 
 
 def _pasted(words: str) -> tuple[str, bool]:
-    """The text of a message without a request such as “Summarize this:” at its head, and whether there was one."""
+    """Returns a message without a leading request such as “Summarize this:”, and whether there was one."""
     head = re.match(r"[^\n:]{0,120}[\n:]\s*", words)
     if head and SUMMARY.search(head.group()):
         return words[head.end() :], True
-    return words, bool(SUMMARY.search(words[:NAMING]))
+    return words, bool(SUMMARY.search(words[:NAMING_CHARACTERS]))
 
 
 def _introduction(tools: Sequence[Tool]) -> str:
     paragraphs = [
-        f"{WHO_I_AM} {HOW_TO_CONNECT}",
-        "What works without one: paste a long text and I pick out its key sentences; attach a document and say "
-        "“summarize”; or name a tool with its arguments, such as `tool_name key=value`.",
+        f"{NOT_CONNECTED} {HOW_TO_CONNECT}",
+        "Without a model, you can paste a long text to get its key sentences, attach a document and say “summarize”, "
+        "or name a tool with its arguments, such as `tool_name key=value`.",
     ]
     if tools:
         lines = [f"- `{tool['name']}`: {tool['description'].strip().splitlines()[0]}" for tool in tools]
@@ -244,8 +246,8 @@ def _introduction(tools: Sequence[Tool]) -> str:
 
 
 def _named_tool(words: str, tools: Sequence[Tool]) -> Tool | None:
-    """The tool whose name, or all of its name's words, the user wrote. A one-word name counts at the beginning only."""
-    said = re.findall(r"[a-z0-9_]+", words[:NAMING].lower())
+    """Returns the tool that the user named, by its name or all its words. A one-word name counts only at the start."""
+    said = re.findall(r"[a-z0-9_]+", words[:NAMING_CHARACTERS].lower())
     for tool in tools:
         name = tool["name"].lower()
         parts = name.split("_")
@@ -260,14 +262,12 @@ def _call(tool: Tool, words: str, files: Sequence[File]) -> Answer:
     missing = [one.name for one in parameters if one.required and one.name not in arguments]
     if missing:
         listed = ", ".join(f"`{name}`" for name in missing)
-        return Answer(
-            text=f"{WHO_I_AM} To run `{tool['name']}` I need {listed}: write `{tool['name']} {missing[0]}=…`."
-        )
-    return Answer(text=f"{WHO_I_AM} I run `{tool['name']}`.", tool=tool["name"], arguments=arguments)
+        return Answer(text=f"{NOT_CONNECTED} `{tool['name']}` needs {listed}: write `{tool['name']} {missing[0]}=…`.")
+    return Answer(text=f"{NOT_CONNECTED} Running `{tool['name']}`…", tool=tool["name"], arguments=arguments)
 
 
 def _arguments(parameters: Sequence[Parameter], words: str, files: Sequence[File]) -> dict[str, Any]:
-    """A JSON object in the message, `name=value` pairs, and the attached files where the tool takes files."""
+    """Collects arguments from attached files, an address, `name=value` pairs and a JSON object in the message."""
     arguments = arguments_of_files([file["id"] for file in files], parameters)
     if any(one.name == "url" for one in parameters) and (address := ADDRESS.search(words)):
         arguments["url"] = address.group().rstrip(".,;:!?)")
@@ -290,7 +290,7 @@ def _fitting(files: Sequence[File], suffixes: frozenset[str]) -> list[File]:
 
 
 def _earlier_files(messages: Sequence[BaseMessage]) -> list[File]:
-    """The files of the newest message that had any."""
+    """Returns the files of the newest message that has any."""
     for message in reversed(messages):
         if isinstance(message, HumanMessage) and message.additional_kwargs.get("files"):
             return list(message.additional_kwargs["files"])

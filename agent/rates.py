@@ -1,4 +1,4 @@
-"""Requests and tokens a minute: rates that all workers share, kept in the store."""
+"""Limits on requests and tokens a minute, which all workers share through the store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jobs.context import JobContext
 
 CHARACTERS_PER_TOKEN = 4
 ANSWER_TOKENS = 200
-"""What an answer is taken to need until it is there."""
+"""The estimate for an answer until it has arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """What a bucket lets through in a minute; None: any number."""
+    """The limits of one bucket a minute; None: no limit."""
 
     bucket: str
     requests_per_minute: float | None = None
@@ -24,27 +24,27 @@ class Rate:
 
 
 class Gate:
-    """Lets model calls through. One of a process waits at a bucket at a time, so one that is given up books nothing."""
+    """Delays model calls to keep to the rates. Calls of a process wait one by one: a cancelled one books nothing."""
 
     def __init__(self) -> None:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def enter(self, ctx: JobContext, rates: Sequence[Rate], tokens: int) -> None:
-        """Wait until the call may begin; `tokens` is what it is expected to use."""
-        # The narrowest is the last of them: who waits there must not hold a place in what all share.
+        """Waits until the call may begin; `tokens` is its expected use."""
+        # The last rate is the tool's and the narrowest: a call that waits there must not yet use up the shared rate.
         for rate in reversed(rates):
             if bookings := _bookings(rate, tokens):
                 async with self._turns[rate.bucket]:
                     await asyncio.sleep(max([await ctx.reserve(*booking) for booking in bookings]))
 
     async def settle(self, ctx: JobContext, rates: Sequence[Rate], expected: int, used: int) -> None:
-        """Book what the call used beyond what was expected, or give back."""
+        """Books the difference between the used and the expected tokens; a negative one gives tokens back."""
         for rate in rates:
             if rate.tokens_per_minute and used != expected:
                 await ctx.reserve(*_tokens(rate, used - expected))
 
     def forget(self, bucket: str) -> None:
-        """A job's own bucket, at its end."""
+        """Drops the lock of a job's bucket when its call has ended."""
         self._turns.pop(bucket, None)
 
 
@@ -62,6 +62,6 @@ def _bookings(rate: Rate, tokens: int) -> list[tuple[str, float, float]]:
 
 
 def _tokens(rate: Rate, tokens: int) -> tuple[str, float, float]:
-    """The rate is a part of the name: what a mistyped one has booked must not outlive its correction."""
+    """Returns a booking. The rate is part of its name, so that bookings at a mistyped rate end with its correction."""
     per_minute = rate.tokens_per_minute or 0
     return f"{rate.bucket}:tokens:{per_minute:g}", tokens, per_minute

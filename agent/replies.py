@@ -1,4 +1,4 @@
-"""What a model said, as it is recorded in the log and read back from it."""
+"""Model replies, as they are recorded in the log."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from jobs.models import JSON
 
 SEARCH_CALL = "call_0_0"
-"""Id of the search before the model's first call; the model's own calls count from 1."""
+"""Id of the search that precedes the first model call; ids of the model's tool calls count from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """A wish of the model to have a tool called."""
+    """A tool call that the model requests."""
 
     id: str
-    """Unique in its conversation, and ours: endpoints repeat theirs."""
+    """Unique in the conversation. We assign it, because endpoints repeat theirs."""
     name: str
     arguments: Mapping[str, JSON] | None
-    """None: what the model sent is not a JSON object."""
+    """None: the model did not send a JSON object."""
 
 
 @dataclass(kw_only=True)
 class Spent:
-    """Tokens that a tool's model calls used, to be recorded with its call."""
+    """The tokens that a tool's model calls used, recorded with the tool call."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -39,14 +39,14 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelReply:
-    """One answer of a model, whole."""
+    """One complete answer of a model."""
 
     text: str
     calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
-    """OpenAI's word: `stop`, `tool_calls`, `length`, `content_filter`."""
+    """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`."""
     input_tokens: int | None = None
-    """None: the endpoint does not count."""
+    """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
 
     def as_json(self) -> dict[str, JSON]:

@@ -1,5 +1,5 @@
-"""`ChatOpenAI` that reads its stream itself. The SDK makes validated objects of every chunk and LangChain makes its own
-of those, which was 72 % of a worker's time; an answer needs three fields of a chunk."""
+"""A `ChatOpenAI` that parses the stream itself. The SDK and LangChain each build objects from every chunk, which took
+72 % of a worker's time; an answer needs three fields of a chunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import httpx2  # the SDK stands on it, and lets its errors through while a stream is read
+import httpx2  # the SDK uses it, and does not wrap its errors while a stream is read
 import openai
 import orjson
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
@@ -29,18 +29,18 @@ from agent.calls import TokenStream, storable
 DATA = b"data:"
 STARTS = (DATA, codecs.BOM_UTF8 + DATA)
 DONE = b"[DONE]"
-LONGEST_LINE = 16 * 1024 * 1024
-"""In bytes. No chunk is that long: what is, is no stream of chunks."""
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""No chunk is that long: a longer line means that the body is not a stream of chunks."""
 LATER_SECONDS = 0.5
-"""By how much our own limit on silence outlasts aiohttp's."""
+"""Our limit on silence is this much longer than aiohttp's."""
 END_SECONDS = 0.1
-"""How long a finished answer waits for the end of its body, without which its connection cannot be used again."""
+"""A complete answer waits this long for the end of its body, without which its connection cannot be reused."""
 
 
 class StreamedChat(ChatOpenAI):
-    """Requests are LangChain's, HTTP and its errors are the SDK's. Tokens go to the stream of `with_tokens`.
+    """LangChain builds the requests; the SDK does HTTP and its errors. Tokens go to the stream of `with_tokens`.
 
-    Raises what the SDK raises, and for chunks that are none whatever Python makes of them.
+    Raises the SDK's errors, and Python's own errors (such as `TypeError`) for malformed chunks.
     """
 
     _tokens: TokenStream = PrivateAttr()
@@ -69,12 +69,12 @@ class StreamedChat(ChatOpenAI):
             raise _lost_or_late(error, error) from error
         except TimeoutError as error:
             raise openai.APITimeoutError(request=self._request) from error
-        except aiohttp.ClientError as error:  # what the SDK's transport does not know
+        except aiohttp.ClientError as error:  # the SDK's transport does not translate these
             raise openai.APIConnectionError(request=self._request) from error
         return ChatResult(generations=[ChatGeneration(message=answer.message())])
 
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
-        # What is sent as it is need not be compared with the SDK's types, which takes as long as all the rest.
+        # `extra_body` skips the SDK's check of the payload against its types, which takes as long as everything else.
         sent = {"model": payload["model"], "messages": [], "stream": True, "extra_body": payload}
         loop, longest = asyncio.get_running_loop(), self._longest_silence
         async with (
@@ -88,33 +88,33 @@ class StreamedChat(ChatOpenAI):
 
     @property
     def _longest_silence(self) -> float:
-        """Seconds without a word after which a call is given up.
+        """Seconds without data after which a call fails.
 
-        aiohttp's own timeout is a little shorter. It does not run while a request is sent, and is lost when the parser
-        fails in the middle of an answer.
+        aiohttp's own timeout is a little shorter, but it does not run while a request is sent, and is lost when the
+        parser fails in the middle of an answer.
         """
         assert isinstance(self.request_timeout, httpx2.Timeout)
         return (self.request_timeout.read or 0.0) + LATER_SECONDS
 
     @property
     def _request(self) -> httpx2.Request:
-        """Stands for one of which no more is known."""
+        """A placeholder for errors that carry no request."""
         return httpx2.Request("POST", str(self.openai_api_base))
 
 
 async def _received(response: AsyncAPIResponse[Any]) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `httpx2.RequestError`."""
+    """Yields the body as it arrives. Raises `httpx2.RequestError`."""
     try:
         async for piece in response.iter_bytes():
             yield piece
-    except (aiohttp.ClientError, RuntimeError) as error:  # aiohttp's, of a connection that was closed
+    except (aiohttp.ClientError, RuntimeError) as error:  # aiohttp raises RuntimeError for a closed connection
         raise httpx2.ReadError(str(error), request=response.http_request) from error
 
 
 def _lost_or_late(
     error: openai.APITimeoutError | httpx2.RequestError, cause: BaseException | None
 ) -> openai.APIConnectionError:
-    """The SDK's transport calls every lost connection a timeout; what aiohttp said of it is the cause of its error."""
+    """Tells timeouts from lost connections. The SDK reports both as timeouts; aiohttp's error is their cause."""
     late = isinstance(cause, httpx2.TimeoutException) and isinstance(cause.__cause__, TimeoutError)
     return (openai.APITimeoutError if late else openai.APIConnectionError)(request=error.request)
 
@@ -125,17 +125,17 @@ class _Call:
     id: str | None
     name: str = ""
     arguments: list[str] = field(default_factory=list)
-    """Pieces of JSON."""
+    """Fragments of JSON."""
 
     def ends_before(self, id: str | None, name: str | None) -> bool:
-        """A piece with this id and name begins another call, though its index is ours."""
+        """Whether a piece with this id and name begins another call, though its index is the same."""
         if not name or not self.name:
-            return False  # the first piece of a call names it; some endpoints give each piece an id of its own
+            return False  # only the first piece of a call has a name; some endpoints give every piece a new id
         return id != self.id if id and self.id else name != self.name
 
 
 class Answer:
-    """What the chunks add up to."""
+    """The answer that the chunks add up to."""
 
     def __init__(self, tokens: TokenStream) -> None:
         self._tokens = tokens
@@ -143,7 +143,7 @@ class Answer:
         self._half = ""
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
-        """Chunks that came together; their text goes on as one piece, also the text before one that is no chunk."""
+        """Adds chunks that arrived together. Passes their text on as one piece, even if a later one is malformed."""
         texts = [self._half]
         try:
             texts.extend(self._read(_parsed(chunk), request) for chunk in chunks)
@@ -151,7 +151,7 @@ class Answer:
             self._pass_on("".join(texts))
 
     def _pass_on(self, text: str) -> None:
-        # An emoji may come in two halves of a surrogate pair: the first one waits for its other.
+        # An emoji may arrive as two halves of a surrogate pair: keep the first half until the second arrives.
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         if self._half:
             text = text[:-1]
@@ -171,7 +171,7 @@ class Answer:
         )
 
     def _read(self, chunk: Mapping[str, Any] | None, request: httpx2.Request) -> str:
-        """The chunk's text. Chunks without choices are common: they count tokens, or keep the connection open."""
+        """Returns the chunk's text. Chunks without choices report usage or keep the connection open."""
         if chunk is None:
             return ""
         if error := chunk.get("error"):
@@ -203,7 +203,7 @@ class Answer:
         call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
 
     def _call(self, index: int | None, id: str | None, name: str | None) -> _Call:
-        """Endpoints number their calls, or give all the same number, or only ids, or neither."""
+        """Returns the piece's call. Endpoints send an index per call, one index for all, only ids, or neither."""
         call = next((call for call in reversed(self._calls) if index in (None, call.index)), None)
         if call is None or call.ends_before(id, name):
             call = _Call(index=index, id=id)
@@ -215,7 +215,7 @@ def _parsed(chunk: bytes) -> Any:
     try:
         return orjson.loads(chunk)
     except orjson.JSONDecodeError:
-        return json.loads(chunk)  # which bears halves of surrogate pairs and NaN
+        return json.loads(chunk)  # accepts unpaired surrogates and NaN
 
 
 def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
@@ -223,11 +223,11 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _whole(call: _Call) -> tuple[str, Any]:
-    """Its name, and its arguments as an object, or as they are when they are none."""
+    """Returns the call's name and its arguments: an object, or the text if it is not a JSON object."""
     text = storable("".join(call.arguments))
     try:
         arguments = json.loads(text or "{}", strict=False)
-        json.dumps(arguments, allow_nan=False)  # NaN and infinities are Python's, not JSON's
+        json.dumps(arguments, allow_nan=False)  # Python accepts NaN and infinities, JSON does not
     except (ValueError, RecursionError):
         return call.name, text
     return call.name, arguments if isinstance(arguments, dict) else text
@@ -239,7 +239,7 @@ def _usage(usage: Mapping[str, Any]) -> UsageMetadata:
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """The data of the events that came together, to the end of the stream."""
+    """Yields the data of events that arrived together, until the stream ends."""
     lines = _Lines()
     async for piece in pieces:
         data = _data(lines.take(piece))
@@ -260,7 +260,7 @@ def _data(lines: list[bytes]) -> list[bytes]:
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    """The answer is whole: what comes after it is of no use, and no failure is one."""
+    """Reads to the end of the body. The answer is complete, so the rest and its failures are ignored."""
     with suppress(TimeoutError, httpx2.RequestError):
         async with asyncio.timeout(END_SECONDS):
             async for _ in pieces:
@@ -268,14 +268,14 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
 
 
 class _Lines:
-    """Lines out of pieces that end anywhere."""
+    """Splits a stream of arbitrary pieces into lines."""
 
     def __init__(self) -> None:
         self._begun: list[bytes] = []
         self._size = 0
 
     def take(self, piece: bytes) -> list[bytes]:
-        """The lines that this piece ends. Raises `ValueError` when one becomes too long."""
+        """Returns the lines that this piece completes. Raises `ValueError` when a line becomes too long."""
         if b"\n" not in piece and b"\r" not in piece:
             self._begin(piece)
             return []
@@ -288,8 +288,8 @@ class _Lines:
         return lines
 
     def _begin(self, piece: bytes) -> None:
-        """Kept until the line's end comes: joined each time, a long line would be copied for each of its pieces."""
+        """Keeps the pieces of an unfinished line. Joining them at each piece would copy a long line many times."""
         self._begun.append(piece)
         self._size += len(piece)
-        if self._size > LONGEST_LINE:
+        if self._size > MAX_LINE_BYTES:
             raise ValueError("A line of the stream is too long.")

@@ -1,4 +1,4 @@
-"""The tasks a worker registers: the chat turn, and each tool as a job of its own."""
+"""The tasks that a worker registers: the chat turn, and one for each tool."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from toolkit.pool import HostPool
 
 
 def build_tasks(models: Models, pool: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:
-    """Tasks by name. A tool may not be named `chat`: the turn keeps the name."""
+    """Returns tasks by name. The name `chat` always means the chat turn, even if a tool has that name."""
     toolbox = Toolbox(pool, models, files)
 
     async def answer(ctx: JobContext) -> JSON:
         await models.ready()
-        from agent.chat import chat  # loaded by now; at the top it would cost the worker's start two seconds
+        from agent.chat import chat  # loaded by now; an import at the top would delay the worker's start by two seconds
 
         return await chat(ctx, models, toolbox, files)
 

@@ -1,4 +1,4 @@
-"""Tool calls as steps of a job: what a tool's context asks for is written to the job's log, and read from it again."""
+"""Tool calls as steps of a job: requests of a tool's context are recorded in the job's log and replayed from it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from toolkit.pool import HostPool
 from toolkit.uploads import FileInfo
 
 DIRECT_CALL = "call:0"
-"""The one step of a job that is a tool call itself."""
+"""The path of the only step of a job that calls a tool directly."""
 
-NO_MODEL = "No language model is configured: what stands for its answers are sentences chosen by counting words."
+NO_MODEL = "No language model is connected: its answers are replaced by sentences chosen by word counts."
 
 ERROR_CODES: Sequence[tuple[type[ToolError], str]] = (
     (ToolArgumentsInvalid, "tool_arguments_invalid"),
@@ -61,7 +61,7 @@ class Toolbox:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """A sentence for each file or server whose tools are missing."""
+        """One sentence for each file or server whose tools are missing."""
         return self._pool.problems
 
     async def call(
@@ -75,11 +75,11 @@ class Toolbox:
         named_sites: tuple[str, ...] | None,
         spent: Spent | None = None,
     ) -> JSON:
-        """Run the tool as the step `path` of the job. `spent` counts its model calls, of a failing run too.
+        """Runs the tool as the step `path` of the job. `spent` counts its model calls, even if the run fails.
 
-        named_sites: what the user has named of the web, when a model calls the tool; None when the user does.
+        named_sites: the sites that the user has named, when a model calls the tool; None when the user calls it.
 
-        Raises `ToolError`, and `StepFailed` of its model calls.
+        Raises `ToolError`, and `StepFailed` for a failed model call.
         """
         context = CallContext(
             thread_id=ctx.job.thread_id,
@@ -95,14 +95,14 @@ class Toolbox:
             return await self._pool.call(name, dict(arguments), context, call)
 
     def _storage(self, job: Job) -> Path:
-        """The store has seen to it that the thread is the user's."""
+        """Returns the tool's directory. The store has checked that the thread belongs to the user."""
         if job.thread_id is not None:
             return self._files.storage(job.user, "thread", job.thread_id)
         return self._files.storage(job.user, "job", job.root_id)
 
 
 class JobCall:
-    """The worker's end of one tool call. Parts the tool left unfinished are closed without a record at its end."""
+    """The worker's side of one tool call. At its end, unfinished parts are closed without a record."""
 
     def __init__(self, ctx: JobContext, path: str, models: Models, files: FileStore, gate: Gate, spent: Spent) -> None:
         self._ctx = ctx
@@ -112,7 +112,7 @@ class JobCall:
         self._models = models
         self._files = files
         self._parts: dict[str, _Part] = {}
-        self._said_offline = False
+        self._warned_offline = False
         settings = models.settings
         self._rates = [
             Rate(
@@ -138,7 +138,7 @@ class JobCall:
         await self._ctx.log(level, message, step=self._path)
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
-        """The recorded output of a finished part; else the part begins, again if it had begun before."""
+        """Returns the recorded output of a finished part; otherwise begins the part, or begins it again."""
         step = f"{self._path}/{path}"
         if step in self._parts:
             await self._parts.pop(step).leave()
@@ -159,11 +159,11 @@ class JobCall:
         self._rates[1:] = [own]
 
     async def complete(self, path: str, instruction: str, material: str) -> Completed:
-        """A recorded model call. One that waits for its turn has not begun: a draining worker need not wait for it."""
+        """Runs a recorded model call. Its step begins after the wait for the rate limit, which a drain may cut off."""
         step = f"{self._path}/{path}"
         if self._ctx.recorded(step):
             return await self._complete(step, instruction, material)
-        await self._say_who_answers()
+        await self._warn_if_offline()
         rates, expected = tuple(self._rates), expected_tokens(instruction, material)
         await self._gate.enter(self._ctx, rates, expected)
         async with self._models.complete_slots:
@@ -172,10 +172,10 @@ class JobCall:
         await self._gate.settle(self._ctx, rates, expected, used or expected)
         return done
 
-    async def _say_who_answers(self) -> None:
-        """Once a call: what the stand-in gives must not pass for a model's answer."""
-        if self._models.settings.offline and not self._said_offline:
-            self._said_offline = True
+    async def _warn_if_offline(self) -> None:
+        """Warns once per tool call, so that extracted sentences are not mistaken for a model's answer."""
+        if self._models.settings.offline and not self._warned_offline:
+            self._warned_offline = True
             await self.log("warning", NO_MODEL)
 
     async def open_file(self, file_id: str) -> FileInfo:
@@ -187,7 +187,7 @@ class JobCall:
         return FileInfo(id=file.id, name=file.name, mime=file.mime, size=file.size, path=path)
 
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
-        """Refused for a worker that has lost the job: its files must not replace those of whoever has it now."""
+        """Saves an artifact. The fence refuses a worker that has lost the job: its file must not replace newer ones."""
         saved = await self._files.save_artifact(
             self._ctx.job.root_id, name=name, mime=mime, source=Path(path), fence=self._ctx.fence
         )
@@ -195,7 +195,7 @@ class JobCall:
 
     @property
     def _bucket(self) -> str:
-        """Of the limit that the tool sets itself: the same when the call runs again elsewhere."""
+        """The bucket of the tool's own limit; the same when another worker runs the call again."""
         return f"{self._ctx.job.root_id}/{self._path}"
 
     async def _complete(self, path: str, instruction: str, material: str) -> Completed:
@@ -213,7 +213,7 @@ class JobCall:
         return Completed(text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
 
     def _parent(self, path: str) -> str:
-        """The part the step belongs to, else the call."""
+        """Returns the path of the part that contains the step, or that of the call."""
         while len(path := path.rpartition("/")[0]) > len(self._path):
             if path in self._parts:
                 return path
@@ -229,7 +229,7 @@ class _Part:
         self._task = asyncio.create_task(ctx.step(path, self._run, name=name, kind="part", parent=parent), name=path)
 
     async def begun(self) -> None:
-        """Wait for the step's start to be written. Raises what kept it from being written."""
+        """Waits until the step's start is written. Raises the error that prevented it."""
         waiting = asyncio.create_task(self._begun.wait())
         try:
             await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,23 +242,23 @@ class _Part:
             self._task.result()
 
     async def end(self, output: JSON) -> None:
-        """Write the checkpoint. Once begun it is written, whatever becomes of the caller."""
+        """Writes the checkpoint. A cancelled caller does not interrupt the write."""
         self._output.set_result(output)
         await asyncio.shield(self._task)
 
     async def leave(self) -> None:
-        """Close a part without a record, unless its checkpoint is on its way."""
+        """Closes a part without a record, unless its checkpoint is being written."""
         if not self._output.done():
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self, step: Step) -> JSON:  # noqa: ARG002 - its words come from the tool, by way of the call
+    async def _run(self, step: Step) -> JSON:  # noqa: ARG002 - the call writes the tool's log
         self._begun.set()
         return await self._output
 
 
 def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
-    """The task of jobs that call this tool directly. The tool's value is the result."""
+    """Returns the task of jobs that call this tool directly. The tool's value is the job's result."""
 
     async def call_tool(ctx: JobContext) -> JSON:
         arguments = ctx.job.request.arguments
@@ -280,7 +280,7 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
 
 
 async def files_of_thread(ctx: JobContext) -> tuple[str, ...]:
-    """Ids of the files that came with this turn and the earlier ones of its thread, oldest first."""
+    """Returns the ids of the files of this turn and the thread's earlier turns, oldest first."""
     turns = [turn.job for turn in await ctx.history()]
     return tuple(dict.fromkeys(file for job in (*turns, ctx.job) for file in job.request.files))
 
@@ -290,10 +290,10 @@ def error_code(error: ToolError) -> str:
 
 
 def count_usage(ctx: JobContext, reply: ModelReply) -> None:
-    """Of replayed calls too: the sum belongs to the job."""
+    """Adds the reply's tokens to the job's sum, for replayed calls too."""
     if reply.input_tokens is not None:
         ctx.add_usage(reply.input_tokens, reply.output_tokens or 0)
 
 
 async def _replayed(step: Step) -> JSON:
-    raise AssertionError(f"{step.path} is recorded and runs no more")
+    raise AssertionError(f"{step.path} is recorded and must not run")

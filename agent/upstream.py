@@ -1,4 +1,4 @@
-"""Models behind an OpenAI-compatible HTTP endpoint, and the table that says what its failures mean."""
+"""Models behind an OpenAI-compatible HTTP endpoint, and the meaning of its failures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("longhaul.agent")
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_SECONDS = 10.0
 NO_KEY = "none"
-"""Sent where none is configured: local endpoints ignore it, the SDK insists on one."""
+"""Sent when no key is configured: the SDK requires one, and local endpoints ignore it."""
 
-UNCOUNTED = Fault(code="model_error", reason="The model endpoint counts no tokens.", pauses=ONCE, silent=True)
+UNCOUNTED = Fault(code="model_error", reason="The model endpoint does not count tokens.", pauses=ONCE, silent=True)
 
 
 class Upstream:
@@ -36,7 +36,7 @@ class Upstream:
         self._timeout = openai.Timeout(settings.idle_seconds, connect=min(CONNECT_SECONDS, settings.idle_seconds))
         url = httpx2.URL(settings.base_url or OPENAI_URL)
         self._url = str(url.copy_with(username=None, password=None))
-        # A name and password in the address: aiohttp takes them as a header only.
+        # aiohttp takes a name and password only as a header, not in the address.
         login = httpx2.BasicAuth(url.username, url.password) if url.username else None
         self._client = openai.DefaultAioHttpClient(timeout=self._timeout, auth=login)
         self._models: dict[str, StreamedChat] = {}
@@ -50,7 +50,7 @@ class Upstream:
 
     def fault(self, error: Exception, stream: TokenStream) -> Fault | None:
         if self._asks_usage and isinstance(error, openai.APIStatusError) and "stream_options" in str(error):
-            # Endpoints that cannot count refuse the wish to: go on without it.
+            # Endpoints that cannot count tokens refuse this option: go on without it.
             self._asks_usage = False
             self._models.clear()
             return UNCOUNTED
@@ -66,18 +66,18 @@ class Upstream:
             base_url=self._url,
             api_key=SecretStr(settings.api_key or NO_KEY),
             http_async_client=self._client,
-            # Without it the SDK asks the client for no timeout at all. It bounds the silence between two reads.
+            # Without it the SDK disables the client's timeout, which bounds the silence between two reads.
             timeout=self._timeout,
             stream_chunk_timeout=None,
-            max_retries=0,  # ours are told to the user and end at the first token
-            streaming=False,  # for LangChain: it asks for the whole answer, and the tokens come on the way
+            max_retries=0,  # our own retries are shown to the user and end at the first token
+            streaming=False,  # LangChain asks for the whole answer; the tokens arrive through `with_tokens`
             stream_usage=self._asks_usage,
             use_responses_api=False,
         )
 
 
 def fault_of(error: Exception, *, started: bool) -> Fault | None:
-    """`started`: a part of the answer has come."""
+    """Returns what the error means. `started`: a part of the answer has arrived."""
     match error:
         case CutShort():
             return TRUNCATED
@@ -189,7 +189,7 @@ OVERFLOWS = ("context_length_exceeded", "context window", "prompt is too long", 
 
 
 def _overflows(error: openai.APIError) -> bool:
-    """Endpoints agree on the meaning, not on a code."""
+    """Whether the prompt was too long. Endpoints report this with different codes."""
     return any(words in str(error) or words == error.code for words in OVERFLOWS)
 
 
@@ -202,14 +202,14 @@ def _too_long() -> Fault:
 
 
 def _malformed(error: Exception) -> Fault:
-    """Chunks are read unchecked: a malformed one ends as whatever Python makes of it."""
+    """Returns the fault for a malformed chunk. Chunks are not validated, so the error may be any of Python's."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown place"
-    # The error's own words may quote the answer: its type and place have to do.
+    # The error's message may quote the answer, so only its type and place are logged.
     fields = {"error": type(error).__name__, "place": place}
-    logger.warning("unusable chunk from the model endpoint", extra={"fields": fields})
+    logger.warning("malformed chunk from the model endpoint", extra={"fields": fields})
     return Fault(
         code="model_error",
         reason="The model endpoint sent something unreadable.",
@@ -219,7 +219,7 @@ def _malformed(error: Exception) -> Fault:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds, from a number or an HTTP date."""
+    """Returns seconds, from a number or an HTTP date."""
     header = error.response.headers.get("retry-after", "")
     if re.fullmatch(r"\d+(\.\d+)?", header):
         return float(header)

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may: an API key, the browser's cookie, or whoever sits at this machine."""
+"""Identifies the caller and decides on access: by API key, by browser cookie, or because the call is local."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from services.web import WebServices
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "bearer "
 WRONG_KEYS_PER_MINUTE = 60
-"""From one address. A right key is never held up by wrong ones: it is too long to be guessed."""
+"""From one address. Wrong keys never delay a right one: a key is too long to guess."""
 UNKNOWN_KEY = "Send a known key: Authorization: Bearer KEY."
 ONLY_LOCAL = "Only this machine may call, and not through a proxy, as long as neither keys nor a login are set up."
 
 BrowserUser = Callable[[Request], Awaitable[str | None]]
-"""Whose cookie a request carries, if any."""
+"""Returns the user of the request's cookie, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Access:
     allow_anonymous: bool
 
     async def user(self, request: Request) -> str:
-        """Raises `ApiError` 401 for a stranger, 429 for who calls, or tries keys, too often."""
+        """Raises `ApiError` 401 for an unknown caller, 429 after too many calls or wrong keys."""
         user = await self._known(request)
         if user != SHARED_USER and (wait := self.buckets.take(user)) > 0:
             raise ApiError(429, "rate_limited", "Too many requests; wait a little.", retry_after=wait)
@@ -93,7 +93,7 @@ async def caller(request: Request, _: Annotated[object, Security(KEY)]) -> str:
 
 
 async def admitted(request: Request) -> str:
-    """Who calls; asked, and counted, once a request."""
+    """Returns the caller's name; checks and counts the caller once per request."""
     if not hasattr(request.state, "caller"):
         request.state.caller = await access_of(request).user(request)
     user: str = request.state.caller
@@ -102,7 +102,7 @@ async def admitted(request: Request) -> str:
 
 Services = Annotated[WebServices, Depends(open_services)]
 Caller = Annotated[str, Depends(caller)]
-"""The name of whoever calls: they see their own things, and nobody else's."""
+"""The caller's name. Callers see only what belongs to them."""
 
 
 def _bearer(request: Request) -> str:
@@ -111,7 +111,7 @@ def _bearer(request: Request) -> str:
 
 
 def _refuse_forgery(request: Request) -> None:
-    """A cookie comes along with whatever page made the browser call; only our own pages may change anything by it."""
+    """Browsers send the cookie with calls from any site, so changes are accepted only from our own pages."""
     if request.method in SAFE_METHODS:
         return
     site = request.headers.get("sec-fetch-site")

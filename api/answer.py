@@ -1,4 +1,4 @@
-"""The answer of a chat turn as pieces: what chat completions, Deep Chat and Responses each word their own way."""
+"""The answer of a chat turn as pieces, which chat completions and Deep Chat each render in their format."""
 
 from __future__ import annotations
 
@@ -34,38 +34,39 @@ DELETED = ("not_found", "The job was deleted.")
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """More of the answer."""
+    """The next text of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replaced:
-    """A resumed step began anew: the whole answer is this now, and what was sent of it before may be wrong."""
+    """A resumed step started again: `text` is now the whole answer, and text sent earlier may be wrong."""
 
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The answer is whole, or cut off for a reason that is the model's."""
+    """The answer is complete, or the model cut it off."""
 
     finish_reason: str
     """`stop`, `length` or `content_filter`."""
     text: str
+    """The whole answer."""
     usage: Mapping[str, int] | None
     """{input_tokens, output_tokens}."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """There will be no more, and it is not whole."""
+    """The answer stopped before its end."""
 
     code: str
     message: str
 
     def as_error(self) -> ApiError:
-        """For who has been told nothing yet."""
+        """Returns the error for a caller to whom nothing was sent yet."""
         return of_failure(self.code, self.message)
 
 
@@ -73,7 +74,7 @@ Piece = Text | Replaced | Ended | Failed
 
 
 class AnswerPieces:
-    """Feed the job's events in order. The last piece is `Ended` or `Failed`."""
+    """Turns a job's events, fed in order, into pieces. The last piece is `Ended` or `Failed`."""
 
     def __init__(self) -> None:
         self._transcript = Transcript()
@@ -95,7 +96,7 @@ class AnswerPieces:
             case TextDelta() | StepStarted() | StepFinished():
                 return None  # folded above
             case JobQueued() | JobStarted() | JobCancelling() | Progress() | Log() | Artifact() | UnknownEvent():
-                return None  # these doors tell of the answer alone
+                return None  # these front ends send only the answer
             case _:
                 assert_never(payload)
 
@@ -104,7 +105,7 @@ class AnswerPieces:
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:
-    """Pages of pieces; the very last is an end, whatever happens to the job or to this process."""
+    """Yields pages of pieces. The last one is `Ended` or `Failed`, even if the job is deleted or the server stops."""
     answer = AnswerPieces()
     ended = False
     try:

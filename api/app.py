@@ -1,4 +1,4 @@
-"""The API as one ASGI application, with the layers that every request of it passes."""
+"""The API as one ASGI application, with the middleware that every API request passes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROUTERS = (
     metrics.router,
 )
 FORM_BYTES = 1_000_000
-"""What a form adds to its files."""
+"""Allowance for the form's fields and boundaries, on top of its files."""
 OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
 
 
@@ -68,7 +68,7 @@ def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: Browse
 
 
 def _guarded(app: ASGIApp, settings: Settings) -> ASGIApp:
-    """Inside out. Other origins are told on refusals too, so that their pages can read them."""
+    """Listed from the inside out. Refusals carry CORS headers too, so that pages of allowed origins can read them."""
     limited = BodyLimit(
         app,
         limit_bytes=settings.max_body_bytes,

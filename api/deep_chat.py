@@ -1,4 +1,4 @@
-"""The door of the Deep Chat component: a conversation comes in, the answer goes out as the component's own events."""
+"""The front end for the Deep Chat component: takes a conversation and streams the answer as the component's events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_ANSWER = Failed(code="model_no_answer", message="The model gave no answer; as
 
 
 class Sentence(BaseModel):
-    """Any answer that is no stream."""
+    """The body of an error."""
 
     error: str
 
@@ -55,11 +55,12 @@ async def ask(
     user: Caller,
     services: Services,
     key: Key = None,
-    detach: Annotated[bool, Query(description="The client's leaving does not stop the answer.")] = False,
+    detach: Annotated[bool, Query(description="The answer continues after the client disconnects.")] = False,
 ) -> Response:
-    """Ask, and read the answer as it is written. `X-Job-Id` names the job, which any other door can follow too."""
+    """Ask a question and stream the answer. `X-Job-Id` names the job, which every other API can follow too."""
     question = await read_question(request, services, user)
-    # The key of a question belongs to this door, and to one of its two ways: who leaves another must not stop it.
+    # These arguments restrict an idempotency key to this front end and this value of `detach`. Otherwise a client that
+    # disconnects elsewhere could cancel this answer.
     door = {"door": "deep-chat", "detached": detach}
     turn = chat_request(user, question.text, earlier=question.earlier, files=question.files, key=key, arguments=door)
     job = await submit(services, turn)
@@ -68,7 +69,7 @@ async def ask(
 
 
 async def frames(jobs: JobClient, job: Job) -> Frames:
-    """Raises `ApiError` for an answer that fails before its first word."""
+    """Raises `ApiError` when the answer fails before its first word."""
     rendering = Rendering()
     async with contextlib.aclosing(follow_answer(jobs, job)) as pages:
         async for pieces in pages:
@@ -81,19 +82,19 @@ def late_failure(error: ApiError) -> bytes:
 
 
 class Rendering:
-    """Feed the pieces of an answer in order; each gives its event, or nothing.
+    """Renders the pieces of an answer, fed in order, as the component's events.
 
-    The component takes no empty text, so that a withdrawal without new text waits for the next text.
+    The component rejects empty text, so a withdrawal without new text waits for the next text.
     """
 
     def __init__(self) -> None:
         self._shown = False
-        """Something is on the screen …"""
+        """The screen shows text."""
         self._stale = False
-        """… and nothing of it is part of the answer any more."""
+        """All text on the screen was withdrawn."""
 
     def feed(self, piece: Piece) -> bytes:
-        """Raises `ApiError` for a failure before the first word."""
+        """Returns the piece's event, possibly empty. Raises `ApiError` for a failure before the first word."""
         match piece:
             case Text(text=text):
                 return self._text(text, overwrite=self._stale)
@@ -118,5 +119,5 @@ class Rendering:
 
 
 def error_frame(sentence: str) -> bytes:
-    """Always the last event: the component takes the error off the screen when another comes."""
+    """Must be the last event: the component removes the error from the screen when another event follows."""
     return data_frame({"error": sentence})

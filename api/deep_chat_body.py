@@ -1,4 +1,4 @@
-"""What the Deep Chat component sends: its messages as JSON, or as a form when files come along."""
+"""Reads what the Deep Chat component sends: messages as JSON, or a form when files are attached."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from starlette.datastructures import FormData
 from api.errors import ApiError
 from api.files import open_form, save
 from api.strict import MULTIPART, content_type, parse
-from api.submit import MOST_FILES
+from api.submit import MAX_FILES
 from services.web import WebServices
 
-MOST_FIELDS = 1_000
-MOST_MESSAGES = 10_000
+MAX_FIELDS = 1_000
+MAX_MESSAGES = 10_000
 NUMBERED = re.compile(r"message([1-9][0-9]{0,5})")
-"""The component's names for the fields of a form, in the order of the conversation."""
+"""The component's names for a form's message fields, numbered in the order of the conversation."""
 ROLES = {"user": "user", "ai": "assistant"}
-"""The component's words and OpenAI's."""
+"""The component's role → OpenAI's."""
 
 Shape = TypeVar("Shape", bound=BaseModel)
 
@@ -36,25 +36,25 @@ class Message(BaseModel):
 
 
 class Conversation(BaseModel):
-    """The last message is the question; by default the component sends no other. Further keys are ignored."""
+    """The last message is the question; by default the component sends only that one. Other keys are ignored."""
 
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={"examples": [{"messages": [{"role": "user", "text": "Why is the sky blue?"}]}]},
     )
 
-    messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=MOST_MESSAGES)]
+    messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES)]
 
 
 class Attachments(BaseModel):
-    """The same as a form."""
+    """The conversation as a form."""
 
-    files: list[bytes] = Field(description="What comes with the question.")
-    message1: str = Field(description="A message as JSON; the next are `message2`, `message3` …")
+    files: list[bytes] = Field(description="Attached to the question.")
+    message1: str = Field(description="A message as JSON; further ones are `message2`, `message3` …")
 
 
 def schema_of_json() -> dict[str, Any]:
-    """In one piece: what a route adds to its own description cannot refer to other schemas."""
+    """Returns a schema without references, because a route's `openapi_extra` cannot refer to other schemas."""
     schema = Conversation.model_json_schema()
     schema["properties"]["messages"]["items"] = schema.pop("$defs")["Message"]
     return schema
@@ -65,26 +65,26 @@ class Question:
     text: str
     """Empty when there are only files."""
     earlier: Sequence[Mapping[str, str]]
-    """The conversation before it, in OpenAI's form."""
+    """The messages before it, in OpenAI's format."""
     files: Sequence[str] = ()
-    """Ids of what was uploaded with it."""
+    """Ids of the files uploaded with it."""
 
 
 async def read_question(request: Request, services: WebServices, user: str) -> Question:
-    """Raises `ApiError` and `RequestValidationError` for what is no conversation, `FileTooLarge`."""
+    """Raises `ApiError` or `RequestValidationError` when the body is not a conversation, and `FileTooLarge`."""
     limit_bytes = services.settings.max_body_bytes
     match content_type(request):
         case "application/json" | "text/json":
             body = parse(await _whole_body(request, limit_bytes))
             return _question(_valid(Conversation, body).messages, files=False)
         case kind if kind == MULTIPART:
-            async with open_form(request, max_files=MOST_FILES, max_fields=MOST_FIELDS) as form:
+            async with open_form(request, max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
                 return await _question_of_form(form, services, user)
     raise ApiError(415, "unsupported_media_type", "Send JSON, or a form (multipart/form-data) with files.")
 
 
 async def _whole_body(request: Request, limit_bytes: int) -> bytes:
-    """Words may be less than the files that this address takes as well."""
+    """Raises `ApiError` 413 above the limit for JSON, which is lower than this route's limit for uploads."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -104,7 +104,7 @@ async def _question_of_form(form: FormData, services: WebServices, user: str) ->
 
 
 async def save_all(services: WebServices, parts: Sequence[Any], user: str) -> list[str]:
-    """All or none."""
+    """Saves all files, or none if one fails. Returns their ids."""
     saved: list[str] = []
     try:
         for part in parts:
@@ -118,7 +118,7 @@ async def save_all(services: WebServices, parts: Sequence[Any], user: str) -> li
 
 
 def _question(messages: Sequence[Message], *, files: bool) -> Question:
-    """The component leaves out a last message that has files and no words."""
+    """The component omits the last message when it has files but no text, so `messages` may end with an answer."""
     if messages and messages[-1].role == "user":
         *earlier, last = messages
         text = last.text or ""
@@ -126,7 +126,7 @@ def _question(messages: Sequence[Message], *, files: bool) -> Question:
         earlier, text = list(messages), ""
     if not text.strip() and not files:
         raise ApiError(
-            422, "invalid_request", "messages: the last one must be the user's, with words or files.", param="messages"
+            422, "invalid_request", "messages: the last one must be the user's, with text or files.", param="messages"
         )
     told = [{"role": ROLES[message.role], "content": message.text} for message in earlier if message.text]
     return Question(text=text, earlier=told)

@@ -1,4 +1,4 @@
-"""The page `/deep-chat` with its scripts, and the component itself, which `scripts/install` fetches."""
+"""Serves the page `/deep-chat`, its scripts, and the component, which `scripts/install` fetches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPT = "text/javascript; charset=utf-8"
 ASSETS = {
     "longhaul.js": (FOLDER / "longhaul.js", SCRIPT),
     "page.js": (FOLDER / "page.js", SCRIPT),
-    "pictures.js": (FOLDER.parent / "pictures.js", SCRIPT),  # here too, for servers that show no chat
+    "pictures.js": (FOLDER.parent / "pictures.js", SCRIPT),  # served here too, because a server may have no chat page
     "page.css": (FOLDER / "page.css", "text/css; charset=utf-8"),
     BUNDLE: (FOLDER / "vendor" / BUNDLE, SCRIPT),
 }
@@ -35,16 +35,16 @@ class Component:
 
     version: str
     url: str
-    """Where anybody can load it."""
+    """Public address of the bundle."""
     integrity: str
-    """As a page's `integrity` has it; a copy that differs is not run."""
+    """Value of the script's `integrity` attribute; browsers refuse a bundle that differs."""
 
     @classmethod
     def load(cls) -> Component:
         return cls(**orjson.loads((FOLDER / "component.json").read_bytes()))
 
     def source(self) -> str:
-        """This server's own copy, if it has one."""
+        """Returns the address of this server's copy if it has one, else the public address."""
         copy = FOLDER / "vendor" / BUNDLE
         return f"/deep-chat/{BUNDLE}?v={self.version}" if copy.is_file() else self.url
 

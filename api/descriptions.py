@@ -1,4 +1,4 @@
-"""What the API's documentation says of errors: the same few, with an example each."""
+"""How the API's documentation describes errors: one sentence and one example per status."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ErrorBody(BaseModel):
 
 EXAMPLES: dict[int, tuple[str, str, str]] = {
     400: ("The body could not be read.", "invalid_json", "The body is not valid JSON in UTF-8."),
-    401: ("The caller is not known.", "invalid_api_key", "Send a known key: Authorization: Bearer KEY."),
-    404: ("There is none, or it is another user's.", "not_found", "There is no job 'job_x'."),
+    401: ("The caller is unknown.", "invalid_api_key", "Send a known key: Authorization: Bearer KEY."),
+    404: ("It does not exist, or belongs to another user.", "not_found", "There is no job 'job_x'."),
     409: ("The state does not allow it.", "conflict", "The job is still running; cancel it first."),
     413: ("The body is larger than the limit.", "too_large", "The request is larger than 4 MB."),
     415: (
@@ -29,7 +29,7 @@ EXAMPLES: dict[int, tuple[str, str, str]] = {
     422: ("A field is wrong; the sentence begins with its path.", "invalid_request", "task: field required."),
     429: ("Too many requests; see `Retry-After`.", "rate_limited", "Too many requests; wait a little."),
     503: (
-        "Starting, stopping, or out of reach; see `Retry-After`.",
+        "The server is starting, stopping or cannot reach its data; see `Retry-After`.",
         "unavailable",
         "The server is starting or stopping; try again.",
     ),
@@ -37,7 +37,7 @@ EXAMPLES: dict[int, tuple[str, str, str]] = {
 
 
 def described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The framework's description, without the 422 that it adds where we answer 400, as OpenAI does."""
+    """Returns the framework's description without the 422 it adds to OpenAI routes, which answer 400 as OpenAI does."""
     schema = describe()
     for path, calls in schema["paths"].items():
         if path.startswith(OPENAI):
@@ -47,7 +47,7 @@ def described(describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`."""
+    """Returns the value of a route's `responses`."""
     return {status: _response(status) for status in statuses}
 
 

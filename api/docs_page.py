@@ -1,4 +1,4 @@
-"""The page `/api/docs`: the API, described, with forms that call it."""
+"""The page `/api/docs`: describes the API, with forms that call it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def page(request: Request) -> HTMLResponse:
         swagger_js_url=f"{root}{FILES}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{FILES}/swagger-ui.css",
         swagger_favicon_url=f"{root}/public/favicon.svg",
-        swagger_ui_parameters={"validatorUrl": None},  # else it tells another host where this server is
+        swagger_ui_parameters={"validatorUrl": None},  # the default tells another host our address
     )
     html = bytes(answer.body).decode()
     return HTMLResponse(html, headers=page_headers(html, frame_ancestors=app.state.frame_ancestors))

@@ -1,4 +1,4 @@
-"""The outermost layer of the web process: what is the API's goes to the API, all else to the chat."""
+"""The outermost layer of the web process: sends API requests to the API and all others to the chat."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PLACES = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
-FOLDERS = ("/api/", "/v1/", "/deep-chat/")
+PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
+PREFIXES = ("/api/", "/v1/", "/deep-chat/")
 ABORT = "longhaul.abort"
 
 
 class Doors:
-    """ASGI application. The chat's layers (cookies, compression, pages) cost the API nothing."""
+    """ASGI application. API requests skip the chat's middleware (cookies, compression, pages)."""
 
     def __init__(self, *, api: ASGIApp, chat: ASGIApp) -> None:
         self._api = api
@@ -27,13 +27,13 @@ class Doors:
 
 
 def is_api(path: str) -> bool:
-    return path in PLACES or path.startswith(FOLDERS)
+    return path in PATHS or path.startswith(PREFIXES)
 
 
 async def abort(scope: Scope, receive: Receive) -> None:
-    """Cut the connection of a client that reads nothing: the server would wait for it to take the rest.
+    """Cuts the connection of a client that does not read; the server would otherwise wait for it to take the rest.
 
-    Returns when the server knows that it is cut, so that it does not log an answer without an end.
+    Returns once the server has noticed the cut, so that it does not log an incomplete response.
     """
     cut: Callable[[], None] | None = scope.get(ABORT)
     if cut is not None:
@@ -43,7 +43,7 @@ async def abort(scope: Scope, receive: Receive) -> None:
 
 
 def _aborting(send: Send) -> Callable[[], None] | None:
-    """uvicorn's `send` belongs to the object that has the connection; another server's may not."""
+    """Returns the transport's `abort`, which uvicorn exposes through `send`; None under a server that does not."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     abort: Callable[[], None] | None = getattr(transport, "abort", None)
     return abort

@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP: one table from errors to statuses, one sentence, and a body in the dialect of each door."""
+"""Errors as HTTP responses: one table from exceptions to statuses, and a body in the format of the API called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.stream import Left
+from api.stream import ClientGone
 from jobs import JobConflict, JobNotFound, KeyReused, StoreUnavailable, ThreadNotFound
 from services.lifecycle import NotServing
 from services.web import FileTooLarge, StoredFileNotFound
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 OPENAI = "/v1/"
 DEEP_CHAT = "/chat-stream"
 RETRY_SECONDS = 2
-"""What a refused caller is asked to wait while the server starts, ends, or cannot reach its data."""
-NOBODY = 499
-"""The status of an answer that nobody is there to read."""
+"""`Retry-After` while the server starts, stops, or cannot reach its data or its model."""
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that disconnected before the response."""
 
 
 class ApiError(Exception):
-    """An answer that is no success. `message` is one sentence that tells a person what to do."""
+    """An error response. `message` is one sentence that tells a person what to do."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class ApiError(Exception):
         self.code = code
         self.message = message
         self.param = param
-        """Path of the field at fault: `arguments.years`."""
+        """Path of the wrong field, such as `arguments.years`."""
         self.headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         if status == 401:
             self.headers["WWW-Authenticate"] = "Bearer"
@@ -69,7 +69,7 @@ CODES: Mapping[int, tuple[str, str]] = {
     413: ("too_large", "The request is too large."),
     415: ("unsupported_media_type", "Send JSON, with the header Content-Type: application/json."),
 }
-"""What the framework itself refuses."""
+"""Errors that the framework raises itself: status → code and message."""
 
 UPSTREAM_STATUSES: Mapping[str, int] = {
     "model_rate_limited": 429,
@@ -78,9 +78,9 @@ UPSTREAM_STATUSES: Mapping[str, int] = {
     "interrupted_too_often": 503,
     "unavailable": 503,
     "not_found": 404,
-    "cancelled": 499,  # by somebody else; not one of the statuses that make clients ask again by themselves
+    "cancelled": 499,  # cancelled by someone else; clients do not retry this status automatically
 }
-"""A job's failure before its first word, by its code; any other of the model's is 502, any other at all 500."""
+"""Error code of a job that failed before its first word → status. Other `model_…` codes are 502, all others 500."""
 
 OPENAI_TYPES: Mapping[int, str] = {
     401: "authentication_error",
@@ -90,13 +90,13 @@ OPENAI_TYPES: Mapping[int, str] = {
 
 
 def of_failure(code: str, message: str) -> ApiError:
-    """A job that failed before it said anything, as the answer to whoever waits for it."""
+    """Returns the HTTP error for a job that failed before its first word."""
     status = UPSTREAM_STATUSES.get(code, 502 if code.startswith("model_") else 500)
     return ApiError(status, code, message, retry_after=RETRY_SECONDS if status in {429, 503} else None)
 
 
 def from_exception(error: Exception) -> ApiError:
-    """Any error that has an answer of its own."""
+    """Returns the `ApiError` for any error in `STATUSES` and for those of the framework."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):
@@ -111,7 +111,7 @@ def from_exception(error: Exception) -> ApiError:
 
 
 def body_of(error: ApiError, path: str) -> dict[str, Any]:
-    """The error in the dialect of the door that was called."""
+    """Returns the error's body in the format of the API called: OpenAI's, Deep Chat's or our own."""
     if path.startswith(OPENAI):
         return {"error": openai_error(error.status, error.code, error.message, error.param)}
     if path == DEEP_CHAT:
@@ -120,7 +120,7 @@ def body_of(error: ApiError, path: str) -> dict[str, Any]:
 
 
 def refusal_words(path: str, status: int, code: str, message: str) -> dict[str, Any]:
-    """For what refuses before any route is found."""
+    """Returns the body for middleware that refuses a request before routing."""
     return body_of(ApiError(status, code, message), path)
 
 
@@ -134,31 +134,31 @@ def answer(request: Request, error: ApiError) -> JSONResponse:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Every error of every route gets its body here."""
+    """Registers the handlers that turn every error of every route into a response."""
 
-    async def told(request: Request, error: Exception) -> JSONResponse:
+    async def answer_known(request: Request, error: Exception) -> JSONResponse:
         known = from_exception(error)
         if known.status == 422 and request.url.path.startswith(OPENAI):
-            known.status = 400  # as OpenAI has it
+            known.status = 400  # as OpenAI does
         return answer(request, known)
 
-    async def unheard(request: Request, error: Exception) -> Response:  # noqa: ARG001
-        return Response(status_code=NOBODY)  # whoever sent the body left in the middle of it: no error of ours
+    async def answer_disconnected(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return Response(status_code=CLIENT_CLOSED_REQUEST)  # the client disconnected: not an error of the server
 
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
+    async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
         fields = {"method": request.method, "path": request.url.path}
         logger.error("request failed", exc_info=error, extra={"fields": fields})
         return answer(request, ApiError(500, "internal_error", "Something went wrong inside the server."))
 
     for kind in (ApiError, RequestValidationError, HTTPException, *STATUSES):
-        app.add_exception_handler(kind, told)
-    app.add_exception_handler(ClientDisconnect, unheard)
-    app.add_exception_handler(Left, unheard)
-    app.add_exception_handler(Exception, unforeseen)
+        app.add_exception_handler(kind, answer_known)
+    app.add_exception_handler(ClientDisconnect, answer_disconnected)
+    app.add_exception_handler(ClientGone, answer_disconnected)
+    app.add_exception_handler(Exception, answer_unforeseen)
 
 
 def _invalid(error: RequestValidationError) -> ApiError:
-    """The first thing that is wrong, with its field. The value itself is left out: it may be a secret, or huge."""
+    """Reports the first problem with its field. Leaves the value out, which may be secret or huge."""
     first = error.errors()[0]
     place = _path(first["loc"][1:])
     said = str(first["msg"]).removeprefix("Value error, ")
@@ -167,5 +167,5 @@ def _invalid(error: RequestValidationError) -> ApiError:
 
 
 def _path(parts: Sequence[int | str]) -> str:
-    """`messages`, 0, `role` → `messages.0.role`, without what a caller may have made endless."""
+    """`messages`, 0, `role` → `messages.0.role`, shortened because a caller controls its length."""
     return ".".join(str(part)[:80] for part in parts[:12]).encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""A job's log as Server-Sent Events: one event of the log is one of the stream, its `seq` the `id`."""
+"""A job's log as Server-Sent Events: each log event is one stream event, with its `seq` as the `id`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jobs import JobClient, JobEvent, JobNotFound, StoreUnavailable
 
 
 def frame(event: JobEvent) -> bytes:
-    """The stored JSON goes out as it is, behind seq, type and time: nobody pays for reading it."""
+    """Sends the stored JSON unparsed, behind seq, type and time, because parsing it for each follower is slow."""
     head = f'{{"seq":{event.seq},"type":"{event.type}","at":{event.at!r}'
     fields = event.data.strip()[1:-1]
     data = f"{head},{fields}}}" if fields else f"{head}}}"
@@ -21,7 +21,7 @@ UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"Th
 
 
 async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Frames:
-    """To the terminal event, or to the end of this process. A page of the log is one piece of the stream."""
+    """Yields one frame per page of the log, until the terminal event or the end of this process."""
     try:
         async with contextlib.aclosing(jobs.follow(job_id, user, starting_after=after)) as pages:
             async for page in pages:
@@ -33,6 +33,6 @@ async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Fram
 
 
 def starting_after(last_event_id: str | None, after: str | None) -> int:
-    """Where to begin; what is no number of an event begins at the beginning."""
+    """Returns the seq to start behind; 0, the beginning, when the value is not an event's number."""
     text = last_event_id if last_event_id is not None else after or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

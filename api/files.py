@@ -1,4 +1,4 @@
-"""Uploads over HTTP: streamed into the file store while they arrive."""
+"""Uploads over HTTP, streamed into the file store as they arrive."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FileView(BaseModel):
     summary="Upload a file",
 )
 async def upload(request: Request, user: Caller, services: Services) -> JSONResponse:
-    """Store one file; its id goes into a job's `files`, or into a tool's arguments."""
+    """Store one file. Pass its id in a job's `files` or in a tool's arguments."""
     async with open_form(request, max_files=1) as form:
         part = form.get("file")
         if not hasattr(part, "read"):
@@ -65,12 +65,12 @@ async def upload(request: Request, user: Caller, services: Services) -> JSONResp
 
 @asynccontextmanager
 async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> AsyncIterator[FormData]:
-    """Its parts lie on disk until it is closed. Raises `ApiError` 415 for what is no form, 400 for a broken one."""
+    """Keeps the form's parts on disk until it closes. Raises `ApiError` 415 for another type, 400 for a broken form."""
     if content_type(request) != MULTIPART:
         raise ApiError(415, "unsupported_media_type", "Send a form: Content-Type: multipart/form-data.")
     try:
         form = await request.form(max_files=max_files, max_fields=max_fields)
-    except (MultiPartException, ValueError, KeyError):  # the parser's own words for what it cannot read
+    except (MultiPartException, ValueError, KeyError):  # all that the parser raises for a broken form
         raise ApiError(400, "bad_request", "The form could not be read.") from None
     try:
         yield form

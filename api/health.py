@@ -1,4 +1,4 @@
-"""Is it alive, and is it ready: for people, load balancers and tests."""
+"""Health checks for people, load balancers and tests: is the server alive, and is it ready."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def healthz() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process ends."}})
+@router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
     try:
@@ -33,7 +33,7 @@ async def readyz(request: Request) -> JSONResponse:
     try:
         await services.jobs.ping()
         workers = await services.workers()
-    except Exception:  # whatever it is, the answer is that the store is out of reach
+    except Exception:  # whatever the reason, the store is out of reach
         logger.exception("store does not answer")
         return _not_ready("unreachable")
     return JSONResponse({"store": "ok", "workers": workers, "model": await services.model.state()})

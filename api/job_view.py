@@ -15,7 +15,7 @@ from services.web import WebServices
 
 class ProgressView(BaseModel):
     done: float
-    total: float | None = Field(description="None: nobody knows yet.")
+    total: float | None = Field(description="None while unknown.")
     message: str
 
 
@@ -47,10 +47,10 @@ class JobView(BaseModel):
     created_at: float
     started_at: float | None
     finished_at: float | None
-    attempt: int = Field(description="How often it was begun; each takeover adds one.")
+    attempt: int = Field(description="Number of starts; each takeover adds one.")
     last_seq: int = Field(description="Length of its event log.")
     progress: ProgressView | None
-    queue_position: int | None = Field(description="How many jobs start before it, while it waits.")
+    queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
     result: Any | None
     error: ErrorView | None
     artifacts: list[ArtifactView]
@@ -88,7 +88,7 @@ def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
 
 
 def _end(end: Terminal | None) -> dict[str, Any]:
-    """Result, error and usage. A job that is incomplete tells why: nobody should have to read the log for it."""
+    """Returns result, error and usage. An incomplete job has its reason as error, so callers need not read the log."""
     fields: dict[str, Any] = {"result": None, "error": None, "usage": None}
     match end:
         case JobCompleted(result=result, usage=usage):
@@ -96,7 +96,7 @@ def _end(end: Terminal | None) -> dict[str, Any]:
         case JobFailedEvent(error=error):
             return fields | {"error": error}
         case JobIncompleteEvent(reason=reason, result=result):
-            message = REASONS.get(reason, "The job ended before it was done.")
+            message = REASONS.get(reason, "The job ended before it was complete.")
             return fields | {"result": result, "error": {"code": reason, "message": message}}
         case JobCancelled() | None:
             return fields

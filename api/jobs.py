@@ -1,4 +1,4 @@
-"""The jobs API: submit a job, look at it, follow it, stop it, retry it, delete it."""
+"""The jobs API: submit, show, follow, cancel, retry and delete jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from api.errors import ApiError
 from api.job_view import JobList, JobView, views
 from api.stream import EventStream
 from api.strict import StrictRoute
-from api.submit import CHAT, MOST_FILES, Key, submit
+from api.submit import CHAT, MAX_FILES, Key, submit
 from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus, is_thread_id
 from services.web import WebServices
@@ -30,7 +30,7 @@ ACCEPTED = 202
 
 def _thread_id(text: str) -> str:
     if not is_thread_id(text):
-        raise ValueError("an id that begins with job_ or file_ is that of a job or a file; give another one")
+        raise ValueError("ids that begin with job_ or file_ belong to jobs and files; use another one")
     return text
 
 
@@ -48,13 +48,13 @@ class NewJob(BaseModel):
     )
 
     task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of a tool.")
-    input: str | None = Field(None, description="The words of a chat turn.")
+    input: str | None = Field(None, description="The user's message in a chat turn.")
     arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
     thread_id: Annotated[str, Field(pattern=ID), AfterValidator(_thread_id)] | None = Field(
-        None, description="The conversation; its first job begins it. It must not begin with `job_` or `file_`."
+        None, description="The conversation; its first job creates it. The id must not begin with `job_` or `file_`."
     )
     files: list[Annotated[str, Field(pattern=ID)]] | None = Field(
-        None, max_length=MOST_FILES, description="Of uploads."
+        None, max_length=MAX_FILES, description="Ids of uploaded files."
     )
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
 
@@ -62,7 +62,7 @@ class NewJob(BaseModel):
 class NewRetry(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"arguments": {"years": 40}}]})
 
-    arguments: dict[str, Any] | None = Field(None, description="Instead of the first ones, such as a larger budget.")
+    arguments: dict[str, Any] | None = Field(None, description="Replace the first ones, such as a larger budget.")
 
 
 @router.post(
@@ -73,7 +73,7 @@ class NewRetry(BaseModel):
     summary="Submit a job",
 )
 async def create(body: NewJob, user: Caller, services: Services, key: Key = None) -> JSONResponse:
-    """Submit a job. With an `Idempotency-Key` any number of equal calls submit it once."""
+    """Submit a job. Equal calls with the same `Idempotency-Key` submit it only once."""
     return await _accepted(services, await submit(services, await _request(services, body, user, key)))
 
 
@@ -85,9 +85,9 @@ async def find(
     task: Annotated[str | None, Query(max_length=100)] = None,
     thread_id: Annotated[str | None, Query(pattern=ID)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    before: Annotated[str | None, Query(pattern=ID, description="A job's id: what is older.")] = None,
+    before: Annotated[str | None, Query(pattern=ID, description="A job's id: list only older jobs.")] = None,
 ) -> dict[str, Any]:
-    """The caller's jobs, newest first."""
+    """List the caller's jobs, newest first."""
     query = JobFilter(user=user, status=status, task=task, thread_id=thread_id, limit=limit + 1, before=before)
     found = await services.jobs.jobs(query)
     return {"data": await views(services, found[:limit]), "has_more": len(found) > limit}
@@ -95,7 +95,7 @@ async def find(
 
 @router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503), summary="Look at a job")
 async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]:
-    """The job as it stands."""
+    """Show the job's current state."""
     return (await views(services, [await services.jobs.get(job_id, user)]))[0]
 
 
@@ -109,10 +109,10 @@ async def follow(
     job_id: JobId,
     user: Caller,
     services: Services,
-    after: Annotated[str | None, Query(description="Begin behind this event.")] = None,
-    last_event_id: Annotated[str | None, Header(description="The same; wins over `after`.")] = None,
+    after: Annotated[str | None, Query(description="Start after the event with this number.")] = None,
+    last_event_id: Annotated[str | None, Header(description="Same as `after`, and takes precedence.")] = None,
 ) -> EventStream:
-    """The job's events, stored ones first, then live ones, to the terminal one."""
+    """Stream the job's stored events, then the live ones, up to the terminal one."""
     await services.jobs.get(job_id, user)
     begin = events.starting_after(last_event_id, after)
     frames = events.frames(services.jobs, job_id, user, after=begin)
@@ -127,7 +127,7 @@ async def follow(
     summary="Stop a job",
 )
 async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
-    """Stop the job. Any number of times is once; a finished job stays as it is."""
+    """Stop the job. Repeating the call changes nothing, nor does cancelling an ended job."""
     return await _accepted(services, await services.jobs.cancel(job_id, user))
 
 
@@ -139,7 +139,7 @@ async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONRespons
     summary="Retry a job",
 )
 async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry | None = None) -> JSONResponse:
-    """A new job that goes on from the failed step; finished steps are not run again."""
+    """Submit a new job that continues from the failed step; finished steps do not run again."""
     failed = await services.jobs.get(job_id, user)
     arguments = body.arguments if body else None
     files = [] if arguments is None else await check_arguments(services, failed.request.task, arguments, user)
@@ -148,13 +148,13 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")
 async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
-    """Delete the job, its events, its artifacts, and the files that came with it and with no other job."""
+    """Delete the job, its events, its artifacts, and those of its files that no other job uses."""
     await remove(services, job_id, user)
     return Response(status_code=204)
 
 
 async def remove(services: WebServices, job_id: str, user: str) -> None:
-    """Raises `JobNotFound`, `JobConflict` while it runs. What a chain of retries made goes with the last of them."""
+    """Raises `JobNotFound`, `JobConflict` while it runs. Artifacts go with the last job of a chain of retries."""
     job = await services.jobs.get(job_id, user)
     last = await services.jobs.delete(job_id, user)
     for file_id in await services.jobs.unused_files(user, job.request.files):
@@ -174,7 +174,7 @@ async def remove(services: WebServices, job_id: str, user: str) -> None:
 async def artifact(
     job_id: JobId, name: Annotated[str, Path(max_length=400)], user: Caller, services: Services
 ) -> FileResponse:
-    """A file that the job made. It is always downloaded, never shown: it may come from other people's documents."""
+    """Download a file that the job made. Browsers never display it: it may contain content from untrusted documents."""
     job = await services.jobs.get(job_id, user)
     path = services.files.artifact_path(job.root_id, name)
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
@@ -188,7 +188,7 @@ async def _accepted(services: WebServices, job: Job) -> JSONResponse:
 
 def _check_turn(body: NewJob) -> None:
     if not (body.input or "").strip() and not body.files:
-        raise ApiError(422, "invalid_request", "input: a chat turn needs words, or files.", param="input")
+        raise ApiError(422, "invalid_request", "input: a chat turn needs text or files.", param="input")
     if body.arguments:
         raise ApiError(422, "invalid_request", "arguments: a chat turn takes none; use input.", param="arguments")
 

@@ -1,4 +1,4 @@
-"""What a Prometheus server scrapes."""
+"""The metrics endpoint that a Prometheus server scrapes."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ router = APIRouter()
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["health"])
 async def metrics(services: Services) -> Response:
-    """The figures of this process and of all jobs, as Prometheus text."""
+    """Show the metrics of this process and of all jobs as Prometheus text."""
     return Response(await services.metrics.render(), media_type=CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""The answer of a job that one request owns: it has a status until its first word, and ends when the caller goes."""
+"""The answer of a job that one request owns: early failures set the HTTP status; disconnecting cancels the job."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from api.errors import STATUSES, ApiError, from_exception
-from api.stream import BARE_PING, HELD_SECONDS, EventStream, Frames, Left, held
+from api.stream import BARE_PING, FIRST_FRAME_SECONDS, ClientGone, EventStream, Frames, await_first_frame
 from jobs import Job, JobNotFound
 from services.web import WebServices
 
-FORESEEN: tuple[type[Exception], ...] = (ApiError, *STATUSES)
+KNOWN_ERRORS: tuple[type[Exception], ...] = (ApiError, *STATUSES)
 
 ErrorFrame = Callable[[ApiError], bytes]
-"""The last event of a door's stream, for what fails behind its headers."""
+"""Renders the last event of a stream that fails after its headers were sent."""
 
 
 class Abandoned(ApiError):
-    """A door cannot tell the rest of an answer; nobody will read it, so that the job is stopped."""
+    """The protocol cannot express the rest of the answer, so the job is cancelled."""
 
 
 def nothing() -> bytes:
@@ -29,17 +29,17 @@ def nothing() -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnedAnswer:
-    """Frames come from the job's door; what they raise before the first has its HTTP status."""
+    """Sends a front end's frames. Errors that they raise before the first frame become HTTP errors."""
 
     request: Request
     services: WebServices
     job: Job
     detached: bool = False
-    """The caller's leaving does not stop the job."""
+    """The job continues after the caller disconnects."""
 
     async def whole(self, frames: Frames) -> Response:
-        """All frames as one JSON body, however long they take."""
-        begun = await self._held(frames, seconds=None)
+        """Returns all frames as one JSON body, however long they take."""
+        begun = await self._begin(frames, seconds=None)
         body = b"".join([frame async for frame in begun])
         return Response(body, media_type="application/json", headers=self._headers)
 
@@ -51,37 +51,37 @@ class OwnedAnswer:
         opening: Callable[[], bytes] = nothing,
         ping: bytes = BARE_PING,
     ) -> Response:
-        """`opening`: what is sent with the headers when the first frame is still to come."""
-        begun = await self._held(frames, seconds=HELD_SECONDS)
+        """Streams the frames. The bytes of `opening` go out with the headers, before the first frame."""
+        begun = await self._begin(frames, seconds=FIRST_FRAME_SECONDS)
         return EventStream(
-            failing_late(_opened(opening, begun), error_frame, stop=self._stop),
+            failing_late(_with_opening(opening, begun), error_frame, stop=self._cancel),
             ping_seconds=self.services.settings.sse_ping_seconds,
             ping=ping,
-            on_leave=None if self.detached else self._stop,
+            on_leave=None if self.detached else self._cancel,
             headers=self._headers,
         )
 
-    async def _held(self, frames: Frames, *, seconds: float | None) -> Frames:
+    async def _begin(self, frames: Frames, *, seconds: float | None) -> Frames:
         try:
-            return await held(self.request, frames, seconds=seconds)
+            return await await_first_frame(self.request, frames, seconds=seconds)
         except ApiError as error:
             error.headers |= self._headers
             raise
-        except Left:
+        except ClientGone:
             if not self.detached:
-                await self._stop()
+                await self._cancel()
             raise
 
     @property
     def _headers(self) -> dict[str, str]:
         return {"X-Job-Id": self.job.id}
 
-    async def _stop(self) -> None:
+    async def _cancel(self) -> None:
         with contextlib.suppress(JobNotFound):
             await self.services.jobs.cancel(self.job.id, self.job.user)
 
 
-async def _opened(opening: Callable[[], bytes], begun: Frames) -> Frames:
+async def _with_opening(opening: Callable[[], bytes], begun: Frames) -> Frames:
     async with contextlib.aclosing(begun):
         if first := opening():
             yield first
@@ -90,7 +90,7 @@ async def _opened(opening: Callable[[], bytes], begun: Frames) -> Frames:
 
 
 async def failing_late(begun: Frames, error_frame: ErrorFrame, *, stop: Callable[[], Awaitable[object]]) -> Frames:
-    """The frames of a stream whose headers are out: what they raise becomes the last event."""
+    """Yields the frames of a stream whose headers were sent; an error becomes the last event."""
     async with contextlib.aclosing(begun):
         try:
             async for frame in begun:
@@ -98,5 +98,5 @@ async def failing_late(begun: Frames, error_frame: ErrorFrame, *, stop: Callable
         except Abandoned as error:
             await stop()
             yield error_frame(error)
-        except FORESEEN as error:
+        except KNOWN_ERRORS as error:
             yield error_frame(from_exception(error))

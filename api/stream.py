@@ -1,4 +1,4 @@
-"""Server-Sent Events as every door sends them: heartbeats, bounded readers, a clean end, and who leaves is noticed."""
+"""Server-Sent Events for every API: heartbeats, a limit for slow readers, a clean end, and detection of disconnects."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from api.doors import abort
 from jobs.encoding import encode
 
 SLOW_SECONDS = 30.0
-"""A reader that takes nothing for so long is dropped; it may resume."""
-HELD_SECONDS = 3.0
-"""How long an answer's headers wait for its first word, so that an early failure has its HTTP status."""
-END_SECONDS = 1.0
-EARLY = 0.8
-"""Of the promised heartbeat: a proxy that waits just as long must not win by a millisecond."""
+"""A client that reads nothing for this long is disconnected; it may resume."""
+FIRST_FRAME_SECONDS = 3.0
+"""How long the headers wait for the first frame, so that an early failure gets its HTTP status."""
+SHUTDOWN_SECONDS = 1.0
+"""How long streams may take to end when the server drains."""
+PING_SHARE = 0.8
+"""Share of the promised heartbeat interval, so that a proxy with the same timeout does not cut the stream."""
 PING = b": ping\n\n"
 BARE_PING = b": ping\n"
-"""For OpenAI's Python SDK, which takes an event of nothing but a comment for one with empty data."""
+"""For OpenAI's Python SDK, which treats a comment that ends with a blank line as an event with empty data."""
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 Frames = AsyncGenerator[bytes, None]
@@ -32,7 +33,7 @@ OnLeave = Callable[[], Awaitable[object]]
 
 
 class EventStream(EventSourceResponse):
-    """`frames` are whole events. `on_leave` runs when the client goes before the end, not when the server does."""
+    """Each frame holds whole events. `on_leave` runs when the client disconnects early, not when the server stops."""
 
     def __init__(
         self,
@@ -48,12 +49,12 @@ class EventStream(EventSourceResponse):
             frames,
             headers={**HEADERS, **(headers or {})},
             media_type="text/event-stream; charset=utf-8",
-            ping=ping_seconds * EARLY,
+            ping=ping_seconds * PING_SHARE,
             ping_message_factory=lambda: ping,  # type: ignore[arg-type, return-value]  # bytes pass as they are
             send_timeout=slow_seconds,
-            client_close_handler_callable=self._left,
-            # The frames end by themselves when the server drains: they only need to be let.
-            shutdown_grace_period=END_SECONDS,
+            client_close_handler_callable=self._on_client_close,
+            # The frames end on their own when the server drains, given this time.
+            shutdown_grace_period=SHUTDOWN_SECONDS,
         )
         self._frames = frames
         self._on_leave = on_leave
@@ -62,76 +63,76 @@ class EventStream(EventSourceResponse):
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            await self._tell()
+            await self._report_leaving()
             await abort(scope, receive)
         finally:
             await self._frames.aclose()
 
-    async def _left(self, _: object) -> None:
+    async def _on_client_close(self, _: object) -> None:
         frames = cast(AsyncGeneratorType[bytes, None], self._frames)
-        at_its_end = frames.ag_frame is None  # the server tells of every end as if the client had gone
+        at_its_end = frames.ag_frame is None  # the callback also runs after a normal end
         if not at_its_end:
-            await self._tell()
+            await self._report_leaving()
 
-    async def _tell(self) -> None:
+    async def _report_leaving(self) -> None:
         if self._on_leave is not None:
             await asyncio.shield(asyncio.ensure_future(self._on_leave()))
 
 
-class Left(Exception):
-    """The client has gone. Whoever lets it through gives an answer that nobody reads (api/errors.py)."""
+class ClientGone(Exception):
+    """The client has disconnected. Left uncaught, it becomes a status that no client reads (api/errors.py)."""
 
 
-async def held(request: Request, frames: Frames, *, seconds: float | None = HELD_SECONDS) -> Frames:
-    """The frames again, once the first is there or the time is over. Raises what they raise before their first.
+async def await_first_frame(request: Request, frames: Frames, *, seconds: float | None = FIRST_FRAME_SECONDS) -> Frames:
+    """Returns all the frames once the first is available or the time is over; `seconds` None waits without limit.
 
-    Raises `Left` when the client leaves meanwhile. `seconds` None: wait as long as it takes.
+    Raises the error that the frames raise before their first, and `ClientGone` when the client disconnects.
     """
     first = asyncio.ensure_future(anext(frames, None))
     try:
-        await while_there(request, first, seconds=seconds)
+        await wait_while_connected(request, first, seconds=seconds)
     except BaseException:
-        await _ended(first)
+        await _cancel_and_wait(first)
         await frames.aclose()
         raise
-    return _resumed(first, frames)
+    return _continue(first, frames)
 
 
-async def while_there(request: Request, task: asyncio.Future[Any], *, seconds: float | None = None) -> None:
-    """Returns when the task is done or the time over. Raises what the task raises, or `Left`."""
-    leaving = asyncio.ensure_future(left(request))
+async def wait_while_connected(request: Request, task: asyncio.Future[Any], *, seconds: float | None = None) -> None:
+    """Returns when the task is done or the time is over. Raises the task's error, or `ClientGone`."""
+    leaving = asyncio.ensure_future(wait_for_disconnect(request))
     try:
         await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _ended(leaving)
+        await _cancel_and_wait(leaving)
     if task.done():
         task.result()
     elif not leaving.cancelled():
-        raise Left
+        raise ClientGone
 
 
-async def left(request: Request) -> None:
-    """Returns when the client has gone. The body must have been read before."""
+async def wait_for_disconnect(request: Request) -> None:
+    """Returns when the client has disconnected. Call it only after the body was read."""
     while (await request.receive())["type"] != "http.disconnect":
         continue
 
 
-async def _resumed(first: asyncio.Future[bytes | None], frames: Frames) -> Frames:
+async def _continue(first: asyncio.Future[bytes | None], frames: Frames) -> Frames:
     try:
         frame = await first
         while frame is not None:
             yield frame
             frame = await anext(frames, None)
     finally:
-        await _ended(first)
+        await _cancel_and_wait(first)
         await frames.aclose()
 
 
-async def _ended(task: asyncio.Future[Any]) -> None:
+async def _cancel_and_wait(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
 def data_frame(value: Any) -> bytes:
-    """An event without a name."""
+    """Returns an event without a name, whose data is the value as JSON."""
     return b"data: " + encode(value) + b"\n\n"

@@ -1,4 +1,4 @@
-"""Reads JSON bodies strictly: what the engine could not store and give back is refused at the door."""
+"""Reads JSON bodies strictly: refuses values that the engine could not store and return unchanged."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from api.access import admitted
 from api.errors import ApiError
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; behind an odd number of backslashes it is one, behind an even number it is text about one."""
+"""An escaped NUL in JSON: behind an odd number of backslashes. An even number makes it plain text."""
 
-MARKS = (b",", b"[", b"{")
-MOST_VALUES = 500_000
-"""Parsing them takes about 0.05 s, for everybody. Commas in texts count too, as nothing is parsed to know."""
+SEPARATORS = (b",", b"[", b"{")
+MAX_VALUES = 500_000
+"""Parsing this many blocks all requests for about 0.05 s. Commas in strings count too: the count precedes parsing."""
 
 MULTIPART = "multipart/form-data"
 
 
 class StrictRequest(Request):
-    """Its JSON is parsed before anything else sees it: NaN, half characters and endless nesting are no JSON here."""
+    """A request whose JSON was parsed strictly in advance: without NaN, lone surrogates and extreme nesting."""
 
     parsed: Any = None
 
@@ -34,7 +34,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """For `APIRouter(route_class=StrictRoute)`. Raises `ApiError` 400 for what is no JSON, 415 for another type."""
+    """For `APIRouter(route_class=StrictRoute)`. Raises `ApiError` 400 for invalid JSON, 415 for another type."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -42,7 +42,7 @@ class StrictRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             whole = StrictRequest(request.scope, request.receive)
-            await admitted(whole)  # a stranger's body is not even read
+            await admitted(whole)  # an unknown caller's body is never read
             if takes_json and not content_type(request).startswith(MULTIPART):
                 whole.parsed = await read_json(whole)
             return await handle(whole)
@@ -51,7 +51,7 @@ class StrictRoute(APIRoute):
 
 
 async def read_json(request: Request) -> Any:
-    """The body, parsed; None when there is none."""
+    """Returns the parsed body, or None when it is empty. Raises `ApiError` 415 for another content type."""
     body = await request.body()
     if not body:
         return None
@@ -61,9 +61,10 @@ async def read_json(request: Request) -> Any:
 
 
 def parse(text: bytes | str) -> Any:
+    """Raises `ApiError` 400 for invalid JSON, 413 for too many values."""
     body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if sum(map(body.count, MARKS)) > MOST_VALUES:
-        raise ApiError(413, "too_large", f"The body has more than {MOST_VALUES:,} values.")
+    if sum(map(body.count, SEPARATORS)) > MAX_VALUES:
+        raise ApiError(413, "too_large", f"The body has more than {MAX_VALUES:,} values.")
     try:
         value = _loads(body)
         again = orjson.dumps(value)
@@ -72,12 +73,12 @@ def parse(text: bytes | str) -> Any:
     except orjson.JSONEncodeError:
         raise ApiError(400, "invalid_json", "The body is nested too deeply.") from None
     if b"\\u0000" in again and NUL.search(again):
-        raise ApiError(400, "invalid_json", "The body has a NUL character, which no text needs.")
+        raise ApiError(400, "invalid_json", "The body contains a NUL character; remove it.")
     return value
 
 
 def _loads(body: bytes) -> Any:
-    """Without a collection of garbage in between: it takes most of the time, and finds none."""
+    """Parses with garbage collection off: collections take most of the time and find nothing to free."""
     gc.disable()
     try:
         return orjson.loads(body)

@@ -1,4 +1,4 @@
-"""What every door checks before it submits: that a request's files and words can become a job."""
+"""Checks that every front end makes before it submits a job, and the job request of a chat turn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from services.web import WebServices
 
 CHAT = "chat"
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
-"""Of the caller: the same one submits once."""
-MOST_FILES = 100
-"""Of one job. Each is looked up before it is accepted."""
+"""The caller's idempotency key: calls with the same key submit once."""
+MAX_FILES = 100
+"""For one job. Each file is looked up before the job is accepted."""
 
 
 async def submit(services: WebServices, request: JobRequest) -> Job:
@@ -27,6 +27,7 @@ async def submit(services: WebServices, request: JobRequest) -> Job:
 
 
 def check_model(services: WebServices, name: str | None) -> None:
+    """Raises `ApiError` 404 for an unknown model."""
     known = services.settings.model_name
     if name is not None and name != known:
         raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {known!r}.", param="model")
@@ -42,7 +43,7 @@ def chat_request(
     key: str | None = None,
     arguments: Mapping[str, Any] | None = None,
 ) -> JobRequest:
-    """A turn whose conversation the caller brings along, in OpenAI's form. It has no thread."""
+    """Returns the request of a turn without a thread; callers send `earlier` messages in OpenAI's format."""
     brought = {"messages": list(earlier)} if earlier else {}
     return JobRequest(
         task=CHAT,

@@ -1,1 +1,1 @@
-"""What Longhaul costs, each figure beside a peer's in the same run: `python -m benchmarks`."""
+"""Measures what Longhaul costs, each figure beside a peer's from the same run: `python -m benchmarks`."""

@@ -21,7 +21,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "catch-up": catching_up.prepared,
     "growth": growth.prepared,
 }
-"""In the order in which they are measured."""
+"""The parts, in the order in which they are measured."""
 LOADS = "1x20,20x20,50x20,100x20,200x20,20x100"
 
 
@@ -36,7 +36,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def loads(text: str) -> tuple[tuple[int, float], ...]:
-    """Of `50x20,20x100`: how many sessions, and the tokens per second of each."""
+    """Reads `50x20,20x100`: numbers of sessions, and the tokens per second of each."""
     matches = [re.fullmatch(r"(\d+)x([\d.]+)", load) for load in text.split(",")]
     return tuple((int(match[1]), float(match[2])) if match else _no_load(text) for match in matches)
 
@@ -71,7 +71,7 @@ def show(report: Report) -> None:
 
 def main() -> None:
     told = options()
-    # All first: what is missing is said before anything is measured.
+    # All parts first, so that missing requirements are reported before anything is measured.
     parts = [prepare(told) for name, prepare in PARTS.items() if name in (told.names or PARTS)]
     load_average = machine.load_average()
     for part in parts:

@@ -1,4 +1,4 @@
-"""The streaming doors of the API beside LiteLLM's proxy: what each adds to the endpoint behind it, at what cost."""
+"""The API's streaming doors beside LiteLLM's proxy: the delay that each adds to the endpoint, and its cost."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from benchmarks.usage import Meter
 
 IDLE_HERE = "tool hosts"
 FEW_TOKENS = script(tokens=3, rate=100)
-"""Once through each door before it is measured."""
+"""Sent once through each door before it is measured."""
 
 Stream = tuple[Call, float]
 """A call whose answer streams, and the moment of the first request that led to it."""
 Door = Callable[[str, str], Awaitable[Stream]]
-"""Begins one, of a server's address and a message."""
+"""Begins a stream, from a server's address and a message."""
 
 
 RATE = 20
@@ -42,7 +42,7 @@ RATE = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure of which entry."""
+    """The loads to measure, and the entry of the server."""
 
     entry: type[Longhaul]
     loads: Sequence[Load]
@@ -65,7 +65,7 @@ def prepared(options: Options) -> Part:
 
 
 async def measure_pair(plan: Plan, bench: Bench) -> Pair:
-    """The endpoint alone, Longhaul, LiteLLM."""
+    """Measures the endpoint alone, Longhaul and LiteLLM."""
     direct = [(load, await measure_direct(bench.url, load)) for load in plan.loads]
     slots = slots_for(load.sessions for load in plan.loads)
     apps = plan.entry(bench.folder / "ours", bench.url, slots), litellm.LiteLLM(bench.folder / "peer", bench.url, slots)
@@ -95,12 +95,12 @@ FIRST, TOKEN_50, TOKEN_99 = "first token added, p50", "token delay added, p50", 
 
 
 async def measure_direct(url: str, load: Load) -> Measured:
-    """The endpoint without anything in front: what the other delays contain anyway."""
+    """Measures the endpoint without a proxy: this delay is part of the others."""
     return _delays(await _streams(completions, url.removesuffix("/v1"), load), load)
 
 
 async def measure_door(door: Door, app: App, load: Load, direct: Measured, conditions: Conditions) -> Measured:
-    """What the app adds to `direct`, and the processor time of all its processes by role."""
+    """Measures what the app adds to `direct`, and the processor time of its processes by role."""
     await (await door(app.url, FEW_TOKENS))[0].end()
     meter = Meter(app.marker)
     async with conditions.watched(meter):
@@ -114,7 +114,7 @@ async def measure_door(door: Door, app: App, load: Load, direct: Measured, condi
 
 
 async def measure_app(app: App, loads: Sequence[tuple[Load, Measured]], bench: Bench) -> Measured:
-    """One start of one app under all loads, each with what `measure_direct` found of it."""
+    """Measures one start of one app under all loads, each with its result of `measure_direct`."""
     measure = measure_doors if isinstance(app, Longhaul) else partial(measure_door, completions)
     measured: Measured = {}
     async with app:
@@ -126,7 +126,7 @@ async def measure_app(app: App, loads: Sequence[tuple[Load, Measured]], bench: B
 
 
 async def measure_doors(app: App, load: Load, direct: Measured, conditions: Conditions) -> Measured:
-    """Each door's figures as parts, so that each is set against the one door that the peer has."""
+    """Measures each door as a part of a figure, so that each is compared with the peer's only door."""
     return {
         _of(name, figure): value
         for name, door in DOORS.items()
@@ -135,13 +135,13 @@ async def measure_doors(app: App, load: Load, direct: Measured, conditions: Cond
 
 
 def _of(door: str, figure: Figure) -> Figure:
-    """`CPU: web` becomes `CPU: Deep Chat, web`."""
+    """Renames `CPU: web` to `CPU: Deep Chat, web`."""
     whole, _, role = figure.name.partition(": ")
     return part(Figure(name=whole, unit=figure.unit, load=figure.load), of=f"{door}, {role}" if role else door)
 
 
 async def _streams(door: Door, url: str, load: Load) -> list[Stream]:
-    """Raises when words get lost."""
+    """Starts all streams and reads them to their ends. Raises when words get lost."""
     async with asyncio.timeout(load.seconds + PATIENCE_SECONDS):
         return await asyncio.gather(*(_stream(door, url, load, index) for index in range(load.sessions)))
 

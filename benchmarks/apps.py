@@ -1,4 +1,4 @@
-"""The servers that are compared, each run as its users run it: `chainlit run`, with its defaults."""
+"""The servers that are compared, each run as its users run it: with `chainlit run` and its defaults."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ CHAINLIT = str(Path(sys.executable).with_name("chainlit"))
 STOP_SECONDS = 20
 OURS = (".chainlit", "public")
 LEAST_SLOTS = 50
-"""Of Longhaul's worker, unless a load has more streams than that."""
+"""Slots of Longhaul's worker, unless a load has more streams."""
 
 
 def slots_for(streams: Iterable[int]) -> int:
-    """So that the largest load finds a slot for each of its streams."""
+    """Returns enough slots for the streams of the largest load."""
     return max(LEAST_SLOTS, *streams)
 
 
 class App:
-    """`async with App(...)` starts it, waits until it is ready, and ends it. A `folder` may serve many starts."""
+    """`async with App(...)` starts the app, waits until it is ready, and ends it. A `folder` may serve many starts."""
 
     name = "plain Chainlit"
     entry = "benchmarks/peers/plain_chainlit.py"
@@ -39,14 +39,14 @@ class App:
     def __init__(self, folder: Path, endpoint_url: str, slots: int) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.marker = f"HOME={folder}"  # tool hosts get no variable of ours
+        self.marker = f"HOME={folder}"  # tool hosts receive HOME, but no variable of Longhaul
         self.page_seconds = 0.0
-        """From the start of the process to the first answer 200 of `/`."""
+        """From the start of the process to the first response 200 of `/`."""
         self.ready_seconds = 0.0
-        """… until a message would be worked on."""
+        """From the start of the process until a message would be worked on."""
         self.folder = folder
         self.slots = slots
-        """Of each worker."""
+        """Slots of each worker."""
         self._log = folder / "server.log"
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -85,24 +85,24 @@ class App:
             self._web.wait()
 
     def prepare(self) -> None:
-        """Make what the server expects to find."""
+        """Create the files that the server needs."""
         (self.folder / "app").mkdir(parents=True, exist_ok=True)
 
-    async def ready(self, http: httpx.AsyncClient) -> bool:  # noqa: ARG002  # asked by those that have more than a page
+    async def ready(self, http: httpx.AsyncClient) -> bool:  # noqa: ARG002  # used by subclasses that have more than a page
         return True
 
     def ran_with(self) -> dict[str, object]:
-        """What a reader must know of how it runs."""
+        """Returns how the app runs, for readers of the figures."""
         return {}
 
     def check_log(self) -> None:
-        """Figures of a server that failed are none."""
+        """Raises when the server failed, which would spoil the figures."""
         noisy = [line for line in self._log.read_text(errors="replace").splitlines() if any(n in line for n in NOISE)]
         if noisy:
             raise RuntimeError(f"{self.name} logged {noisy[0]!r}; see {self._log}")
 
     def command(self) -> list[str]:
-        """That starts it."""
+        """Returns the command that starts the app."""
         return [CHAINLIT, "run", self.entry, "--headless", "--port", str(self.port)]
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -127,14 +127,14 @@ class App:
 
 
 class Longhaul(App):
-    """With everything it does by default: a supervised worker and tool hosts, each event stored."""
+    """Longhaul with its defaults: a supervised worker and tool hosts, each event stored."""
 
     name = "Longhaul"
     entry = "app.py"
 
     def prepare(self) -> None:
         super().prepare()
-        for name in OURS:  # Chainlit clears its root when it ends: it must not be the repository
+        for name in OURS:  # Chainlit clears its root at its end, so that must not be the repository
             shutil.copytree(ROOT / name, self.folder / "app" / name, dirs_exist_ok=True)
 
     async def ready(self, http: httpx.AsyncClient) -> bool:
@@ -145,7 +145,7 @@ class Longhaul(App):
 
 
 class Production(Longhaul):
-    """By the entry for servers, its worker started by it too."""
+    """Longhaul by its entry for servers, which also starts the worker here."""
 
     name = "Longhaul by uvicorn"
 

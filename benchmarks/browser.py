@@ -1,4 +1,4 @@
-"""A browser's side of a chat, down to the frames on its web socket, without the browser."""
+"""A browser's side of a chat without the browser, down to the messages on its web socket."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.endpoint import TICKS_PER_SECOND, WORD, now_ticks
 
-# Frames of Engine.IO and Socket.IO: a digit or two say what follows.
+# Messages of Engine.IO and Socket.IO begin with one or two digits that name their type.
 OPENED, PING, PONG, CONNECT, CONNECTED, EVENT = "0", "2", "3", "40", "40", "42"
 
 
 async def visit(url: str) -> str:
-    """Load the page; gives the `Cookie` header that a browser would send from now on."""
+    """Load the page. Returns the `Cookie` header that a browser would send from now on."""
     async with httpx.AsyncClient() as http:
         (await http.get(url)).raise_for_status()
         return "; ".join(f"{name}={value}" for name, value in http.cookies.items())
 
 
 class Counting(ClientConnection):
-    """Knows how much came over the wire: the handshake, and frames before they are unpacked."""
+    """Counts the bytes that it receives: of the handshake, and of messages before they are unpacked."""
 
     received_bytes = 0
 
@@ -34,19 +34,19 @@ class Counting(ClientConnection):
 
 
 class BrowserSession:
-    """`async with BrowserSession(...)`: one open page. It asks once and notes when each word arrives."""
+    """`async with BrowserSession(...)`: one open page, which asks once and records when each word arrives."""
 
     def __init__(self, url: str, cookie: str = "", thread_id: str = "") -> None:
-        """`thread_id`: the page is a link into this thread."""
+        """With a `thread_id`, the page is a link into this thread."""
         self._url = url
         self._cookie = cookie
         self._thread_id = thread_id
         self._socket: Counting | None = None
         self._asked_at = 0.0
         self.first_token_seconds: float | None = None
-        """From the message to the first word."""
+        """Seconds from the message to the first word."""
         self.delays: list[float] = []
-        """Seconds from the endpoint to here, for the words so far, in their order, each once."""
+        """Seconds from the endpoint to here, once for each word so far, in order."""
 
     async def __aenter__(self) -> Self:
         opened = await connect(
@@ -72,7 +72,7 @@ class BrowserSession:
 
     @property
     def received_bytes(self) -> int:
-        """That came over the wire since the page opened its socket."""
+        """Bytes received since the page opened its socket."""
         assert self._socket is not None
         return self._socket.received_bytes
 
@@ -89,13 +89,13 @@ class BrowserSession:
         await self._emit("client_message", {"message": message, "fileReferences": []})
 
     async def receive(self, tokens: int) -> None:
-        """Returns when so many words have come, in whatever events. A word that is missing is waited for in vain."""
+        """Returns when so many words have come, in any events. Waits without end for a missing word."""
         assert self._socket is not None
         while len(self.delays) < tokens:
             self.take(await self.next_frame())
 
     def take(self, frame: str) -> None:
-        """Note the words of a frame, in order and once: events that repeat the text so far bring nothing new."""
+        """Record the new words of a message in order; events may repeat the text so far."""
         arrived = now_ticks()
         for index, sent in WORD.findall(frame):
             if int(index) == len(self.delays):
@@ -104,7 +104,7 @@ class BrowserSession:
                     self.first_token_seconds = time.monotonic() - self._asked_at
 
     async def next_frame(self) -> str:
-        """A text frame that is no ping."""
+        """Returns the next text message that is not a ping."""
         assert self._socket is not None
         while True:
             frame = await self._socket.recv(decode=True)

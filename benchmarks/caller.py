@@ -1,4 +1,4 @@
-"""An API client's side, down to the bytes: one request on one connection, at next to no cost for the load generator."""
+"""An API client's side, down to the bytes: one request on one connection, at little cost for the load generator."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from benchmarks.endpoint import TICKS_PER_SECOND, now_ticks
 
 WORD = re.compile(rb"\bw(\d+)@(\d+) ")
-"""With the space behind it: a read may end within a word."""
+"""A word with the space after it, as a read may end within a word."""
 LONGEST_WORD = 40
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 class Refused(Exception):
-    """The server answered with something else than 2xx."""
+    """The server's status is not 2xx."""
 
 
 class Call(asyncio.Protocol):
-    """Notes when each word of the answer arrives, in whatever events, and all that was read.
+    """Records when each word of the answer arrives, in any events, and all bytes.
 
     Times are of the monotonic clock, which all processes share.
     """
@@ -33,12 +33,12 @@ class Call(asyncio.Protocol):
         self._over = asyncio.get_running_loop().create_future()
         self.sent_at = 0.0
         self.asked_at = 0.0
-        """When the endpoint sent the first word, which is when it was asked."""
+        """When the endpoint sent the first word, which is also when it was asked."""
         self.first_token_at = 0.0
         self.delays: list[float] = []
-        """Seconds from the endpoint to here, for the words so far, in their order, each once."""
+        """Seconds from the endpoint to here, once for each word so far, in order."""
         self.reads: list[tuple[float, bytes]] = []
-        """What came, and when."""
+        """The time and the bytes of each read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -49,18 +49,18 @@ class Call(asyncio.Protocol):
         arrived = now_ticks()
         self.reads.append((arrived / TICKS_PER_SECOND, data))
         self._take(self._rest + data, arrived)
-        if data.endswith(LAST_CHUNK):  # of those that leave the connection open
+        if data.endswith(LAST_CHUNK):  # of servers that leave the connection open
             self._finish()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # what is missing is told by the reader
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reader reports missing words
         self._finish()
 
     def leave(self) -> None:
-        """Hang up, as a client does that has read enough."""
+        """Close the connection, as a client that has read enough."""
         self._transport.abort()
 
     async def end(self) -> bytes:
-        """The whole answer, head and all. Raises `Refused`."""
+        """Returns the whole response with its head. Raises `Refused`."""
         try:
             await self._over
         finally:
@@ -71,14 +71,14 @@ class Call(asyncio.Protocol):
         return answer
 
     def text(self) -> bytes:
-        """What came so far."""
+        """Returns the bytes so far."""
         return b"".join(data for _, data in self.reads)
 
     def _take(self, data: bytes, arrived: float) -> None:
         behind = 0
         for word in WORD.finditer(data):
             behind = word.end()
-            if int(word[1]) == len(self.delays):  # a result that repeats the text brings nothing new
+            if int(word[1]) == len(self.delays):  # a result may repeat the text
                 sent = int(word[2])
                 self.delays.append((arrived - sent) / TICKS_PER_SECOND)
                 if len(self.delays) == 1:
@@ -105,7 +105,7 @@ async def call(url: str, method: str, path: str, body: object = None) -> Call:
 
 
 async def submit(url: str, task: str, **request: object) -> str:
-    """The id of the job."""
+    """Submits a job. Returns its id."""
     answer = await (await call(url, "POST", "/api/jobs", {"task": task, **request})).end()
     return str(json.loads(answer.partition(b"\r\n\r\n")[2])["id"])
 

@@ -1,4 +1,4 @@
-"""Who comes late: finished jobs read from their beginning, through the API and by pages of a browser."""
+"""Late followers: ended jobs read from their beginning, through the API and by browser pages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ END = b"event: job.completed"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much there is to catch up with."""
+    """The sizes of what followers catch up with."""
 
     tokens: int = 100_000
-    """Of the long job; its log has an event for each."""
+    """Tokens of the long job, whose log has an event for each."""
     screen_tokens: int = 20_000
-    """Of the job that a page opens."""
+    """Tokens of the job that a page opens."""
     followers: int = 200
-    """Of the long job, at once."""
+    """Followers of the long job at the same time."""
     turns: int = 50
-    """Of the thread that is opened again."""
+    """Turns of the thread that is opened again."""
     turn_tokens: int = 400
 
 
@@ -45,7 +45,7 @@ SHORT = Plan(tokens=1_500, screen_tokens=600, followers=3, turns=3, turn_tokens=
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What lies in the store before the server starts."""
+    """The jobs in the store before the server starts."""
 
     long: Job
     screen: Job
@@ -64,7 +64,7 @@ def prepared(options: Options) -> Part:
 
 
 async def measure(plan: Plan, bench: Bench) -> Pair:
-    """Longhaul's figures, and of the same rows what a bare SELECT of one process takes."""
+    """Returns Longhaul's figures, and those of a bare SELECT of the same rows in one process."""
     folder = bench.fresh()
     stored = await _write(folder / "data", plan)
     bare = _select(folder / "data" / "jobs.db", stored.long, plan)
@@ -101,7 +101,7 @@ def _load(followers: int, plan: Plan) -> str:
 
 
 def _select(path: Path, job: Job, plan: Plan) -> Measured:
-    """The peer: the rows of the log in this process, without a word about anybody else."""
+    """The peer: reads the rows of the log in this process."""
     connection = sqlite3.connect(path)
     begun, worked = time.monotonic(), time.process_time()
     rows = connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [job.id]).fetchall()
@@ -113,7 +113,7 @@ def _select(path: Path, job: Job, plan: Plan) -> Measured:
 
 
 async def _follow(app: Longhaul, job: Job, followers: int, plan: Plan) -> Measured:
-    """So many at once from event 0 to the end, each until it has all."""
+    """Runs this many followers at once, each from the first event to the last."""
     meter = Meter(app.marker)
     begun = time.monotonic()
     sizes = await asyncio.gather(*(_read_events(app.url, job.id) for _ in range(followers)))
@@ -128,7 +128,7 @@ async def _follow(app: Longhaul, job: Job, followers: int, plan: Plan) -> Measur
 
 
 async def _read_events(url: str, job_id: str) -> int:
-    """Bytes of the stream, read as they come: a client library would cost more than the server."""
+    """Returns the bytes of the stream, read as they come: a client library would cost more than the server."""
     address = urlsplit(url)
     assert address.hostname is not None
     reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=READ_BYTES)
@@ -148,9 +148,9 @@ async def _read_events(url: str, job_id: str) -> int:
 
 
 async def _open(app: Longhaul, cookie: str, jobs: Sequence[Job], tokens: int, load: str) -> Measured:
-    """A link into the jobs' thread: from the opening of its socket to the first words, and to the last of each turn.
+    """Opens a link into the jobs' thread: seconds from opening its socket to the first and the last words of each turn.
 
-    It is the first page to open it: nothing is rendered yet.
+    It is the first page to open the thread, so that nothing is rendered yet.
     """
     meter = Meter(app.marker)
     begun = time.monotonic()

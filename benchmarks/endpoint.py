@@ -1,7 +1,8 @@
-"""A lean OpenAI-compatible endpoint whose words carry the time they were sent: `python -m benchmarks.endpoint`.
+"""A lean OpenAI-compatible endpoint whose words carry their sending times: `python -m benchmarks.endpoint`.
 
-It understands `tokens=` and `rate=` of tests/endpoint.py and streams the words `w0@<time> w1@<time> …`. That one can do
-far more, at several times the cost per token; this one must not take the processor from what is measured.
+It understands `tokens=` and `rate=` of tests/endpoint.py and streams the words `w0@<time> w1@<time> …`. The
+endpoint of the tests can do more, at several times the cost per token; this one must leave the processor to the
+servers under test.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.endpoint import parse, script_of
 from tests.server import ROOT
 
 TICKS_PER_SECOND = 10_000
-"""Of the times in the words: monotonic, the same for all processes of a machine."""
+"""The resolution of the times in the words: monotonic, the same for all processes of a machine."""
 WORD = re.compile(r"\bw(\d+)@(\d+)")
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -28,7 +29,7 @@ MODELS = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 
 
 def script(*, tokens: int, rate: float) -> str:
-    """A message that asks for this answer."""
+    """Returns a message that asks for this answer."""
     return f"Please stream: tokens={tokens} rate={rate:g}"
 
 
@@ -37,7 +38,7 @@ def now_ticks() -> float:
 
 
 class Connection(asyncio.Protocol):
-    """Requests of one client, one after the other."""
+    """The requests of one client, one after the other."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -96,13 +97,13 @@ def chunk(delta: str, finish_reason: str = "null") -> str:
 
 
 def event(data: str) -> bytes:
-    """As one HTTP chunk."""
+    """Returns the event as one HTTP chunk."""
     line = f"data: {data}\n\n".encode()
     return b"%x\r\n%b\r\n" % (len(line), line)
 
 
 async def serve() -> None:
-    """Say the port on stdout, and serve until killed."""
+    """Print the port on stdout and serve until killed."""
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -110,7 +111,7 @@ async def serve() -> None:
 
 @contextlib.contextmanager
 def running() -> Iterator[tuple[int, str]]:
-    """The endpoint as a process of its own: its id and its address."""
+    """Runs the endpoint as a separate process. Yields its process id and its address."""
     command = [sys.executable, "-m", "benchmarks.endpoint"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Figures: what was measured, side by side with the peer's, as a table and as JSON."""
+"""Figures of the measurements, beside the peer's, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One thing that is measured of every app."""
+    """A quantity that is measured of each app."""
 
     name: str
     unit: str
     load: str = ""
-    """What the app did meanwhile; empty: nothing."""
+    """The app's load meanwhile; empty for none."""
 
 
 Measured = dict[Figure, float]
-"""What one run of one app gave."""
+"""The values of one run of one app."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A figure of all runs. The n-th values were measured one after the other and are a pair."""
+    """A figure of all runs. The n-th values of both were measured one after the other and form a pair."""
 
     figure: Figure
     ours: Sequence[float]
     peer: Sequence[float]
-    """Empty: the peer has nothing of the kind."""
+    """Empty if the peer has no such figure."""
 
     @property
     def ratio(self) -> float | None:
-        """The median of the pairs' ratios: what changes on the machine between two pairs is not in it.
+        """The median of the pairs' ratios, which leaves out changes of the machine between two pairs.
 
-        None: there is nothing to divide by, or a difference of two measured values came out below zero.
+        None without a divisor, or when a difference of two measured values is below zero.
         """
         if not self.peer or min(self.peer) <= 0 or min(self.ours) < 0:
             return None
@@ -59,7 +59,7 @@ class Row:
 
 
 def rows(pairs: Sequence[tuple[Measured, Measured]]) -> list[Row]:
-    """A row for each figure of ours. What only we have (a worker) is set against the peer's `whole` of the same."""
+    """Returns a row for each of Longhaul's figures. One that the peer lacks is compared with its `whole`."""
     return [
         Row(
             figure=figure,
@@ -76,17 +76,17 @@ def _of_peer(figure: Figure, runs: Sequence[Measured]) -> list[float]:
 
 
 def part(figure: Figure, of: str) -> Figure:
-    """The share of one role in a figure that sums over processes."""
+    """Returns the share of one role in a figure that is a sum over processes."""
     return Figure(name=f"{figure.name}: {of}", unit=figure.unit, load=figure.load)
 
 
 def whole(figure: Figure) -> Figure:
-    """The figure that `part` was made from."""
+    """Returns the figure that `part` was made from."""
     return Figure(name=figure.name.rpartition(": ")[0], unit=figure.unit, load=figure.load)
 
 
 def table(rows: Iterable[Row], ours: str, peer: str) -> str:
-    """Medians of the runs, as Markdown."""
+    """Returns the medians of the runs as a Markdown table."""
     head = ("figure", "load", "unit", ours, peer, "ratio")
     body = [
         (

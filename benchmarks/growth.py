@@ -1,5 +1,4 @@
-"""A store that has grown: whether it answers as quickly as when it was new, what a token takes, and what deleting does
-to who writes meanwhile."""
+"""A grown store: whether it is as quick as a new one, what space a token takes, how much deletion delays writers."""
 
 from __future__ import annotations
 
@@ -22,39 +21,39 @@ from jobs import SHARED_USER, JobFilter
 from jobs.events import JobCancelled, TextDelta
 from jobs.models import Job
 from jobs.sqlite import SqliteStore
-from jobs.tail import PAGE
+from jobs.tail import MAX_BATCH
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How far the store grows, and how often each thing is done."""
+    """How far the store grows, and how often each operation is measured."""
 
     new_jobs: int = 200
-    """That a new store has: enough to fill the pages of its lists, else it would have less to give, not be quicker."""
+    """Jobs of a new store: enough to fill its lists; otherwise it would return less instead of being quicker."""
     rows: int = 5_000_000
-    """By which it grows."""
+    """The rows by which the store grows."""
     job_tokens: int = 2_000
     turns: int = 10
-    """Of each thread."""
+    """Turns of each thread."""
     times: int = 300
     deleted_tokens: int = 100_000
-    """Of the thread that is deleted while others write."""
+    """Tokens of the thread that is deleted while others write."""
 
 
 SHORT = Plan(new_jobs=4, rows=6_000, job_tokens=500, turns=2, times=20, deleted_tokens=2_000)
 
 
 def prepared(options: Options) -> Part:
-    """One pair only: it takes long, and each of its figures is of many operations."""
+    """Only one pair: it takes long, and each figure is of many operations."""
     plan = SHORT if options.short else Plan()
     return Part(name="growth", ours=f"{plan.rows:,} rows", peer="new", pairs=1, measure_pair=partial(measure, plan))
 
 
 async def measure(plan: Plan, bench: Bench) -> Pair:
-    """The grown store, and the same one when it was new."""
+    """Measures the grown store, and the same store when it was new."""
     data = bench.fresh()
     async with opened(data) as store:
-        jobs = await _grow(store, plan.new_jobs * PAGE, PAGE, plan.turns)
+        jobs = await _grow(store, plan.new_jobs * MAX_BATCH, MAX_BATCH, plan.turns)
         new = await _measure_all(store, jobs, plan) | await _purge(data, store, plan)
         begun = time.monotonic()
         jobs += await _grow(store, plan.rows, plan.job_tokens, plan.turns)
@@ -65,7 +64,7 @@ async def measure(plan: Plan, bench: Bench) -> Pair:
 
 
 async def _grow(store: SqliteStore, rows: int, tokens: int, turns: int) -> list[Job]:
-    """Threads of so many turns of so many tokens, until the log has so many rows more."""
+    """Adds threads with these turns and tokens until the log has grown by `rows`."""
     jobs: list[Job] = []
     while len(jobs) * tokens < rows:
         thread = str(uuid.uuid4())
@@ -74,7 +73,7 @@ async def _grow(store: SqliteStore, rows: int, tokens: int, turns: int) -> list[
 
 
 def _kilobytes(path: Path, jobs: list[Job]) -> float:
-    """With all indexes, and all else that is stored."""
+    """Returns the size with all indexes and other data."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
@@ -86,14 +85,14 @@ async def _measure_all(store: SqliteStore, jobs: list[Job], plan: Plan) -> Measu
 
     async def read() -> None:
         job = chosen.choice(jobs)
-        await store.read(job.id, chosen.randrange(max(1, job.last_seq - PAGE)), PAGE)
+        await store.read(job.id, chosen.randrange(max(1, job.last_seq - MAX_BATCH)), MAX_BATCH)
 
     async def turns() -> None:
         await store.thread_jobs(str(chosen.choice(jobs).thread_id))
 
     figures = await _appends(store, plan.times) | await _claims(store, plan.times)
     operations: dict[str, Callable[[], Awaitable[object]]] = {
-        f"read {PAGE} events": read,
+        f"read {MAX_BATCH} events": read,
         "list jobs": lambda: store.jobs(JobFilter(user=SHARED_USER)),
         "list threads": lambda: store.threads(SHARED_USER, search=None, limit=20, before=None),
         "turns of a thread": turns,
@@ -106,7 +105,7 @@ async def _measure_all(store: SqliteStore, jobs: list[Job], plan: Plan) -> Measu
 
 
 async def _search(store: SqliteStore) -> None:
-    """For what is nowhere: every title, question and answer is looked at."""
+    """Searches for text that does not occur, so that every title, question and answer is read."""
     assert not await store.threads(SHARED_USER, search="nowhere", limit=20, before=None)
 
 
@@ -116,7 +115,7 @@ async def _appends(store: SqliteStore, times: int) -> Measured:
 
 
 async def _append(store: SqliteStore, job: Job, index: int) -> float:
-    """One word, committed."""
+    """Appends and commits one word. Returns the seconds."""
     entry = TextDelta(step=STEP, text=word(index)).entry()
     return await _seconds(lambda: store.append(job.id, job.epoch, [entry], after=job.last_seq + index))
 
@@ -134,7 +133,7 @@ async def _claims(store: SqliteStore, times: int) -> Measured:
 
 @asynccontextmanager
 async def _running(store: SqliteStore) -> AsyncIterator[Job]:
-    """A job that is at work; gone afterwards."""
+    """Yields a running job and deletes it afterwards."""
     await submit(store)
     job = await claim(store)
     try:
@@ -150,7 +149,7 @@ async def _end(store: SqliteStore, job: Job) -> None:
 
 
 async def _purge(data: Path, store: SqliteStore, plan: Plan) -> Measured:
-    """Delete a long thread by another connection, as the web process does, while this one appends as a worker does."""
+    """Deletes a long thread over another connection, as the web process does, while this one appends like a worker."""
     job = await write_job(store, tokens=plan.deleted_tokens, thread_id=str(uuid.uuid4()))
     async with opened(data) as other, _running(store) as running:
         await other.delete_thread(str(job.thread_id), SHARED_USER)

@@ -1,6 +1,6 @@
-"""Jobs through the HTTP API, from a submit to what follows; beside LiteLLM's proxy where that has the like.
+"""Jobs through the HTTP API, from submit to end, beside LiteLLM's proxy where that has an equivalent.
 
-The endpoint runs in this process here: loads are tiny, and it must be seen when a request comes and when it is dropped.
+Here the endpoint runs in this process: loads are tiny, and the measurement needs the times of requests and cuts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How often each thing is done."""
+    """How often each operation is measured."""
 
     submits: int = 100
     jobs: int = 200
@@ -51,7 +51,7 @@ SHORT = Plan(submits=3, jobs=4, steps=5, stops=1, kills=0)
 
 
 class Upstream:
-    """The scripted endpoint, with an eye on its connections."""
+    """The scripted endpoint, which records its connections."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -75,7 +75,7 @@ class Upstream:
             self._dropped_at = time.monotonic()
 
     async def dropped(self) -> float:
-        """When the connection of the last request was lost."""
+        """Returns when the connection of the last request was lost."""
         dropped_at = await until(self._when_dropped, within=PATIENCE_SECONDS, what="the endpoint's stream is closed")
         assert dropped_at is not None
         return dropped_at
@@ -93,12 +93,12 @@ class Watched(Connection):
         self._upstream.asked(self)
         super().data_received(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # gone is gone
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason does not matter
         self._upstream.lost(self)
 
 
 class StepTaking(Longhaul):
-    """With a tool that does nothing but take steps."""
+    """Longhaul with a tool that only takes steps."""
 
     def prepare(self) -> None:
         super().prepare()
@@ -118,7 +118,7 @@ def prepared(options: Options) -> Part:
 
 
 async def measure_pair(plan: Plan, bench: Bench) -> Pair:
-    """Longhaul's and the proxy's, one after the other."""
+    """Measures Longhaul and the proxy, one after the other."""
     async with Upstream().open() as upstream:
         async with StepTaking(bench.folder / "ours", upstream.url, LEAST_SLOTS) as app:
             bench.ran_with.update(app.ran_with())
@@ -128,7 +128,7 @@ async def measure_pair(plan: Plan, bench: Bench) -> Pair:
 
 
 async def measure_jobs(app: App, upstream: Upstream, plan: Plan) -> Measured:
-    """Everything of one started Longhaul; the kills come last."""
+    """Measures one started Longhaul; the kills come last."""
     await _tiny_job(app.url)
     return (
         await _submits(plan, lambda: _timed_job(app.url))
@@ -140,7 +140,7 @@ async def measure_jobs(app: App, upstream: Upstream, plan: Plan) -> Measured:
 
 
 async def measure_proxy(app: App, upstream: Upstream, plan: Plan) -> Measured:
-    """The same of what has no jobs: a request is one, its first event is where work shows, leaving is Stop."""
+    """Measures the same of a proxy without jobs: a request is a job, its first event is the start, leaving is Stop."""
     await _tiny_request(app.url)
     return (
         await _submits(plan, lambda: _timed_request(app.url))
@@ -152,7 +152,7 @@ async def measure_proxy(app: App, upstream: Upstream, plan: Plan) -> Measured:
 # -- one at a time ----------------------------------------------------------------------------------------------
 
 Times = tuple[float, float]
-"""From the submit to the request at the endpoint, and to the first event of the work."""
+"""Seconds from submit to the request at the endpoint, and to the first event of the work."""
 
 
 async def _submits(plan: Plan, once: Callable[[], Awaitable[Times]]) -> Measured:
@@ -174,7 +174,7 @@ async def _timed_job(url: str) -> Times:
 
 
 def _behind_start(events: Call) -> float:
-    """When the first event behind `job.started` came."""
+    """Returns when the first event after `job.started` came."""
     read = b""
     for arrived, data in events.reads:
         read += data
@@ -249,7 +249,7 @@ async def _tiny_request(url: str) -> None:
 
 
 async def _steps(app: App, plan: Plan) -> Measured:
-    """Of one job, one after the other, each with its events and its result on disk."""
+    """Measures the steps of one job, one after the other, each with its events and its result on disk."""
     arguments = {"file": str(app.folder / "notes.txt"), "steps": plan.steps, "seconds": 0}
     job = await submit(app.url, "note_in_steps", arguments=arguments)
     await _completed(await follow(app.url, job))
@@ -270,7 +270,7 @@ async def _kills(app: App, plan: Plan) -> Measured:
 
 
 async def _kill(app: App) -> tuple[float, float]:
-    """Seconds to the next event, and to the first word of the answer's new beginning."""
+    """Returns the seconds to the next event, and to the first word of the resumed answer."""
     job = await submit(app.url, "chat", input=ENDLESS)
     events = await follow(app.url, job)
     await _streams(events)
@@ -278,7 +278,7 @@ async def _kill(app: App) -> tuple[float, float]:
     begun = time.monotonic()
     for pid in killed:
         processes.send(pid, signal.SIGKILL)
-    await asyncio.sleep(0.05)  # what the dead one had stored is still on its way
+    await asyncio.sleep(0.05)  # events stored before the kill are still on their way
     seen = len(events.reads)
     event, word = await _first(events, seen, b"event: "), await _first(events, seen, b"w0@")
     await (await call(app.url, "POST", f"/api/jobs/{job}/cancel")).end()
@@ -287,7 +287,7 @@ async def _kill(app: App) -> tuple[float, float]:
 
 
 async def _first(events: Call, seen: int, sign: bytes) -> float:
-    """When it comes first, behind the reads that were `seen`."""
+    """Returns when `sign` first comes after the reads that were `seen`."""
 
     def times() -> list[float]:
         return [at for at, data in events.reads[seen:] if sign in data]

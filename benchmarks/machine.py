@@ -1,4 +1,4 @@
-"""Where it was measured: figures of two machines are not comparable, ratios nearly."""
+"""Describes the machine: figures of two machines cannot be compared, ratios almost can."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def describe() -> dict[str, object]:
 
 
 def load_average() -> float:
-    """Of the last minute: what else the machine did when the run began."""
+    """Returns the load average of the last minute, which shows other work on the machine."""
     return os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""`map_table` against a bare `asyncio.gather` over the same client: rows per second, and what they cost."""
+"""`map_table` against a bare `asyncio.gather` over the same client: rows per second, and their cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import until
 
 USER = "bench"
 LATENCY_SECONDS = 0.2
-"""Of each answer: one token, at a rate that makes it take so long."""
+"""The time of each answer: one token, at a rate that takes this long."""
 PROMPT = f"Row {{id}}: tokens=1 rate={1 / LATENCY_SECONDS:g}"
 START_SECONDS = 60
 SHORT_ROWS = 64
@@ -34,7 +34,7 @@ SHORT_ROWS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What both do."""
+    """The work that both do."""
 
     rows: int = 10_000
     concurrency: int = 32
@@ -67,9 +67,9 @@ async def measure_pair(work: Work, bench: Bench) -> Pair:
 
 
 async def measure_job(work: Work, folder: Path, url: str) -> Measured:
-    """A real job, from its start by a worker to its end, file and all."""
+    """Measures a real job, from its start by a worker to its end, with its file."""
     data = folder / "data"
-    marker = f"HOME={data}"  # tool hosts get no variable of ours
+    marker = f"HOME={data}"  # tool hosts receive HOME, but no variable of Longhaul
     async with AsyncExitStack() as stack:
         wake = await stack.enter_async_context(DatagramWake(data / "wake"))
         store = await stack.enter_async_context(SqliteStore(data / "jobs.db", wake))
@@ -92,7 +92,7 @@ async def measure_job(work: Work, folder: Path, url: str) -> Measured:
 
 
 async def measure_bare(work: Work, url: str) -> Measured:
-    """The same rows by `benchmarks/peers/bare_gather.py`."""
+    """Measures the same rows with `benchmarks/peers/bare_gather.py`."""
     command = [sys.executable, "-m", "benchmarks.peers.bare_gather", url, PROMPT, str(work.rows), str(work.concurrency)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     output, _ = await process.communicate()

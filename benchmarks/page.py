@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md: written between markers, from what was measured."""
+"""Writes the tables of docs/benchmarks.md between their markers, from the saved figures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NOTHING = "*Not measured yet.*"
 
 
 class Unfit(Exception):
-    """The page has no place for a figure, or does not explain it."""
+    """The page has no markers for a figure, or does not explain it."""
 
 
 def with_figures(text: str, reports: Mapping[str, Report]) -> str:
-    """The page with these figures and no others."""
+    """Returns the page with these figures and no others."""
     lost = set(reports) - {region[2] for region in REGION.finditer(text)}
     if lost:
         raise Unfit(f"the page has no line <!-- figures: {min(lost)} --> with a line <!-- end --> below it")
@@ -32,13 +32,13 @@ def with_figures(text: str, reports: Mapping[str, Report]) -> str:
 
 
 def unexplained(text: str, rows: Iterable[Row]) -> set[str]:
-    """Names of figures that no table of the page begins a row with; those that are written here do not count."""
+    """Returns the figures that no row of the page's own tables explains."""
     cells = EXPLAINED.findall(REGION.sub("", text))
     return {_stem(row.figure.name) for row in rows} - {_stem(cell) for cell in cells}
 
 
 def _stem(name: str) -> str:
-    """`token delay, p99` and `token delay, p50 and p99` are explained in one go, as is `CPU: web` with `CPU`."""
+    """Returns the name under which a figure is explained, such as `token delay` for `token delay, p99`."""
     return PERCENTILE.sub("", name.partition(":")[0])
 
 
@@ -49,7 +49,7 @@ def _content(report: Report | None) -> str:
 
 
 def _sentences(report: Report) -> Iterable[str]:
-    """Where and how it was measured."""
+    """Yields where and how the figures were measured."""
     machine = report.machine
     versions = [
         f"{name} {version}" for name, version in machine.items() if name not in {"cores", "processor", "system"}

@@ -1,4 +1,4 @@
-"""A part of the benchmarks: something that is measured in pairs, ours and a peer's, never two at a time."""
+"""A part of the benchmarks, measured in pairs of Longhaul and a peer, one after the other."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from benchmarks.report import Report
 from benchmarks.streaming import Conditions
 
 Pair = tuple[Measured, Measured]
-"""Ours and the peer's, measured one after the other."""
+"""Longhaul's values and the peer's, measured one after the other."""
 
 
 class Options(argparse.Namespace):
-    """What the command was told."""
+    """The command's options."""
 
     names: list[str]
     pairs: int
     seconds: float
-    """How long each answer streams."""
+    """The length of each streamed answer."""
     short: bool
     json: Path | None
     loads: Sequence[tuple[int, float]]
-    """Of browser sessions: how many, and the tokens per second of each."""
+    """Numbers of browser sessions, and the tokens per second of each."""
     streams: Sequence[int]
     production: bool
     rows: int
@@ -37,36 +37,36 @@ class Options(argparse.Namespace):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where a part is measured."""
+    """The surroundings of a measurement."""
 
     folder: Path
-    """Empty at first; the same for all pairs of a part."""
+    """Empty at first; shared by all pairs of a part."""
     url: str
-    """Of the endpoint."""
+    """The endpoint's address."""
     conditions: Conditions
     ran_with: dict[str, object] = field(default_factory=dict)
-    """How Longhaul ran: the part says it."""
+    """How Longhaul ran, filled in by the part."""
 
     def fresh(self) -> Path:
-        """A new folder, for this pair only."""
+        """Returns a new folder for this pair."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What the command can measure by its name."""
+    """A measurement that the command can run by name."""
 
     name: str
     ours: str
-    """What is measured, as the table calls it."""
+    """The name of the measured app in the table."""
     peer: str
     pairs: int
-    """How often both are measured."""
+    """How often each of the two is measured."""
     measure_pair: Callable[[Bench], Awaitable[Pair]]
 
 
 async def measured(part: Part, load_average: float) -> Report:
-    """Ours, the peer, ours, the peer … `load_average`: before the first part, which makes a load itself."""
+    """Measures Longhaul and the peer in turns. `load_average` is from before the first part, which makes load."""
     pairs: list[Pair] = []
     with tempfile.TemporaryDirectory(prefix="longhaul-bench-") as folder, endpoint.running() as (pid, url):
         bench = Bench(folder=Path(folder), url=url, conditions=Conditions(pid))
@@ -87,5 +87,5 @@ async def measured(part: Part, load_average: float) -> Report:
 
 
 def tell(what: str) -> None:
-    """How far the measuring is."""
+    """Prints the progress of the measurement."""
     print(what, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""The picture of the figures: bars of ours and of the peer, as an SVG that needs nothing else."""
+"""Draws the figures: bars of Longhaul and of the peer, as a self-contained SVG."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from benchmarks.report import Report
 WIDTH = 900
 MARGIN = 32
 LABELS, BARS, LONGEST, RATIOS = MARGIN, 190, 520, WIDTH - MARGIN
-"""Where labels and bars begin, how long a bar can be, and where ratios end; what is left is for the values."""
+"""Where labels and bars begin, the longest bar, and where ratios end; the rest is for the values."""
 BAR, GROUP, HEADING = 13, 40, 56
-"""Heights of a bar, of ours with the peer's and the gap behind them, and of a panel's heading."""
+"""Heights of a bar, of a pair of bars with the gap after them, and of a panel's heading."""
 OURS, PEER, BETTER, WORSE = "#2563eb", "#a3a9b5", "#15803d", "#b45309"
 DOORS_AT = "50 × 20 tok/s"
-"""The load of the API that is drawn."""
+"""The API's load that is drawn."""
 STYLE = """
  text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: #374151 }
  .title { font-size: 22px; font-weight: 700; fill: #111827 }
@@ -32,12 +32,12 @@ STYLE = """
 """
 
 Scale = Callable[[float], float]
-"""From a value to a share of the longest bar."""
+"""Converts a value to a share of the longest bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """Ours and the peer's, one above the other."""
+    """A pair of bars, Longhaul's above the peer's."""
 
     label: str
     ours: float
@@ -47,7 +47,7 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Bars of one figure, on one scale."""
+    """The bars of one figure, on one scale."""
 
     title: str
     note: str
@@ -58,7 +58,7 @@ class Panel:
 
 
 def picture(reports: Mapping[str, Report]) -> str:
-    """Of the reports that are there, by their names."""
+    """Returns the SVG of these reports, by name."""
     parts, y = _head(), 92
     for panel in _panels(reports):
         parts += _panel(panel, y)
@@ -98,7 +98,7 @@ def _sessions(report: Report, title: str, name: str, *, log: bool = False) -> Pa
 
 
 def _doors(report: Report) -> Panel:
-    """Without the shares of processes."""
+    """Returns the panel of the doors, without the shares of processes."""
     name = "CPU per 1,000 tokens: "
     rows = [row for row in report.rows if row.figure.name.startswith(name) and row.figure.load == DOORS_AT]
     return Panel(
@@ -129,7 +129,7 @@ def _head() -> list[str]:
 
 
 def _foot(reports: Sequence[Report]) -> str:
-    """Of the first: all are measured on one machine."""
+    """Returns the footer from the first report: all are measured on one machine."""
     if not reports:
         return "Nothing is measured yet."
     report = reports[0]
@@ -160,7 +160,7 @@ def _panel(panel: Panel, y: int) -> list[str]:
 
 
 def _legend(names: tuple[str, str], y: int) -> list[str]:
-    """Right-aligned, before the word above the ratios."""
+    """Draws the legend, right-aligned, before the heading of the ratios."""
     parts = [_text(RATIOS, y, "ratio", "note right")]
     x = RATIOS - 60
     for name, colour in zip(reversed(names), (PEER, OURS), strict=True):
@@ -176,7 +176,7 @@ def _linear(values: Sequence[float]) -> tuple[Scale, list[float]]:
 
 
 def _logarithmic(values: Sequence[float]) -> tuple[Scale, list[float]]:
-    """From a power of ten that leaves the shortest bar something to show."""
+    """Returns a scale from a power of ten that leaves the shortest bar visible, and its ticks."""
     low = math.floor(math.log10(min(values) * 0.7))
     high = max(math.log10(max(values)), low + 1)
     ticks = [10.0**power for power in range(low, math.floor(high) + 1)]
@@ -206,7 +206,7 @@ def _group(bars: Bars, scale: Scale, unit: str, y: int) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """Three digits, of large numbers all."""
+    """Formats a value with three digits, a large one with all."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 

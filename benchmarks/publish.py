@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks.publish`: figures that were saved, as the tables and the plot of the page."""
+"""The command `python -m benchmarks.publish`: writes saved figures into the tables and the plot of the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLOT = PAGE.with_suffix(".svg")
 
 
 def saved() -> dict[str, Report]:
-    """By name."""
+    """Returns the saved reports by name."""
     reports = [load(path) for path in sorted(FIGURES.glob("*.json"))]
     return {report.part: report for report in reports}
 

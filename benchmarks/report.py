@@ -1,4 +1,4 @@
-"""What one part of the benchmarks found: as it is printed, saved, and read again for the page."""
+"""The report of one part of the benchmarks: printed, saved, and read again for the page."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from benchmarks.figures import Row, table
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All values of all runs of a part, and what else must be known of them."""
+    """All values of all runs of a part, and their circumstances."""
 
     part: str
     ours: str
-    """What is measured, as the table calls it."""
+    """The name of the measured app in the table."""
     peer: str
     machine: Mapping[str, Any]
     load_average_before: float
     ran_with: Mapping[str, Any]
     """How Longhaul ran: its workers, and the slots of each."""
     conditions: Mapping[str, Any] | None
-    """What the load generator, the endpoint and others used meanwhile; None: there was no such load."""
+    """What the load generator, the endpoint and others used meanwhile; None without such a load."""
     pairs: int
     rows: Sequence[Row]
 
@@ -32,7 +32,7 @@ class Report:
         return table(self.rows, self.ours, self.peer)
 
     def facts(self) -> dict[str, object]:
-        """All but the figures."""
+        """Returns everything except the figures."""
         facts: dict[str, object] = {
             "machine": dict(self.machine),
             "load_average_before": self.load_average_before,
@@ -43,7 +43,7 @@ class Report:
         return {name: fact for name, fact in facts.items() if fact}
 
     def save(self, folder: Path) -> None:
-        """As `<part>.json`."""
+        """Writes the report to `<part>.json`."""
         names = {"part": self.part, "ours": self.ours, "peer": self.peer}
         content = names | self.facts() | {"rows": [row.as_json() for row in self.rows]}
         folder.mkdir(parents=True, exist_ok=True)

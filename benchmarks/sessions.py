@@ -1,4 +1,4 @@
-"""Browser sessions beside a plain Chainlit app: starts, idle costs, and what streaming costs under each load."""
+"""Browser sessions beside a plain Chainlit app: starts, idle costs, and the costs of streaming under each load."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from benchmarks.usage import Meter, memory
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to measure of each start of an app."""
+    """The measurements of each start of an app."""
 
     loads: Sequence[Load]
     settle_seconds: float = 5
-    """After the start, before the first message: people do not type at once."""
+    """The pause between the start and the first message: people do not type at once."""
     idle_seconds: float = 10
 
 
@@ -47,7 +47,7 @@ async def measure_pair(plan: Plan, bench: Bench) -> Pair:
 
 
 async def measure_app(app: App, plan: Plan, bench: Bench) -> Measured:
-    """One start of one app, and everything that is measured of it."""
+    """Starts an app once and takes all its measurements."""
     tell(f"{app.name}: start")
     async with app:
         measured = {
@@ -55,7 +55,7 @@ async def measure_app(app: App, plan: Plan, bench: Bench) -> Measured:
             Figure(name="start to worker ready", unit="s"): app.ready_seconds,
         }
         await asyncio.sleep(plan.settle_seconds)
-        measured |= await first_message(app)  # whatever is loaded behind the start has been loaded after it
+        measured |= await first_message(app)  # this loads everything that is loaded after the start
         measured |= await _idle_cpu(app, plan.idle_seconds)
         idle = memory(app.marker)
         measured |= with_parts(Figure(name="memory", unit="MB"), idle)

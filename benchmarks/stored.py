@@ -1,4 +1,4 @@
-"""Finished jobs, written straight into a store by its own methods: no model is asked and no worker runs."""
+"""Writes ended jobs into a store by its own methods, without a model or a worker."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ GROUP = 2_000
 
 @asynccontextmanager
 async def opened(data: Path) -> AsyncIterator[SqliteStore]:
-    """The store of a data directory."""
+    """Opens the store of a data directory."""
     async with DatagramWake(data / "wake") as wake, SqliteStore(data / "jobs.db", wake) as store:
         yield store
 
 
 def word(index: int) -> str:
-    """As long as the words of `benchmarks.endpoint`."""
+    """Returns a word as long as those of `benchmarks.endpoint`."""
     return f"w{index}@1750000000 "
 
 
@@ -43,14 +43,14 @@ async def submit(store: SqliteStore, thread_id: str | None = None) -> Job:
 
 
 async def claim(store: SqliteStore) -> Job:
-    """The job that was submitted; nobody else may be at work on this store."""
+    """Claims the submitted job. No worker may use this store meanwhile."""
     job = await store.claim(WORKER, Eligibility(tasks=[TASK], alive=[WORKER], user_slots=1, running=[]))
     assert job is not None
     return job
 
 
 async def write_job(store: SqliteStore, *, tokens: int, thread_id: str | None = None) -> Job:
-    """One answer, a word for each event: as many events as an answer of so many tokens can ever have."""
+    """Writes one answer with an event for each word, the most events that so many tokens can have."""
     await submit(store, thread_id)
     job = await claim(store)
     log = LogWriter(store, job, Transcript(), lost=lambda: None)

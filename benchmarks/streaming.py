@@ -1,4 +1,4 @@
-"""Browser sessions that all read a streamed answer: its cost and its delays."""
+"""Browser sessions that all read a streamed answer: the cost and the delays."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from benchmarks.figures import Figure, Measured, part
 from benchmarks.usage import Meter, cpu_seconds, machine_seconds, memory
 
 STAGGER_SECONDS = 1.0
-"""People do not all press Enter at once: the messages are spread over this time."""
+"""The messages are spread over this time: people do not all press Enter at once."""
 GOLDEN_RATIO = 0.618034
-"""Its multiples spread evenly whatever the number: equal steps would put the tokens of 20 streams into one burst."""
+"""Its multiples spread evenly for any number; equal steps would put the tokens of 20 streams into one burst."""
 SETTLE_SECONDS = 0.5
-"""Before: what opening a page costs is no part of streaming. After: the answer's end is."""
+"""The pause before a load, which excludes the cost of opening pages, and after it, which includes the answer's end."""
 PATIENCE_SECONDS = 240
-"""Beyond the stream's own length: who cannot keep up ends late, and the figures say so. Then words are missing."""
+"""The wait beyond the stream's length: a server that cannot keep up ends late; after this, words count as lost."""
 TICK_SECONDS = 0.02
 FEW_TOKENS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """So many sessions, each streaming so many tokens per second for so long."""
+    """A number of sessions, each with a stream of so many tokens per second for so long."""
 
     sessions: int
     rate: float
@@ -37,12 +37,12 @@ class Load:
 
     @property
     def tokens(self) -> int:
-        """Of one session."""
+        """Tokens of one session."""
         return max(1, round(self.rate * self.seconds))
 
     @property
     def thousands(self) -> float:
-        """Of tokens, of all sessions."""
+        """Thousands of tokens of all sessions."""
         return self.sessions * self.tokens / 1000
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Load:
 
 
 class Conditions:
-    """What could spoil the figures of a load: this process, which makes it, and others on the machine."""
+    """Records what could spoil the figures of a load: this process, which makes it, and others on the machine."""
 
     def __init__(self, endpoint_pid: int) -> None:
         self._endpoint_pid = endpoint_pid
@@ -59,7 +59,7 @@ class Conditions:
 
     @contextlib.asynccontextmanager
     async def watched(self, meter: Meter) -> AsyncIterator[None]:
-        """Of the load inside; `meter` knows what the app uses."""
+        """Watches the load inside; `meter` measures what the app uses."""
         loop = asyncio.get_running_loop()
         begun, before, lags = loop.time(), self._read(meter), [0.0]
         ticking = asyncio.create_task(_tick(lags))
@@ -73,8 +73,8 @@ class Conditions:
                 self._shares[name].append((seconds - before[name]) / elapsed)
 
     def as_json(self) -> dict[str, object] | None:
-        """Cores that were used during the loads, in their order, and by how much this loop was late during the worst
-        of them: words that arrived meanwhile are noted that much later. None: no load was watched."""
+        """Returns the cores used during each load, in order, and the longest lag of this loop during the worst: words
+        that arrived meanwhile were recorded that much later. None if no load was watched."""
         if not self._shares["others"]:
             return None
         return {
@@ -89,7 +89,7 @@ class Conditions:
 
 
 async def _tick(lags: list[float]) -> None:
-    """Note by how much the running loop is late, until cancelled."""
+    """Record the lag of the running loop until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + TICK_SECONDS
@@ -98,7 +98,7 @@ async def _tick(lags: list[float]) -> None:
 
 
 async def first_message(app: App) -> Measured:
-    """What the first one after a start waits for, and later ones do not: imports, connections, caches."""
+    """Measures the first message after a start, which waits for imports, connections and caches."""
     async with BrowserSession(app.url, await visit(app.url)) as session, asyncio.timeout(PATIENCE_SECONDS):
         await session.ask(script(tokens=FEW_TOKENS, rate=FEW_TOKENS))
         await session.receive(FEW_TOKENS)
@@ -107,7 +107,7 @@ async def first_message(app: App) -> Measured:
 
 
 async def measure(app: App, load: Load, conditions: Conditions, idle_megabytes: float) -> Measured:
-    """Raises `TimeoutError` when words get lost: a cheap server that loses some is not cheap."""
+    """Measures a load. Raises `TimeoutError` when words get lost."""
     cookie = await visit(app.url)
     async with contextlib.AsyncExitStack() as pages:
         sessions = [await pages.enter_async_context(BrowserSession(app.url, cookie)) for _ in range(load.sessions)]
@@ -146,7 +146,7 @@ def _received(sessions: list[BrowserSession]) -> int:
 
 
 def sizes(load: Load, sent_bytes: int, resident: float, idle: float) -> Measured:
-    """Of what is sent and kept; both memories in megabytes."""
+    """Returns the sizes of sent bytes and of memory; both memories are in megabytes."""
     return {
         Figure(name="sent to the pages", unit="kB", load=str(load)): sent_bytes / 1000 / load.thousands,
         Figure(name="memory", unit="MB", load=str(load)): resident,
@@ -165,12 +165,12 @@ def _delays(sessions: list[BrowserSession], load: Load) -> Measured:
 
 
 def with_parts(figure: Figure, by_role: dict[str, float]) -> Measured:
-    """The sum, and the roles' shares where there are several."""
+    """Returns the sum, and the shares of the roles if there are several."""
     parts = {part(figure, of=role): value for role, value in by_role.items()} if len(by_role) > 1 else {}
     return {figure: sum(by_role.values())} | parts
 
 
 def percentile(values: list[float], percent: int) -> float:
-    """The value that `percent` of them do not exceed."""
+    """Returns the value that `percent` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

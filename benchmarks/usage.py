@@ -1,4 +1,4 @@
-"""What processes use: processor time and memory, read from the kernel."""
+"""Reads the processor time and the memory of processes from the kernel."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WEB = "web"
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of all its threads, ended ones too, to the microsecond; /proc/PID/stat counts hundredths of a second."""
-    return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) makes it
+    """Returns the seconds of all threads, ended ones too, to the microsecond; /proc/PID/stat counts in hundredths."""
+    return time.clock_gettime(~pid << 3 | 2)  # the clock id of clock_getcpuclockid(3)
 
 
 def machine_seconds() -> float:
-    """Processor time that was used on all cores by whomever, since the machine's start."""
+    """Returns the processor time of all processes on all cores since the machine's start."""
     user, nice, system, _, _, irq, softirq, steal = map(int, (PROC / "stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
@@ -34,7 +34,7 @@ def role(pid: int) -> str:
 
 
 def by_role(values: dict[int, float]) -> dict[str, float]:
-    """Summed over the processes of each role."""
+    """Returns the sums over the processes of each role."""
     sums: defaultdict[str, float] = defaultdict(float)
     for pid, value in values.items():
         sums[role(pid)] += value
@@ -42,19 +42,19 @@ def by_role(values: dict[int, float]) -> dict[str, float]:
 
 
 def memory(marker: str) -> dict[str, float]:
-    """Resident megabytes by role, of the processes with `marker` in their environment."""
+    """Returns the resident megabytes by role of the processes with `marker` in their environment."""
     return by_role({pid: resident_megabytes(pid) for pid in marked(marker)})
 
 
 class Meter:
-    """Counts the processor seconds that the marked processes use from now on."""
+    """Counts the processor seconds of the marked processes from now on."""
 
     def __init__(self, marker: str) -> None:
         self._marker = marker
         self._before = self._read()
 
     def used(self) -> dict[str, float]:
-        """By role. What a process used that has ended since is not known any more."""
+        """Returns the seconds by role, without those of processes that have ended since."""
         return by_role({pid: seconds - self._before.get(pid, 0) for pid, seconds in self._read().items()})
 
     def _read(self) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""The file store: what people upload and what jobs make, streamed, with an owner."""
+"""The file store: uploads and the artifacts of jobs, each with an owner, read and written as streams."""
 
 from files.errors import FileTooLarge, StoredFileNotFound
 from files.store import DirectoryFileStore, FileStore, StoredArtifact, StoredFile

@@ -1,4 +1,4 @@
-"""Writes files that are whole or not there, also after a power cut. All of it waits for the disk: use a thread."""
+"""Writes files that are either whole or absent, even after a power cut. All functions block: call them in a thread."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def beside(target: Path) -> Path:
-    """A hidden name in the target's folder, for what is to take its place."""
+    """Returns a hidden name in the target's folder, for the draft that will replace the target."""
     return target.with_name(f".{secrets.token_hex(8)}")
 
 
 def flush(path: Path) -> None:
-    """Wait until the disk has the content of a file, or the names in a folder."""
+    """Waits until the content of a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -22,7 +22,7 @@ def flush(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder, and those above it, for their owner alone."""
+    """Makes the folder and its missing parents, accessible only to their owner."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -30,14 +30,14 @@ def make_folder(path: Path) -> None:
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Let a finished file or folder take the target's name, in the same folder. A file replaces another one."""
+    """Renames a complete file or folder to the target, in the same folder. A file replaces an earlier one."""
     flush(draft)
     draft.replace(target)
     flush(target.parent)
 
 
 def write_whole(target: Path, content: bytes) -> None:
-    """Write the file, which only its owner may read, or replace it."""
+    """Writes or replaces the file, which only its owner may read."""
     draft = beside(target)
     try:
         draft.touch(mode=0o600, exist_ok=False)

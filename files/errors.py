@@ -1,7 +1,7 @@
-"""What can go wrong with stored files.
+"""The errors of the file store.
 
 FilesError
-├── StoredFileNotFound    no such file, or another user's
+├── StoredFileNotFound    no such file, or it belongs to another user
 └── FileTooLarge          more bytes than the limit
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class FilesError(Exception):
-    """Base of the file store's errors. The message is a sentence that may be shown to people."""
+    """Base of the file store's errors. The message is a sentence that may be shown to users."""
 
 
 class StoredFileNotFound(FilesError):

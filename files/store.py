@@ -29,7 +29,7 @@ StorageOf = Literal["thread", "job"]
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """An upload."""
+    """A file that a user uploaded."""
 
     id: str
     name: str
@@ -50,21 +50,21 @@ class StoredArtifact:
 
 
 class FileStore(Protocol):
-    """Where uploads and artifacts live."""
+    """Stores uploads, artifacts and the working directories of tools."""
 
     async def save(
         self, *, name: str, mime: str, owner: str, source: Path | AsyncIterator[bytes], limit_bytes: int
     ) -> StoredFile:
-        """Store an upload. Raises `FileTooLarge` while reading; nothing is left behind then."""
+        """Stores an upload. Raises `FileTooLarge` while reading the source, and then leaves nothing behind."""
 
     async def get(self, file_id: str, owner: str | None = None) -> StoredFile:
-        """Raises `StoredFileNotFound`, also for a damaged file, and for another owner's when an owner is named."""
+        """Raises `StoredFileNotFound` for a missing or damaged file, and for one that belongs to another owner."""
 
     def path(self, file_id: str) -> Path:
-        """Where the content can be read on this machine. Raises `StoredFileNotFound` for what is no file id."""
+        """Returns the content's path on this machine. Raises `StoredFileNotFound` when `file_id` is not a file id."""
 
     async def delete(self, file_id: str) -> None:
-        """Harmless when it is gone already, or never was a file."""
+        """Deletes the file; does nothing when there is none."""
 
     async def save_artifact(
         self,
@@ -75,25 +75,25 @@ class FileStore(Protocol):
         source: Path | bytes,
         fence: Callable[[], Awaitable[None]] | None = None,
     ) -> StoredArtifact:
-        """Store under the first job of a chain of retries, which share their artifacts. The same name replaces.
+        """Stores an artifact under the root job, so that its retries share it. Replaces an artifact of the same name.
 
-        `fence` is awaited before the copy takes its place: it raises for a writer that may not write any more.
+        `fence` is awaited before the copy becomes visible; it raises when the writer has lost the job.
         """
 
     def artifact_path(self, root_id: str, name: str) -> Path:
-        """Raises `StoredFileNotFound`."""
+        """Returns the artifact's path on this machine. Raises `StoredFileNotFound` when there is none."""
 
     async def delete_artifacts(self, root_id: str) -> None: ...
 
     def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
-        """A directory of an owner's thread, or of a job that has none, for what its tools keep between calls.
+        """Returns the directory in which tools keep data between calls: of a thread, or of a job without a thread.
 
-        It need not exist: whoever first keeps something there makes it. The caller knows that thread or job to be the
-        owner's.
+        The directory need not exist; the first tool that writes to it makes it. The caller has checked that the thread
+        or job belongs to the owner.
         """
 
     async def delete_storage(self, owner: str, kind: StorageOf, id: str) -> None:
-        """Harmless when there is none."""
+        """Deletes the directory; does nothing when there is none."""
 
 
 class DirectoryFileStore:
@@ -168,12 +168,12 @@ class DirectoryFileStore:
         await asyncio.to_thread(shutil.rmtree, self._artifact_folder(root_id), ignore_errors=True)
 
     def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
-        # Named by a digest: a thread's id and a user's name come from outside.
+        # The name is a digest because a thread's id and a user's name come from outside and may hold any characters.
         folder = self._storage / f"{kind}s" / _digest(json.dumps([owner, id]))
         earlier = self._earlier_storage(kind, id)
         if earlier is not None and earlier.is_dir() and not folder.exists():
             folder.parent.mkdir(mode=0o700, exist_ok=True)
-            with contextlib.suppress(OSError):  # another call was quicker
+            with contextlib.suppress(OSError):  # another call has moved it already
                 earlier.rename(folder)
         return folder
 
@@ -183,7 +183,7 @@ class DirectoryFileStore:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def _earlier_storage(self, kind: StorageOf, id: str) -> Path | None:
-        """Where the first versions kept it: by the id alone. A thread could be called like another user's job then."""
+        """Returns the directory that the first versions used; None for a thread with an id like a job's or a file's."""
         if kind == "thread" and id.startswith(("job_", "file_")):
             return None
         return self._storage / _digest(id)
@@ -195,7 +195,7 @@ class DirectoryFileStore:
 
 
 def safe_name(name: str) -> str:
-    """The last part of a name, without control characters; never empty, never hidden, of bounded length."""
+    """Returns the last part of a path, without control characters; never empty, never hidden, of bounded length."""
     last = PurePosixPath(name.replace("\\", "/")).name
     printable = "".join(character for character in last if character.isprintable()).strip().lstrip(".")
     stem, dot, suffix = printable.rpartition(".")
@@ -209,12 +209,12 @@ def _digest(text: str) -> str:
 
 
 def _cut(text: str, size: int) -> str:
-    """At most so many bytes of UTF-8, whole characters."""
+    """Cuts the text to at most `size` bytes of UTF-8, between characters."""
     return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
 
 
 def _complete(draft: Path, folder: Path, stored: StoredFile) -> None:
-    """Record what the content is; under its id a file is whole or not there."""
+    """Writes the record beside the content and moves both into place, so that a file is either whole or absent."""
     (draft / "about.json").write_text(json.dumps(asdict(stored)))
     for part in draft.iterdir():
         flush(part)
@@ -222,20 +222,20 @@ def _complete(draft: Path, folder: Path, stored: StoredFile) -> None:
 
 
 def _stored(file_id: str, content: Path) -> StoredFile | None:
-    """None for a file that is not there. So is one that is damaged: a thread that has it must go on without it."""
+    """Returns None for a missing or damaged file: a thread that refers to it must still work."""
     try:
         stored = _record(file_id, content.with_name("about.json").read_text())
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, RecursionError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         fields = {"file": file_id, "error": type(error).__name__}
-        logger.error("record of a file not readable; it counts as lost", extra={"fields": fields})  # noqa: TRY400
+        logger.error("record of a file not readable; treated as missing", extra={"fields": fields})  # noqa: TRY400
         return None
     return stored if content.is_file() else None
 
 
 def _record(file_id: str, text: str) -> StoredFile:
-    """Raises `ValueError` or `TypeError` for what is no record of this file."""
+    """Raises `ValueError` or `TypeError` when the text is not the record of this file."""
     stored = StoredFile(**json.loads(text))
     texts = all(isinstance(value, str) for value in (stored.name, stored.mime, stored.owner))
     if stored.id != file_id or not texts or not isinstance(stored.size, int):
@@ -263,7 +263,7 @@ def _copy(target: Path, source: Path, limit_bytes: int) -> int:
 
 
 def _fill(target: Path, source: Path | bytes) -> int:
-    """Gives the bytes written."""
+    """Returns the number of bytes written."""
     if isinstance(source, bytes):
         target.write_bytes(source)
     else:

@@ -1,1 +1,1 @@
-"""The Chainlit side: a message becomes a job, a job's events become what the page shows."""
+"""The Chainlit side: turns messages into jobs, and a job's events into what the page shows."""

@@ -7,16 +7,16 @@ from typing import Any
 RETRY = "retry"
 CHANGE = "change_arguments"
 SUBMIT = "submit_form"
-"""The form calls it by itself: it has a button of its own."""
+"""Called by the form's own button."""
 
 
 def retry_action(job_id: str, *, for_id: str) -> dict[str, Any]:
-    """Retry, under the message that says how the job ended. Its id is the job's: it can be taken off again."""
-    return _action(RETRY, job_id, for_id, "Retry", "Go on from the last finished step", "refresh-cw")
+    """Returns Retry, for the message that says how the job ended. The job's id in its id allows removing it later."""
+    return _action(RETRY, job_id, for_id, "Retry", "Continue from the last finished step", "refresh-cw")
 
 
 def change_action(job_id: str, *, for_id: str) -> dict[str, Any]:
-    """Opens the tool's form again, beside Retry."""
+    """Returns the button beside Retry that opens the tool's form again."""
     return _action(CHANGE, job_id, for_id, "Change arguments", "Open the form with these arguments", "pencil")
 
 

@@ -1,4 +1,4 @@
-"""Downloads of what tools made. The page fetches charts and tables from here too."""
+"""Downloads of the files that tools made. The page also fetches charts and tables here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from handlers.elements import ARTIFACTS
-from handlers.tables import LARGEST_BYTES, drawable
+from handlers.tables import MAX_BYTES, drawable
 from handlers.uploads import signed_in
 from handlers.words import without_surrogates
 from jobs import JobNotFound
@@ -32,14 +32,14 @@ def artifact_routes(lifecycle: Lifecycle) -> list[Route]:
         except (JobNotFound, StoredFileNotFound):
             raise HTTPException(404, NOT_FOUND) from None
         mime = mime_of(path.name)
-        # What tools make of other people's documents is shown, never run: no script of it may act in our origin.
+        # An artifact may contain content from untrusted documents, whose scripts must not run in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
         if mime == TABLE_MIME:
             table = await asyncio.to_thread(_table, path)
             return Response(table, media_type=mime, headers=headers | {"Content-Disposition": "attachment"})
         return FileResponse(
             path,
-            # The page's chart reads only what is plainly JSON.
+            # The page's chart element accepts only this type.
             media_type="application/json" if mime == PLOTLY_MIME else mime,
             filename=path.name,
             content_disposition_type="attachment",
@@ -51,4 +51,4 @@ def artifact_routes(lifecycle: Lifecycle) -> list[Route]:
 
 def _table(path: Path) -> bytes:
     with path.open("rb") as file:
-        return drawable(file.read(LARGEST_BYTES + 1))
+        return drawable(file.read(MAX_BYTES + 1))

@@ -1,14 +1,14 @@
-"""Lets browsers keep the page's code: a reload then costs a few requests instead of megabytes to compress and send."""
+"""Lets browsers cache the page's code, so a reload costs a few requests instead of megabytes to compress and send."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FOR_EVER = (b"cache-control", b"public, max-age=31536000, immutable")
+IMMUTABLE = (b"cache-control", b"public, max-age=31536000, immutable")
 
 
 class KeepAssets:
-    """ASGI middleware. What is under `/assets` has the hash of its content in its name, so it never changes."""
+    """ASGI middleware. Names under `/assets` contain a hash of the content, so the files never change."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -18,9 +18,9 @@ class KeepAssets:
             await self._app(scope, receive, send)
             return
 
-        async def send_kept(message: Message) -> None:
+        async def send_with_header(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                message["headers"] = [*message["headers"], FOR_EVER]
+                message["headers"] = [*message["headers"], IMMUTABLE]
             await send(message)
 
-        await self._app(scope, receive, send_kept)
+        await self._app(scope, receive, send_with_header)

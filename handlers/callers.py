@@ -1,4 +1,4 @@
-"""Who calls: the user of Chainlit's cookie, as long as this server lets them in."""
+"""Identifies the caller: the user of Chainlit's cookie, if this server still admits them."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from accounts import UsersFile
 from jobs import SHARED_USER
 
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
-"""The user of the request in hand, empty for a stranger. None: no request, the program itself asks."""
+"""The current request's user; empty for an unknown caller, None outside requests."""
 
 MARK = "password"
-"""Where a password login's cookie says which password it was, by a mark of its hash."""
+"""Metadata key in a password login's cookie: a mark of the password's hash, so that a new password ends the login."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Logins:
-    """The ways to come in. Without any, everybody is the one user `local`."""
+    """The configured ways to log in. Without any, every caller is the user `local`."""
 
     users: UsersFile | None = None
     oauth: bool = False
@@ -36,9 +36,9 @@ class Logins:
         return self.users is None and not self.oauth
 
     def user(self, token: str | None) -> str | None:
-        """Whose token it is: None when it is nobody's, or of somebody who could not log in (any more).
+        """Returns the token's user; None for an invalid token, or a user who can no longer log in.
 
-        Tokens live for days. Since one was made a user may have been removed, or a login set up.
+        Tokens live for days; meanwhile a user may have been removed, or a login set up.
         """
         try:
             user = None if token is None else decode_jwt(token)
@@ -57,7 +57,7 @@ class Logins:
 
 
 class KnownCallers:
-    """ASGI middleware: takes off a cookie or token whose user may not come in, before Chainlit believes it."""
+    """ASGI middleware: removes the cookies and tokens of users who may not log in, because Chainlit trusts them."""
 
     def __init__(self, app: ASGIApp, *, logins: Logins) -> None:
         self._app = app
@@ -69,7 +69,7 @@ class KnownCallers:
             return
         cookies = HTTPConnection(scope).cookies
         caller = self._logins.user(get_token_from_cookies(cookies))
-        headers = [(name, value) for name, value in scope["headers"] if name != b"authorization" or self._lets(value)]
+        headers = [(name, value) for name, value in scope["headers"] if name != b"authorization" or self._admits(value)]
         if caller is None:
             headers = [(name, _without_token(value) if name == b"cookie" else value) for name, value in headers]
         reset = CALLER.set(caller or "")
@@ -78,15 +78,15 @@ class KnownCallers:
         finally:
             CALLER.reset(reset)
 
-    def _lets(self, authorization: bytes) -> bool:
-        """API keys are not ours to judge."""
+    def _admits(self, authorization: bytes) -> bool:
+        """Returns False for a token of a user who may not log in. API keys pass; the API checks them."""
         scheme, _, token = authorization.decode("latin-1").partition(" ")
         is_token = scheme.lower() == "bearer" and token.count(".") == 2
         return not is_token or self._logins.user(token.strip()) is not None
 
 
 def _without_token(header: bytes) -> bytes:
-    """The other cookies are needed: an OAuth login that is under way has one."""
+    """Keeps the other cookies; an OAuth login in progress needs its own."""
     parts = header.decode("latin-1").split(";")
     return ";".join(part for part in parts if not any(map(_is_token, cookie_parser(part)))).encode("latin-1")
 

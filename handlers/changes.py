@@ -1,4 +1,4 @@
-"""What to do on a screen, one thing at a time."""
+"""Single changes to a screen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 StepDict = dict[str, Any]
-"""Chainlit's own shape of a step."""
+"""A step in Chainlit's format."""
 ElementDict = dict[str, Any]
-"""Chainlit's own shape of an element: a file, a chart, a form … below a message."""
+"""An element in Chainlit's format: a file, chart, form or similar below a message."""
 
 
 @dataclass(frozen=True)
 class Upsert:
-    """Show the step, or write these fields over it."""
+    """Show a step, or overwrite these fields of it."""
 
     step: StepDict
 
@@ -29,14 +29,14 @@ class Append:
 
 @dataclass(frozen=True)
 class Remove:
-    """Take a step off."""
+    """Remove a step."""
 
     id: str
 
 
 @dataclass(frozen=True)
 class Show:
-    """Show the element, in place of the one with its id."""
+    """Show an element; replace the one with the same id."""
 
     element: ElementDict
 
@@ -45,7 +45,7 @@ Change = Upsert | Append | Remove | Show
 
 
 def merge(changes: Sequence[Change]) -> list[Change]:
-    """Text that is appended to one message in a row becomes one change."""
+    """Combines consecutive appends to the same message into one."""
     merged: list[Change] = []
     for change in changes:
         last = merged[-1] if merged else None

@@ -1,4 +1,4 @@
-"""The chat: a message becomes a job; a button or Stop becomes a wish about one."""
+"""The chat: turns a message into a job, and Stop, Retry and forms into calls about jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from services.web import StoredFileNotFound, WebServices
 
 
 class Chat:
-    """What the Chainlit callbacks do. Nothing here runs a job, or waits for one."""
+    """The bodies of the Chainlit callbacks. They neither run jobs nor wait for them."""
 
     def __init__(
         self, services: WebServices, views: Views, data_layer: DataLayer, drafts: Drafts, commands: Commands
@@ -39,7 +39,7 @@ class Chat:
         self._views = views
 
     async def accept(self, session: WebsocketSession, payload: Any) -> bool:
-        """Whether a message may become a turn. A file that nobody knows is an error, never a turn without the file."""
+        """Returns whether a message may become a turn. An unknown file is an error, never a turn without the file."""
         if not is_message(payload):
             return await self._refuse(session, "The message could not be read; reload the page and send it again.")
         message, references = payload["message"], payload.get("fileReferences") or []
@@ -51,14 +51,14 @@ class Chat:
                 try:
                     remember(session, await self.files.get(reference["id"], user_of(session)), self.files)
                 except StoredFileNotFound:
-                    return await self._refuse(session, "An attached file is not there any more; attach it again.")
-        # A command may have no words: Chainlit would tell the page of a conversation that begins with nothing, and the
-        # page would show no Stop in it. `_submitted` tells it instead.
+                    return await self._refuse(session, "An attached file no longer exists; attach it again.")
+        # A command may have no text. Chainlit would announce a conversation that begins with an empty message, in which
+        # the page shows no Stop. `on_message` announces it instead.
         session.has_first_interaction = True
         return True
 
     async def on_message(self, message: cl.Message) -> None:
-        """Submit, and let go: the job is not this handler's, and the page is told by the session's view."""
+        """Submits the job and returns without waiting; the session's view updates the page."""
         session = cl.context.session
         user, words = user_of(session), without_surrogates(message.content)
         files = [element.id for element in message.elements or []]
@@ -83,7 +83,7 @@ class Chat:
         self._show_stop_after(asyncio.current_task(), session)
 
     async def on_connected(self, session: WebsocketSession) -> None:
-        """A page has connected: for the first time, after a blip, by opening a thread, or after a restart."""
+        """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
         view = self._views.of(session)
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
@@ -94,7 +94,7 @@ class Chat:
         await self._views.close(session.id)
 
     async def on_resume(self, thread: dict[str, Any]) -> None:
-        """Chainlit sends this very dict to the page afterwards, and then `on_connected` follows exactly behind it."""
+        """Updates `thread` in place: Chainlit sends that dict to the page, and `on_connected` continues from it."""
         thread.update(await self._views.of(cl.context.session).load())
 
     async def on_stop(self, session: WebsocketSession) -> None:
@@ -109,7 +109,7 @@ class Chat:
             await session.emit("toast", {"message": str(error), "type": "error"})
 
     async def on_submit(self, action: cl.Action) -> dict[str, Any]:
-        """The page shows the problems at the fields of the form that called."""
+        """Returns the problems by field, which the page shows in the form."""
         values = action.payload.get("values")
         job_id = str(action.payload.get("job_id"))
         problems = await self._drafts.submit(
@@ -136,7 +136,7 @@ class Chat:
         return False
 
     def _show_stop_after(self, handler: asyncio.Task[Any] | None, session: WebsocketSession) -> None:
-        """Chainlit hides Stop when the message's handler has returned; the job goes on, so show it again."""
+        """Shows Stop again once the handler returns: Chainlit hides it then, although the job continues."""
         if handler is not None:
             view = self._views.of(session)
             handler.add_done_callback(lambda _: view.show_soon())
@@ -154,7 +154,7 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
 
 
 def is_message(payload: Any) -> bool:
-    """Whether a page of ours can have sent it; anybody may write to a socket."""
+    """Returns whether the payload has a valid shape; any program can write to a socket."""
     message = payload.get("message") if isinstance(payload, dict) else None
     references = (payload.get("fileReferences") or []) if isinstance(payload, dict) else None
     if not isinstance(message, dict) or not isinstance(references, list):

@@ -1,4 +1,4 @@
-"""What appears under `/`: every tool that the workers offer."""
+"""The commands under `/`: every tool that the workers offer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from chainlit.session import WebsocketSession
 
 from handlers.forms import ToolForm
 from jobs import JSON, JobClient
-from jobs.background import again_and_again
+from jobs.background import keep_running
 
 TYPED = re.compile(r"/([\w-]+)(?:\s+(.*))?", re.DOTALL)
-"""A command that was typed out instead of chosen from the list."""
+"""A command typed instead of chosen from the list."""
 DESCRIPTION_CHARACTERS = 120
 
 
 class Commands:
-    """`async with Commands(jobs) as commands`: tells the connected pages of the tools, and of each change."""
+    """`async with Commands(jobs) as commands`: sends the tools, and each change of them, to the connected pages."""
 
     def __init__(self, jobs: JobClient) -> None:
         self._jobs = jobs
         self._sessions: dict[str, WebsocketSession] = {}
 
     async def __aenter__(self) -> Self:
-        self._following = asyncio.create_task(again_and_again(self._follow, name="the news of the tools"))
+        self._following = asyncio.create_task(keep_running(self._follow, name="the watch for changed tools"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -34,7 +34,7 @@ class Commands:
         await asyncio.gather(self._following, return_exceptions=True)
 
     async def connected(self, session: WebsocketSession) -> None:
-        """A page that connects has no commands, or old ones."""
+        """Sends the commands; a page that connects has none, or old ones."""
         self._sessions[session.id] = session
         await session.emit("set_commands", commands_of(await self._jobs.tools()))
 
@@ -49,7 +49,7 @@ class Commands:
 
 
 def commands_of(tools: Sequence[Mapping[str, JSON]]) -> list[dict[str, Any]]:
-    """In Chainlit's own shape."""
+    """Returns the commands in Chainlit's format."""
     return [_command(ToolForm.of(tool)) for tool in tools]
 
 
@@ -60,9 +60,10 @@ def _command(form: ToolForm) -> dict[str, Any]:
 
 
 def split_command(chosen: str | None, text: str, known: Sequence[str]) -> tuple[str, str] | None:
-    """The command that a message is, known or not, and its words; None: it is no command.
+    """Returns a message's command, known or not, and the text behind it; None when it is not a command.
 
-    A typed `/word` alone is one in any case; with words behind it, it may be anything that begins with a slash.
+    A typed `/word` alone is always a command. With text behind it, only a known one is: other text may begin with a
+    slash too.
     """
     if chosen:
         return chosen, text

@@ -1,6 +1,6 @@
-"""Chainlit's data layer over jobs and files: threads and their steps are read from the event log.
+"""Chainlit's data layer over jobs and files: reads threads and their steps from the event log.
 
-What Chainlit wants stored of messages, steps and elements is in the log already; those calls have nothing to do.
+The log already holds the messages, steps and elements that Chainlit asks to store, so those methods do nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PAGE_THREADS = 100
 
 
 class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
-    """A user's id is the identifier: there is nothing else to know a person by."""
+    """Uses a user's identifier as the id, because users have no other."""
 
     def __init__(self, jobs: JobClient, turns: Turns, chat: ChatStore) -> None:
         self._jobs = jobs
@@ -47,7 +47,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     # --- threads ----------------------------------------------------------------------------------------------
 
     async def get_thread_author(self, thread_id: str) -> str:
-        """Empty when there is no such thread, or it is not the caller's: Chainlit then answers 404."""
+        """Returns an empty string, for which Chainlit answers 404, unless the thread exists and is the caller's."""
         thread = await self._thread(thread_id)
         return "" if thread is None else thread.owner
 
@@ -68,7 +68,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         return rendered
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[ThreadDict]:
-        """A page of the user's threads, newest first; the search finds titles, questions and answers."""
+        """Returns a page of the user's threads, newest first. The search covers titles, questions and answers."""
         size = min(max(pagination.first, 1), PAGE_THREADS)
         search, before = (without_surrogates(text or "") or None for text in (filters.search, pagination.cursor))
         found = await self._jobs.threads(filters.userId or "", search=search, limit=size + 1, before=before)
@@ -87,10 +87,10 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         thread_id: str,
         name: str | None = None,
         user_id: str | None = None,
-        metadata: dict[str, Any] | None = None,  # noqa: ARG002  # nothing of a session belongs to the thread
+        metadata: dict[str, Any] | None = None,  # noqa: ARG002  # session data does not belong to the thread
         tags: list[str] | None = None,  # noqa: ARG002
     ) -> None:
-        """Rename. At a thread's first message Chainlit calls with the user's id: the title is made by submit."""
+        """Renames the thread. Ignores Chainlit's call (with a user id) at the first message: submit sets the title."""
         thread = await self._thread(thread_id)
         if thread is not None and name and user_id is None:
             await self._jobs.rename_thread(thread_id, thread.owner, without_surrogates(name)[:TITLE_CHARACTERS])
@@ -102,7 +102,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
             await self._chat.delete_thread(thread_id)
 
     async def _thread(self, thread_id: str) -> Thread | None:
-        """Another user's thread is none: Chainlit would say that it is there, and log its own user out."""
+        """Returns None for another user's thread: Chainlit would reveal that it exists and log the caller out."""
         try:
             thread = await self._jobs.thread(without_surrogates(thread_id))
         except ThreadNotFound:
@@ -112,7 +112,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     # --- feedback ---------------------------------------------------------------------------------------------
 
     async def upsert_feedback(self, feedback: Feedback) -> str:
-        """Refused when it is about an answer that is not the caller's."""
+        """Raises `HTTPException` 404 for feedback on another user's answer."""
         await self._check_own(feedback.forId)
         return await self._chat.save_feedback(
             StoredFeedback(
@@ -125,20 +125,20 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         )
 
     async def delete_feedback(self, feedback_id: str) -> bool:
-        """Likewise."""
+        """Raises `HTTPException` 404 for feedback on another user's answer."""
         if (for_id := await self._chat.run_of_feedback(feedback_id)) is not None:
             await self._check_own(for_id)
         return await self._chat.delete_feedback(feedback_id)
 
     async def _check_own(self, step_id: str) -> None:
-        """Chainlit does not ask whose answer it is. Ids of steps begin with their job's."""
+        """Checks whose answer it is, which Chainlit does not. Step ids begin with their job's id."""
         if (caller := CALLER.get()) is not None:
             try:
                 await self._jobs.get(without_surrogates(step_id).partition(":")[0], caller)
             except JobNotFound:
                 raise HTTPException(404, "There is no such answer.") from None
 
-    # --- what the log and the file store hold already -----------------------------------------------------------
+    # --- already in the log and the file store ------------------------------------------------------------------
 
     async def create_step(self, step_dict: StepDict) -> None: ...
 
@@ -162,7 +162,7 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         return ""
 
     async def close(self) -> None:
-        """The services are closed by who opened them."""
+        """Does nothing: the code that opened the services closes them."""
 
 
 def persisted(stored: StoredUser) -> PersistedUser:

@@ -1,4 +1,4 @@
-"""A command becomes a draft with a form; the form, once it is filled in well, becomes the job."""
+"""Turns a command into a draft with a form, and the completed form into the job."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
 UNAVAILABLE = "The tool {!r} is not available now; try again later."
-FILE_GONE = "This file is not there any more; choose another one."
+FILE_GONE = "This file no longer exists; choose another one."
 
 
 class UnknownCommand(Exception):
-    """Says so in a sentence."""
+    """A message names a command that does not exist. The error's text is shown to the user."""
 
 
 class Drafts:
-    """Opens forms and takes them in."""
+    """Opens and submits forms."""
 
     def __init__(self, jobs: JobClient, files: FileStore, turns: Turns) -> None:
         self._jobs = jobs
@@ -34,9 +34,9 @@ class Drafts:
     async def open(
         self, chosen: str | None, text: str, *, user: str, thread_id: str, files: Sequence[str], key: str
     ) -> Job | None:
-        """The draft of a message that is a command; None: it is none.
+        """Returns the draft for a message that is a command, or None for another message.
 
-        Raises `UnknownCommand`, and as `JobClient.submit` does.
+        Raises `UnknownCommand`, and the errors of `JobClient.submit`.
         """
         known = [str(tool["name"]) for tool in await self._jobs.tools()]
         command = split_command(chosen, text, known)
@@ -45,7 +45,7 @@ class Drafts:
         name, words = command
         form = await self._turns.form(name)
         if form is None:
-            hint = f"There are: {', '.join(f'/{one}' for one in known)}." if known else "No tools are there yet."
+            hint = f"There are: {', '.join(f'/{one}' for one in known)}." if known else "No tools are available yet."
             raise UnknownCommand(f"There is no command /{name[:60]}. {hint}")
         return await self._jobs.draft(
             JobRequest(
@@ -60,7 +60,7 @@ class Drafts:
         )
 
     async def submit(self, job_id: str, user: str, values: Mapping[str, Any]) -> dict[str, str]:
-        """Run the tool with what the form holds; gives what is wrong with it, by field. Any number of times is once."""
+        """Runs the tool with the form's values, once however often it is called. Returns the problems by field."""
         try:
             job = await self._jobs.get(job_id, user)
             # Two clicks, or two tabs, must not both find the form open.
@@ -71,7 +71,7 @@ class Drafts:
             return {"": GONE}
 
     async def _submit(self, job: Job, values: Mapping[str, Any]) -> dict[str, str]:
-        if await self._is_past(job):
+        if await self._was_submitted(job):
             return {}
         form = await self._turns.form(job.request.task)
         if form is None:
@@ -87,8 +87,8 @@ class Drafts:
             return {"": str(error)}
         return {}
 
-    async def _is_past(self, job: Job) -> bool:
-        """Whether the job has been taken up again already: its form was submitted, or it was retried."""
+    async def _was_submitted(self, job: Job) -> bool:
+        """Returns whether the form was already submitted or the job retried."""
         if job.status is JobStatus.COMPLETED or job.thread_id is None:
             return False
         turns = await self._jobs.thread_jobs(job.thread_id)

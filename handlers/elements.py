@@ -1,4 +1,4 @@
-"""Chainlit elements, made from the log: uploaded files, what tools made, and the forms of tools."""
+"""Chainlit elements made from the log: uploads, artifacts, and the forms of tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ARTIFACTS = "/project/artifact"
 
 
 def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> ElementDict:
-    """An uploaded file as an element of its message."""
+    """Returns an uploaded file as an element of its message."""
     kind = "image" if file.mime.startswith("image/") else "file"
     return {
         **_element(file.id, kind, file.name, thread_id, message_id),
@@ -30,15 +30,15 @@ def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> El
 
 
 def artifact_element(artifact: Artifact, job: Job, message_id: str, *, version: int) -> ElementDict:
-    """What a tool made, drawn where the page can draw it. The same name is the same element."""
+    """Returns an artifact, drawn if the page can draw it. Artifacts of one name share an element."""
     name, mime = artifact.name, artifact.mime
-    # Drawn by its name, as it is served: what a tool declares may be something else.
+    # The name decides, as it does when the file is served; the type that a tool declares may be wrong.
     drawn = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}.get(mime_of(name))
     kind = drawn or ("image" if mime.startswith("image/") else "file")
     return {
         **_element(f"{job.root_id}:artifact:{name}", kind, name, job.thread_id, message_id),
         "mime": mime,
-        # The page keeps what it has fetched of an address: a file that was replaced needs another one.
+        # The page caches by address, so a replaced file needs a new one.
         "url": f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={version}",
     }
 
@@ -52,7 +52,7 @@ def form_element(
     problems: Mapping[str, str],
     files: Sequence[StoredFile],
 ) -> ElementDict:
-    """A tool's form: open, or as it was submitted."""
+    """Returns a tool's form, open or as it was submitted."""
     props: dict[str, JSON] = {
         "job_id": job.id,
         "tool": form.name,

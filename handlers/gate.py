@@ -1,4 +1,4 @@
-"""Keeps others than this machine off the page, where nobody can log in and everybody would be the user `local`."""
+"""Limits the page to this machine when no login is set up and every visitor would be the user `local`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from accounts.guard import FORBIDDEN, plain_words, refuse
 CODE = "login_needed"
 NO_PAGE = "This server serves its HTTP API only, until a login is set up with LONGHAUL_USERS_FILE or OAUTH_… variables."
 NOT_HERE = (
-    "This page is for the machine that serves it, and not through a proxy, until a login is set up with "
+    "Only the machine that serves this page may open it, and not through a proxy, until a login is set up with "
     "LONGHAUL_USERS_FILE or OAUTH_… variables."
 )
 PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Longhaul</title><p>{}</p></html>'
@@ -22,7 +22,7 @@ HEADERS = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 
 
 
 class Gate:
-    """ASGI middleware. `closed`: nobody gets in; else whoever calls from this machine."""
+    """ASGI middleware. Admits callers from this machine, or no caller at all when `closed`."""
 
     def __init__(self, app: ASGIApp, *, closed: bool) -> None:
         self._app = app

@@ -60,13 +60,13 @@ def install_chat(
     put_first(install_logins(logins))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
-    form_bytes = 1_000_000  # what a form adds to its file
+    form_bytes = 1_000_000  # allowance for the form's fields and boundaries
     app.add_middleware(BodyLimit, limit_bytes=message_bytes, uploads=(UPLOADS,), upload_bytes=upload_bytes + form_bytes)
     if logins.automatic and not anonymous:
         app.add_middleware(Gate, closed=api_only)
     app.add_middleware(RequestGuard, allowed_hosts=allowed_hosts, allowed_origins=allowed_origins)
     if config.features.spontaneous_file_upload is not None:
-        config.features.spontaneous_file_upload.max_size_mb = upload_mb  # what the page checks before it sends
+        config.features.spontaneous_file_upload.max_size_mb = upload_mb  # the page checks this before it uploads
     app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(NotServing, not_serving)
     put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
@@ -74,7 +74,7 @@ def install_chat(
 
 
 def _unheard(_: Request, __: Exception) -> Response:
-    """Whoever was sending left in the middle of it: nobody is there to answer, and nothing is wrong here."""
+    """The client disconnected while sending. This is not an error of the server."""
     return Response(status_code=499)
 
 
@@ -83,7 +83,7 @@ def not_serving(_: Request, error: Exception) -> Response:
 
 
 def put_first(routes: Sequence[BaseRoute]) -> None:
-    """Add routes before Chainlit's own, whose last one answers every path with the page."""
+    """Adds routes before Chainlit's, whose last one answers every path with the page."""
     app.router.routes[:0] = routes
 
 

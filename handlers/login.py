@@ -1,4 +1,4 @@
-"""How people come in: by password, by an OAuth provider, or, without either, automatically as the one local user."""
+"""Logs users in: by password, by an OAuth provider or, without either, automatically as the user `local`."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from jobs import SHARED_USER
 ATTEMPTS_PER_MINUTE = 10
 """Failed logins to one name from one address."""
 CLIENT_ATTEMPTS_PER_MINUTE = 60
-"""Failed logins from one address, whatever the name."""
+"""Failed logins from one address, for all names together."""
 NAME_CHARACTERS = 200
-"""Kept of a name that was tried."""
+"""How much of an attempted name is kept."""
 
 
 async def browser_user(request: Request) -> str | None:
-    """The user of Chainlit's cookie; None for a stranger, or one who may not come in any more."""
+    """Returns the user of Chainlit's cookie; None without one, or when the user may no longer log in."""
     logins: Logins = app.state.logins
     return logins.user(get_token_from_cookies(request.cookies))
 
 
 def install_logins(logins: Logins) -> list[Route]:
-    """Tell Chainlit how people log in; gives the routes that go before its own."""
+    """Tells Chainlit how users log in. Returns the routes to put before Chainlit's own."""
     app.state.logins = logins
     if logins.oauth:
         cl.oauth_callback(oauth_user)
@@ -42,15 +42,15 @@ def install_logins(logins: Logins) -> list[Route]:
         cl.password_auth_callback(PasswordLogin(logins.users).user)
         return [Route("/login", PasswordLogin(logins.users).answer, methods=["POST"])]
     if logins.automatic:
-        cl.header_auth_callback(_anybody)
+        cl.header_auth_callback(_log_in_locally)
         app.add_middleware(LocalLogin)
     return []
 
 
 class PasswordLogin:
-    """In place of Chainlit's own route, which lets everybody try passwords as fast as they can.
+    """Replaces Chainlit's own route, which does not limit attempts.
 
-    Who fails too often is not heard, not even with the right password: else it could be found by going on.
+    After too many failures even the right password is refused; otherwise an attacker could find it by continuing.
     """
 
     def __init__(self, users: UsersFile) -> None:
@@ -69,7 +69,7 @@ class PasswordLogin:
             sentence = f"Too many attempts to log in; try again in {seconds} s."
             return JSONResponse({"detail": sentence}, 429, {"Retry-After": str(seconds)})
         if (user := await self.user(name, password)) is None:
-            return JSONResponse({"detail": "Name and password do not belong together."}, 401)
+            return JSONResponse({"detail": "Wrong name or password."}, 401)
         self._clients.give_back(client)
         self._names.give_back(_pair(client, name))
         response = JSONResponse({"success": True})
@@ -82,7 +82,7 @@ class PasswordLogin:
         return User(identifier=username, display_name=username, metadata={MARK: self._users.mark(username)})
 
     def _wait(self, client: str, name: str) -> float:
-        """An attempt costs while it is tried, so that many at once are not free. One that is refused costs nothing."""
+        """Returns the seconds to wait. Charges an accepted attempt in advance, so that concurrent ones count."""
         if (wait := self._names.take(_pair(client, name))) > 0:
             return wait
         if (wait := self._clients.take(client)) > 0:
@@ -97,7 +97,7 @@ def _pair(client: str, name: str) -> tuple[str, str]:
 async def oauth_user(
     provider_id: str, token: str, raw_user_data: dict[str, Any], default_user: User
 ) -> User | None:  # the parameters' names are Chainlit's
-    """`provider:name`: neither another provider nor the users file can name the same user."""
+    """Returns the user `provider:name`, which neither another provider nor the users file can produce."""
     del token
     name = str(default_user.identifier or "").strip()
     unconfirmed = False in (raw_user_data.get("email_verified"), raw_user_data.get("verified_email"))
@@ -105,7 +105,7 @@ async def oauth_user(
         return None
     metadata = dict(default_user.metadata)
     if not str(metadata.get("image")).startswith("data:"):
-        metadata.pop("image", None)  # another site's: the page would not load it
+        metadata.pop("image", None)  # the page does not load pictures from other sites
     return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata)
 
 
@@ -113,14 +113,14 @@ def local_user() -> User:
     return User(identifier=SHARED_USER, display_name=SHARED_USER)
 
 
-async def _anybody(headers: Headers) -> User:  # noqa: ARG001  # nobody is asked who they are
+async def _log_in_locally(headers: Headers) -> User:  # noqa: ARG001  # Chainlit passes them
     return local_user()
 
 
 class LocalLogin:
-    """ASGI middleware: gives the cookie with the first page, whichever page that is.
+    """ASGI middleware: sets the cookie with the first page of any address.
 
-    By way of Chainlit's login page a link into a thread would be lost.
+    Chainlit's login page would lose a link to a thread.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -131,10 +131,10 @@ class LocalLogin:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        is_stranger = await browser_user(request) is None
+        is_unknown = await browser_user(request) is None
 
         async def send_with_cookie(message: Message) -> None:
-            if is_stranger and message["type"] == "http.response.start" and _is_page(message):
+            if is_unknown and message["type"] == "http.response.start" and _is_page(message):
                 message["headers"] = [*message["headers"], *_cookie(request)]
             await send(message)
 

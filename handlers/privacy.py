@@ -1,4 +1,4 @@
-"""Keeps the page from calling other hosts: who reads what and where is nobody else's business."""
+"""Keeps the page from calling other hosts, which could then see who reads what."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from accounts import NO_SNIFFING, page_headers
 
 CUSTOM_ELEMENTS = "'unsafe-eval'"
-"""Chainlit compiles the code of custom elements in the page."""
+"""Required because Chainlit compiles the code of custom elements in the page."""
 
-_ELSEWHERE = re.compile(r'<link\b[^>]*\bhref="https?:[^>]*>\s*')
+_FOREIGN_LINK = re.compile(r'<link\b[^>]*\bhref="https?:[^>]*>\s*')
 
 template = server.get_html_template
 
 
 @cache
 def page(root_path: str = "") -> str:
-    """Chainlit's page without what it asks public hosts for: fonts, and the style of formulas, which are off."""
-    return _ELSEWHERE.sub("", template(root_path))
+    """Returns Chainlit's page without its links to public hosts: fonts, and the styles of formulas, which are off."""
+    return _FOREIGN_LINK.sub("", template(root_path))
 
 
 class OwnPages:
-    """ASGI middleware: what a page loads comes from this server, or not at all. Goes around Chainlit's own page."""
+    """ASGI middleware: lets pages load from this server only. Replaces Chainlit's page template."""
 
     def __init__(self, app: ASGIApp, *, frame_ancestors: str) -> None:
         self._app = app

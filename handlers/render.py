@@ -1,7 +1,7 @@
-"""A job's events as Chainlit steps: one pure rendering, for live screens and for stored threads alike.
+"""A job's events as Chainlit steps: one pure rendering for live screens and stored threads.
 
-A turn on the screen is a tree: the person's message, under it one run, under that the tool calls and the pieces of the
-answer. Ids are made of the root job's, so that a retry writes into its original's place.
+A turn on the screen is a tree: the user's message, under it one run, and under that the tool calls and the parts of the
+answer. Ids derive from the root job, so a retry replaces its original.
 """
 
 from __future__ import annotations
@@ -40,17 +40,16 @@ from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
 MESSAGE_CHARACTERS = 20_000
-"""A longer answer goes on in a further message: a page renders a whole message again for each piece of its text."""
+"""A longer answer continues in another message, because a page renders the whole message again for each piece."""
 DIRECT_CALL = "call:0"
-"""The one step of a job that is a tool call itself."""
+"""The step of a job whose task is a tool."""
 ARGUMENTS_INVALID = "tool_arguments_invalid"
 
 
 class TurnScreen:
-    """What a turn looks like after the events fed so far.
+    """The appearance of a turn after the events fed so far.
 
-    `files` came with the message. `form`: the job is a tool's, and these are its parameters; `choices` are the files
-    that it may be given.
+    `files` are attached to the message. A job whose task is a tool has a `form`, which offers `choices` for files.
     """
 
     def __init__(
@@ -65,9 +64,9 @@ class TurnScreen:
         self.root_id = job.root_id
         self.turn = job.turn
         self.seq = 0
-        """The last event fed: follow from here."""
+        """The last event fed; following continues behind it."""
         self.ended: Terminal | None = None
-        """How the job ended."""
+        """How the job ended; None before."""
         self.message_id = job.request.key or f"{job.root_id}:message"
         self.run_id = f"{job.root_id}:run"
         self.form = form
@@ -75,39 +74,39 @@ class TurnScreen:
         self._choices = choices
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
-        self._messages: dict[str, list[str]] = {}  # model step → ids of the messages that show its text
+        self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._transcript = Transcript()
         self._tools: dict[str, ToolScreen] = {}
-        self._problems: dict[str, str] = {}  # by field, of arguments that the tool refused
+        self._problems: dict[str, str] = {}  # by field, for arguments that the tool refused
         self._show_request(job)
         for file in files:
             self._show(file_element(file, job.thread_id, self.message_id))
 
     def steps(self) -> list[StepDict]:
-        """The whole turn, parents first."""
+        """Returns all steps of the turn, parents first."""
         return [dict(step) for step in self._steps.values()]
 
     def elements(self) -> list[ElementDict]:
-        """The files that came with the message, the form, what the tools made."""
+        """Returns the attached files, the form and the artifacts."""
         return [dict(element) for element in self._elements.values()]
 
     @property
     def form_is_open(self) -> bool:
-        """It waits for a person: the job is a draft, or its arguments were refused."""
+        """Whether the form waits for the user: the job is a draft, or the tool refused its arguments."""
         if self.form is None or self.ended is None:
             return False
         return getattr(self.ended, "reason", None) == NEEDS_ARGUMENTS or bool(self._problems)
 
     def form_again(self) -> ElementDict:
-        """The form of a job that has ended, open once more: a person wants other arguments. Shown on one page only."""
+        """Returns the form of an ended job, open for changed arguments. Only one page shows it."""
         element = self._form_element(is_open=False)
         element["props"]["again"] = uuid.uuid4().hex
         return element
 
     def feed(self, events: Iterable[JobEvent]) -> list[Change]:
-        """Take events in order; returns what to do on a screen that shows all before them."""
+        """Takes events in order; returns the changes for a screen that shows all earlier ones."""
         changes: list[Change] = []
-        for event, payload in joined(events):
+        for event, payload in combine_text(events):
             changes += self._render(event, payload)
             self.seq = event.seq
         return merge(changes)
@@ -146,7 +145,7 @@ class TurnScreen:
         changes: list[Change] = self._clear(path)
         if not change.text:
             return changes
-        # The first message of a step keeps its id, so that the new attempt's text replaces the old one in place.
+        # The first message of a step keeps its id, so that the new attempt's text replaces it in place.
         first = f"{self.root_id}:{path}"
         self._messages[path] = [first]
         step = self._new(first, "assistant_message", ASSISTANT, self.run_id, at)
@@ -154,7 +153,7 @@ class TurnScreen:
         return [change for change in changes if change != Remove(first)] + [self._put(step)]
 
     def _close_message(self, payload: TextDelta | StepFinished) -> list[Change]:
-        """Its step has ended: the cursor goes."""
+        """Hides the cursor when the step has finished."""
         if isinstance(payload, TextDelta):
             return []
         return [self._patch(one, streaming=False) for one in self._messages.get(payload.step, [])[-1:]]
@@ -212,7 +211,7 @@ class TurnScreen:
         error = finished.error or {}
         if self.form is not None and path == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
             self._problems = self.form.at_fields(error.get("fields") or {}, otherwise=error["message"])
-        name = f"with an error: {tool.name}" if failed else tool.name  # behind the page's own "Finished"
+        name = f"with an error: {tool.name}" if failed else tool.name  # the page puts "Finished" before it
         shown = {"name": name, "output": tool.text(), "end": iso(at), "isError": failed, "defaultOpen": False}
         return [self._patch(f"{self.root_id}:{path}", **shown)]
 
@@ -242,7 +241,7 @@ class TurnScreen:
         )
 
     def _calling(self) -> str:
-        """The call that makes a file now: the last one that runs. A retry's log begins with files of its original."""
+        """Returns the call that makes an artifact: the last running one, else the last; a retry's log may have none."""
         running = [path for path, tool in self._tools.items() if tool.running] or [*self._tools]
         return running[-1] if running else DIRECT_CALL
 
@@ -260,14 +259,14 @@ class TurnScreen:
         return [Append(current["id"], text)]
 
     def _clear(self, path: str) -> list[Change]:
-        """Take the withdrawn text of a step off."""
+        """Removes the withdrawn text of a step."""
         gone = self._messages.pop(path, [])
         for one in gone:
             self._steps.pop(one, None)
         return [Remove(one) for one in gone]
 
     def _tool_of(self, path: str | None) -> str | None:
-        """The call that a step belongs to."""
+        """Returns the call that a step belongs to, if any."""
         if path is None:
             return None
         return next((tool for tool in self._tools if path == tool or path.startswith(f"{tool}/")), None)
@@ -294,7 +293,7 @@ class TurnScreen:
             "output": "",
             "createdAt": iso(at),
             "start": None,
-            "end": None,  # said outright: a page keeps what a repeated step does not mention
+            "end": None,  # explicit, because a page keeps fields that a repeated step omits
             "streaming": False,
             "isError": False,
             "metadata": {},
@@ -309,31 +308,31 @@ class TurnScreen:
         return Upsert({"id": step_id, **fields})
 
 
-def joined(events: Iterable[JobEvent]) -> Iterator[tuple[JobEvent, EventPayload]]:
-    """Text of one step in a row as one piece: piece by piece, a long answer takes time by the square of its length.
+def combine_text(events: Iterable[JobEvent]) -> Iterator[tuple[JobEvent, EventPayload]]:
+    """Combines consecutive text of a step: piece by piece, rendering a long answer takes quadratic time.
 
-    What a piece does may depend on where it is if it begins a row or ends a paragraph: those stay by themselves. The
-    event is the last one of the row.
+    Text that begins a row or ends a paragraph stays separate, because its position may matter. A combined payload comes
+    with the last event of its row.
     """
     row: list[tuple[JobEvent, TextDelta]] = []
     before: EventPayload | None = None
     for event in events:
         payload = event.payload
-        if isinstance(payload, TextDelta) and _goes_on(before, payload):
+        if isinstance(payload, TextDelta) and _continues(before, payload):
             row.append((event, payload))
         else:
-            yield from _one(row)
+            yield from _combined(row)
             row = []
             yield event, payload
         before = payload
-    yield from _one(row)
+    yield from _combined(row)
 
 
-def _goes_on(before: EventPayload | None, delta: TextDelta) -> bool:
+def _continues(before: EventPayload | None, delta: TextDelta) -> bool:
     return isinstance(before, TextDelta) and before.step == delta.step and "\n\n" not in delta.text
 
 
-def _one(row: Sequence[tuple[JobEvent, TextDelta]]) -> Iterator[tuple[JobEvent, TextDelta]]:
+def _combined(row: Sequence[tuple[JobEvent, TextDelta]]) -> Iterator[tuple[JobEvent, TextDelta]]:
     if row:
         last, delta = row[-1]
         yield last, TextDelta(step=delta.step, text="".join(one.text for _, one in row))

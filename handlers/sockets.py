@@ -1,5 +1,5 @@
-"""Chainlit's socket events that Longhaul extends. The framework offers no callback for them; the handlers' registry of
-python-socketio is public."""
+"""Chainlit's socket events that Longhaul extends. Chainlit has no callbacks for them, but python-socketio's registry of
+handlers is public."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from engineio.packet import MESSAGE, Packet
 from jobs.encoding import encode
 
 EVENT = 2
-"""Socket.IO's type of packet; one in the default namespace begins with it, and its arguments follow as JSON."""
+"""Socket.IO's packet type. In the default namespace a packet is this number followed by its arguments as JSON."""
 Handler = Callable[..., Awaitable[Any]]
 
 PING_SECONDS = 4
-"""A connection that went half-open is noticed within twice this (Chainlit's default: 41 s); then the page waits up to
-1.5 s before it connects again."""
+"""A half-open connection is detected within twice this time (Chainlit's default: 41 s). The page then waits up to 1.5 s
+before it reconnects."""
 
 
 def tune(*, message_bytes: int) -> None:
-    """Notice dead connections soon; take messages up to the limit (a longer one would cut the connection silently)."""
+    """Detects dead connections early; accepts messages up to the limit (a longer one cuts the connection silently)."""
     sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
-    sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # what JSON escapes may add
+    sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # allowance for JSON escapes
 
 
 def send(session: WebsocketSession, event: str, data: Any) -> None:
-    """What `session.emit` does for one page, in a tenth of the time: into its socket's queue, behind what is there.
+    """Does what `session.emit` does for one page, in a tenth of the time: appends to the socket's queue.
 
-    Nothing, while the page is not connected. Whether it still is, engine.io finds out by itself, in a task of its own:
-    its `send` would, and would close the session in ours.
+    Does nothing while the page is not connected. Unlike engine.io's `send`, it does not check for a lost connection,
+    because that would close the session in our task; engine.io checks in its own.
     """
     socket = sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
     if socket is not None and not socket.closed:
@@ -39,7 +39,7 @@ def send(session: WebsocketSession, event: str, data: Any) -> None:
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:
-    """Call `shown` when a page is connected: first, again after a blip, resumed, or after a restart.
+    """Calls `shown` when a page connects: first, after a short outage, resumed, or after a restart.
 
     It runs after Chainlit's own handler, which hides Stop and sends a resumed thread.
     """
@@ -55,7 +55,7 @@ def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:
 
 
 def before_message(accept: Callable[[WebsocketSession, Any], Awaitable[bool]]) -> None:
-    """Ask `accept` whether a message may become a turn, before Chainlit drops what it does not know of it."""
+    """Asks `accept` whether a message may become a turn, before Chainlit drops the fields it does not know."""
     original: Handler = sio.handlers["/"]["client_message"]
 
     async def client_message(sid: str, payload: Any) -> None:
@@ -67,7 +67,7 @@ def before_message(accept: Callable[[WebsocketSession, Any], Awaitable[bool]]) -
 
 
 def on_stop(stop: Callable[[WebsocketSession], Awaitable[None]]) -> None:
-    """Stop is a wish about the jobs: Chainlit's own handler would cancel a task that has long ended, and say so."""
+    """Cancels jobs when the user presses Stop. Chainlit's own handler would cancel an ended task and announce it."""
 
     async def handler(sid: str) -> None:
         session = WebsocketSession.get(sid)
@@ -78,7 +78,7 @@ def on_stop(stop: Callable[[WebsocketSession], Awaitable[None]]) -> None:
 
 
 def refuse_edits() -> None:
-    """A turn is a job, and what a job was asked never changes."""
+    """Ignores edited messages, because a job's request never changes."""
 
     async def edit_message(sid: str, payload: Any) -> None:  # noqa: ARG001  # the event's own signature
         return

@@ -1,4 +1,4 @@
-"""What a new chat offers: real questions on the documents and tables that ship in `samples/`."""
+"""The starters of a new chat: questions about the documents and tables in `samples/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 @dataclass(frozen=True, kw_only=True)
 class SampleStarter:
-    """A message that is sent together with a sample file."""
+    """A message that is sent with a sample file."""
 
     label: str
     message: str
@@ -52,5 +52,5 @@ STARTERS = (
 
 
 def starter_of(message: str) -> SampleStarter | None:
-    """The starter that sends exactly this message."""
+    """Returns the starter that sends exactly this message, if any."""
     return next((starter for starter in STARTERS if starter.message == message), None)

@@ -1,4 +1,4 @@
-"""Tables that tools made, as the page can draw them: what its table does not know would take the whole chat down."""
+"""Tables of tools in a form that the page can draw; unknown kinds of cells would crash the whole chat page."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from itertools import count
 
 from jobs import JSON
 
-LARGEST_BYTES = 5_000_000
-"""More than this no page draws well."""
-TOO_LARGE = "This table is too large to be shown here."
+MAX_BYTES = 5_000_000
+"""Pages draw larger tables badly."""
+TOO_LARGE = "This table is too large to show here."
 BROKEN = "This table cannot be shown."
 NO_DOT = "\u2024"
-"""Looks like a dot. In a column's name the page takes a real one for a path into the cell."""
+"""Looks like a dot. The page reads a real dot in a column's name as a path into the cell."""
 NO_WIDTH = "\u200b"
 
 
 def drawable(raw: bytes) -> bytes:
-    """`{"columns", "index", "data"}` with plain cells; for what is no such table, one that says so."""
-    if len(raw) > LARGEST_BYTES:
-        return _said(TOO_LARGE)
+    """Returns `{"columns", "index", "data"}` with plain cells; for invalid input, a table that says so."""
+    if len(raw) > MAX_BYTES:
+        return _notice(TOO_LARGE)
     try:
         table = json.loads(raw)
         columns, rows = table["columns"], table["data"]
@@ -28,12 +28,12 @@ def drawable(raw: bytes) -> bytes:
         missing = [None] * len(names)
         shown = _table(names, [[_cell(value) for value in [*row, *missing][: len(names)]] for row in rows])
     except (ValueError, TypeError, KeyError, RecursionError):
-        return _said(BROKEN)
+        return _notice(BROKEN)
     return shown
 
 
 def _names(columns: Sequence[JSON]) -> list[str]:
-    """Each once, and none empty: the page finds cells by them."""
+    """Returns unique, non-empty names, by which the page finds cells."""
     names: dict[str, None] = {}
     places = count(2)
     for column in columns:
@@ -51,7 +51,7 @@ def _cell(value: JSON) -> str | int | float | None:
     return plain
 
 
-def _said(sentence: str) -> bytes:
+def _notice(sentence: str) -> bytes:
     return _table([sentence], [])
 
 

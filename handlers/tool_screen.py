@@ -1,10 +1,10 @@
-"""The text of a tool call's step: its progress and log while it runs, then what it gave."""
+"""The text of a tool call's step: log and progress while it runs, then log and output."""
 
 from __future__ import annotations
 
 
 class ToolScreen:
-    """Of one call."""
+    """The text of one call."""
 
     LOG_LINES = 12
 

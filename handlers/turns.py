@@ -1,4 +1,4 @@
-"""Turns as screens, read from the log."""
+"""Reads turns from the log and renders them as screens."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from jobs import JSON, Job, JobClient
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
 CHAT = "chat"
-"""The task of a message that is no command; any other is a tool's."""
-KEPT = 200
-"""Ended turns that are kept rendered: Chainlit asks for a thread three times when a page opens it."""
+"""The task of a message that is not a command. All others are tools."""
+MAX_KEPT = 200
+"""Ended turns whose rendering is cached: Chainlit asks for a thread three times when a page opens it."""
 
 
 class Turns:
-    """Opens turns; one that has ended never changes again and is rendered once."""
+    """Opens turns. A turn that has ended never changes, so it is rendered once."""
 
     def __init__(self, jobs: JobClient, files: FileStore) -> None:
         self._jobs = jobs
@@ -25,21 +25,21 @@ class Turns:
         self._ended: OrderedDict[str, TurnScreen] = OrderedDict()
 
     async def of_thread(self, thread_id: str) -> list[TurnScreen]:
-        """The thread's turns in their order, up to date with the log."""
+        """Returns the thread's turns in order, up to date with the log."""
         jobs = await self._jobs.thread_jobs(thread_id)
         tools = await self._tools() if any(job.request.task != CHAT for job in jobs) else {}
         return [await self._open(job, form_of(job, tools)) for job in jobs]
 
     async def open(self, job: Job) -> TurnScreen:
-        """The turn, up to date with the log."""
+        """Returns the turn, up to date with the log."""
         return await self._open(job, form_of(job, await self._tools()))
 
     async def begin(self, job: Job) -> TurnScreen:
-        """The turn before its first event."""
+        """Returns the turn before its first event."""
         return await self._begin(job, form_of(job, await self._tools()))
 
     async def form(self, tool: str) -> ToolForm | None:
-        """As the workers offer the tool now, or offered it last; None: there is no such tool."""
+        """Returns the form of a tool as the workers offer it, or offered it last; None for an unknown tool."""
         offered = (await self._tools()).get(tool)
         return None if offered is None else ToolForm.of(offered)
 
@@ -55,7 +55,7 @@ class Turns:
         turn.feed(await self._jobs.events(job.id))
         if turn.ended is not None:
             self._ended[job.id] = turn
-            if len(self._ended) > KEPT:
+            if len(self._ended) > MAX_KEPT:
                 self._ended.popitem(last=False)
         return turn
 
@@ -65,16 +65,16 @@ class Turns:
         return TurnScreen(job, attached, form=form, choices=choices)
 
     async def _choices(self, job: Job, form: ToolForm) -> list[StoredFile]:
-        """The files that came with the turn and the earlier ones of its thread, and those it was given."""
+        """Returns the files attached to this turn and earlier ones of its thread, and those in its arguments."""
         thread = await self._jobs.thread_jobs(job.thread_id) if job.thread_id is not None else [job]
-        came = [file for one in thread if one.turn <= job.turn for file in one.request.files]
+        attached = [file for one in thread if one.turn <= job.turn for file in one.request.files]
         given = [file for _, file in form.file_ids(job.request.arguments)]
-        return await self._found([*came, *given], job.user)
+        return await self._found([*attached, *given], job.user)
 
     async def _found(self, file_ids: Sequence[str], user: str) -> list[StoredFile]:
-        """Those that are still there."""
+        """Returns the files that still exist."""
         found = []
-        for file_id in _once(file_ids):
+        for file_id in _unique(file_ids):
             try:
                 found.append(await self._files.get(file_id, user))
             except StoredFileNotFound:
@@ -82,12 +82,12 @@ class Turns:
         return found
 
 
-def _once(ids: Iterable[str]) -> list[str]:
+def _unique(ids: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
 def form_of(job: Job, tools: Mapping[str, Mapping[str, JSON]]) -> ToolForm | None:
-    """None for a chat turn. Of a tool that is gone a form remains that shows what was filled in."""
+    """Returns None for a chat turn. The form of a tool that is gone still shows the submitted arguments."""
     task = job.request.task
     if task == CHAT:
         return None

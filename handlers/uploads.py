@@ -1,6 +1,6 @@
-"""Uploads and downloads, in place of Chainlit's own routes: streamed to the file store, checked for their owner.
+"""Replaces Chainlit's routes for uploads and downloads: streams to the file store and checks the owner.
 
-A file is in the store from the moment it is uploaded, so a message that names it works after a restart too.
+A file is stored at upload, so a message that names it works even after a restart.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
             stored = await files().get(request.path_params["file_id"], user)
         except StoredFileNotFound as error:
             raise HTTPException(404, str(error)) from None
-        # What people upload is shown, never run: no script of it may act in our origin.
-        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-        inline = stored.mime.startswith("image/") and stored.mime != "image/svg+xml"
+        # Scripts in uploaded files must not run in our origin, and a file must ask no other site for anything.
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+        inline = stored.mime.startswith("image/") and not stored.mime.startswith("image/svg")
         return FileResponse(
             files().path(stored.id),
             media_type=stored.mime,
@@ -61,7 +61,7 @@ def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
 
 
 def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) -> None:
-    """Let Chainlit find the file under its id when a message names it."""
+    """Lets Chainlit find the file by its id when a message names it."""
     session.files[stored.id] = {
         "id": stored.id,
         "path": files.path(stored.id),
@@ -85,7 +85,7 @@ async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: 
 
 
 async def signed_in(request: Request) -> str:
-    """Whose request it is."""
+    """Returns the request's user. Raises `HTTPException` 401 without a login."""
     user = await browser_user(request)
     if user is None:
         raise HTTPException(401, "Log in to see files.")

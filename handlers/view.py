@@ -15,11 +15,11 @@ from handlers.sockets import send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
-from jobs.background import again_and_again
+from jobs.background import keep_running
 
 
 def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
-    """A thread in Chainlit's own shape; `turns` in their order."""
+    """Returns a thread in Chainlit's format. `turns` must be in order."""
     return {
         "id": thread.id,
         "createdAt": iso(thread.created_at),
@@ -34,10 +34,10 @@ def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
 
 
 class ThreadView:
-    """Lives as long as the page's socket. What a dropped socket missed is shown when the page is back.
+    """Lives as long as the page's socket; a page that reconnects is brought up to date.
 
-    The page is only ever told what follows from the log. Whenever that may not be enough (the socket was away, turns
-    arrived in another order, a retry took a turn's place) the whole thread is sent again, and replaces the page's.
+    The page normally receives only changes that follow from the log. When they may not suffice (the socket was lost,
+    turns arrived in another order, a retry replaced a turn), the page receives the whole thread again.
     """
 
     def __init__(self, session: WebsocketSession, jobs: JobClient, turns: Turns) -> None:
@@ -48,12 +48,12 @@ class ThreadView:
         self._following: dict[str, asyncio.Task[None]] = {}  # by job
         self._watching: asyncio.Task[None] | None = None
         self._said: set[str] = set()  # messages of this page whose turns are not followed yet
-        self._life = asyncio.Lock()  # loading, showing and following are one: two reconnects do not mix
-        self._page = asyncio.Lock()  # one writer: changes of several turns do not mix with a refresh
+        self._life = asyncio.Lock()  # loading, showing and following as one: two reconnects must not interleave
+        self._page = asyncio.Lock()  # one writer: changes of several turns must not interleave with a refresh
         self._loading = False
         self._unsure = False
         self.loaded = False
-        """`load` gave the thread and nothing follows it yet: the page is about to show it."""
+        """`load` returned the thread and following has not begun: the page is about to show it."""
 
     @property
     def thread_id(self) -> str:
@@ -61,18 +61,18 @@ class ThreadView:
 
     @property
     def unfinished(self) -> list[str]:
-        """The jobs that Stop stops."""
+        """The jobs that Stop cancels."""
         return [turn.job_id for turn in self._turns.values() if turn.ended is None]
 
     async def start(self, *, said: str) -> None:
-        """A message was submitted here, which the page shows already: follow the thread, if that is not done yet."""
+        """Follows the thread after a message was submitted on this page, which shows it already."""
         self._said.add(said)
         async with self._life:
             if not self.loaded:
                 self._begin()
 
     async def open_form_again(self, job_id: str) -> None:
-        """On this page alone: nothing has happened yet."""
+        """Opens the form on this page only, because the log has not changed."""
         for turn in self._turns.values():
             if turn.job_id == job_id and turn.form is not None and turn.ended is not None:
                 async with self._page:
@@ -87,18 +87,18 @@ class ThreadView:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def load(self) -> dict[str, Any]:
-        """Stop following, and give the thread as it stands; `connected` goes on exactly behind it."""
+        """Stops following and returns the thread's current state, from which `connected` continues."""
         async with self._life:
             return await self._load()
 
     async def connected(self) -> None:
-        """The page is there (again): it shows what `load` just gave, or is shown everything."""
+        """Continues when the page connects; sends the whole thread unless `load` has just returned it."""
         async with self._life:
             if not self.loaded:
                 try:
                     self._emit("resume_thread", await self._load())
                 except ThreadNotFound:
-                    return  # nothing was ever said here
+                    return  # a conversation without messages
             self.loaded = self._loading = False
             for turn in self._turns.values():
                 self._offer_actions(turn)
@@ -114,23 +114,23 @@ class ThreadView:
 
     def _begin(self) -> None:
         if self._watching is None or self._watching.done():
-            watching = again_and_again(self._watch, name="the view of a thread")
+            watching = keep_running(self._watch, name="the view of a thread")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     def show_running(self) -> None:
-        """Stop is shown while a turn runs."""
+        """Shows Stop while a turn runs, and hides it otherwise."""
         loading = bool(self.unfinished)
         if loading != self._loading:
             self._loading = loading
             self._emit("task_start" if loading else "task_end", {})
 
     def show_soon(self) -> None:
-        """The framework has just hidden Stop: show it if a turn runs."""
+        """Shows Stop again if a turn runs, after Chainlit has hidden it."""
         self._loading = False
         self.show_running()
 
     async def _watch(self) -> bool:
-        async for jobs in self._jobs.follow_thread(self.thread_id):
+        async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
             for job in jobs:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
@@ -143,10 +143,10 @@ class ThreadView:
         return turn is not None and turn.job_id == job.id and turn.ended is not None
 
     async def _join(self, job: Job) -> None:
-        """A turn that the page does not follow yet: a new one, one that goes on after a reload, or a retry."""
+        """Adds a turn that the page does not follow yet: a new one, one that runs during a reload, or a retry."""
         known = self._turns.get(job.root_id)
         if known is None or known.job_id != job.id:
-            # What has ended, such as the draft that a command makes, is shown whole: it never runs.
+            # An ended job, such as a command's draft, is shown whole, because nothing follows it.
             turn = await (self._open.open(job) if job.finished else self._open.begin(job))
             async with self._page:
                 self._turns[job.root_id] = turn
@@ -161,10 +161,10 @@ class ThreadView:
                 self.show_running()
         turn = self._turns[job.root_id]
         if turn.ended is None:
-            self._own(job.id, again_and_again(lambda: self._follow(turn), name="the view of a turn"))
+            self._own(job.id, keep_running(lambda: self._follow(turn), name="the view of a turn"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
-        """Whether a page that puts it last is wrong: a turn comes later, or may have come before our own words."""
+        """Returns whether the turn may not be last: another one is later, or may precede this page's own message."""
         others = [other for other in self._turns.values() if other is not turn]
         said_here = turn.message_id in self._said
         self._said.discard(turn.message_id)
@@ -176,7 +176,7 @@ class ThreadView:
         task.add_done_callback(lambda done: self._following.pop(job_id, None) if done is task else None)
 
     async def _follow(self, turn: TurnScreen) -> bool:
-        """To the turn's end. After a failure the page may have missed what the screen was fed: show it all again."""
+        """Follows the turn to its end. After a failure sends the thread again: the page may have missed changes."""
         try:
             if self._unsure:
                 await self._refresh()
@@ -189,7 +189,7 @@ class ThreadView:
                         self.show_running()
                     self._unsure = False
         except (JobNotFound, ThreadNotFound):
-            pass  # deleted: the thread's own end tells the page
+            pass  # deleted; `_watch` tells the page
         return True
 
     async def _refresh(self) -> None:
@@ -212,7 +212,7 @@ class ThreadView:
     def _offer_actions(self, turn: TurnScreen) -> None:
         if turn.ended is not None and turn.ended.type != "job.completed" and not turn.form_is_open:
             for action in actions_of(turn):
-                self._emit("remove_action", action)  # the page would show it twice
+                self._emit("remove_action", action)  # otherwise the page would show it twice
                 self._emit("action", action)
 
     def _withdraw_actions(self, turn: TurnScreen) -> None:
@@ -231,12 +231,12 @@ class ThreadView:
 
 
 def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:
-    """What a turn offers that did not come to its end."""
+    """Returns the buttons under a turn that ended without completing."""
     for_id = f"{turn.root_id}:end"
     retry = retry_action(turn.job_id, for_id=for_id)
     return [retry] if turn.form is None else [retry, change_action(turn.job_id, for_id=for_id)]
 
 
 def upsert(step: StepDict) -> tuple[str, StepDict]:
-    """Chainlit's event for a whole step, or for some fields of one that the page has."""
+    """Returns Chainlit's event for a new step, or for changed fields of a step that the page has."""
     return ("new_message" if "type" in step else "update_message"), step

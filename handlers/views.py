@@ -1,4 +1,4 @@
-"""All open views: one for each page that is connected and looks at a thread."""
+"""All open views, one for each connected page that shows a thread."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Views:
         await asyncio.gather(*(self.close(one) for one in tuple(self._views)), return_exceptions=True)
 
     def of(self, session: WebsocketSession) -> ThreadView:
-        """The session's view; a new one follows nothing yet."""
+        """Returns the session's view; a new one does not follow anything yet."""
         if session.id not in self._views:
             self._views[session.id] = ThreadView(session, self._jobs, self._turns)
         return self._views[session.id]
 
     async def close(self, session_id: str) -> None:
-        """The page is gone, or its socket is: when it comes back, it is shown everything anew."""
+        """Closes the view of a lost page or socket; a page that reconnects receives the whole thread again."""
         view = self._views.pop(session_id, None)
         if view is not None:
             await view.close()

@@ -1,4 +1,4 @@
-"""The sentences that the chat itself says."""
+"""The sentences that the chat itself shows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from jobs import JSON, NEEDS_ARGUMENTS
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Progress, StepFinished, Terminal
 
 BAR_CELLS = 20
+REASONS = {
+    "length": "The answer reached the model's length limit.",
+    "content_filter": "The answer was cut off by the model's content filter.",
+}
+"""Why the model ended an answer early; other reasons are phrases of tools."""
 
 
 def describe_progress(progress: Progress) -> str:
-    """`▰▰▰▱▱ 3 of 12 · reading`; without a total only the count."""
+    """Returns `▰▰▰▱▱ 3 of 12 · reading`, or only the count without a total."""
     done, total, message = progress.done, progress.total, progress.message
     if total:
         filled = round(BAR_CELLS * min(max(done / total, 0), 1))
@@ -25,7 +30,7 @@ def describe_progress(progress: Progress) -> str:
 
 
 def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
-    """Says what a cancel stopped and how long that took."""
+    """Returns what a cancel stopped and how long that took."""
     inner = [one for one in stopped if not any(other["step"].startswith(f"{one['step']}/") for other in stopped)]
     kinds = {"model": "the model's answer", "tool": "the tool {name}", "part": "{name}"}
     named = [kinds[one["kind"]].format(name=one["name"]) + f" (within {one['seconds']:.1f} s)" for one in inner[:3]]
@@ -35,7 +40,7 @@ def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
 
 
 def tool_output(finished: StepFinished) -> tuple[str, bool]:
-    """A tool call's output as Markdown, and whether it is an error."""
+    """Returns a tool call's output as Markdown, and whether it is an error."""
     if finished.error is not None:
         return str(finished.error["message"]), True
     output = finished.output
@@ -58,17 +63,18 @@ def as_markdown(value: JSON) -> str:
 
 
 def describe_end(end: Terminal, *, answered: bool) -> str:
-    """What the person is told at the end, besides the answer."""
+    """Returns what the user sees at the end, besides the answer."""
     match end:
         case JobFailedEvent(error=error):
             return error["message"]
         case JobCancelled(stopped=stopped):
             return describe_stopped(stopped)
         case JobIncompleteEvent(reason=reason) if reason == NEEDS_ARGUMENTS:
-            return ""  # its form says so
+            return ""  # the form shows it
         case JobIncompleteEvent(reason=reason, result=result):
             told = describe_result(result, answered=answered)
-            return "\n\n".join([part for part in (told, f"The answer is incomplete: {reason}.") if part])
+            why = REASONS.get(reason, f"The answer is incomplete: {reason}.")
+            return "\n\n".join([part for part in (told, why) if part])
         case JobCompleted(result=result):
             return describe_result(result, answered=answered)
         case _:
@@ -76,17 +82,17 @@ def describe_end(end: Terminal, *, answered: bool) -> str:
 
 
 def describe_result(result: JSON, *, answered: bool) -> str:
-    """What a job gave; empty where the page shows it already."""
+    """Returns a job's result as Markdown; empty when the page shows it already."""
     if answered or result is None or (isinstance(result, dict) and "text" in result and not result["text"]):
         return ""
     return as_markdown(result["text"] if isinstance(result, dict) and "text" in result else result)
 
 
 def iso(at: float) -> str:
-    """Chainlit's form of a time: UTC, with a Z."""
+    """Returns a time in Chainlit's format: UTC, with a Z."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def without_surrogates(text: str) -> str:
-    """Half a character, as a broken paste may hold, can be neither stored nor sent on."""
+    """Replaces lone surrogates, as a broken paste may contain: they can be neither stored nor sent."""
     return text.encode("utf-8", "replace").decode()

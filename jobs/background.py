@@ -1,4 +1,4 @@
-"""Background work that must not end before its process does."""
+"""Background work that runs for as long as its process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
 
 
-async def again_and_again(work: Callable[[], Awaitable[bool | None]], *, name: str) -> None:
-    """Run `work` until it gives True. When it fails, log it, pause, and run it again.
+async def keep_running(work: Callable[[], Awaitable[bool | None]], *, name: str) -> None:
+    """Call `work` until it returns True. After a failure, log it, pause, and call `work` again.
 
-    Such a task has nobody who awaits it while it works: were it to die of one failed read, everything that waits for
-    it would wait for ever, in silence.
+    Nothing awaits such a task while it works. If one failed read ended it, everything that depends on it would wait
+    forever, and no log line would say so.
     """
     while True:
         try:

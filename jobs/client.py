@@ -1,4 +1,4 @@
-"""The only door for front ends: submit a job, and follow it."""
+"""What front ends use: submit a job, follow it, cancel it, retry it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
-from jobs.tail import PAGE, Figures, Tails
+from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
 from jobs.wake import Wake, thread_topic
 
 POLL_SECONDS = 5.0
-"""A lost wake-up delays the news of a thread, or of the tools, by at most this."""
+"""The longest delay that a lost wake-up adds before a change of a thread, or of the tools, is seen."""
 
 
 class JobClient:
-    """`async with JobClient(store, wake) as client`. Where a `user` is named, other people's things are not found."""
+    """`async with JobClient(store, wake) as client`. Methods with a `user` do not find other people's things."""
 
     def __init__(self, store: JobStore, wake: Wake) -> None:
         self._store = store
@@ -36,15 +36,15 @@ class JobClient:
 
     @property
     def figures(self) -> Figures:
-        """What following has cost so far."""
+        """What following has cost this process so far."""
         return self._tails.figures
 
     async def submit(self, request: JobRequest) -> Job:
-        """Raises `ThreadNotFound`, `KeyReused`. The same key gives the same job."""
+        """Raises `ThreadNotFound`, `KeyReused`. Returns the earlier job when its key is the same."""
         return await self._store.submit(request)
 
     async def draft(self, request: JobRequest) -> Job:
-        """A turn that waits for a person to fill in its arguments; `retry` with them runs it. Raises as `submit`."""
+        """Create a turn without arguments, which a person fills in; `retry` with them runs it. Raises as `submit`."""
         return await self._store.draft(request)
 
     async def get(self, job_id: str, user: str) -> Job:
@@ -55,43 +55,43 @@ class JobClient:
         return await self._store.position(job_id)
 
     async def positions(self, jobs: Sequence[Job]) -> dict[str, int]:
-        """Of those that are queued, by their ids."""
+        """Returns the queue positions of those jobs that are queued, by job id."""
         return await self._store.positions(jobs)
 
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._store.jobs(query)
 
     async def cancel(self, job_id: str, user: str) -> Job:
-        """Wish the job to stop; idempotent, harmless on a finished job. Raises `JobNotFound`."""
+        """Record the wish to cancel the job. Idempotent; does nothing to an ended job. Raises `JobNotFound`."""
         await self._store.get(job_id, user)
         return await self._store.request_cancel(job_id, by=user)
 
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
     ) -> Job:
-        """A new job that goes on from the failed step; `files` come to those of the request.
+        """Create a new job that goes on from the failed step; `files` are added to those of the request.
 
         Raises `JobNotFound`, `JobConflict`.
         """
         return await self._store.retry(job_id, user, arguments, files)
 
     async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
-        """Progress, artifacts and end of each, by the jobs' ids; neither text nor steps."""
+        """Returns the progress, artifacts and end of each job, by job id, without text and steps."""
         return await self._store.summaries(jobs)
 
     async def delete(self, job_id: str, user: str) -> Job | None:
-        """Gives the job when it was the last of its chain of retries: the chain's files may go then.
+        """Returns the job if it was the last of its chain of retries, whose files may then be deleted.
 
-        Raises `JobNotFound`, `JobConflict` while it runs.
+        Raises `JobNotFound`, and `JobConflict` while the job runs.
         """
         return await self._store.delete_job(job_id, user)
 
     async def unused_files(self, user: str, files: Sequence[str]) -> list[str]:
-        """Those of the files that came with no job of the user that is still there."""
+        """Returns those files that no remaining job of the user came with."""
         return await self._store.unused_files(user, files)
 
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
-        """Pages of events behind `starting_after`, to the terminal event.
+        """Yields batches of the events after `starting_after`, up to the terminal event.
 
         Raises `JobNotFound`, also when the job is deleted meanwhile.
         """
@@ -99,22 +99,22 @@ class JobClient:
         after = min(max(starting_after, 0), job.last_seq)
         if job.finished and after == job.last_seq:
             return
-        async with contextlib.aclosing(self._tails.follow(job_id, after)) as pages:
-            async for page in pages:
-                # Who claims to be ahead of the log is sent nothing before that, but never waits for a past end.
-                wanted = [event for event in page if event.seq > starting_after or event.terminal]
+        async with contextlib.aclosing(self._tails.follow(job_id, after)) as batches:
+            async for batch in batches:
+                # A caller that claims to be ahead of the log gets no earlier events, but still gets an earlier end.
+                wanted = [event for event in batch if event.seq > starting_after or event.terminal]
                 if wanted:
                     yield wanted
 
     def end_follows(self) -> None:
-        """This process is about to end: every `follow` ends behind what it has, also without a terminal event."""
+        """End every `follow` after what it has read, even without a terminal event: this process is about to end."""
         self._tails.end()
 
     async def events(self, job_id: str) -> list[JobEvent]:
-        """The whole log as it stands."""
+        """Returns the whole log as it is now."""
         events: list[JobEvent] = []
-        while page := await self._store.read(job_id, events[-1].seq if events else 0, PAGE):
-            events += page
+        while batch := await self._store.read(job_id, events[-1].seq if events else 0, MAX_BATCH):
+            events += batch
         return events
 
     async def thread(self, thread_id: str, user: str | None = None) -> Thread:
@@ -124,38 +124,44 @@ class JobClient:
     async def threads(
         self, user: str, *, search: str | None = None, limit: int = 20, before: str | None = None
     ) -> list[Thread]:
-        """Newest first; `search` looks in titles, questions and answers."""
+        """Returns the threads, newest first; `search` looks in titles, questions and answers."""
         return await self._store.threads(user, search=search, limit=limit, before=before)
 
     async def thread_jobs(self, thread_id: str) -> list[Job]:
-        """The turns in order, the newest of each chain of retries."""
+        """Returns the turns in order, each as the newest job of its chain of retries."""
         return await self._store.thread_jobs(thread_id)
 
     async def rename_thread(self, thread_id: str, user: str, title: str) -> None:
         await self._store.rename_thread(thread_id, user, title)
 
     async def delete_thread(self, thread_id: str, user: str) -> None:
-        """Hide it and stop its jobs; what is stored goes when they have ended. Raises `ThreadNotFound`."""
+        """Hide the thread and cancel its jobs; its data goes when they have ended. Raises `ThreadNotFound`."""
         await self._store.delete_thread(thread_id, user)
 
-    async def follow_thread(self, thread_id: str) -> AsyncIterator[list[Job]]:
-        """The turns of the thread, now and after each change, wherever it was made; ends when it is deleted."""
+    async def follow_thread(self, thread_id: str, user: str) -> AsyncIterator[list[Job]]:
+        """Yields the turns of the user's thread, now and after each change, wherever it was made.
+
+        Waits for a thread that does not exist yet, and ends when it is deleted: the next thread of that name may be
+        another user's.
+        """
         seen: Sequence[str] | None = None
         async with contextlib.aclosing(self._changes(thread_topic(thread_id))) as changes:
             async for _ in changes:
+                if not await self._is_theirs(thread_id, user):
+                    if seen is not None:
+                        return
+                    continue
                 turns = await self._store.thread_jobs(thread_id)
                 known, seen = seen, [job.id for job in turns]
                 if known != seen:
-                    yield turns
-                if known and await self._deleted(thread_id):
-                    return
+                    yield [job for job in turns if job.user == user]
 
     async def tools(self) -> list[Mapping[str, JSON]]:
-        """What the workers offer, by name: {name, description, parameters, run_in, …}; the last known without them."""
+        """Returns the tools on offer, by name: {name, description, parameters, run_in, …}; else the last."""
         return await self._store.tools()
 
     async def follow_tools(self) -> AsyncGenerator[list[Mapping[str, JSON]], None]:
-        """The tools now, and again whenever they have changed."""
+        """Yields the tools now, and again after each change."""
         seen: Sequence[Mapping[str, JSON]] | None = None
         async with contextlib.aclosing(self._changes("workers")) as changes:
             async for _ in changes:
@@ -172,9 +178,9 @@ class JobClient:
         await self._store.ping()
 
     async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
-        """Now, and after each wake-up of the topic; a lost one is made good by a slow poll."""
+        """Yields now and after each wake-up of the topic; a slow poll makes up for a lost one."""
         changed = asyncio.Event()
-        deafen = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
+        unsubscribe = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
         try:
             while True:
                 changed.clear()
@@ -183,11 +189,11 @@ class JobClient:
                     async with asyncio.timeout(POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                         await changed.wait()
         finally:
-            deafen()
+            unsubscribe()
 
-    async def _deleted(self, thread_id: str) -> bool:
+    async def _is_theirs(self, thread_id: str, user: str) -> bool:
         try:
-            await self._store.thread(thread_id)
+            await self._store.thread(thread_id, user)
         except ThreadNotFound:
-            return True
-        return False
+            return False
+        return True

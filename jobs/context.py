@@ -1,4 +1,4 @@
-"""What a running job may do: steps that run once, text, progress, logs. Everything goes through the event log."""
+"""What a running job may do: run steps once, stream text, report progress, log. All of it goes into the event log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 PROGRESS_SECONDS = 0.1
-"""Progress of one step is written at most this often; the last report of a step is always written."""
+"""The shortest time between two progress events of one step; a step's last report is always written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +32,15 @@ class Turn:
 
     job: Job
     transcript: Transcript
-    """Its steps and its end, without the text."""
+    """The steps and the end, without the text."""
 
 
 TaskFunction = Callable[["JobContext"], Awaitable[JSON]]
-"""A task gives the result of `job.completed`, or raises `JobFailed` or `JobIncomplete`."""
+"""Returns the result of `job.completed`, or raises `JobFailed` or `JobIncomplete`."""
 
 
 class Step:
-    """A step while it runs."""
+    """A running step."""
 
     def __init__(self, context: JobContext, path: str, attempt: int) -> None:
         self._context = context
@@ -48,7 +48,7 @@ class Step:
         self.attempt = attempt
 
     def text(self, text: str) -> None:
-        """Stream a piece of text. Never waits: pieces are coalesced and written behind each other."""
+        """Stream a piece of text. Never waits: pieces are coalesced and written in order."""
         self._context.deltas.add(self.path, text)
 
     async def progress(self, done: float, total: float | None, message: str = "") -> None:
@@ -59,7 +59,7 @@ class Step:
 
 
 class JobContext:
-    """Made by the worker for one attempt of one job. All writes carry its epoch and are refused when it is stale."""
+    """One attempt at one job, made by the worker. Every write carries the attempt's epoch; a stale one is refused."""
 
     def __init__(
         self,
@@ -75,15 +75,15 @@ class JobContext:
         self.stopped: list[dict[str, JSON]] = []
         """What a cancel stopped: {step, name, kind, seconds}, written into the terminal event."""
         self.cancelled_at: float | None = None
-        """Monotonic time of the cancel; None: not cancelled."""
+        """Monotonic time of the cancel; None if the job is not cancelled."""
         self._store = store
-        self._draining = draining  # set when the process is about to end: no new step is begun
+        self._draining = draining  # set when the process is about to end: then no step begins
         self._transcript = transcript
         self._running: set[str] = set()
-        self._held: set[str] = set()
+        self._not_begun: set[str] = set()  # steps that a draining process refused to begin
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
-        self._late_progress: dict[str | None, Progress] = {}  # held back; written at the step's end
+        self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written at the step's end
         self._writer = LogWriter(store, job, transcript, lost=lost)
         self.deltas = DeltaBuffer(self._writer.append, frames=frames)
 
@@ -96,7 +96,7 @@ class JobContext:
         return self._usage
 
     def add_usage(self, input_tokens: int, output_tokens: int) -> None:
-        """Count tokens, of replayed steps too: the sum belongs to the job, not to the attempt."""
+        """Count tokens, also those of replayed steps: the sum belongs to the job, not to the attempt."""
         before = self._usage or {"input_tokens": 0, "output_tokens": 0}
         self._usage = {
             "input_tokens": before["input_tokens"] + input_tokens,
@@ -105,23 +105,23 @@ class JobContext:
 
     @property
     def failure(self) -> Exception | None:
-        """Why this attempt can write nothing more: another worker has the job, or the store failed for too long."""
+        """Why this attempt can write no more: another worker has the job, or the store failed for too long."""
         return self._writer.failure
 
     def close(self) -> None:
-        """The attempt is over."""
+        """End the attempt: nothing is sent again."""
         self._writer.close()
 
     async def emit(self, *payloads: KnownPayload) -> int:
-        """Append events behind the text written so far; returns the last seq.
+        """Append events after the text streamed so far. Returns the last seq.
 
-        Raises `EpochStale`, and `StoreUnavailable` after the writes were held and sent again for half a minute.
+        Raises `EpochStale`, and `StoreUnavailable` when resending the writes has failed for half a minute.
         """
         self.deltas.flush()
         return await self._writer.append(payloads)
 
     def take(self, message: InboxMessage, payload: KnownPayload) -> None:
-        """Turn a message of the inbox into this event, without waiting for it."""
+        """Write this event in place of the inbox message, without waiting for the store."""
         self.deltas.flush()
         self._writer.append([payload], taken=[message.number])
 
@@ -147,7 +147,7 @@ class JobContext:
         await self.emit()
 
     async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
-        """Seconds to wait before an amount may be used of what all workers together have a minute."""
+        """Returns the seconds to wait before using `amount` of what all workers share per minute."""
         return await self._store.reserve(bucket, amount, per_minute)
 
     def recorded(self, path: str) -> bool:
@@ -163,9 +163,10 @@ class JobContext:
         parent: str | None = None,
         input: JSON = None,
     ) -> JSON:
-        """Run once, ever: a finished step gives its recorded output or raises its recorded `StepFailed`.
+        """Run a step that never runs again once it has finished: then its recorded output is returned, or its recorded
+        `StepFailed` raised.
 
-        Any exception but `StepFailed`, and cancellation, leave no record: the step runs again when the job is resumed.
+        Other exceptions and cancellation leave no record: the step runs again when the job is resumed.
         """
         if (record := self._transcript.finished(path)) is not None:
             return _replay(record)
@@ -197,7 +198,7 @@ class JobContext:
         limit: int,
         name: str,
     ) -> list[JSON]:
-        """Run `run` over the items, at most `limit` at a time; each is a step `<path>/part:<i>` of its own."""
+        """Run `run` for each item, at most `limit` at a time, each as a step `<path>/part:<i>`."""
         slots = asyncio.Semaphore(limit)
 
         async def part(index: int, item: Item) -> JSON:
@@ -213,7 +214,7 @@ class JobContext:
         return [done.result() for done in parts]
 
     async def history(self) -> list[Turn]:
-        """The earlier turns of the thread, oldest first, the newest of each chain of retries."""
+        """Returns the earlier turns of the thread, oldest first, each as the newest job of its chain of retries."""
         if self.job.thread_id is None:
             return []
         earlier = [
@@ -224,13 +225,13 @@ class JobContext:
         return [Turn(job=job, transcript=Transcript.of(await self._store.milestones(job.id))) for job in earlier]
 
     def at_checkpoint(self) -> bool:
-        """No step runs but those that wait for a step of their own to begin."""
-        return all(any(held.startswith(f"{path}/") for held in self._held) for path in self._running)
+        """Whether every running step waits for one of its own steps to begin, so that ending now loses no work."""
+        return all(any(inner.startswith(f"{path}/") for inner in self._not_begun) for path in self._running)
 
     async def _wait_while_draining(self, path: str) -> None:
-        """A draining process begins no step: whoever takes the job over does."""
+        """Never returns in a draining process: the next holder of the job begins the step."""
         if self._draining.is_set():
-            self._held.add(path)
+            self._not_begun.add(path)
             await asyncio.Future()
 
     async def _finish(

@@ -1,4 +1,4 @@
-"""Streamed text on its way to the log: the first piece at once, the rest coalesced."""
+"""Streamed text on its way to the log: the first piece goes at once, later ones are coalesced."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from jobs.events import KnownPayload, TextDelta
 
 FRAME_SECONDS = 0.03
-"""Text of one job is written at most this often."""
-FEW = 3
-"""So many jobs may write within a frame as soon as they can; more wait for its end. Then one commit, one wake-up and
+"""The length of a frame; the text of one job is written at most once in each."""
+MAX_EARLY_WRITERS = 3
+"""Jobs that may write before a frame ends. If more want to, they wait for its end, so that one commit, one wake-up and
 one read on the other side serve them all: a third of the cost of 50 streams of 20 tokens a second."""
 PIECE_CHARACTERS = 4096
 
 
 class Frames:
-    """The grid of time that the jobs of one worker share."""
+    """The frames that the jobs of one worker share: a grid of time."""
 
     def __init__(self) -> None:
         self._waiting: set[DeltaBuffer] = set()
@@ -25,14 +25,14 @@ class Frames:
         self._wanted = 0
         self._before = 0
 
-    def takes(self) -> bool:
-        """Whether one more job may write now: few wanted to in this frame and in the one before."""
+    def try_claim_frame(self) -> bool:
+        """Whether one more job may write now: at most `MAX_EARLY_WRITERS` asked in this frame and in the last."""
         frame = asyncio.get_running_loop().time() // FRAME_SECONDS
         if frame != self._frame:
             self._before = self._wanted if frame == self._frame + 1 else 0
             self._frame, self._wanted = frame, 0
         self._wanted += 1
-        return max(self._before, self._wanted) <= FEW
+        return max(self._before, self._wanted) <= MAX_EARLY_WRITERS
 
     def wait(self, buffer: DeltaBuffer) -> None:
         """Flush the buffer at the end of the frame."""
@@ -49,7 +49,7 @@ class Frames:
 
 
 class DeltaBuffer:
-    """The text of one job that is not on its way yet. `append` keeps the order of its calls, and answers for them."""
+    """The text of one job that is not sent yet. `append` keeps the order of its calls and handles their failures."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class DeltaBuffer:
         self._text.append(text)
         self._size += len(text)
         first = self._written_at is None
-        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.takes()):
+        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.try_claim_frame()):
             self.flush()
         else:
             self._frames.wait(self)
 
     def flush(self) -> None:
-        """Send the text on its way now."""
+        """Send the text now."""
         if not self._text:
             return
         text = "".join(self._text)
@@ -91,5 +91,5 @@ class DeltaBuffer:
 
     def _is_due(self) -> bool:
         if len(self._text) > 1 or self._written_at is None:
-            return False  # it waits already
+            return False  # earlier text waits for the frame's end
         return asyncio.get_running_loop().time() - self._written_at > FRAME_SECONDS

@@ -1,4 +1,4 @@
-"""How jobs find workers: the promise. `local.py` keeps it with the jobs table alone, on one machine."""
+"""How a worker gets its jobs. `local.py` implements it on one machine with the jobs table alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 class Dispatcher(Protocol):
-    """One worker's side of the queue. `async with` announces the worker, keeps its heartbeat and takes it off."""
+    """One worker's side of the queue. `async with` registers the worker, advances its heartbeat and removes it."""
 
     worker_id: str
 
     async def take(self, running: Set[str]) -> Job | None:
-        """Wait for the next eligible job and hold it; None once `stop_taking` was called. Not to be cancelled.
+        """Wait for the next eligible job and claim it. Returns None once `stop_taking` was called. Do not cancel this.
 
         `running` is a live view of the ids of the jobs that this worker runs.
         """
@@ -28,16 +28,16 @@ class Dispatcher(Protocol):
 
 
 class Liveness(Protocol):
-    """Tells which workers are alive, as one observer sees them."""
+    """One observer's view of which workers are alive."""
 
     def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
-        """The ids of those that live and were not declared stopped."""
+        """Returns the ids of the workers that live and were not declared stopped."""
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-        """Those that seem to live, but whose counter has stood still for the TTL."""
+        """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
 
     def process_id(self, worker: str) -> int | None:
-        """The worker's process, if it runs on this machine."""
+        """Returns the worker's process id, if it runs on this machine."""
 
 
 async def declare_stopped(store: JobStore, worker: WorkerRecord) -> None:

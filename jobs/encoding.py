@@ -1,4 +1,4 @@
-"""JSON as it is stored, and as it goes to those who follow a job: to pages and to programs."""
+"""JSON as the log stores it and as pages and programs receive it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def encode(value: Any) -> bytes:
     """One line of JSON."""
     try:
         return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits, which models do stream
+    except orjson.JSONEncodeError:  # half characters and numbers beyond 64 bits; models stream both
         return json.dumps(value).encode()
 
 
 def to_stored(value: Any) -> str:
-    """Returns the text that the log keeps; raises `TypeError` or `ValueError` for what is no JSON.
+    """Returns the text that the log keeps. Raises `TypeError` or `ValueError` for a value that is not JSON.
 
-    What only the slower library can write (half characters, numbers beyond 64 bits, both of which models do stream)
-    begins with a space, so that only the slower library reads it.
+    A value that only the slower library can write (half characters, numbers beyond 64 bits; models stream both)
+    begins with a space, so that the slower library reads it back.
     """
     try:
         return orjson.dumps(value).decode()

@@ -4,13 +4,13 @@ JobsError
 ├── JobNotFound       no such job, or another user's
 ├── ThreadNotFound    no such thread, or another user's
 ├── JobConflict       the job's state does not allow the call
-├── KeyReused         an idempotency key came again with another request
-├── StoreUnavailable  the database cannot be read or written now: disk full, busy for too long
+├── KeyReused         an idempotency key came with two different requests
+├── StoreUnavailable  the database cannot be read or written now: its disk is full, or it was busy for too long
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
-├── LogBehind         events that belong before these are missing: send those first
-├── JobFailed         raised by task code: the job ends as failed with this sentence
+├── LogBehind         the log lacks the events before these: send those first
+├── JobFailed         raised by task code: the job ends as failed, with this sentence
 │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
-└── JobIncomplete     raised by task code: the job ends as incomplete with what is there
+└── JobIncomplete     raised by task code: the job ends as incomplete, with its result so far
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class EpochStale(JobsError):
 
 class LogBehind(JobsError):
     def __init__(self, job_id: str, after: int, last_seq: int) -> None:
-        super().__init__(f"The log of job {job_id} ends at {last_seq}; what follows {after} cannot be written yet.")
+        super().__init__(f"The log of job {job_id} ends at {last_seq}; events after {after} cannot be written yet.")
 
 
 class JobFailed(JobsError):
@@ -71,7 +71,7 @@ class JobFailed(JobsError):
 
 
 class StepFailed(JobFailed):
-    """`fields`: what is wrong with which argument of a tool, a sentence by its path."""
+    """`fields` holds a sentence for each wrong argument of a tool, by the argument's path."""
 
     def __init__(self, code: str, message: str, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(code, message)
@@ -79,7 +79,7 @@ class StepFailed(JobFailed):
 
     @property
     def record(self) -> dict[str, JSON]:
-        """As `step.finished` keeps it."""
+        """The error as `step.finished` stores it."""
         return {**self.as_json(), "fields": self.fields} if self.fields else {**self.as_json()}
 
     @classmethod

@@ -18,7 +18,7 @@ StepKind = Literal["model", "tool", "part"]
 
 @dataclass(frozen=True, kw_only=True)
 class JobEvent:
-    """One line of a job's log. `(job_id, seq)` is unique; seq is 1, 2, 3 … without gaps."""
+    """One event of a job's log. `(job_id, seq)` is unique; seq is 1, 2, 3 … without gaps."""
 
     job_id: str
     seq: int
@@ -26,7 +26,7 @@ class JobEvent:
     at: float
     """Unix seconds."""
     data: str
-    """The payload's fields as JSON, as it is stored; never `seq`, `type` or `at`. It goes to followers as it is."""
+    """The payload's fields as stored JSON, without `seq`, `type` and `at`. Followers get it unchanged."""
 
     @cached_property
     def payload(self) -> EventPayload:
@@ -38,7 +38,7 @@ class JobEvent:
 
 
 class Entry(NamedTuple):
-    """An event on its way to the log. Its bytes are fixed when it happens: sent again, they are the same."""
+    """An event on its way to the log. Its bytes are made once, so that a resend is identical."""
 
     type: str
     data: str
@@ -56,7 +56,7 @@ class Payload:
         return {name: value for name, value in fields.items() if value is not None or name not in self.optional}
 
     def entry(self) -> Entry:
-        """Raises `TypeError` or `ValueError` when a field is no JSON."""
+        """Raises `TypeError` or `ValueError` when a field is not JSON."""
         return Entry(self.type, to_stored(self.data()))
 
 
@@ -64,7 +64,7 @@ class Payload:
 class JobQueued(Payload):
     type: ClassVar[str] = "job.queued"
     position: int
-    """How many jobs start before this one, as seen at submit; 0: none."""
+    """How many jobs start before this one, as seen at submit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class TextDelta(Payload):
     step: str
     text: str
 
-    def data(self) -> dict[str, JSON]:  # there are thousands of them
+    def data(self) -> dict[str, JSON]:  # faster than `asdict`: there are thousands of them
         return {"step": self.step, "text": self.text}
 
 
@@ -160,7 +160,7 @@ class JobFailedEvent(Payload):
 class JobCancelled(Payload):
     type: ClassVar[str] = "job.cancelled"
     stopped: Sequence[Mapping[str, JSON]]
-    """What was stopped: {step, name, kind, seconds} each."""
+    """The steps that the cancel stopped: {step, name, kind, seconds} each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +200,7 @@ TERMINAL: Mapping[str, JobStatus] = {
     "job.cancelled": JobStatus.CANCELLED,
     "job.incomplete": JobStatus.INCOMPLETE,
 }
-"""Terminal event type → the status it brings."""
+"""The job's status after each terminal event type."""
 
 _CLASSES: Mapping[str, tuple[type[KnownPayload], frozenset[str]]] = {
     payload.type: (payload, frozenset(field.name for field in fields(payload))) for payload in KnownPayload.__args__
@@ -208,7 +208,7 @@ _CLASSES: Mapping[str, tuple[type[KnownPayload], frozenset[str]]] = {
 
 
 def decode(type: str, data: str) -> EventPayload:
-    """Returns the payload of a stored event. Fields that a later version added are left out."""
+    """Returns the payload of a stored event, without fields that a later version added."""
     known = _CLASSES.get(type)
     if known is None:
         return UnknownEvent()

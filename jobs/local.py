@@ -1,4 +1,4 @@
-"""Dispatch on one machine: the jobs table is the queue, a file lock and a heartbeat counter tell who is alive."""
+"""Dispatch on one machine: the jobs table is the queue; a file lock and a heartbeat counter show which workers live."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.dispatch import declare_stopped
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import Eligibility
@@ -26,11 +26,11 @@ from jobs.wake import Wake
 logger = logging.getLogger(__name__)
 
 SAFETY_POLL_SECONDS = 1.0
-"""A lost wake-up costs at most this."""
+"""The longest delay that a lost wake-up causes."""
 
 
 class WorkerLock:
-    """A lock on `<directory>/<worker>.lock`, held as long as the process lives. The file holds the process id."""
+    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id."""
 
     def __init__(self, directory: Path, worker: str) -> None:
         self._path = directory / f"{worker}.lock"
@@ -50,13 +50,13 @@ class WorkerLock:
 
 
 def is_free(directory: Path, worker: str) -> bool:
-    """Whether nobody holds the worker's lock: its process is dead."""
+    """Whether the worker's lock is free, so that its process is dead."""
     try:
         descriptor = os.open(directory / f"{worker}.lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: observers do not see each other
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that observers do not block each other
     except BlockingIOError:
         return False
     finally:
@@ -65,7 +65,7 @@ def is_free(directory: Path, worker: str) -> bool:
 
 
 class LocalLiveness:
-    """Tells which workers are alive. A counter that stands still is timed by the observer, while it is awake."""
+    """Tells which workers are alive. The observer times a counter that stands still by its own clock while awake."""
 
     def __init__(self, directory: Path, *, ttl_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
@@ -74,11 +74,11 @@ class LocalLiveness:
         self._seen: dict[str, tuple[int, float]] = {}
 
     def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
-        """Those that hold their lock and were not declared stopped."""
+        """Returns the workers that hold their lock and were not declared stopped."""
         return [one.id for one in workers if not one.stopped and not is_free(self._directory, one.id)]
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-        """Those that hold their lock, but whose counter has stood still for the TTL."""
+        """Returns the workers that hold their lock, but whose counter has stood still for the TTL."""
         now = self._clock()
         self._seen = {one.id: self._first_seen(one, now) for one in workers}
         return [
@@ -90,7 +90,7 @@ class LocalLiveness:
         ]
 
     def process_id(self, worker: str) -> int | None:
-        """The process that holds the worker's lock, as its file says."""
+        """Returns the id of the process that holds the worker's lock, as its file says."""
         try:
             return int((self._directory / f"{worker}.lock").read_text())
         except (FileNotFoundError, ValueError):
@@ -101,7 +101,7 @@ class LocalLiveness:
         return (worker.beat, since if beat == worker.beat else now)
 
     async def bury(self, store: JobStore, workers: Iterable[WorkerRecord]) -> None:
-        """Forget the workers that are dead and hold nothing any more."""
+        """Remove the records of dead workers that hold no job any more."""
         for one in workers:
             if is_free(self._directory, one.id) and not await store.held(one.id):
                 await store.remove_worker(one.id)
@@ -144,7 +144,7 @@ class LocalDispatcher:
     async def __aenter__(self) -> Self:
         self._lock = WorkerLock(self._directory, self.worker_id).__enter__()
         await self._store.register_worker(self._record)
-        self._deafen = self._wake.listen(self._on_wake)
+        self._unsubscribe = self._wake.listen(self._on_wake)
         self._heart.start()
         return self
 
@@ -153,12 +153,12 @@ class LocalDispatcher:
     ) -> None:
         self._ending.set()
         await asyncio.to_thread(self._heart.join)
-        self._deafen()
+        self._unsubscribe()
         await self._store.remove_worker(self.worker_id)
         self._lock.__exit__(None, None, None)
 
     async def take(self, running: Set[str]) -> Job | None:
-        await again_and_again(partial(self._look, running), name="the look for jobs")
+        await keep_running(partial(self._look, running), name="the look for jobs")
         taken, self._taken = self._taken, None
         return taken
 
@@ -167,7 +167,7 @@ class LocalDispatcher:
         self._changed.set()
 
     async def _look(self, running: Set[str]) -> bool:
-        """Whether there is a job, or no use in looking on."""
+        """Returns True when there is a job, or when no job may be taken any more."""
         self._changed.clear()
         if self._closed:
             return True

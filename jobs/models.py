@@ -9,19 +9,19 @@ from enum import StrEnum
 from typing import Any
 
 SHARED_USER = "local"
-"""Everybody's name where nobody logs in: one person on a laptop, or a team that trusts each other."""
+"""The one user of a server without a login: one person on a laptop, or a team whose members trust each other."""
 
 NEEDS_ARGUMENTS = "needs_arguments"
-"""Why a draft is incomplete: a person has named a tool and has yet to fill in its form."""
+"""The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
 
 THREAD_ID = re.compile(r"(?!job_|file_)[A-Za-z0-9_.:-]{1,200}")
 
 JSON = Any
-"""A value that `json.dumps` takes: dict, list, str, int, float, bool or None."""
+"""A value that `json.dumps` accepts: dict, list, str, int, float, bool or None."""
 
 
 class JobStatus(StrEnum):
-    """OpenAI's words for the life of a background run."""
+    """The states of a job, in OpenAI's words."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -36,7 +36,7 @@ FINISHED = frozenset(JobStatus) - UNFINISHED
 RETRYABLE = FINISHED - {JobStatus.COMPLETED}
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
-    # A wish to cancel is a column, not a status: the status changes when the work has really stopped.
+    # A wish to cancel is a column, not a status: the status changes when the work has stopped.
     JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS, JobStatus.CANCELLED, JobStatus.INCOMPLETE}),
     # A job that is taken over stays in progress: the epoch changes, the status does not.
     JobStatus.IN_PROGRESS: frozenset({JobStatus.IN_PROGRESS}) | FINISHED,
@@ -48,30 +48,30 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 
 def is_thread_id(text: str) -> bool:
-    """Whether a new conversation may be called so. Ids of jobs and files are not: none may pass for another's."""
+    """Whether a new thread may have this id. Ids of jobs and files may not: a client could pass one off as another."""
     return THREAD_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """What a caller asks for. Immutable: a restart runs exactly this again."""
+    """What a caller asks for. Never changed: a restart runs exactly this again."""
 
     task: str
     """Name of a registered task: `chat` or a tool."""
     user: str
-    """Who asks, and who alone may see the job."""
+    """The user who asks, and the only one who may see the job."""
     input: str | None = None
-    """The words of a chat turn."""
+    """The user's message in a chat turn."""
     arguments: Mapping[str, JSON] = field(default_factory=dict)
     """The arguments of a tool."""
     thread_id: str | None = None
-    """The conversation this turn belongs to; None: the job stands alone."""
+    """The thread that this turn belongs to; None for a job outside of threads."""
     files: tuple[str, ...] = ()
     """Ids of stored files that came with the request."""
     model: str | None = None
-    """Model name; None: the configured one."""
+    """The model's name; None for the configured one."""
     key: str | None = None
-    """Idempotency key, unique per user: the same key submits once."""
+    """Idempotency key, unique for each user: requests with the same key create one job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,16 +82,16 @@ class Job:
     request: JobRequest
     status: JobStatus
     epoch: int
-    """Counts the starts; whoever holds the newest one may write events."""
+    """Counts the starts. Only the holder of the newest epoch may write events."""
     worker: str | None
     """The worker that holds the epoch."""
     turn: int
-    """Place in the thread, 1, 2, 3 …; a retry keeps its original's."""
+    """The turn's number in its thread, 1, 2, 3 …; a retry keeps its original's."""
     retry_of: str | None
     root_id: str
-    """First job of a chain of retries; with a step's path it makes the tools' idempotency key."""
+    """The first job of the chain of retries. With a step's path it makes the tool call's idempotency key."""
     cancelled_by: str | None
-    """Who wished the job to stop; None: nobody."""
+    """The user who cancelled the job; None if nobody did."""
     last_seq: int
     created_at: float
     """Unix seconds, as every `_at` here."""
@@ -108,7 +108,7 @@ class Job:
 
     @property
     def attempt(self) -> int:
-        """1 on the first run; each takeover adds one."""
+        """1 for the first start; each further start adds one."""
         return self.epoch
 
     @property
@@ -118,28 +118,28 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class InboxMessage:
-    """Something that another process wants of a running job. Only the job's holder turns it into an event."""
+    """What another process wants of a running job. Only the job's holder turns it into an event."""
 
     number: int
     type: str
-    """Of the event that it becomes."""
+    """The type of the event that it becomes."""
     data: Mapping[str, JSON]
-    """Of that event."""
+    """The data of that event."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldJob:
-    """What the holder of a running job must know of it: whether it still is the holder, and what others want."""
+    """What a holder rereads of a running job: its epoch, which tells whether it is still the holder, and the inbox."""
 
     id: str
     epoch: int
     inbox: tuple[InboxMessage, ...]
-    """What others want of the job, oldest first, until the holder has written it into the log."""
+    """Oldest first; a message stays until the holder has written it into the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thread:
-    """A conversation: its jobs in their turns, and a title."""
+    """A conversation: a title, and jobs in turns."""
 
     id: str
     owner: str
@@ -149,19 +149,19 @@ class Thread:
 
     @property
     def cursor(self) -> str:
-        """Its place in a list, newest first; good also when the thread is gone."""
+        """The thread's position in a list, newest first; valid even after the thread was deleted."""
         return f"{self.updated_at!r} {self.id}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
-    """A worker process as it announced itself."""
+    """A worker process as it registered itself."""
 
     id: str
     beat: int
     """Heartbeat counter; observers compare it, never a wall clock."""
     stopped: bool
-    """An observer saw the counter stand still for the TTL: its jobs may be taken over."""
+    """An observer saw the counter stand still for the TTL, so the worker's jobs may be taken over."""
     tasks: tuple[str, ...]
     catalogue: tuple[Mapping[str, JSON], ...]
-    """The tools it offers, as JSON."""
+    """The tools that it offers, as JSON."""

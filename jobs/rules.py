@@ -1,4 +1,4 @@
-"""The engine's rules, as pure functions: a store reads what they ask for, and writes what they decide."""
+"""The engine's rules as pure functions: a store reads their arguments and writes their results."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from jobs.models import JSON, RETRYABLE, SHARED_USER, Job, JobRequest, JobStatus
 
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
-"""Text of one step that a retry takes over is written in pieces of this length, however it was streamed."""
+"""A retry writes the reused text of a step in pieces of this length, however it was streamed."""
 MAX_FRUITLESS_ATTEMPTS = 8
-"""A job that so many workers began without finishing a step is taken for the cause of their deaths."""
+"""A job that more workers than this began, without finishing a step, is taken for the cause of their deaths."""
 
 
 # --- claims ---------------------------------------------------------------------------------------------------
@@ -46,20 +46,20 @@ class Eligibility:
 
     tasks: Collection[str]
     alive: Collection[str]
-    """Workers that hold their jobs. A job in progress whose holder is not among them is free to be taken over."""
+    """Ids of the living workers. A job in progress whose holder is not among them may be taken over."""
     user_slots: int
-    """Jobs of one user that run at a time; the shared user `local` has no such bound."""
+    """The most jobs of one user that run at a time; the shared user `local` has no such limit."""
     running: Collection[str]
-    """Ids of the jobs that the claiming worker runs. What else it holds, by a claim whose answer was lost, is free."""
+    """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobHead:
-    """What a claim must know of an unfinished job."""
+    """The fields of an unfinished job that a claim reads."""
 
     id: str
     number: int
-    """Counts all jobs: the order of the queue."""
+    """Numbers all jobs in the order of the queue."""
     task: str
     user: str
     thread_id: str | None
@@ -69,7 +69,7 @@ class JobHead:
 
 
 class Claims:
-    """What one worker may claim now; `running` are the heads of all jobs in progress."""
+    """The jobs that one worker may claim now; `running` are the heads of all jobs in progress."""
 
     def __init__(self, worker: str, eligibility: Eligibility, running: Sequence[JobHead]) -> None:
         self._worker = worker
@@ -78,17 +78,17 @@ class Claims:
         self._busy_threads = {head.thread_id for head in running}
         jobs_of = Counter(head.user for head in running if head.user != SHARED_USER)
         self.full_users = {user for user, jobs in jobs_of.items() if jobs >= eligibility.user_slots}
-        """All of their slots are taken: none of their queued jobs need be looked at."""
+        """Users whose slots are all taken: none of their queued jobs may start."""
 
     def lost(self) -> JobHead | None:
-        """The first job in progress that nobody runs. One that is wished to stop needs nobody who has its task."""
+        """Returns the first job in progress that no worker runs. A cancelled one needs no worker with its task."""
         for head in self._running:
             if self._is_free(head) and (head.cancelled or head.task in self._eligibility.tasks):
                 return head
         return None
 
     def may_begin(self, head: JobHead) -> bool:
-        """Whether a queued job may start, unless an earlier turn of its thread waits as well."""
+        """Whether a queued job may start; `is_next_turn` decides between queued jobs of its thread."""
         if head.task not in self._eligibility.tasks:
             return False
         if head.thread_id is not None and head.thread_id in self._busy_threads:
@@ -102,14 +102,14 @@ class Claims:
 
 
 def is_next_turn(head: JobHead, waiting: Iterable[JobHead]) -> bool:
-    """Whether no earlier turn is among those of its thread that wait. A retry keeps its original's turn."""
+    """Whether no earlier turn of the job's thread is waiting. A retry keeps its original's turn."""
     return all((other.turn, other.number) >= (head.turn, head.number) for other in waiting)
 
 
 class FruitlessAttempts:
-    """Feed a log: how many workers began the job, the present one included, since a step of it last finished.
+    """Counts the workers, this one included, that began a job since one of its steps last finished. Feed it the log.
 
-    A worker that begins again has not died: the store failed it.
+    A worker that begins twice in a row counts once: it did not die, its store failed.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class FruitlessAttempts:
 
     @property
     def too_many(self) -> bool:
-        """The job is taken for the cause of the workers' deaths."""
+        """Whether the job is taken for the cause of the workers' deaths."""
         return self._count > MAX_FRUITLESS_ATTEMPTS
 
 
@@ -133,11 +133,11 @@ class FruitlessAttempts:
 
 
 class Stop(Enum):
-    """What a wish to stop a job does."""
+    """The effect of a wish to cancel a job."""
 
-    NOTHING = "it has ended, or is wished to stop already"
-    END = "nobody has begun it: it ends here"
-    TELL = "its holder is told"
+    NOTHING = "it has ended, or was cancelled before"
+    END = "no worker has begun it, so it ends at once"
+    TELL = "its holder is told, and ends it"
 
 
 def stop(job: Job) -> Stop:
@@ -156,7 +156,7 @@ def check_same(request: JobRequest, earlier: Job) -> None:
 
 
 def title_of(request: JobRequest) -> str:
-    """A short title cut from the first message, at a word's end."""
+    """Returns a short title: the beginning of the first message, cut at the end of a word."""
     words = " ".join((request.input or "").split()) or request.task.replace("_", " ")
     if len(words) <= TITLE_CHARACTERS:
         return words
@@ -165,13 +165,13 @@ def title_of(request: JobRequest) -> str:
 
 
 def check_retryable(job: Job) -> None:
-    """Raises `JobConflict`."""
+    """Raises `JobConflict` when the job cannot be retried."""
     if job.status not in RETRYABLE:
         raise JobConflict(f"The job is {job.status}; only a job that failed or was stopped can be retried.")
 
 
 def retry_request(failed: JobRequest, arguments: Mapping[str, JSON] | None, files: Sequence[str]) -> JobRequest:
-    """The failed request, with other arguments if there are any, and with more files."""
+    """Returns the failed request with the new arguments, if any, and the additional files."""
     return replace(
         failed,
         arguments=failed.arguments if arguments is None else arguments,
@@ -180,10 +180,10 @@ def retry_request(failed: JobRequest, arguments: Mapping[str, JSON] | None, file
 
 
 class Reuse:
-    """What a retry takes over: the last attempt of each step that finished without an error, and the artifacts.
+    """The events that a retry reuses: the last attempt of each step that finished without an error, and the artifacts.
 
-    Of a step inside an unfinished one only the checkpoint: what it said belongs to a call that begins anew.
-    `cut_off`: the last model step ended the job before its time, and is asked again.
+    Of a finished step inside an unfinished one only the checkpoint is reused: its text, progress and log lines belong
+    to a call that begins anew. With `cut_off`, the last model step, which ended the job too early, runs again.
     """
 
     def __init__(self, milestones: Sequence[JobEvent], *, cut_off: bool) -> None:
@@ -200,7 +200,7 @@ class Reuse:
             self._finished -= set(models[-1:])
 
     def entries(self, log: Iterable[JobEvent]) -> Iterator[tuple[KnownPayload, float]]:
-        """What to write into the new log, with its times. Text of a step in a row comes in few pieces."""
+        """Yields the payloads of the new log with their times. Consecutive text of a step is joined into few pieces."""
         row: list[TextDelta] = []
         at = 0.0
         for event in log:
@@ -250,9 +250,9 @@ def _pieces(row: Sequence[TextDelta], at: float) -> Iterator[tuple[KnownPayload,
 
 
 def reserve(free_at: float | None, seconds: float, now: float) -> tuple[float, float]:
-    """When a bucket's next use begins, and when the bucket is free again (the generic cell rate algorithm).
+    """Returns when a bucket's next use begins and when the bucket is free again (the generic cell rate algorithm).
 
-    Unix seconds. A negative length gives back what was not used.
+    Times are Unix seconds. Negative `seconds` return what was not used.
     """
     begins = now if free_at is None else max(now, free_at)
     return begins, begins + seconds

@@ -1,4 +1,4 @@
-"""The live ends of the logs that are being followed: one read of the store serves all followers of all jobs."""
+"""The tails of followed logs: one read of the store serves all followers of all jobs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Self
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.errors import JobNotFound
 from jobs.events import JobEvent
 from jobs.store import JobStore
 from jobs.wake import Wake, job_topic
 
 SAFETY_POLL_SECONDS = 1.0
-PAGE = 500
-"""Events read at a time."""
-KEPT = 2_000
+MAX_BATCH = 500
+"""Events of one job that are read at a time."""
+MAX_TAIL = 2_000
 """Events kept in memory for each followed job; a slower follower reads the store."""
 
-KEPT_PAGES = 64
-"""Pages kept for those who catch up, of all jobs."""
+MAX_KEPT_BATCHES = 64
+"""Batches kept for followers that catch up, over all jobs."""
 
 
 @dataclass(kw_only=True)
@@ -31,20 +31,20 @@ class Figures:
     """What following has cost this process so far."""
 
     jobs: int = 0
-    """Followed now."""
+    """Jobs followed now."""
     followers: int = 0
-    """Now."""
+    """Followers now."""
     reads: int = 0
-    """Looks at the store on behalf of all followers together."""
+    """Reads of the store on behalf of all followers together."""
     replays: int = 0
-    """Pages read from the store for followers that came late, or are slow."""
+    """Batches read from the store for followers that came late or are slow."""
     replayed_events: int = 0
-    """Events on those pages."""
+    """Events in those batches."""
     caught_up: Callable[[float], None] = lambda _: None
-    """Told the seconds from a follower's beginning until it had everything that is there."""
+    """Called with the seconds from a follower's beginning until it had the whole log."""
 
     def catching_up(self) -> Callable[[], None]:
-        """For one follower that begins now; what is given is called whenever it has everything."""
+        """Returns the function that a follower, which begins now, calls whenever it has the whole log."""
         begun: list[float] = [time.monotonic()]
 
         def caught_up() -> None:
@@ -55,7 +55,7 @@ class Figures:
 
 
 class _Tail:
-    """The newest events of one job. The log never changes, so what is kept here can not be stale, only short."""
+    """The newest events of one job. A log never changes, so a tail may be short, but never stale."""
 
     def __init__(self, last_seq: int) -> None:
         self.events: list[JobEvent] = []
@@ -65,14 +65,14 @@ class _Tail:
         self.changed = asyncio.Event()
 
     def after(self, seq: int) -> list[JobEvent] | None:
-        """The events behind `seq`; None when they are not all here."""
+        """Returns the events after `seq`, or None when the tail lacks some of them."""
         first = self.last_seq - len(self.events) + 1
         return self.events[seq - first + 1 :] if seq >= first - 1 else None
 
     def extend(self, events: list[JobEvent]) -> None:
         self.events += events
         self.last_seq = events[-1].seq
-        del self.events[:-KEPT]
+        del self.events[:-MAX_TAIL]
         self.wake()
 
     def wake(self) -> None:
@@ -83,12 +83,12 @@ class _Tail:
 @dataclass(frozen=True, kw_only=True)
 class _Read:
     begun: int
-    """By the clock of `_Pages`."""
+    """By the clock of `_Batches`."""
     events: asyncio.Future[list[JobEvent]]
 
 
-class _Pages:
-    """Pages of logs for those who come late. A full one never changes: it is read once for all who come at once."""
+class _Batches:
+    """Batches for followers that come late. A full one never changes: one read serves all that come together."""
 
     def __init__(self, store: JobStore, figures: Figures) -> None:
         self._store = store
@@ -101,16 +101,16 @@ class _Pages:
         while True:
             read = self._reads.get((job_id, after)) or self._begin(job_id, after)
             if read.events.done():
-                await asyncio.sleep(0)  # a long log would be read in one go
-            events = await asyncio.shield(read.events)  # who leaves does not take it from the others
-            # A short one that was begun before we came may lack what has been written since.
-            if len(events) == PAGE or read.begun > came:
+                await asyncio.sleep(0)  # lets others run between the batches of a long log
+            events = await asyncio.shield(read.events)  # a follower that leaves must not cancel the others' read
+            # A short batch that was begun before this call may lack events written since.
+            if len(events) == MAX_BATCH or read.begun > came:
                 return events
 
     def forget(self, job_id: str) -> None:
-        """Nobody follows the job."""
-        for place in [place for place in self._reads if place[0] == job_id]:
-            del self._reads[place]
+        """Drop the batches of a job that has no followers."""
+        for key in [key for key in self._reads if key[0] == job_id]:
+            del self._reads[key]
 
     def _begin(self, job_id: str, after: int) -> _Read:
         events = asyncio.ensure_future(self._read(job_id, after))
@@ -119,22 +119,22 @@ class _Pages:
         return read
 
     async def _read(self, job_id: str, after: int) -> list[JobEvent]:
-        events = await self._store.read(job_id, after, PAGE)
+        events = await self._store.read(job_id, after, MAX_BATCH)
         self._figures.replays += 1
         self._figures.replayed_events += len(events)
         return events
 
-    def _keep(self, place: tuple[str, int], read: _Read) -> None:
+    def _keep(self, key: tuple[str, int], read: _Read) -> None:
         events = read.events
-        whole = not events.cancelled() and events.exception() is None and len(events.result()) == PAGE
-        if self._reads.get(place) is read and not whole:
-            del self._reads[place]
-        while len(self._reads) > KEPT_PAGES:
+        whole = not events.cancelled() and events.exception() is None and len(events.result()) == MAX_BATCH
+        if self._reads.get(key) is read and not whole:
+            del self._reads[key]
+        while len(self._reads) > MAX_KEPT_BATCHES:
             del self._reads[next(iter(self._reads))]
 
 
 class Tails:
-    """`async with Tails(store, wake) as tails`; `tails.follow` gives pages of events."""
+    """`async with Tails(store, wake) as tails`; `tails.follow` yields batches of events."""
 
     def __init__(self, store: JobStore, wake: Wake) -> None:
         self._store = store
@@ -143,25 +143,25 @@ class Tails:
         self._dirty: set[str] = set()
         self._woken = asyncio.Event()
         self.figures = Figures()
-        self._pages = _Pages(store, self.figures)
+        self._batches = _Batches(store, self.figures)
         self._poll_at = 0.0
         self._ended = False
 
     async def __aenter__(self) -> Self:
-        self._deafen = self._wake.listen(self._on_wake)
-        self._reader = asyncio.create_task(again_and_again(self._read_once, name="the reader of logs"))
+        self._unsubscribe = self._wake.listen(self._on_wake)
+        self._reader = asyncio.create_task(keep_running(self._read_once, name="the log reader"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._deafen()
+        self._unsubscribe()
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
     async def follow(self, job_id: str, after: int) -> AsyncGenerator[list[JobEvent], None]:
-        """Pages of events behind `after`, stored ones first, then live ones, to the terminal event.
+        """Yields batches of the events after `after`, stored ones first, then live ones, up to the terminal event.
 
-        The caller pulls: one that is slow holds up nobody and is owed nothing but its place. Raises `JobNotFound`,
-        also when the job is deleted meanwhile.
+        The caller pulls, so a slow one delays nobody; it resumes from its own position. Raises `JobNotFound`, also
+        when the job is deleted meanwhile.
         """
         with self._tail(job_id) as tail:
             seq, caught_up = after, self.figures.catching_up()
@@ -169,7 +169,7 @@ class Tails:
                 changed = tail.changed
                 events = tail.after(seq)
                 if events is None or (not events and tail.last_seq < 0):
-                    events = await self._pages.read(job_id, seq)
+                    events = await self._batches.read(job_id, seq)
                 if events:
                     seq = events[-1].seq
                     if events[-1].terminal:
@@ -186,7 +186,7 @@ class Tails:
                     await changed.wait()
 
     def end(self) -> None:
-        """Let every follower have what is here, and end; a follow that begins later ends likewise."""
+        """End every follower, present or later, once it has the events that are in memory or in the store."""
         self._ended = True
         for tail in self._tails.values():
             tail.wake()
@@ -204,7 +204,7 @@ class Tails:
             tail.followers -= 1
             if not tail.followers:
                 self._tails.pop(job_id, None)
-                self._pages.forget(job_id)
+                self._batches.forget(job_id)
             self.figures.followers -= 1
             self.figures.jobs = len(self._tails)
 
@@ -221,30 +221,30 @@ class Tails:
                 await self._woken.wait()
         self._woken.clear()
         dirty, self._dirty = self._dirty & self._tails.keys(), set()
-        unchanged: Set[str] = dirty - await self._extend(dirty)  # one that grew needs no second look
-        if loop.time() >= self._poll_at:  # also while others are busy: a wake-up may have been lost, or a read failed
+        unchanged: Set[str] = dirty - await self._extend(dirty)  # a log that grew needs no second read
+        if loop.time() >= self._poll_at:  # also under load: a wake-up may be lost, or a read have failed
             self._poll_at = loop.time() + SAFETY_POLL_SECONDS
             unchanged = self._tails.keys()
         await self._measure(unchanged)
 
     async def _extend(self, dirty: set[str]) -> set[str]:
-        """Read what is new in the logs whose length is known; gives those with something new."""
+        """Read what is new in the logs whose length is known. Returns the jobs whose logs grew."""
         behind = {job_id: self._tails[job_id].last_seq for job_id in dirty if self._tails[job_id].last_seq >= 0}
         if not behind:
             return set()
         self.figures.reads += 1
-        pages: dict[str, list[JobEvent]] = {}
-        for event in await self._store.read_many(behind, PAGE):
-            pages.setdefault(event.job_id, []).append(event)
-        for job_id, events in pages.items():
+        batches: dict[str, list[JobEvent]] = {}
+        for event in await self._store.read_many(behind, MAX_BATCH):
+            batches.setdefault(event.job_id, []).append(event)
+        for job_id, events in batches.items():
             if (tail := self._tails.get(job_id)) is not None and tail.last_seq == behind[job_id]:
                 tail.extend(events)
-            if len(events) == PAGE:
+            if len(events) == MAX_BATCH:
                 self._read_soon(job_id)
-        return set(pages)
+        return set(batches)
 
     async def _measure(self, job_ids: Set[str]) -> None:
-        """Learn the lengths of new tails' logs, and which jobs are gone."""
+        """Read the logs' lengths: new tails need theirs, a longer log is read soon, and a deleted job has none."""
         if not job_ids:
             return
         self.figures.reads += 1

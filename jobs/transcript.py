@@ -1,6 +1,6 @@
-"""What a log says, folded event by event: the answer, the steps, the files, what was used, the end.
+"""A log folded event by event: the answer, the steps, the artifacts, the usage, the end.
 
-Page, API, terminal, thread history, search and the stored answer are views of this one fold.
+The page, the API, the terminal, thread history, the search and the stored answer are views of this one fold.
 """
 
 from __future__ import annotations
@@ -32,48 +32,48 @@ from jobs.events import (
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerChange:
-    """What an event did to the answer."""
+    """The change that an event made to the answer."""
 
     step: str
     withdrew: bool
-    """The text that the step had said is no part of the answer any more."""
+    """Whether the step's earlier text left the answer."""
     text: str
-    """What the step says next; empty when it only withdrew."""
+    """The text that the step adds; empty if it only withdrew."""
 
 
 @dataclass(kw_only=True)
 class StepRecord:
-    """A step as the log has it now."""
+    """The present state of a step."""
 
     started: StepStarted
-    """Its last start."""
+    """The last start."""
     finished: StepFinished | None = None
-    """Its checkpoint; None while it runs, or after it was interrupted."""
+    """The checkpoint; None while the step runs or after an interruption."""
     pieces: list[str] = field(default_factory=list)
-    """Its text, if that is part of the answer."""
+    """The step's text, if it is part of the answer."""
     withdrawn: bool = False
-    """The pieces are of an earlier attempt, and stay until the new one says something or ends."""
+    """Whether the pieces are of an earlier attempt. They stay until the new one adds text or ends."""
 
     @property
     def in_answer(self) -> bool:
-        """Text of parts, tools and the calls inside them is no part of the answer."""
+        """Whether the step's text is part of the answer, unlike that of parts, tools and model calls inside them."""
         return self.started.kind == "model" and not self.started.parent
 
 
 class Transcript:
     """Feed the payloads of a log in order, from its beginning.
 
-    A repeated `step.started` withdraws the step's text. What was read stays until the new attempt's first text, so
-    that a screen never goes blank: the withdrawal takes effect at that text, or when the step ends without any.
+    A repeated `step.started` withdraws the step's text. So that a screen never goes blank, the withdrawal takes effect
+    at the new attempt's first text, or when the step finishes without any.
     """
 
     def __init__(self) -> None:
         self.steps: dict[str, StepRecord] = {}
-        """By path, in the order of their first starts."""
+        """By path, in the order of first starts."""
         self.progress: Progress | None = None
         """The last report."""
         self.artifacts: dict[str, Artifact] = {}
-        """By name, each the newest."""
+        """The newest of each name."""
         self.end: Terminal | None = None
         self._spent: dict[str, int] = {}
 
@@ -86,12 +86,12 @@ class Transcript:
 
     @property
     def answer(self) -> str:
-        """The text of the top-level model steps, in their order."""
+        """The text of the top-level model steps, in order."""
         return "".join(piece for step in self.steps.values() for piece in step.pieces)
 
     @property
     def usage(self) -> Mapping[str, int] | None:
-        """{input_tokens, output_tokens}. An answer that is cut off has no sum of its own: what its steps used."""
+        """{input_tokens, output_tokens}: as the end states, else the sum over the steps."""
         told = self.end.usage if isinstance(self.end, JobCompleted) else None
         return told or self._spent or None
 
@@ -100,7 +100,7 @@ class Transcript:
         return step.finished if (step := self.steps.get(path)) is not None else None
 
     def feed(self, payload: EventPayload) -> AnswerChange | None:
-        """Returns what changed in the answer, if anything did."""
+        """Returns the change of the answer, if any."""
         match payload:
             case TextDelta():
                 return self._say(payload)

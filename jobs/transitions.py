@@ -1,4 +1,4 @@
-"""What a store has changed about jobs, told to whoever listens: log lines, traces, and what comes."""
+"""The changes that a store makes to jobs, told to listeners such as log lines and traces."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from jobs.models import Job
 
 
 class Change(StrEnum):
-    """What can happen to a job. The words stand in the log."""
+    """What can happen to a job. Log lines use these words."""
 
     SUBMITTED = "submitted"
     DRAFTED = "drafted"
-    """A person has yet to fill in its form."""
+    """Created as a draft, whose form a person fills in."""
     RETRIED = "retried"
-    """Submitted anew; `job` is the new one."""
+    """Submitted again as a retry; `job` is the new job."""
     CLAIMED = "claimed"
     TAKEN_OVER = "taken over"
     """Claimed from a worker that had begun it."""
     BEGUN_AGAIN = "begun again"
-    """By the worker that holds it, because the store failed."""
+    """Begun again by its holder, because the store had failed."""
     CANCEL_REQUESTED = "cancel requested"
     ENDED = "ended"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """One change of one job, which is committed."""
+    """One committed change of one job."""
 
     change: Change
     job: Job
-    """As it stands after the change."""
+    """The job after the change."""
     reason: str | None = None
-    """Of an end: the code of the failure, or why the job is incomplete."""
+    """For an end: the code of the failure, or why the job is incomplete."""
 
 
 Listener = Callable[[Transition], None]
 
 
 class Transitions:
-    """A store tells it what its calls have changed; each listener hears each transition once.
+    """Passes each transition that a store has made to each listener, once.
 
-    Only the process that made a transition hears of it.
+    Only the process that made a transition learns of it here.
     """
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` on whatever thread the store commits on; it must not wait, nor raise.
+        """Call `listener` on the thread on which the store commits; it must neither wait nor raise.
 
-        Returns the function that ends this.
+        Returns the function that unsubscribes it.
         """
         self._listeners += (listener,)
 
@@ -63,14 +63,14 @@ class Transitions:
         return unsubscribe
 
     def tell(self, made: Sequence[Transition]) -> None:
-        """Of what is committed, in its order."""
+        """Pass on committed transitions, in order."""
         for transition in made:
             for listener in self._listeners:
                 listener(transition)
 
 
 def reason_of(ending: EventPayload) -> str | None:
-    """Why a job ended without having done what it was asked to do."""
+    """Returns why a job failed or is incomplete; None for other ends."""
     match ending:
         case JobFailedEvent():
             return str(ending.error.get("code"))

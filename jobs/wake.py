@@ -1,7 +1,7 @@
-"""Wake-ups between the processes of one machine: a Unix datagram socket for each, in a directory they share.
+"""Wake-ups between the processes of one machine: each has a Unix datagram socket in a directory that they share.
 
-A wake-up names what changed, never what it is: readers go to the store. One that is lost (a full buffer, a process
-that just starts) is made good by the reader's slow safety poll.
+A wake-up names what changed, but carries no data: readers go to the store. The reader's slow safety poll makes up for
+a lost one (full buffer, a process that has just started).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Wake(Protocol):
     """Topics: `job <id>`, `thread <id>`, `queue`, `cancel`, `workers`."""
 
     def notify(self, topics: Iterable[str]) -> None:
-        """Callable from any thread; never waits, never fails."""
+        """Send a wake-up. Callable from any thread; never waits, never fails."""
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` on the event loop for each wake-up; gives the function that ends it."""
+        """Call `listener` on the event loop for each wake-up. Returns the function that unsubscribes it."""
 
 
 class DatagramWake:
-    """`async with DatagramWake(directory) as wake`; the directory is made if it is missing."""
+    """`async with DatagramWake(directory) as wake`; creates the directory if it is missing."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -54,7 +54,7 @@ class DatagramWake:
 
     async def __aenter__(self) -> Self:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A socket's address holds 107 bytes: name it by the directory's descriptor, however long its path is.
+        # A socket's address has at most 107 bytes, so it names the directory by its descriptor, whatever its path.
         self._descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -76,7 +76,7 @@ class DatagramWake:
             for datagram in datagrams(topics):
                 for peer in self._known_peers():
                     self._send(datagram, peer)
-        except OSError as error:  # no more descriptors, say: the safety polls find the change
+        except OSError as error:  # such as no more descriptors: the safety polls find the change
             logger.warning("wake-up not sent", extra={"fields": {"problem": error.strerror}})
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -87,9 +87,10 @@ class DatagramWake:
         return f"/proc/self/fd/{self._descriptor}/{name}"
 
     def _known_peers(self) -> tuple[str, ...]:
-        """The sockets of the directory, listed again when it changed.
+        """Returns the names of the directory's sockets, listed again when the directory changed.
 
-        Its time moves in ticks of some milliseconds: a list made in the tick of a change may miss the next one.
+        Its modification time moves in ticks of some milliseconds: a list made in the tick of one change may miss a
+        later change of the same tick.
         """
         changed = os.fstat(self._descriptor).st_mtime_ns
         if changed != self._peers_at or time.time_ns() - changed < TICK_NANOSECONDS:
@@ -99,9 +100,9 @@ class DatagramWake:
     def _send(self, datagram: bytes, peer: str) -> None:
         try:
             self._socket.sendto(datagram, self._address(peer))
-        except (ConnectionRefusedError, FileNotFoundError):  # its process is gone
+        except (ConnectionRefusedError, FileNotFoundError):  # its process has ended
             (self._directory / peer).unlink(missing_ok=True)
-        except OSError:  # its buffer is full, or we are closing: its safety poll finds the change
+        except OSError:  # its buffer is full, or this socket is closed: its safety poll finds the change
             return
 
     def _receive(self) -> None:
@@ -116,13 +117,13 @@ class DatagramWake:
 
 
 def datagrams(topics: Iterable[str]) -> list[bytes]:
-    """The topics in as few datagrams as they fit in."""
-    pages: list[bytes] = []
-    page = b""
+    """Returns the topics in as few datagrams as possible."""
+    full: list[bytes] = []
+    datagram = b""
     for topic in sorted(topics):
         line = topic.encode()
-        if page and len(page) + len(line) >= DATAGRAM_BYTES:
-            pages.append(page)
-            page = b""
-        page = page + b"\n" + line if page else line
-    return [*pages, page] if page else pages
+        if datagram and len(datagram) + len(line) >= DATAGRAM_BYTES:
+            full.append(datagram)
+            datagram = b""
+        datagram = datagram + b"\n" + line if datagram else line
+    return [*full, datagram] if datagram else full

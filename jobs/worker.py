@@ -1,4 +1,4 @@
-"""The worker: takes jobs, runs their tasks, writes how they ended."""
+"""The worker: takes jobs, runs their tasks and writes their ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
@@ -33,10 +33,11 @@ from jobs.wake import Wake
 logger = logging.getLogger(__name__)
 
 CANCEL_POLL_SECONDS = 1.0
-"""A lost wake-up delays a cancel by at most this."""
+"""The longest delay that a lost wake-up adds to a cancel."""
 
 DRAIN_LOOK_SECONDS = 0.05
 STORE_PAUSE_SECONDS = 0.5
+BROKEN_PAUSE_SECONDS = 5.0
 
 INTERNAL_FAILURE = JobFailedEvent(
     error={
@@ -47,35 +48,35 @@ INTERNAL_FAILURE = JobFailedEvent(
 KILLS_WORKERS = JobFailedEvent(
     error={
         "code": "interrupted_too_often",
-        "message": "This job was interrupted again and again before it could finish a step. Retry tries again.",
+        "message": "This job was interrupted too often before it could finish a step. Retry starts it again.",
     }
 )
 PAGE = 2_000
-"""Events read at a time."""
+"""Events of a log that are read at a time."""
 
 
 class _Held:
-    """One attempt at a job, in the current task."""
+    """One attempt at a job, in the current asyncio task."""
 
     context: JobContext
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
-        while task.cancelling():  # the last attempt was cancelled and is over
+        while task.cancelling():  # left over from an attempt that was cancelled and is over
             task.uncancel()
         self.task = task
         self.told = False
 
     def leave(self) -> None:
-        """Cancel once: a second cancel would break into the clean-up of the first."""
+        """Cancel the attempt once: a second cancel would interrupt the clean-up of the first."""
         if not self.told:
             self.told = True
             self.task.cancel()
 
     def receive(self, message: InboxMessage) -> None:
-        """Obey a message of the inbox, and write it into the log. One that is being written may come again."""
-        if message.type != JobCancelling.type:  # of a later version: whoever knows it takes it
+        """Obey a message of the inbox and write it into the log. A message may come again while it is being written."""
+        if message.type != JobCancelling.type:  # of a later version: left for a worker that knows it
             return
         if not self.context.cancelled:
             self.context.cancelled_at = time.monotonic()
@@ -84,7 +85,7 @@ class _Held:
 
 
 class _Log:
-    """What a worker must know of a job's log before it goes on with it."""
+    """What a worker reads from a job's log before it resumes the job."""
 
     def __init__(self) -> None:
         self.transcript = Transcript()
@@ -98,7 +99,7 @@ class _Log:
 
 
 def _refusal(log: _Log) -> Terminal | None:
-    """How a job ends that must not be begun again."""
+    """Returns the end of a job that must not be begun again, or None if it may be."""
     if not log.readable:
         return INTERNAL_FAILURE
     return KILLS_WORKERS if log.fruitless.too_many else None
@@ -117,15 +118,15 @@ class Worker:
         self._slots = asyncio.Semaphore(slots)
         self._frames = Frames()
         self._held: dict[str, _Held] = {}
-        self._running: set[str] = set()  # from the claim to the end, also while an attempt is between two epochs
+        self._running: set[str] = set()  # from the claim to the end, even between two attempts
         self._wishes = asyncio.Event()
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until told to stop, then return when the last job has ended or was left to others."""
-        deafen = self._wake.listen(self._on_wake)
-        watcher = asyncio.create_task(again_and_again(self._watch_wishes, name="the look for cancels"))
+        """Run jobs until told to stop. Returns when the last one has ended or was left to other workers."""
+        unsubscribe = self._wake.listen(self._on_wake)
+        watcher = asyncio.create_task(keep_running(self._watch_wishes, name="the look for cancels"))
         try:
             async with asyncio.TaskGroup() as jobs:
                 while (job := await self._next()) is not None:
@@ -133,7 +134,7 @@ class Worker:
                     jobs.create_task(self._run(job), name=job.id)
         finally:
             self._ended.set()
-            deafen()
+            unsubscribe()
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
 
@@ -142,7 +143,7 @@ class Worker:
         self._dispatcher.stop_taking()
 
     async def drain(self, seconds: float) -> None:
-        """Claim nothing more, begin no step, and leave each job at its checkpoint, after `seconds` at the latest."""
+        """Claim nothing more, begin no step, and leave each job at its next checkpoint or after `seconds`."""
         fields = {"worker": self._dispatcher.worker_id, "jobs": len(self._running), "seconds": seconds}
         logger.info("worker draining", extra={"fields": fields})
         self._dispatcher.stop_taking()
@@ -164,18 +165,22 @@ class Worker:
         return await self._dispatcher.take(self._running)
 
     async def _run(self, job: Job) -> None:
-        """The job to its end. Nothing of it may end the worker, and the jobs beside it."""
+        """Run the job to its end. No failure of it may end the worker and its other jobs."""
         try:
             while not (job.finished or await self._attempt(job)):
                 job = await self._renew(job)
         except (EpochStale, JobNotFound):
             logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))
+        except Exception:
+            # The next claim takes it up again; the pause keeps a lasting defect from filling the log.
+            logger.exception("attempt broke off", extra=of_job(job))
+            await asyncio.sleep(BROKEN_PAUSE_SECONDS)
         finally:
             self._running.discard(job.id)
             self._slots.release()
 
     async def _attempt(self, job: Job) -> bool:
-        """Run the job until its end is written, or it is left to another worker; False when the store failed.
+        """Run the job until its end is written or it is left to another worker. Returns False when the store failed.
 
         Raises `EpochStale`, `JobNotFound`.
         """
@@ -184,7 +189,7 @@ class Worker:
             held = _Held()
             with contextlib.closing(self._context(job, log, held)) as held.context:
                 self._held[job.id] = held
-                self._wishes.set()  # the wish may be older than the claim
+                self._wishes.set()  # a wish may be older than the claim
                 ending = _refusal(log) or await self._ending(held)
                 if held.context.failure is not None:
                     raise held.context.failure
@@ -194,13 +199,13 @@ class Worker:
                     self._note_left(job)
         except (StoreUnavailable, LogBehind) as failure:
             problem = str(failure.__cause__ or failure)
-            logger.error("store failed", extra=of_job(job, problem=problem))  # noqa: TRY400  # said whole
+            logger.error("store failed", extra=of_job(job, problem=problem))  # noqa: TRY400  # the cause is a field
             if self._draining.is_set():
                 self._note_left(job)
             return self._draining.is_set()
         finally:
             if (over := self._held.pop(job.id, None)) is not None:
-                over.told = True  # whoever has looked it up must not cancel the next attempt
+                over.told = True  # a caller that still has this attempt must not cancel the next one
         return True
 
     def _note_left(self, job: Job) -> None:
@@ -224,11 +229,21 @@ class Worker:
         return log
 
     async def _renew(self, job: Job) -> Job:
-        """The job is ours: it goes on from its checkpoints, under an epoch that refuses what is still on its way."""
+        """Resume this worker's job under the next epoch, which refuses writes that are still on their way."""
         while True:
             await asyncio.sleep(STORE_PAUSE_SECONDS)
             with contextlib.suppress(StoreUnavailable):
-                return await self._store.renew(job.id, job.epoch)
+                try:
+                    return await self._store.renew(job.id, job.epoch)
+                except EpochStale:
+                    return await self._renewed_before(job)
+
+    async def _renewed_before(self, job: Job) -> Job:
+        """The renewal whose answer was lost. Raises `EpochStale` when another worker took the job over."""
+        now = await self._store.get(job.id)
+        if (now.worker, now.epoch) != (job.worker, job.epoch + 1):
+            raise EpochStale(job.id)
+        return now
 
     def _context(self, job: Job, log: _Log, held: _Held) -> JobContext:
         return JobContext(
@@ -236,13 +251,13 @@ class Worker:
         )
 
     async def _ending(self, held: _Held) -> Terminal | None:
-        """How the job ended; None when it is left to another worker, or nothing more can be written."""
+        """Runs the task. Returns the job's end, or None when the job is left to another worker or cannot be written."""
         context = held.context
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
         except JobFailed as failure:
-            if held.told and not context.cancelled:  # told to leave: what broke meanwhile runs again elsewhere
+            if held.told and not context.cancelled:  # it was told to leave: what failed meanwhile runs again elsewhere
                 return None
             return JobFailedEvent(error=failure.as_json())
         except JobIncomplete as incomplete:
@@ -261,7 +276,7 @@ class Worker:
     async def _write_end(self, context: JobContext, ending: Terminal) -> None:
         try:
             await context.emit(ending)
-        except (TypeError, ValueError):  # a result that is no JSON
+        except (TypeError, ValueError):  # the result is not JSON
             logger.exception("result not storable", extra=of_job(context.job))
             await context.emit(INTERNAL_FAILURE)
 
@@ -270,7 +285,7 @@ class Worker:
             self._wishes.set()
 
     async def _watch_wishes(self) -> None:
-        """Obey cancels, and let go of what another worker has taken over."""
+        """Obey cancels, and leave jobs that another worker has taken over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
                 await self._wishes.wait()
@@ -279,7 +294,7 @@ class Worker:
             await self._obey()
 
     async def _obey(self) -> None:
-        before = tuple(self._held.items())  # a job that is claimed while the store is read may be missing there
+        before = tuple(self._held.items())  # a job claimed during the read may be missing from it
         mine = {job.id: job for job in await self._store.held(self._dispatcher.worker_id)}
         for job_id, held in before:
             job = mine.get(job_id)
@@ -291,7 +306,7 @@ class Worker:
                     held.receive(message)
 
     async def _ended_here(self, job_id: str) -> bool:
-        """Whether the job is missing among ours because it has just ended in our own hands."""
+        """Whether the job is no longer held because this worker has just ended it."""
         try:
             job = await self._store.get(job_id)
             return job.finished and job.worker == self._dispatcher.worker_id
@@ -300,7 +315,7 @@ class Worker:
 
 
 async def _in_any_case(write: Coroutine[Any, Any, None]) -> None:
-    """Finish writing even while the process is being cancelled."""
+    """Finish the write even while this task is being cancelled."""
     writing = asyncio.create_task(write)
     while not writing.done():
         try:

@@ -1,4 +1,4 @@
-"""What the holder of a job writes: in order, without a hole, and the same bytes again while the store fails."""
+"""The holder's writes to a job's log: in order, without gaps, resent byte for byte while the store fails."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from jobs.transcript import Transcript
 
 logger = logging.getLogger(__name__)
 
-HOLD_SECONDS = 30.0
-"""What the store does not take within this is given up, and the attempt with it."""
+MAX_RESEND_SECONDS = 30.0
+"""A write that the store has not taken within this is given up, and the attempt with it."""
 FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
 
 
 @dataclass(kw_only=True, eq=False)
 class _Write:
-    """Events behind seq `after` that the store has not confirmed."""
+    """Events after seq `after` that the store has not confirmed."""
 
     after: int
     entries: Sequence[Entry]
     taken: Sequence[int]
     answer: str | None
-    """Of the whole job, with its end."""
+    """The whole job's answer, sent with its end."""
     confirmed: asyncio.Future[int]
-    """The last seq."""
+    """Its result is the last seq."""
 
 
 class LogWriter:
     """Writes the events of one attempt.
 
-    Writes are sent one behind the other without waiting. When one fails, it and all behind it are held and sent again,
-    in order. When that does not help, or the job is held by another worker, `lost` is called, every write that is not
-    confirmed fails, and so does every later one: the log of an attempt may be short, but never has a hole.
+    Writes are sent in order, without waiting for each other. When one fails, it and all later ones are kept and resent
+    in order. When that fails too, or another worker holds the job, the writer calls `lost` and fails every unconfirmed
+    and every later write: an attempt's log may be short, but never has gaps.
     """
 
     def __init__(self, store: JobStore, job: Job, transcript: Transcript, *, lost: Callable[[], None]) -> None:
-        """`transcript` is of the log so far; what is written is folded into it."""
+        """`transcript` is the fold of the log so far; the writer feeds it each payload that it writes."""
         self._store = store
         self._job = job
         self._transcript = transcript
@@ -55,12 +55,12 @@ class LogWriter:
         self._writes: deque[_Write] = deque()
         self._resending: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
-        """Why nothing more can be written."""
+        """Why nothing more can be written; None while writes are possible."""
 
     def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
-        """Write events behind all others; the result is the last seq. `taken`: as in `JobStore.append`.
+        """Write events after all others; the future's result is the last seq. `taken` is as in `JobStore.append`.
 
-        Raises `TypeError` or `ValueError`, at once and without harm, for what is no JSON.
+        Raises `TypeError` or `ValueError`, with nothing written, for a payload that is not JSON.
         """
         entries = [payload.entry() for payload in payloads]
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class LogWriter:
         return confirmed
 
     def close(self) -> None:
-        """The attempt is over: send nothing again."""
+        """End the attempt: nothing is sent again."""
         self.failure = self.failure or EpochStale(self._job.id)
         if self._resending is not None:
             self._resending.cancel()
@@ -101,27 +101,27 @@ class LogWriter:
             self._resending = asyncio.create_task(self._resend(), name=f"resend {self._job.id}")
 
     def _confirm(self, write: _Write) -> None:
-        """The store takes a write only behind the one before it: what was sent earlier stands there, too."""
+        """Confirm a write and all before it: the store takes a write only after the one before it."""
         while write in self._writes:
             first = self._writes.popleft()
             if not first.confirmed.done():
                 first.confirmed.set_result(first.after + len(first.entries))
 
     async def _resend(self) -> None:
-        """One write at a time, until nothing is held."""
+        """Send the kept writes one at a time until none is left."""
         try:
             while self._writes:
                 write = self._writes[0]
                 await self._send_until_taken(write)
                 self._confirm(write)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the writes behind it would leave a hole
+        except Exception as error:  # noqa: BLE001  # whatever it is, later writes would leave a gap
             self._give_up(error)
         finally:
             self._resending = None
 
     async def _send_until_taken(self, write: _Write) -> None:
         loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + HOLD_SECONDS, FIRST_PAUSE_SECONDS
+        deadline, pause = loop.time() + MAX_RESEND_SECONDS, FIRST_PAUSE_SECONDS
         while True:
             await asyncio.sleep(pause)
             try:
@@ -144,4 +144,4 @@ class LogWriter:
 def _fail(confirmed: asyncio.Future[int], failure: Exception) -> None:
     if not confirmed.done():
         confirmed.set_exception(failure)
-        confirmed.exception()  # streamed text has nobody who awaits it
+        confirmed.exception()  # marks it as retrieved: nothing awaits streamed text

@@ -9,7 +9,7 @@ from typing import Self
 
 from files import FileStore
 from jobs import Thread
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.store import JobStore
 from jobs.wake import Wake
 
@@ -29,18 +29,18 @@ class Housekeeping:
         self._woken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._deafen = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
+        self._unsubscribe = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
         self._task = asyncio.create_task(self._keep_house())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._deafen()
+        self._unsubscribe()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep_house(self) -> None:
-        await again_and_again(self._settle, name="the look for answers that the search does not know")
-        await again_and_again(self._clear_once, name="housekeeping")
+        await keep_running(self._settle, name="the look for answers that the search does not know")
+        await keep_running(self._clear_once, name="housekeeping")
 
     async def _settle(self) -> bool:
         """Once: a process may have been killed between the end of a job and its answer's becoming known."""

@@ -22,7 +22,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from jobs import JobClient, JobStatus
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.dispatch import Liveness
 from jobs.errors import StoreUnavailable
 from jobs.store import EndedJob, JobStore
@@ -80,7 +80,7 @@ class EndedJobs:
         place = (self._looked_from(), "")
         given = 0
         while given < MOST_AT_ONCE and (page := await self._store.ended(place, PAGE)):
-            place = page[-1].place
+            place = page[-1].cursor
             for job in page:
                 if job.id not in self._seen:
                     self._seen[job.id] = job.finished_at
@@ -198,7 +198,7 @@ class Metrics:
         return Histogram(f"longhaul_{name}", what, registry=self._registry, buckets=buckets)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(again_and_again(self._look_at_lag, name="the look at the loop's lag"))
+        self._task = asyncio.create_task(keep_running(self._look_at_lag, name="the look at the loop's lag"))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jobs import WorkerRecord
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.dispatch import Liveness, declare_stopped
 from jobs.store import JobStore
 
@@ -57,7 +57,7 @@ class Supervisor:
         for _ in range(self._processes):
             self._own(self._keep_running())
         if self._processes:
-            self._own(again_and_again(self._observe, name="the look at the workers' heartbeats"))
+            self._own(keep_running(self._observe, name="the look at the workers' heartbeats"))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from jobs import Job, JobNotFound
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from jobs.store import JobStore
 from jobs.transitions import Change, Transition, Transitions
 
@@ -30,7 +30,7 @@ class Traces:
     async def __aenter__(self) -> Self:
         self._outlet = await asyncio.to_thread(_open_outlet)
         self._loop = asyncio.get_running_loop()
-        self._sending = asyncio.create_task(again_and_again(self._send_next, name="tracing"))
+        self._sending = asyncio.create_task(keep_running(self._send_next, name="tracing"))
         self._unsubscribe = self._transitions.listen(self._on_transition)
         return self
 

@@ -1,27 +1,47 @@
 """What every test has: a clean environment, loops that must not block, the scripted endpoint, the real server."""
 
-import asyncio
 import contextlib
-import fcntl
 import os
-import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.blocking import BlockedLoops
 from tests.endpoint import Endpoint
 from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
-settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy machine")
+QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
+LONGEST = ("/browser/", "test_map_table_survives", "test_benchmarks.py", "test_leaving", "/test_web.py")
+SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
-BLOCKED_SECONDS = 2.0
-"""Far above what a loaded machine adds to a callback, far below what a blocking call in one costs its neighbours."""
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help=f"{THOROUGH_EXAMPLES} examples for each property test instead of {QUICK_EXAMPLES}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Property tests take their number of examples from here."""
+    os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)  # no test speaks TLS; reading all authorities takes 20 ms
+    examples = THOROUGH_EXAMPLES if config.getoption("--thorough") else QUICK_EXAMPLES
+    settings.register_profile("longhaul", deadline=None, max_examples=examples, suppress_health_check=SLOW)
+    settings.load_profile("longhaul")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first: no process works on one of them when the others have ended."""
+    items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
+
+
+def examples(*, share: float) -> int:
+    """For property tests whose examples cost more than others: their share of the usual number."""
+    return max(1, round(settings().max_examples * share))
 
 
 @pytest.fixture(autouse=True)
@@ -31,47 +51,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_blocked_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_blocked_loop() -> Iterator[None]:
     """Fails the test when a callback of an event loop of this process keeps the loop for long."""
-    blocked: list[str] = []
-    run = asyncio.Handle._run
-
-    def timed(handle: asyncio.Handle) -> Any:
-        begin = time.perf_counter()
-        result = run(handle)
-        if (seconds := time.perf_counter() - begin) > BLOCKED_SECONDS:
-            blocked.append(f"{handle!r} took {seconds:.2f} s")
-        return result
-
-    monkeypatch.setattr(asyncio.Handle, "_run", timed)
-    yield
-    assert not blocked, f"blocked its event loop: {blocked}"
-
-
-@pytest.fixture(autouse=True)
-def machine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests marked `alone` measure time: none runs beside them in another process of this test run."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
+    with BlockedLoops() as blocked:
         yield
-        return
-    place = Path(tempfile.gettempdir()) / f"longhaul-tests-{run}"
-    alone = request.node.get_closest_marker("alone") is not None
-    with contextlib.ExitStack() as locks:
-        # Whoever waits for the machine holds the gate, so that no newcomer slips in before it.
-        with locked(place.with_suffix(".gate"), fcntl.LOCK_EX):
-            locks.enter_context(locked(place.with_suffix(".lock"), fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
-        yield
-
-
-@contextlib.contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+    assert not blocked.callbacks, f"blocked its event loop: {blocked.callbacks}"
 
 
 @pytest.fixture

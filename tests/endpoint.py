@@ -11,6 +11,7 @@ The last user message is the script: `key=value` words anywhere in it.
     times=2         the faults above (from delay on) hit only the first two calls of this script and turn
     call NAME {…}   call a tool; several are called in turn, joined by `&` at once
     hold=40,80      wait after 40 tokens, and after 80, until the test calls `release`
+    hold_turn=1     … only in the answer to the first round of tool results
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
 
@@ -306,7 +307,7 @@ class Answer:
         """Waits at the hold before this token, if there is one; the seconds that took."""
         holds = [int(hold) for hold in self.script.options.get("hold", "").split(",") if hold]
         begin = time.monotonic()
-        if index in holds:
+        if index in holds and self.request.turn == self.script.number("hold_turn", self.request.turn):
             waited = self.request.script, holds.index(index)
             await until(lambda: not self.endpoint.is_held(*waited), within=HOLD_SECONDS, what=f"release {waited}")
         return time.monotonic() - begin

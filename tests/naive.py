@@ -14,7 +14,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 WORDS = 5
-STARVED_SECONDS = 1.0
+BUSY_SECONDS = 3.0
 
 
 async def healthz(request: Request) -> Response:
@@ -24,7 +24,7 @@ async def healthz(request: Request) -> Response:
 async def words() -> AsyncIterator[bytes]:
     for number in range(WORDS):
         yield f"data: w{number}\n\n".encode()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
 
 
 async def buffered(request: Request) -> Response:
@@ -36,7 +36,7 @@ async def starved(request: Request) -> Response:
     """Makes words as fast as it can, and never gives way."""
 
     async def tight() -> AsyncIterator[bytes]:
-        end = time.monotonic() + STARVED_SECONDS
+        end = time.monotonic() + BUSY_SECONDS
         while time.monotonic() < end:
             sum(range(50_000))
             yield b"data: w\n\n"
@@ -61,7 +61,7 @@ async def noisy(socket: WebSocket) -> None:
 
 async def blocking(request: Request) -> Response:
     """Calls what blocks in the loop that serves everybody."""
-    time.sleep(1)  # noqa: ASYNC251  # the very mistake
+    time.sleep(BUSY_SECONDS)  # noqa: ASYNC251  # the very mistake
     return PlainTextResponse("done")
 
 

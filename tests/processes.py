@@ -42,7 +42,7 @@ def send(pid: int, number: signal.Signals) -> None:
 
 def kill_all(marker: str) -> None:
     """Ends every marked process, those started meanwhile too."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while pids := marked(marker):
         if time.monotonic() > deadline:
             raise AssertionError(f"processes {pids} survive SIGKILL")

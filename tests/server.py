@@ -28,7 +28,7 @@ FIXTURE_TOOLS = ROOT / "tests" / "fixture_tools"
 PRELOAD = ROOT / "tests" / "preload"
 LAPTOP = ("chainlit", "run", "app.py", "--headless")
 PRODUCTION = ("uvicorn", "asgi:app")
-START_SECONDS = 40
+START_SECONDS = 120
 NOISE = (
     "Traceback (most recent call last)",
     "Task exception was never retrieved",
@@ -129,6 +129,9 @@ class Server:
         answer: dict[str, Any] = (await self.get("/readyz")).json()
         return bool(answer["workers"] >= count)
 
+    def web_runs(self) -> bool:
+        return self._web is not None and self._web.poll() is None
+
     def kill_web(self) -> None:
         """kill -9 of the web process alone."""
         assert self._web is not None
@@ -139,7 +142,7 @@ class Server:
         assert self._web is not None
         self._web.send_signal(signal.SIGTERM)
 
-    def ended(self, within: float = 15) -> int:
+    def ended(self, within: float = 60) -> int:
         """Waits for the web process to end; its exit code."""
         assert self._web is not None
         return self._web.wait(within)
@@ -153,7 +156,7 @@ class Server:
     def stop(self) -> None:
         """Ends the web process as a person would, by SIGTERM, then whatever is left."""
         try:
-            if self._web is not None and self._web.poll() is None:
+            if self.web_runs():
                 self.terminate_web()
                 code = self.ended()
                 assert code == 0, f"SIGTERM ended the server with {code}"
@@ -200,7 +203,7 @@ class Server:
     # -- views --------------------------------------------------------------------------------------------------
 
     async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             return await client.get(self.url + path)
 
     def log(self) -> str:

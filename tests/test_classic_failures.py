@@ -26,9 +26,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SLOW_SECONDS = 0.5
-"""What /healthz takes at least while the loop is kept busy for a second."""
-QUICK_SECONDS = 0.25
+SLOW_SECONDS = 2.5
+"""What /healthz takes at least while the loop is kept busy for three seconds."""
+QUICK_SECONDS = 1.5
 """… and at most while it is not, on a machine that does other things as well."""
 REPLAYED = 100_000
 
@@ -97,7 +97,6 @@ async def test_a_proxy_holds_back_a_stream_that_does_not_say_it_is_one(
     assert text_of(held) == "w0 w1 w2 w3 w4 w5 "
 
 
-@pytest.mark.alone
 async def test_a_stream_that_is_always_ready_starves_nobody(naive: Naive, ours: Server) -> None:
     assert await slowest_health(naive.url, lambda: read(f"{naive.url}/starved")) > SLOW_SECONDS
     async with client_of(ours.url) as client:
@@ -128,7 +127,7 @@ async def test_the_source_of_a_stream_stays_open_until_its_end(naive: Naive, our
 async def test_nobody_hears_of_a_viewer_who_leaves(naive: Naive, ours: Server, endpoint: Endpoint) -> None:
     async with connect(f"ws://127.0.0.1:{naive.port}/noisy", proxy=None) as socket:
         await socket.recv()
-    await until(lambda: "Traceback" in naive.log.read_text(), within=10, what="the naive server's traceback")
+    await until(lambda: "Traceback" in naive.log.read_text(), within=30, what="the naive server's traceback")
 
     before, question = ours.log(), script(tokens=6, hold=3)
     async with client_of(ours.url) as client:
@@ -145,18 +144,17 @@ async def test_nobody_hears_of_a_viewer_who_leaves(naive: Naive, ours: Server, e
         async def left() -> bool:
             return await figure(client, "longhaul_followers") == at_rest
 
-        await until(left, within=5, what="no follower is left")
+        await until(left, within=30, what="no follower is left")
     assert ours.log() == before
 
 
-@pytest.mark.alone
 async def test_a_blocking_call_stops_nobody_else(naive: Naive, ours: Server) -> None:
     assert await slowest_health(naive.url, lambda: read(f"{naive.url}/blocking")) > SLOW_SECONDS
     async with client_of(ours.url) as client:
 
         async def block() -> None:
-            job_id = await submitted(client, task="block_the_loop", arguments={"seconds": 1})
-            assert (await follow(client, job_id))[-1].data["result"] == "slept 1.0 seconds"
+            job_id = await submitted(client, task="block_the_loop", arguments={"seconds": 3})
+            assert (await follow(client, job_id))[-1].data["result"] == "slept 3.0 seconds"
 
         assert await slowest_health(ours.url, block) < QUICK_SECONDS
 

@@ -114,6 +114,21 @@ def test_the_layout_names_every_module_and_no_other() -> None:
     assert len(named) == len(set(named))
 
 
+def test_the_places_where_changes_are_made_are_there() -> None:
+    table = (
+        (ROOT / "docs" / "architecture.md").read_text().partition("## Where a change is made")[2].partition("\n## ")[0]
+    )
+    places = re.findall(r"`([\w./-]+/[\w./-]*|settings\.py)`(?: \(`(\w+)`\))?", table)
+    assert len(places) > 20
+    missing = [f"{file} {name}" for file, name in places if name not in _text_of(ROOT / file)]
+    assert not missing
+
+
+def _text_of(path: Path) -> str:
+    """Fails when there is no such file or folder."""
+    return "" if path.is_dir() else path.read_text()
+
+
 def test_every_setting_is_documented_with_its_default_and_its_bounds() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     rows = {row[0]: row for row in re.findall(r"^\| `([A-Z_]+)` \| (.+?) \| (.+) \|$", page, re.MULTILINE)}

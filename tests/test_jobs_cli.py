@@ -147,7 +147,7 @@ async def test_what_is_typed_wrong_is_told_in_one_sentence(shell: Shell) -> None
     for line, sentence in [
         (["run", "halve", "number=many"], "arguments.number: Must be a whole number."),
         (["tail", "job_000000000000000000000000"], "There is no job"),
-        (["ls", "--url", "nowhere"], "'nowhere' is no address of a server"),
+        (["ls", "--url", "nowhere"], "'nowhere' is not the address of a server"),
         (["ls", "--url", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer: start the server"),
     ]:
         assert await shell.run(*line) == 2
@@ -162,7 +162,7 @@ async def test_progress_log_and_files_are_told_beside_the_answer(shell: Shell) -
     assert f"Made my chart.csv (19 bytes): scripts/jobs get {job_id} 'my chart.csv'\n" in shell.err
     for code in (0, 2):
         assert await shell.run("get", job_id[:16], "my chart.csv") == code
-    assert shell.err == "'my chart.csv' is there already: give another name with -o, or --force.\n"
+    assert shell.err == "'my chart.csv' exists already: choose another name with -o, or pass --force.\n"
     assert (shell.folder / "my chart.csv").read_text() == "word,count\nword0,0\n"
     assert await shell.run("get", job_id, "my chart.csv", "-o", "-") == 0
     assert shell.out == "word,count\nword0,0\n"
@@ -202,7 +202,7 @@ async def test_a_stopped_job_ends_with_3_for_who_follows_and_can_be_deleted(shel
 async def test_a_key_is_needed_and_opens_only_ones_own_jobs(shell: Shell) -> None:
     job_id = await shell.detached("chat", "tokens=1")
     assert await shell.run("tail", job_id, user=None) == 2
-    assert shell.err == "The server wants a key: put it into the variable LONGHAUL_API_KEY.\n"
+    assert shell.err == "The server requires a key: put it into the variable LONGHAUL_API_KEY.\n"
     assert await shell.run("tail", job_id, user="wrong-key") == 2
     assert shell.err == "The server does not know the key in LONGHAUL_API_KEY.\n"
     for command in ("tail", "stop"):
@@ -269,8 +269,8 @@ async def test_a_restarted_server_and_a_lost_worker_cost_no_word_and_double_none
 @pytest.mark.parametrize(
     ("words", "text", "sentence"),
     [
-        (["nmber=2"], None, "'nmber=2' is none of the tool's arguments, which are: number=…, paper=…."),
-        (["number"], None, "'number' is none of the tool's arguments"),
+        (["nmber=2"], None, "'nmber=2' is not an argument of the tool, whose arguments are: number=…, paper=…."),
+        (["number"], None, "'number' is not an argument of the tool"),
         (["number=1", "number=2"], None, "number takes one value, not 2."),
         (["paper=none.txt"], None, "paper: there is no file 'none.txt'."),
         ([], "[]", "--json takes a JSON object"),

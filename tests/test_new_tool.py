@@ -43,10 +43,13 @@ def test_what_it_makes_passes_its_test_lint_and_types(tree: Path) -> None:
     [
         ("summarize_documents", "There is already tools/summarize_documents.py: choose another name"),
         ("documents", "There is already tools/documents: choose another name than 'documents'."),
-        ("Measure", "'Measure' is no name for a tool: use up to 50 small letters, digits and '_', a letter first."),
-        ("../escape", "'../escape' is no name for a tool"),
-        ("_hidden", "'_hidden' is no name for a tool"),
-        ("", "'' is no name for a tool"),
+        (
+            "Measure",
+            "'Measure' cannot be a tool's name: use up to 50 small letters, digits and '_', beginning with a letter.",
+        ),
+        ("../escape", "'../escape' cannot be a tool's name"),
+        ("_hidden", "'_hidden' cannot be a tool's name"),
+        ("", "'' cannot be a tool's name"),
         ("class", "'class' already means something else: choose another name."),
         ("filter", "'filter' already means something else"),
         ("chat", "'chat' already means something else"),

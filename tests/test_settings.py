@@ -209,6 +209,16 @@ def test_twenty_characters_make_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(Settings.load().api_keys) == ["alice"]
 
 
+def test_a_file_of_variables_counts_for_every_entry_and_the_environment_wins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("LONGHAUL_USER_SLOTS=3\nLONGHAUL_WORKER_SLOTS=4\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LONGHAUL_WORKER_SLOTS", "5")
+    settings = Settings.load()
+    assert (settings.user_slots, settings.worker_slots) == (3, 5)
+
+
 def test_a_login_opens_the_server_to_other_machines_and_a_key_does_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

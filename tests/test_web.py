@@ -205,7 +205,7 @@ async def test_sigterm_ends_it_with_code_0_and_takes_its_worker_along(start_serv
 async def test_a_worker_whose_parent_was_killed_ends_when_it_has_nothing_to_do(start_server: StartServer) -> None:
     server = await start_server(offline=True)
     server.kill_web()
-    await until(lambda: not server.workers(), within=10, what="the orphan ends")
+    await until(lambda: not server.workers(), within=30, what="the orphan ends")
     assert not server.hosts()
 
 

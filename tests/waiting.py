@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.02
+POLL_SECONDS, LONGEST_POLL_SECONDS = 0.02, 0.2
 
 
 @overload
@@ -16,14 +16,18 @@ async def until(condition: Callable[[], Awaitable[T]], *, within: float, what: s
 @overload
 async def until(condition: Callable[[], T], *, within: float, what: str) -> T: ...
 async def until(condition: Callable[[], T | Awaitable[T]], *, within: float, what: str) -> T:
-    """The first truthy value of `condition`, asked again and again; fails with `what` after `within` seconds."""
-    deadline = time.monotonic() + within
+    """The first truthy value of `condition`, asked again and again; fails with `what` after `within` seconds.
+
+    It is asked less often the longer it takes, so that waiting costs little of the processor that it waits for.
+    """
+    begin = time.monotonic()
     while True:
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value
-        if time.monotonic() >= deadline:
+        waited = time.monotonic() - begin
+        if waited >= within:
             raise AssertionError(f"not within {within} s: {what}; last seen {value!r}")
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(min(max(POLL_SECONDS, waited / 20), LONGEST_POLL_SECONDS))

@@ -1,7 +1,7 @@
 """Tools and where they run.
 
-Authors need what is named here; workers need `toolkit.pool.HostPool` and `toolkit.handler` besides. Tool code runs in
-hosts, child processes of the worker: a tool that blocks, burns, leaks or ends its process fails alone.
+Authors import from here; workers also import `toolkit.pool.HostPool` and `toolkit.handler`. Tool code runs in hosts,
+child processes of the worker: a tool that blocks, burns CPU, leaks memory or ends its process fails alone.
 """
 
 from toolkit.catalogue import ToolSpec

@@ -1,4 +1,4 @@
-"""A function's parameters as JSON Schema, and a caller's JSON as the function's arguments."""
+"""Converts a function's parameters to JSON Schema, and a caller's JSON to the function's arguments."""
 
 import inspect
 import types
@@ -15,10 +15,10 @@ from toolkit.schemas import described, inlined
 from toolkit.uploads import UploadedFile
 from toolkit.wire import JSON
 
-MAX_PROBLEMS_TOLD = 3
-"""In one sentence; a form shows each at its field."""
+MAX_PROBLEMS_SHOWN = 3
+"""Problems in one error message; a form shows each at its field."""
 MAX_PROBLEMS = 100
-"""Of a list of many wrong values."""
+"""Problems that are reported, such as those of a long list of wrong values."""
 MAX_PATH = 200
 UNSUPPORTED: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
@@ -29,36 +29,36 @@ UNSUPPORTED: dict[Any, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Arguments that fit."""
+    """Arguments that fit the parameters."""
 
     values: dict[str, Any]
     """By parameter name, converted to the annotated types."""
     files: list[UploadedFile]
-    """Those among the values, to be found before the call."""
+    """The uploaded files among the values, to be looked up before the call."""
 
 
 class Check(Protocol):
-    """What a tool needs of its parameters to be called."""
+    """The check of a call's arguments."""
 
     def check(self, arguments: Mapping[str, JSON]) -> Checked:
-        """Raises ToolArgumentsInvalid."""
+        """Returns the converted arguments. Raises ToolArgumentsInvalid."""
 
 
 class Parameters:
-    """The parameters of one function behind its context."""
+    """The parameters of one function, without its context."""
 
     def __init__(self, function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
         self._names = [parameter.name for parameter in parameters]
         self._docstring = function.__doc__ or ""
         hints = annotations_of(function)
-        # Fields get names of their own, as a parameter may be called `json` or `model_name`, which a model reserves.
+        # Fields are called p0, p1 …: a parameter may be called `json` or `model_name`, which pydantic reserves.
         fields: dict[str, Any] = {f"p{i}": _field(parameter, hints) for i, parameter in enumerate(parameters)}
         self._model: type[BaseModel] = create_model(
             function.__name__, __base__=None, __config__=ConfigDict(extra="forbid"), **fields
         )
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments."""
+        """Returns the JSON Schema of the arguments."""
         schema = inlined(self._model.model_json_schema())
         schema.pop("title", None)
         return described(schema, self._docstring)
@@ -91,12 +91,12 @@ class Parameters:
 
 
 def invalid(fields: Mapping[str, str]) -> ToolArgumentsInvalid:
-    """The error that tells these problems, a sentence for each path."""
-    return ToolArgumentsInvalid(" ".join(list(fields.values())[:MAX_PROBLEMS_TOLD]), fields)
+    """Returns the error for these problems, a sentence for each path."""
+    return ToolArgumentsInvalid(" ".join(list(fields.values())[:MAX_PROBLEMS_SHOWN]), fields)
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters' types. The return type is left alone: it may name what only type checkers import."""
+    """Returns the parameters' types. Skips the return type, which may name what only type checkers import."""
     named = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
     holder = types.SimpleNamespace(__annotations__=named)
     namespace = getattr(function, "__globals__", {})

@@ -1,4 +1,4 @@
-"""Files that a tool gives to the user: their names, their kinds and their way to the worker."""
+"""Files that a tool hands to the user: their names, their media types and their way to the worker."""
 
 import mimetypes
 import tempfile
@@ -14,8 +14,8 @@ DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
 
 
 @contextmanager
-def draft(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
-    """The path of a file with the content, for as long as the worker needs to take it over."""
+def as_file(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
+    """Yields the path of a file with the content, which exists until the worker has copied it."""
     if not name or len(name) > MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
     if not isinstance(data, bytes | bytearray | memoryview):
@@ -31,7 +31,7 @@ def draft(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
 
 
 def mime_of(name: str) -> str:
-    """By the name's ending. Charts and tables that the chat draws have endings of their own."""
+    """Returns the media type by the name's ending. Charts and tables that the chat draws have special endings."""
     for ending, mime in DRAWN.items():
         if name.lower().endswith(ending):
             return mime
@@ -41,5 +41,5 @@ def mime_of(name: str) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a text that is no path at all
+    except (OSError, ValueError):  # a text that cannot be a path
         return False

@@ -1,4 +1,4 @@
-"""A call as its worker sees it, and one attempt to run it in a host."""
+"""A tool call on the worker's side, and one attempt to run it in a host."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -34,9 +34,9 @@ from toolkit.uploads import FileInfo
 from toolkit.wire import JSON
 
 MAX_WAITING_REPORTS = 1000
-"""A host keeps to a rate (reports.py); a handler that is slower than even that loses reports, never memory."""
+"""A host limits its reports (reports.py); a handler that is still slower loses some, which bounds the memory."""
 MAX_SENTENCE = 4000
-"""Characters of an error that a tool is told."""
+"""Characters of an error that is sent to a tool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Call:
     handler: CallHandler
 
     def start(self, number: int, scratch: str) -> StartCall:
-        """As it is sent to a host."""
+        """Returns the message that starts the call in a host."""
         info = CallInfo(
             thread_id=self.context.thread_id,
             user=self.context.user,
@@ -66,7 +66,7 @@ class Call:
 
 
 class Moved(Exception):
-    """The attempt lost its host: run the call again; `died` when the host ended by itself and the call may be why."""
+    """The attempt lost its host, so the call must run again. `died`: the host died, perhaps because of the call."""
 
     def __init__(self, *, died: bool) -> None:
         super().__init__("the call must run again")
@@ -74,14 +74,14 @@ class Moved(Exception):
 
 
 class Attempt:
-    """One run of a call in one host. Handles its messages in their order, requests beside each other."""
+    """One attempt at a call, in one host. Handles its messages in order, its requests concurrently."""
 
     def __init__(self, number: int, call: Call, send: Callable[[ToHost], None], *, alone: bool) -> None:
         self.number = number
         self.call = call
-        self.alone = alone  # in a host of its own: what happens to that is its doing
-        self.over = asyncio.Event()  # the host runs it no more
-        self.begun = False  # the tool's code runs
+        self.alone = alone  # its host runs no other call, so this one causes whatever happens to the host
+        self.over = asyncio.Event()  # the host no longer runs it
+        self.begun = False  # the tool's code has started
         self.moved = False
         self._send = send
         self._outcome: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
@@ -91,11 +91,11 @@ class Attempt:
         self._pump = asyncio.create_task(self._handle_all())
 
     async def result(self) -> JSON:
-        """What the tool returned. Raises its error, Moved, or what the handler raised."""
+        """Returns the tool's result. Raises its error, Moved, or what the handler raised."""
         return await self._outcome
 
     def receive(self, message: OfCall) -> None:
-        """A message of the host about this attempt."""
+        """Handle a message of the host about this attempt."""
         match message:
             case Begun():
                 self.begun = True
@@ -114,18 +114,18 @@ class Attempt:
                 assert_never(message)
 
     def fail(self, error: Exception) -> None:
-        """End it from outside: its host is gone or is to be left."""
+        """End the attempt from outside: its host is gone, or the attempt must leave it."""
         if not self._outcome.done():
             self._outcome.set_exception(error)
 
     def move(self, *, died: bool) -> None:
-        """Leave the host: the call runs again in another one."""
+        """Leave the host; the call then runs again in another one."""
         if not self.over.is_set():
             self.moved = True
             self.fail(Moved(died=died))
 
     async def close(self) -> None:
-        """Stop handling; what a handler is doing for the tool is cancelled and awaited."""
+        """Stop handling messages; cancel and await the requests that a handler works on."""
         self._outcome.cancel()
         tasks = [self._pump, *self._requests.values()]
         for task in tasks:
@@ -137,7 +137,7 @@ class Attempt:
             message = await self._incoming.get()
             try:
                 await self._handle(message)
-            except Exception as error:  # noqa: BLE001 - the handler's: it belongs to whoever awaits the call
+            except Exception as error:  # noqa: BLE001 - the handler's error goes to the caller that awaits the result
                 self.fail(error)
 
     async def _handle(self, message: Report | Request | End) -> None:
@@ -180,8 +180,8 @@ class Attempt:
             reply = await serve(self.call.handler, request.asked)
             self._send(Answer(call=self.number, request=request.request, reply=reply))
         except NotJson as error:
-            self._refuse(request, f"The answer to {type(request.asked).__name__} is not JSON: {error}.")
-        except Exception as error:  # noqa: BLE001 - crosses into the tool, which may catch it; else it ends the call
+            self._refuse(request, f"The reply to {type(request.asked).__name__} is not JSON: {error}.")
+        except Exception as error:  # noqa: BLE001 - goes to the tool, which may catch it; else it ends the call
             self._failures[request.request] = error
             self._refuse(request, str(error)[:MAX_SENTENCE])
 

@@ -1,10 +1,10 @@
-"""What a model made of an instruction and its material."""
+"""A model's answer to an instruction and its material."""
 
 from typing import Self
 
 
 class Completion(str):
-    """The model's words, with what they cost; None where the endpoint does not say."""
+    """The model's text, with the tokens that it cost; None where the endpoint does not report them."""
 
     __slots__ = ("input_tokens", "output_tokens")
 

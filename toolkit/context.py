@@ -1,4 +1,4 @@
-"""What a tool may ask of the machinery around it: ToolContext for `def`, AsyncToolContext for `async def`."""
+"""What a tool may ask of its worker: ToolContext for `def`, AsyncToolContext for `async def`."""
 
 import asyncio
 import hashlib
@@ -28,149 +28,150 @@ MAX_NAME = 200
 MAX_LOG_LINE = 4000
 MAX_PROGRESS_MESSAGE = 300
 
-# Where in the call we are: "" at its top, "part:3" in the fourth part of its first map. Threads of a map copy it.
-_place: ContextVar[str] = ContextVar("place", default="")
+# The path of the step that runs: "" outside of steps, "part:3" in the fourth part of the first map. Threads of a map
+# copy it.
+_current_path: ContextVar[str] = ContextVar("current_path", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallInfo:
-    """What a call knows of its origin."""
+    """The origin of a call, as its host receives it."""
 
     thread_id: str | None
-    """The conversation."""
+    """The thread of the call; None for a call outside of threads."""
     user: str
     idempotency_key: str
-    """The same when the call runs again after a crash: pass it to services that take one."""
+    """The same for every attempt at the call: pass it to services that accept such keys."""
     files: tuple[FileInfo, ...]
-    """Those of the conversation."""
+    """The files of the thread."""
     scratch: str
-    """A directory of this run of the call alone; gone when it ends."""
+    """A directory of this attempt alone, deleted at its end."""
     storage: str
-    """A directory of the conversation."""
+    """A directory of the thread."""
     named_sites: tuple[str, ...] | None = None
-    """What a call by a model may visit; None: a person calls."""
+    """The sites that a call by a model may visit; None when a person calls."""
     job: str | None = None
     step: str | None = None
-    """The job, and its step that this call is: what the operator finds in the log."""
+    """The job, and the step of it that is this call; for the log."""
 
 
 class Link(Protocol):
-    """The context's way to the worker."""
+    """A context's connection to the worker."""
 
     @property
     def cancelled(self) -> bool: ...
 
     def request(self, asked: Asked) -> "Future[Any]":
-        """Ask the worker; the future gets the reply to what was asked. Raises CallCancelled, NotJson."""
+        """Send a request to the worker; the future's result is the reply. Raises CallCancelled, NotJson."""
 
     async def answer(self, request: "Future[Any]") -> Any:
-        """Await the reply; giving up tells the worker so."""
+        """Await the reply. If this is cancelled, the worker is told to abandon the request."""
 
     def progress(self, done: float, total: float | None, message: str) -> None: ...
 
     def log(self, level: str, message: str) -> None: ...
 
     def interruptible(self) -> AbstractContextManager[None]:
-        """This thread belongs to the call: a cancel may interrupt it."""
+        """Within this, a cancel may interrupt the present thread, which works for the call."""
 
 
 class _Context:
-    """What both contexts share."""
+    """The part that both contexts share."""
 
     def __init__(self, link: Link, info: CallInfo) -> None:
         self._link = link
         self._info = info
-        self._seen: Counter[str] = Counter()  # how often a numbered or named path was begun
+        self._seen: Counter[str] = Counter()  # how often each path was begun
         self._files = [UploadedFile(file.id, file) for file in info.files]
 
     @property
     def thread_id(self) -> str | None:
-        """The conversation the call belongs to."""
+        """The thread that the call belongs to; None for a call outside of threads."""
         return self._info.thread_id
 
     @property
     def user(self) -> str:
-        """Who called."""
+        """The user for whom the tool runs."""
         return self._info.user
 
     @property
     def idempotency_key(self) -> str:
-        """The same whenever this call is run again: give it to services that would otherwise act twice.
+        """The same for every attempt at this call: pass it to services that would otherwise act twice.
 
-        Of one call there is one key: add what tells its requests apart (`f"{ctx.idempotency_key}/{row}"`).
+        A call has one key: add to it what distinguishes its requests (`f"{ctx.idempotency_key}/{row}"`).
         """
         return self._info.idempotency_key
 
     @property
     def files(self) -> list[UploadedFile]:
-        """The files of the conversation."""
+        """The files of the thread."""
         return list(self._files)
 
     @property
     def named_sites(self) -> tuple[str, ...] | None:
-        """The sites that the user named in this conversation (`example.org`, `example.org:8080`), for a model's call.
+        """The sites that the user named in this thread (`example.org`, `example.org:8080`); None when a person calls.
 
-        None when the user calls the tool. A tool that fetches addresses refuses a model all other sites: a document
-        that tells the model to send something away then reaches nobody.
+        When a model calls, a tool that fetches addresses must refuse all other sites. Otherwise a document could tell
+        the model to send data away.
         """
         return self._info.named_sites
 
     @property
     def scratch(self) -> Path:
-        """An empty directory for the call's temporary files, gone when the call ends in whatever way."""
+        """An empty directory for the call's temporary files, deleted however the call ends."""
         return Path(self._info.scratch)
 
     @property
     def storage(self) -> Path:
-        """A directory of the conversation (of the job, when it has none), kept between calls and deleted with it.
+        """A directory of the thread (of the job, if it has no thread), kept between calls and deleted with it.
 
-        Several calls may use it at once. It is made when it is first asked for.
+        Several calls may use it at once. It is created when this property is first read.
         """
         if not self._info.storage:
-            raise RuntimeError("whoever made this call gave it no storage: see CallContext")
+            raise RuntimeError("this call has no storage: its CallContext names none")
         path = Path(self._info.storage)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
 
     @property
     def cancelled(self) -> bool:
-        """Whether the call was cancelled. A loop that calls no other method should look."""
+        """Whether the call was cancelled. Check this in loops that call no other method of the context."""
         return self._link.cancelled
 
     def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Say how far the call is. May be called as often as you like: the newest goes out, 20 a second."""
+        """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second."""
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
             raise ValueError(f"progress {done!r} of {total!r}: give finite numbers, or None as the total")
         self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
-        """A line in the job's log, which the user can read; `level` is 'info', 'warning' or 'error'."""
+        """Write a line that the user can read into the job's log; `level` is 'info', 'warning' or 'error'."""
         if level not in get_args(Level):
             raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
         self._link.log(level, message[:MAX_LOG_LINE])
 
     def open(self, file: UploadedFile) -> BinaryIO:
-        """The file's content, as bytes."""
+        """Open the file's content for reading, as bytes."""
         return file.open()
 
     def _step_path(self, name: str) -> str:
-        path = _under(_place.get(), f"step:{_path_name(name)}")
+        path = _under(_current_path.get(), f"step:{_path_name(name)}")
         self._seen[path] += 1
         if self._seen[path] > 1:
-            raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, give each its own")
+            raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, so make it unique")
         return path
 
     def _map_path(self, map_key: str) -> str:
         if map_key:
-            return self._numbered(_under(_place.get(), f"map:{_digest(map_key)}"))
-        key = _under(_place.get(), "map")
+            return self._numbered(_under(_current_path.get(), f"map:{_digest(map_key)}"))
+        key = _under(_current_path.get(), "map")
         number = self._seen[key]
         self._seen[key] += 1
-        return _under(_place.get(), f"map:{number}") if number else _place.get()
+        return _under(_current_path.get(), f"map:{number}") if number else _current_path.get()
 
     def _complete_path(self, instruction: str, material: str) -> str:
-        """By content, not by order: a tool that was changed or asks in another order gets no foreign answer."""
-        return self._numbered(_under(_place.get(), f"complete:{_digest(instruction, material)}"))
+        """Named by content, not by order: a tool that was changed or asks in another order gets no wrong answer."""
+        return self._numbered(_under(_current_path.get(), f"complete:{_digest(instruction, material)}"))
 
     def _numbered(self, path: str) -> str:
         number = self._seen[path]
@@ -181,34 +182,35 @@ class _Context:
 class ToolContext(_Context):
     """For tools written as `def`. Its methods may be called from any thread of the call.
 
-    A call may run more than once: its host may die, the worker may be killed, the user may retry. It then begins at
-    its first line again. What `step`, `map` and `complete` have finished is read back instead of done again; what
-    was interrupted in them is done again. So put what is slow, costs money or must not happen twice into a step, keep
-    the code between steps quick and harmless, and give services that would act twice the `idempotency_key`.
+    A call may run more than once: its host may die, the worker may be killed, the user may retry. Each attempt begins
+    at the function's first line. Results that `step`, `map` and `complete` have recorded are read back; interrupted
+    ones run again. So put work that is slow, costs money or must not happen twice into a step, keep the code between
+    steps quick and free of side effects, and pass the `idempotency_key` to services that would otherwise act twice.
     """
 
     def step(self, name: str, fn: Callable[[], Value]) -> Value:
-        """Run `fn`, or read back its JSON value when an earlier run of the call has finished it.
+        """Run `fn`, or read back its JSON value when an earlier attempt has finished the step.
 
-        The name is the checkpoint, one step of each name in a place: put into it what the value depends on
-        (`f"load {sheet}"`), as a retry may come with other arguments. A step that was interrupted runs again from its
-        start; one that raised leaves no checkpoint. The value is what JSON makes of it (tuples become lists).
+        The name identifies the checkpoint, so it must be unique within the step or part around it. Put into the name
+        what the value depends on (`f"load {sheet}"`), as a retry may have other arguments. An interrupted step runs
+        again from its start; one that raised leaves no checkpoint. The value is converted as by JSON (tuples become
+        lists).
         """
         return self._checkpointed(self._step_path(name), name, fn)
 
     def map(
         self, items: Iterable[Item], fn: Callable[[Item], Value], limit: int = 4, name: str = "part", key: str = ""
     ) -> list[Value]:
-        """`fn` of every item, `limit` at a time in threads; the values in the items' order.
+        """Call `fn` with every item, `limit` at a time in threads. Returns the values in the items' order.
 
-        Each part is a checkpoint like a step, by its number: when the call runs again, finished parts are read back
-        and at most `limit` that were under way are done again. So the items must come in the same order every time.
-        With a `key` parts are read back under the same key only: give it when the items depend on arguments that a
-        retry may change. The first exception ends the map; parts under way are finished and kept.
+        Each part is a checkpoint, like a step, identified by its number: when the call runs again, finished parts are
+        read back and at most `limit` interrupted ones run again. So the items must come in the same order every time.
+        With a `key`, parts are read back under the same key only: pass one when the items depend on arguments that a
+        retry may change. The first exception ends the map; parts under way finish and keep their checkpoints.
         """
         parts = list(items)
         base = self._map_path(key)
-        failed = threading.Event()  # no part begins behind a failed one
+        failed = threading.Event()  # no part begins after a failed one
 
         def part(index: int, item: Item) -> Value | None:
             if failed.is_set():
@@ -222,9 +224,9 @@ class ToolContext(_Context):
         return _results(futures)
 
     def complete(self, instruction: str, material: str = "") -> Completion:
-        """What the model makes of the material by the instruction: a string that knows its tokens.
+        """Returns the model's answer to the instruction and the material: a string that knows its tokens.
 
-        Checkpointed by its content, so that the same question is asked once; held to the rates of `limit_rate` and
+        Checkpointed by its content, so that the same question is asked once; limited to the rates of `limit_rate` and
         of the worker.
         """
         path = self._complete_path(instruction, material)
@@ -232,12 +234,12 @@ class ToolContext(_Context):
         return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
     def limit_rate(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
-        """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
+        """Limit all later `complete` of this call to these rates, also across restarts. None sets no limit."""
         self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
-        """Give the user a file: its bytes, or the path of a finished file, which is copied."""
-        with artifacts.draft(name, data, self._info.scratch) as path:
+        """Hand the user a file: its bytes, or the path of a complete file, which is copied."""
+        with artifacts.as_file(name, data, self._info.scratch) as path:
             self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
@@ -257,16 +259,17 @@ class ToolContext(_Context):
 class AsyncToolContext(_Context):
     """For tools written as `async def`. Its awaitable methods may be called from any task of the call.
 
-    A call may run more than once, as ToolContext explains: steps, parts and completions are read back, the rest of
-    the code runs again.
+    A call may run more than once, as ToolContext explains: the results of finished steps, parts and completions are
+    read back, the rest of the code runs again.
     """
 
     async def step(self, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
-        """Run `fn`, or read back its JSON value when an earlier run of the call has finished it.
+        """Run `fn`, or read back its JSON value when an earlier attempt has finished the step.
 
-        The name is the checkpoint, one step of each name in a place: put into it what the value depends on
-        (`f"load {sheet}"`), as a retry may come with other arguments. A step that was interrupted runs again from its
-        start; one that raised leaves no checkpoint. The value is what JSON makes of it (tuples become lists).
+        The name identifies the checkpoint, so it must be unique within the step or part around it. Put into the name
+        what the value depends on (`f"load {sheet}"`), as a retry may have other arguments. An interrupted step runs
+        again from its start; one that raised leaves no checkpoint. The value is converted as by JSON (tuples become
+        lists).
         """
         return await self._checkpointed(self._step_path(name), name, fn)
 
@@ -278,7 +281,7 @@ class AsyncToolContext(_Context):
         name: str = "part",
         key: str = "",
     ) -> list[Value]:
-        """`fn` of every item, `limit` at a time; the values in the items' order.
+        """Call `fn` with every item, `limit` at a time. Returns the values in the items' order.
 
         Checkpoints, order and `key` are as in ToolContext.map. The first exception ends the map and cancels the parts
         under way.
@@ -297,9 +300,9 @@ class AsyncToolContext(_Context):
         return [results[i] for i in range(len(parts))]
 
     async def complete(self, instruction: str, material: str = "") -> Completion:
-        """What the model makes of the material by the instruction: a string that knows its tokens.
+        """Returns the model's answer to the instruction and the material: a string that knows its tokens.
 
-        Checkpointed by its content, so that the same question is asked once; held to the rates of `limit_rate` and
+        Checkpointed by its content, so that the same question is asked once; limited to the rates of `limit_rate` and
         of the worker.
         """
         path = self._complete_path(instruction, material)
@@ -309,12 +312,12 @@ class AsyncToolContext(_Context):
     async def limit_rate(
         self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
-        """Hold all later `complete` of this call to these rates, over restarts too. None: no limit of its own."""
+        """Limit all later `complete` of this call to these rates, also across restarts. None sets no limit."""
         await self._ask(_limit_rate(requests_per_minute, tokens_per_minute))
 
     async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
-        """Give the user a file: its bytes, or the path of a finished file, which is copied."""
-        with artifacts.draft(name, data, self._info.scratch) as path:
+        """Hand the user a file: its bytes, or the path of a complete file, which is copied."""
+        with artifacts.as_file(name, data, self._info.scratch) as path:
             await self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:
@@ -333,15 +336,15 @@ class AsyncToolContext(_Context):
 
 @contextmanager
 def _at(path: str) -> Iterator[None]:
-    token = _place.set(path)
+    token = _current_path.set(path)
     try:
         yield
     finally:
-        _place.reset(token)
+        _current_path.reset(token)
 
 
 async def _all(work: Sequence[Awaitable[None]]) -> None:
-    """Await all; the first exception cancels the rest and is raised as it is, not in a group."""
+    """Await all. The first exception cancels the rest and is raised by itself, not in a group."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         await asyncio.gather(*tasks)
@@ -361,7 +364,7 @@ def _setting_on_error(flag: threading.Event) -> Iterator[None]:
 
 
 def _results(futures: "Sequence[Future[Value | None]]") -> list[Value]:
-    """All values, or the exception that ended the map: without one no part was left out."""
+    """Returns all values, or raises the exception that ended the map: without one no part was skipped."""
     for future in futures:
         if error := future.exception():
             raise error
@@ -397,5 +400,5 @@ def _limit_rate(requests_per_minute: float | None, tokens_per_minute: float | No
 
 
 def _number(value: float) -> float:
-    """Plain int or float: authors pass numpy numbers."""
+    """Returns a plain int or float: authors pass numpy numbers."""
     return int(value) if float(value).is_integer() else float(value)

@@ -1,16 +1,16 @@
-"""What can go wrong with a tool, split by what happens next.
+"""Errors of tools, split by what happens next.
 
     ToolkitError
     ├── ToolError                  a sentence for the person who called the tool; authors raise it too
     │   ├── ToolArgumentsInvalid   the arguments do not fit the tool: say which, do not run it
     │   ├── ToolUnknown            no tool of that name is loaded
-    │   ├── ToolCrashed            the tool's process ended under it (os._exit, a segfault, out of memory)
-    │   ├── ToolIncomplete         the tool stops with what it has; a retry goes on from there; authors raise it
-    │   ├── ToolTimeout            the tool ran into its own timeout_seconds
+    │   ├── ToolCrashed            the tool's process ended during the call (os._exit, a segfault, out of memory)
+    │   ├── ToolIncomplete         the tool stops with its result so far; a retry goes on from there; authors raise it
+    │   ├── ToolTimeout            the tool exceeded its timeout_seconds
     │   ├── ToolHostsUnavailable   no tool host could be started
-    │   └── RequestFailed          inside a tool: the worker could not do what the context asked for
-    ├── ToolDefinitionError        a tool file that cannot be offered; its author reads this at start
-    └── NotJson                    a value that cannot leave the tool
+    │   └── RequestFailed          inside a tool: the worker could not fulfil a request of the context
+    ├── ToolDefinitionError        the function cannot be a tool; its author reads this at start
+    └── NotJson                    a value that JSON cannot carry, so that it cannot leave the tool
     CallCancelled                  inside a tool: the call was cancelled (`except Exception` lets it pass)
 
 Any other exception of a tool becomes a ToolError "The tool x failed unexpectedly."; its traceback goes to stderr only.
@@ -21,15 +21,15 @@ from typing import Any
 
 
 class ToolkitError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of this package's errors."""
 
 
 class ToolError(ToolkitError):
-    """A clear sentence for the person: `raise ToolError("The table has no column 'price'.")`."""
+    """A sentence for the person who called the tool: `raise ToolError("The table has no column 'price'.")`."""
 
 
 class ToolArgumentsInvalid(ToolError):
-    """The arguments do not fit the tool's signature; `fields` has a sentence for the path of each wrong one."""
+    """The arguments do not fit the tool's signature; `fields` has a sentence for each wrong one, by its path."""
 
     def __init__(self, message: str, fields: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class ToolArgumentsInvalid(ToolError):
 class ToolIncomplete(ToolError):
     """The tool stops before its end, with a result: `raise ToolIncomplete("the budget is used up", {"rows": 812})`.
 
-    The reason is a sentence without its full stop, the result JSON. Finished steps and parts are kept: a retry,
+    The reason is a sentence without a full stop, the result is JSON. Finished steps and parts are kept: a retry,
     perhaps with other arguments, goes on from them.
     """
 
@@ -54,11 +54,11 @@ class ToolUnknown(ToolError):
 
 
 class ToolCrashed(ToolError):
-    """The process that ran the tool ended, and this call was alone in it."""
+    """The process that ran the tool ended, and ran no other call."""
 
 
 class ToolTimeout(ToolError):
-    """The tool was stopped at its own `timeout_seconds`."""
+    """The tool was stopped after its `timeout_seconds`."""
 
 
 class ToolHostsUnavailable(ToolError):
@@ -66,7 +66,7 @@ class ToolHostsUnavailable(ToolError):
 
 
 class RequestFailed(ToolError):
-    """A request of a tool to its worker failed; `request` names it, so that the worker can raise the cause itself."""
+    """A request of a tool to its worker failed; `request` is its number, by which the worker finds the cause."""
 
     def __init__(self, message: str, request: int) -> None:
         super().__init__(message)
@@ -74,12 +74,12 @@ class RequestFailed(ToolError):
 
 
 class ToolDefinitionError(ToolkitError):
-    """A function that cannot be a tool; the message says what to change."""
+    """The function cannot be a tool; the message says what to change."""
 
 
 class NotJson(ToolkitError):
-    """A value that JSON cannot carry; the message completes the sentence "… is not JSON: "."""
+    """JSON cannot carry the value; the message completes the sentence "… is not JSON: "."""
 
 
 class CallCancelled(BaseException):
-    """The call was cancelled: leave. Every method of the context raises it from then on."""
+    """The call was cancelled and must end. Every method of the context raises this from then on."""

@@ -1,4 +1,4 @@
-"""What a worker gives to a call: where it comes from, and who does what the tool asks of its context."""
+"""The worker's side of a context: the origin of a call, the tool's requests, and the handler that fulfils them."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
@@ -9,34 +9,34 @@ from toolkit.wire import JSON
 
 @dataclass(frozen=True, kw_only=True)
 class CallContext:
-    """What a call knows of its origin."""
+    """The origin of a call, as the worker states it."""
 
     thread_id: str | None
-    """The conversation."""
+    """The thread of the call; None for a call outside of threads."""
     user: str
     idempotency_key: str
-    """Stable over re-runs and restarts."""
+    """The same for every attempt at the call, also after restarts."""
     files: tuple[str, ...] = ()
-    """Ids of the conversation's files."""
+    """Ids of the thread's files."""
     storage: str = ""
-    """Path of the conversation's directory (the job's without one); need not exist yet."""
+    """Path of the thread's directory, or of the job's if it has no thread; need not exist yet."""
     named_sites: tuple[str, ...] | None = None
-    """What a call by a model may visit; None: a person calls."""
+    """The sites that a call by a model may visit; None when a person calls."""
     job: str | None = None
     step: str | None = None
-    """The job, and its step that this call is, for the lines of the log."""
+    """The job, and the step of it that is this call; for the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """A step that was finished by an earlier run."""
+    """The value of a step that an earlier attempt has finished."""
 
     output: JSON
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A model's answer, with what it cost; None where the endpoint does not say."""
+    """A model's answer and the tokens that it cost; None where the endpoint does not report them."""
 
     text: str
     input_tokens: int | None = None
@@ -44,12 +44,12 @@ class Completed:
 
 
 Reply: TypeAlias = Recorded | Completed | FileInfo | None
-"""What a worker answers: None where nothing is to be told, and for a step that is to run."""
+"""A worker's reply. None means done, or for BeginStep that the step must run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeginStep:
-    """Has an earlier run finished the step? The reply is Recorded or None."""
+    """Ask whether an earlier attempt has finished the step; the reply is Recorded or None."""
 
     path: str
     name: str
@@ -57,7 +57,7 @@ class BeginStep:
 
 @dataclass(frozen=True, kw_only=True)
 class EndStep:
-    """The step is finished; the reply is None."""
+    """Record the value of a finished step; the reply is None."""
 
     path: str
     output: JSON
@@ -74,7 +74,7 @@ class Complete:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitRate:
-    """Hold later completions to these rates; the reply is None."""
+    """Limit later completions to these rates; the reply is None."""
 
     requests_per_minute: float | None
     tokens_per_minute: float | None
@@ -97,14 +97,14 @@ class SaveArtifact:
 
 
 Asked: TypeAlias = BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
-"""What a tool may ask of its worker."""
+"""The requests that a tool may make of its worker."""
 
 
 class CallHandler(Protocol):
-    """Does for the tool what it asks of its context. Paths are relative to the call: 'step:load', 'part:3/step:read'.
+    """Fulfils the tool's requests. Paths are relative to the call: 'step:load', 'part:3/step:read'.
 
-    An exception raised here ends the call, unless the tool catches it, and `HostPool.call` raises it as it is. Reports
-    come one after another, requests beside each other; both are cancelled when the call ends or moves to another host.
+    An exception raised here ends the call, unless the tool catches it, and `HostPool.call` raises it unchanged.
+    Reports come one at a time, requests concurrently; both are cancelled when the call ends or moves to another host.
     """
 
     async def progress(self, done: float, total: float | None, message: str) -> None: ...
@@ -112,24 +112,24 @@ class CallHandler(Protocol):
     async def log(self, level: str, message: str) -> None: ...
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
-        """The value of an earlier run, or None: run it. The same path again means that the step runs again."""
+        """Returns the value from an earlier attempt, or None when the step must run. Asked again if the step reruns."""
 
     async def end_step(self, path: str, output: JSON) -> None: ...
 
     async def complete(self, path: str, instruction: str, material: str) -> Completed: ...
 
     async def limit_rate(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        """Hold the later completions of this call to these rates; None is no limit."""
+        """Limit the later completions of this call to these rates; None sets no limit."""
 
     async def open_file(self, file_id: str) -> FileInfo:
-        """Raises ToolError when the user has no such file."""
+        """Returns the file's record. Raises ToolError when the user has no such file."""
 
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
-        """Copy the file before returning: it may be gone then."""
+        """Copy the file, which may be deleted as soon as this returns."""
 
 
 async def serve(handler: CallHandler, asked: Asked) -> Reply:
-    """Do what a tool asks for. Raises what the handler raises."""
+    """Fulfil a request of a tool. Raises what the handler raises."""
     match asked:
         case BeginStep():
             return await handler.begin_step(asked.path, asked.name)

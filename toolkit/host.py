@@ -38,13 +38,13 @@ from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
 from toolkit.wire import MCP_OPTION, Channel
 
 NICENESS = 19
-"""Tool code gets what the chat leaves: a tool that burns every core must not slow the words of the others."""
+"""Tool code yields to the chat: a tool that burns every core must not slow other users' streams."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """The host's command line: the number of the control socket, then how lines of the log are
-    written, and the tool directories, or what servers to ask."""
+    """The host's command line: the number of the control socket, the format of its log lines, then tool directories or
+    the file of MCP servers."""
 
     control: int
     directories: tuple[Path, ...] = ()
@@ -66,7 +66,7 @@ class HostOptions:
 
 
 class Host:
-    """Reads the control socket in a thread, so that it obeys, and notices its parent's death, with a blocked loop."""
+    """The host. A thread reads the control socket, so that a blocked loop delays neither commands nor the end."""
 
     def __init__(self, channel: Channel, options: HostOptions, output: Output) -> None:
         self._channel = channel
@@ -78,7 +78,7 @@ class Host:
         self._loop.set_task_factory(_task_of_call)
         self._loop.set_default_executor(CallThreads())
         self._watchdog = Watchdog(self._loop, self._stalled, Code(options.directories))
-        self._told = False  # of the stall that lasts
+        self._told = False  # whether the present stall was reported
 
     def run(self) -> None:
         """Load the tools, say hello, serve until the process ends."""
@@ -93,7 +93,7 @@ class Host:
     def _load(self) -> Registry:
         if self._options.mcp_servers is None:
             return load_tools(self._options.directories)
-        from toolkit.mcp_tools import connect_tools  # most hosts need not wait for the SDK
+        from toolkit.mcp_tools import connect_tools  # the SDK is slow to import, and most hosts need none
 
         return self._loop.run_until_complete(connect_tools(self._options.mcp_servers, self._options.connect_seconds))
 
@@ -121,7 +121,7 @@ class Host:
 
     def _begin(self, start: StartCall) -> None:
         tool = self._tools.get(start.tool)
-        if tool is None:  # its file was changed since the catalogue was read
+        if tool is None:  # its file has changed since the catalogue was read
             self._send(Failed(call=start.call, message=f"The tool {start.tool} is no longer there."))
             return
         call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output)
@@ -131,7 +131,7 @@ class Host:
         call.start()
 
     def _ended(self, call: RunningCall) -> None:
-        """Just before the call's end is sent."""
+        """Called just before the call's end is sent."""
         self._output.end(call.fields)
         del self._calls[call.id]
         if call.tool.spec.run_in == "loop":
@@ -139,7 +139,7 @@ class Host:
             self._watchdog.rest()
 
     def _stalled(self, stall: Stall) -> None:
-        """On the watchdog's thread: the loop's own is the one that is blocked."""
+        """Called on the watchdog's thread, as the loop's thread is blocked."""
         context = None if stall.task is None else _call_of.get(id(stall.task))
         self._send(Stalled(seconds=stall.seconds, call=None if context is None else context.id, over=stall.over))
         told, self._told = self._told, not stall.over and stall.seconds >= TOLD_SECONDS
@@ -152,7 +152,7 @@ class Host:
         self._send(Log(call=context.id, level="warning", message=text))
 
 
-# By the task's id: the watchdog asks from another thread, where a weak mapping must not be walked.
+# Keyed by the task's id: the watchdog reads from another thread, where iterating a weak mapping is unsafe.
 _call_of: dict[int, RunningCall] = {}
 
 
@@ -163,7 +163,7 @@ def _task_of_call(
     context: contextvars.Context | None = None,
     **options: Any,
 ) -> "asyncio.Task[Any]":
-    """A task that is known to the call that started it."""
+    """Make a task that is registered with the call that started it."""
     task = asyncio.Task(coro, loop=loop, context=context, **options)
     call = current_call.get() if context is None else context.get(current_call)
     if call is not None:
@@ -192,7 +192,7 @@ def _tell_call(call: RunningCall, message: CancelCall | InterruptCall | Answer |
 
 
 def end_process_group() -> None:
-    """Leave at once, without clean-up that a stuck tool could hold up, and take the tools' own children along."""
+    """End this process and the tools' child processes at once, without clean-up, which a stuck tool could block."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
@@ -204,15 +204,15 @@ def _fields_of_call() -> Fields:
 
 
 def _offer_to_be_killed() -> None:
-    """When the machine runs out of memory, the kernel is to take a host, not the worker, the web process or others."""
+    """Make the kernel kill a host first when memory runs out, not the worker, the web process or others."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
 def main(arguments: list[str]) -> None:
     """Run a host with the arguments of HostOptions."""
-    # A signal to a whole control group ends the worker, which drains: calls must go on meanwhile. A handler, not
-    # SIG_IGN: the programs that a tool starts would inherit that.
+    # A signal to the whole control group makes the worker drain, and calls must go on meanwhile. The programs that a
+    # tool starts would inherit SIG_IGN, so the host uses a handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     os.nice(NICENESS)

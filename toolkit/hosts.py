@@ -1,4 +1,4 @@
-"""A tool host as its worker sees it: the child process, its socket, and the attempts that run in it."""
+"""A tool host on the worker's side: the child process, its socket, and the attempts that run in it."""
 
 import asyncio
 import contextlib
@@ -30,17 +30,17 @@ from toolkit.wire import JSON
 logger = logging.getLogger(__name__)
 
 BOOT = "import sys; sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
-"""Neither the current directory nor PYTHONPATH decides what a host imports: the directory above this package does."""
+"""A host imports from the directory above this package, whatever the current directory and PYTHONPATH are."""
 ROOT = str(Path(__file__).resolve().parent.parent)
 
 MOVE_SECONDS = 1.0
-"""A loop blocked this long loses its other calls."""
+"""A loop that is blocked for this long loses its other calls, which move to another host."""
 
 _numbers = itertools.count(1)
 
 
-class Host:
-    """One child process. `Host.start` opens it, `kill` and `closed` end it."""
+class HostProcess:
+    """One child process. `HostProcess.start` opens it; call `kill` and await `closed` to end it."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -48,12 +48,12 @@ class Host:
         self.catalogue: tuple[ToolSpec, ...] = ()
         self.problems: tuple[str, ...] = ()
         self.attempts: dict[int, Attempt] = {}
-        self.stalled = False  # its loop does not answer
-        self.closed = asyncio.Event()  # the process is gone and its attempts know
+        self.stalled = False  # its loop does not respond
+        self.closed = asyncio.Event()  # the process is gone and its attempts have been told
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._blamed: Attempt | None = None  # for whose sake we killed it
+        self._blamed: Attempt | None = None  # the attempt because of which it was killed
         self._ready = asyncio.Event()
         self._pongs: dict[int, asyncio.Event] = {}
         self._life = asyncio.create_task(self._live())
@@ -64,19 +64,19 @@ class Host:
         source: Sequence[str],
         environment: Mapping[str, str],
         timeout_seconds: float,
-        on_spawned: Callable[["Host"], None],
-    ) -> "Host":
-        """A host that has loaded its tools, from where its command line says (HostOptions), with this environment.
+        on_spawned: Callable[["HostProcess"], None],
+    ) -> "HostProcess":
+        """Returns a host that has loaded the tools of its command line (HostOptions), with this environment.
 
-        `on_spawned` gets it as soon as the process lives: whoever cancels this must wait for its end. Raises
-        ToolHostsUnavailable.
+        Calls `on_spawned` as soon as the process lives, so that its owner can await its end even if this is cancelled.
+        Raises ToolHostsUnavailable.
         """
         spawning = asyncio.create_task(cls._spawn(source, environment, on_spawned))
         try:
             await asyncio.shield(spawning)
             await spawning.result()._hello(timeout_seconds)
         except BaseException:
-            host = await spawning  # a few milliseconds: a process half started could not be ended
+            host = await spawning  # a few milliseconds: a half-started process cannot be ended
             host.kill()
             await host.closed.wait()
             raise
@@ -84,14 +84,14 @@ class Host:
 
     @classmethod
     async def _spawn(
-        cls, source: Sequence[str], environment: Mapping[str, str], on_spawned: Callable[["Host"], None]
-    ) -> "Host":
+        cls, source: Sequence[str], environment: Mapping[str, str], on_spawned: Callable[["HostProcess"], None]
+    ) -> "HostProcess":
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", BOOT, ROOT, str(theirs.fileno()), *source),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # what tools print is for the operator, beside their tracebacks
+                stdout=2,  # what tools print goes to the operator, with their tracebacks
                 env=environment,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
@@ -102,12 +102,12 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also its group's."""
+        """The id of the process and of its process group."""
         return self._process.pid
 
     @property
     def ready(self) -> bool:
-        """Whether it has loaded its tools and lives."""
+        """Whether it has loaded its tools and is alive."""
         return self._ready.is_set() and not self.closed.is_set()
 
     @property
@@ -116,7 +116,7 @@ class Host:
         return self._process.returncode is None and not self.closed.is_set() and self._blamed is None
 
     async def answers(self, timeout_seconds: float) -> bool:
-        """Whether its loop runs; if not, the host counts as stalled until the answer comes."""
+        """Whether its loop responds in time; if not, the host counts as stalled until the pong comes."""
         number = next(_numbers)
         pong = self._pongs[number] = asyncio.Event()
         self.send(Ping(number=number))
@@ -128,9 +128,10 @@ class Host:
         return self.alive and not self.stalled
 
     async def run(self, call: Call, scratch: str, grace_seconds: float, begin_seconds: float | None = None) -> JSON:
-        """Run the call to its end, unless it does not begin in time; without `begin_seconds` the host is its own.
+        """Run the call to its end. Without `begin_seconds`, the host must run no other call.
 
-        Raises as Attempt.result, so Moved when it did not begin; when cancelled, the tool has stopped on return.
+        Raises as Attempt.result, also Moved when the call has not begun within `begin_seconds`. When this is cancelled,
+        the tool has stopped before it raises.
         """
         attempt = Attempt(next(_numbers), call, self.send, alone=begin_seconds is None)
         self.attempts[attempt.number] = attempt
@@ -148,13 +149,13 @@ class Host:
                 self.attempts.pop(attempt.number, None)
 
     def send(self, message: ToHost) -> None:
-        """To the host; lost when it is gone, which `closed` tells. Raises NotJson."""
-        frame = messages.encode(message)
+        """Send a message, which is lost if the host is gone (see `closed`). Raises NotJson."""
+        data = messages.encode(message)
         if not self._writer.is_closing():
-            self._writer.write(frame)
+            self._writer.write(data)
 
     def kill(self, blamed: Attempt | None = None) -> None:
-        """End the process and all it started; other attempts than the blamed one are moved."""
+        """End the process and its children; all attempts but the blamed one move."""
         self._blamed = self._blamed or blamed
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -162,7 +163,7 @@ class Host:
     # -- attempts
 
     def _expect_begun(self, attempt: Attempt) -> None:
-        """A loop that was blocked between its pong and the call, or an interpreter held by one call in C."""
+        """Move an attempt that has not begun: the loop blocked after its pong, or a call in C keeps the interpreter."""
         if attempt.number in self.attempts and not attempt.begun:
             self.stalled = True
             attempt.move(died=False)
@@ -175,14 +176,14 @@ class Host:
             raise ToolArgumentsInvalid(f"The arguments of {attempt.call.spec.name} cannot be sent: {error}.") from error
 
     async def _leave(self, attempt: Attempt, grace_seconds: float) -> None:
-        """However the attempt ended: nothing of it runs on, here or in the host."""
+        """Make sure that nothing of an ended attempt still runs, here or in the host."""
         await attempt.close()
         if attempt.over.is_set() or self.closed.is_set():
             return
-        if attempt.moved:  # the host lives on for another call's sake and obeys when it can
+        if attempt.moved:  # the host lives on with other calls, and obeys when it can
             self.send(CancelCall(call=attempt.number))
             return
-        # Its own task: a second cancel of the caller must not leave the tool running.
+        # A separate task: a second cancel of the caller must not leave the tool running.
         stopping = asyncio.create_task(self._stop(attempt, grace_seconds))
         await asyncio.shield(stopping)
 
@@ -216,11 +217,11 @@ class Host:
     async def _live(self) -> None:
         reading = asyncio.create_task(self._read())
         await self._process.wait()
-        # What it said before it died still counts; a child of a tool may hold the socket open, so not for long.
+        # Messages sent before its death still count. The wait is short: a tool's child may keep the socket open.
         await asyncio.wait({reading}, timeout=0.2)
         reading.cancel()
         self._writer.close()
-        self.kill()  # the children it leaves
+        self.kill()  # the children that it leaves behind
         self._end_attempts()
         self.closed.set()
         self._ready.set()
@@ -235,7 +236,7 @@ class Host:
             logger.warning("tool host broke the protocol", extra={"fields": {"host": self.pid, "problem": str(error)}})
         finally:
             if self._process.returncode is None:
-                self.kill()  # it closed its socket or broke the protocol: nothing can be said to it any more
+                self.kill()  # it closed its socket or broke the protocol, so it can no longer be told anything
 
     def _receive(self, message: ToWorker) -> None:
         match message:
@@ -264,7 +265,7 @@ class Host:
         for attempt in list(self.attempts.values()):
             if attempt.over.is_set() or attempt is self._blamed:
                 attempt.over.set()
-            elif attempt.alone:  # before all else: it must not run a second time, whoever is to blame
+            elif attempt.alone:  # checked first: it must not run a second time, whichever attempt is blamed
                 attempt.fail(ToolCrashed(self._crash(attempt.call.spec)))
             elif self._blamed is not None:
                 attempt.move(died=False)
@@ -282,5 +283,5 @@ class Host:
         code = self._process.returncode or 0
         if code >= 0:
             return f"exit code {code}"
-        hint = ", perhaps for want of memory" if code == -signal.SIGKILL else ""
+        hint = ", perhaps because memory ran out" if code == -signal.SIGKILL else ""
         return f"{signal.Signals(-code).name}{hint}"

@@ -1,4 +1,4 @@
-"""Arguments held against a JSON Schema that somebody else wrote."""
+"""Checks arguments against the JSON Schema of an MCP server's tool."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,17 +17,17 @@ MAX_REASON = 200
 
 
 class SchemaParameters:
-    """The parameters of a tool that is described by a schema alone."""
+    """The parameters of a tool of which only the schema is known."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        """Raises jsonschema's SchemaError for what is no schema."""
+        """Raises jsonschema's SchemaError for an invalid schema."""
         kind = validator_for(schema)
         kind.check_schema(schema)
-        # An empty registry: nothing that the schema refers to is fetched.
+        # An empty registry: jsonschema must not fetch what the schema refers to.
         self._validator: Validator = kind(schema, registry=Registry())
 
     def check(self, arguments: Mapping[str, JSON]) -> Checked:
-        """As they are. Raises ToolArgumentsInvalid with a sentence for each path, ToolError for a schema of no use."""
+        """Returns the arguments unchanged. Raises ToolArgumentsInvalid, or ToolError when the schema cannot be used."""
         fields: dict[str, str] = {}
         try:
             for error in self._validator.iter_errors(dict(arguments)):
@@ -43,22 +43,22 @@ class SchemaParameters:
 
 
 def _sentences(error: ValidationError) -> Iterator[tuple[str, str]]:
-    place = [str(part) for part in error.absolute_path]
+    above = [str(part) for part in error.absolute_path]
     match error.validator:
         case "required":
             for name in error.validator_value:
                 if name not in error.instance:
-                    path = ".".join([*place, name])
+                    path = ".".join([*above, name])
                     yield path, f"The argument {path[:MAX_PATH]!r} is missing."
         case "additionalProperties" if error.validator_value is False:
             known = error.schema.get("properties", {})
             for name in error.instance:
                 if name not in known:
-                    path = ".".join([*place, name])
+                    path = ".".join([*above, name])
                     told = ", ".join(known) or "none"
                     yield path, f"There is no argument {path[:MAX_PATH]!r} (known: {told[:MAX_REASON]})."
         case _:
-            path = ".".join(place) or "arguments"
+            path = ".".join(above) or "arguments"
             yield path, f"The argument {path[:MAX_PATH]!r} is wrong: {_reason(error)}."
 
 

@@ -1,4 +1,4 @@
-"""A connection to one MCP server: opened when it is needed, opened again when the server died."""
+"""A connection to one MCP server: opened when it is needed, and again after the server has died."""
 
 import asyncio
 import contextvars
@@ -18,16 +18,16 @@ from toolkit.mcp_transport import open_transport
 NOTICE_SECONDS = 10.0
 PING_SECONDS = 2.0
 CAUSE_SECONDS = 0.2
-"""That an end may take to say why: its cancellation would hide that."""
+"""How long to wait for the cause of a connection's end, which cancelling it would hide."""
 MAX_PAGES = 50
 SESSION_TERMINATED = 32600
-"""The SDK's code for a session that the server does not know any more."""
+"""The SDK's error code for a session that the server no longer knows."""
 
 T = TypeVar("T")
 
 
 class ServerLost(Exception):
-    """The connection ended; `unsent` when the server cannot have begun what was asked."""
+    """The connection ended. `unsent`: the server cannot have begun the request."""
 
     def __init__(self, *, unsent: bool) -> None:
         super().__init__("the connection to an MCP server ended")
@@ -35,19 +35,19 @@ class ServerLost(Exception):
 
 
 class McpClient:
-    """Talks to one server. All its tasks are its own, not those of the call that happens to use it."""
+    """Talks to one server, in tasks that outlive the calls that use it."""
 
     def __init__(self, server: McpServer, connect_seconds: float) -> None:
         self.server = server
         self._connect_seconds = connect_seconds
         self._session: ClientSession | None = None
-        self._life: asyncio.Task[None] | None = None  # holds the connection open, ends with it
+        self._life: asyncio.Task[None] | None = None  # keeps the connection open, ends with it
         self._connecting = asyncio.Lock()
         self._working = 0  # requests under way
         self._notices: set[asyncio.Task[None]] = set()
 
     async def tools(self) -> list[types.Tool]:
-        """What the server offers. Raises ToolError."""
+        """Returns the tools that the server offers. Raises ToolError."""
         try:
             async with asyncio.timeout(self._connect_seconds):
                 await self._connect()
@@ -58,7 +58,7 @@ class McpClient:
             raise ToolError(f"The MCP server {self.server.name!r} does not list its tools.") from error
 
     async def call(self, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT) -> types.CallToolResult:
-        """The server's answer. Cancelling this cancels the request. Raises ToolError."""
+        """Returns the result of the server's tool. Cancelling this cancels the request. Raises ToolError."""
         again = True
         while True:
             await self._connect()
@@ -72,9 +72,9 @@ class McpClient:
             except McpError as error:
                 words = error.error.message.strip().rstrip(".")[:1000]
                 raise ToolError(f"The MCP server {self.server.name!r} refused the call: {words}.") from error
-            except RuntimeError as error:  # the SDK's: the answer does not fit the tool's own output schema
+            except RuntimeError as error:  # the SDK's: the result does not fit the tool's own output schema
                 sentence = (
-                    f"The MCP server {self.server.name!r} gave an answer that its own description does not allow."
+                    f"The MCP server {self.server.name!r} returned a result that its own description does not allow."
                 )
                 raise ToolError(sentence) from error
 
@@ -83,7 +83,7 @@ class McpClient:
     async def _request(self, tool: str, arguments: dict[str, Any], on_progress: ProgressFnT) -> types.CallToolResult:
         session = self._session
         assert session is not None
-        number = session._request_id  # the one it will take: it does so before it first waits
+        number = session._request_id  # the number that the call will take before it first waits
         try:
             return await session.call_tool(tool, arguments, progress_callback=on_progress)
         except asyncio.CancelledError:
@@ -103,7 +103,7 @@ class McpClient:
         return tools
 
     async def _during(self, work: Coroutine[Any, Any, T]) -> T:
-        """The work's value while the connection lives. Raises ServerLost, and what the work raises."""
+        """Returns the work's value. Raises what the work raises, and ServerLost when the connection ends first."""
         life = self._life
         if life is None or self._session is None:
             work.close()
@@ -124,18 +124,18 @@ class McpClient:
                 task.cancel()
             await asyncio.gather(working, pinging, return_exceptions=True)
         await self._close(life)
-        # What was refused was this request, unless it was a ping or the request of another call.
+        # The refused request was this one, unless it was a ping or another call's.
         raise ServerLost(unsent=_was_not_taken(working) or (alone and _was_refused(life)))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Outside the context of the call, which would end it with its own tasks."""
+        """Run the work outside of the call's context: at its end a call cancels the tasks that have it."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._notices.add(task)
         task.add_done_callback(self._forget_notice)
 
     def _forget_notice(self, task: "asyncio.Task[None]") -> None:
         self._notices.discard(task)
-        _ = task.cancelled() or task.exception()  # the connection is gone: nobody is there to be told
+        _ = task.cancelled() or task.exception()  # marks an error as retrieved: the connection is gone, so none matters
 
     # -- life
 
@@ -144,7 +144,7 @@ class McpClient:
         return f"did not answer within {self._connect_seconds:g} s"
 
     async def _connect(self) -> None:
-        """Raises ToolError with the reason."""
+        """Connect unless connected. Raises ToolError with the reason."""
         async with self._connecting:
             if self._life is not None and not self._life.done():
                 return
@@ -167,7 +167,7 @@ class McpClient:
             self._life, self._session = life, opened.result()
 
     async def _live(self, opened: "asyncio.Future[ClientSession]") -> None:
-        """Holds transport and session, in one task as they must be, until the server's messages end."""
+        """Keep transport and session open, both in one task as the SDK demands, until the server's messages end."""
         async with open_transport(self.server) as (incoming, outgoing):
             send, receive = anyio.create_memory_object_stream[SessionMessage | Exception](0)
             async with send, ClientSession(receive, outgoing) as session:
@@ -177,7 +177,7 @@ class McpClient:
                     async for message in incoming:
                         await send.send(message)
                 finally:
-                    if self._session is session:  # at once: what closes here may take a while
+                    if self._session is session:  # at once: closing may take a while
                         self._life = self._session = None
 
     async def _close(self, life: "asyncio.Task[None]") -> None:
@@ -189,7 +189,7 @@ class McpClient:
 
 
 async def _either(work: "asyncio.Future[T]", life: "asyncio.Task[None]") -> None:
-    """Waits for the work, or raises ServerLost with the end of the connection."""
+    """Wait for the work. Raises ServerLost when the connection ends first."""
     ends: set[asyncio.Future[Any]] = {work, life}
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -202,9 +202,9 @@ async def _either(work: "asyncio.Future[T]", life: "asyncio.Task[None]") -> None
 
 
 async def _ping(session: ClientSession, begun: asyncio.Event) -> None:
-    """Returns when the server does not know the session any more. A request that cannot be sent ends the connection.
+    """Returns when the server no longer knows the session. A ping that cannot be sent ends the connection.
 
-    HTTP alone would not tell: an answer that was cut off is waited for without end. A busy server need not answer.
+    HTTP alone would wait forever for a response that was cut off. A busy server need not answer the ping.
     """
     while True:
         await asyncio.sleep(PING_SECONDS)
@@ -224,11 +224,11 @@ async def _tell_cancelled(session: ClientSession, number: int) -> None:
 
 
 def _retrieve(task: "asyncio.Task[None]") -> None:
-    _ = task.cancelled() or task.exception()  # told by whoever meets the end
+    _ = task.cancelled() or task.exception()  # marks an error as retrieved: the requests report it
 
 
 def _is_lost(work: "asyncio.Future[Any]") -> bool:
-    """Whether it failed because nothing can be sent or received any more."""
+    """Whether the work failed because the connection can no longer send or receive."""
     if work.cancelled():
         return True
     error = work.exception()
@@ -238,7 +238,7 @@ def _is_lost(work: "asyncio.Future[Any]") -> bool:
 
 
 def _was_not_taken(work: "asyncio.Future[Any]") -> bool:
-    """Whether the server refused the session, or the transport was closed before it took the request."""
+    """Whether the server refused the session, or the transport closed before it accepted the request."""
     error = None if work.cancelled() else work.exception()
     if isinstance(error, McpError):
         return error.error.code == SESSION_TERMINATED
@@ -246,7 +246,7 @@ def _was_not_taken(work: "asyncio.Future[Any]") -> bool:
 
 
 def _was_refused(life: "asyncio.Task[None]") -> bool:
-    """Whether the server never got the request, or did not want it."""
+    """Whether the server never received the request, or refused it."""
     for error in _errors(life):
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | BrokenPipeError):
             return True
@@ -267,7 +267,7 @@ def _why(life: "asyncio.Task[None]") -> str:
 
 
 def _errors(life: "asyncio.Task[None]") -> Iterator[BaseException]:
-    """Those that ended the connection, out of their groups."""
+    """Yields the errors that ended the connection, taken out of their groups."""
     if not life.done() or life.cancelled():
         return
     waiting = [life.exception()]

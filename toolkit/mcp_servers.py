@@ -1,4 +1,4 @@
-"""The file that names MCP servers, in the shape that the field's clients share."""
+"""Reads the file of MCP servers, whose form most MCP clients share."""
 
 import json
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 CALL_SECONDS = 600.0
-"""How long a call of a server's tool may take, unless its entry has a `timeout`."""
+"""How long a call of a server's tool may take if the server's entry has no `timeout`."""
 
 TYPES = {"http": "http", "streamable-http": "http", "streamable_http": "http", "sse": "sse", "stdio": "stdio"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class McpServer:
-    """One entry. Arguments, environment and headers may hold secrets: they are in no representation."""
+    """One entry. Its `repr` omits arguments, environment, headers and other fields that may contain secrets."""
 
     name: str
     kind: str
@@ -23,19 +23,19 @@ class McpServer:
     arguments: tuple[str, ...] = field(default=(), repr=False)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: str | None = field(default=None, repr=False)
-    """Where the command runs."""
+    """The command's working directory."""
     url: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_seconds: float = CALL_SECONDS
 
 
 def read_servers(path: Path) -> tuple[list[McpServer], list[str]]:
-    """The servers of the file, and a sentence for each entry, or for the file, that cannot be used."""
+    """Returns the servers of the file, and a sentence for each unusable entry, or for an unusable file."""
     try:
         content = json.loads(path.read_text("utf-8"))
         entries = content["mcpServers"]
     except OSError:
-        return [], ["The file of MCP servers cannot be read: check its place and who may read it."]
+        return [], ["The file of MCP servers cannot be read: check its path and its permissions."]
     except json.JSONDecodeError as error:
         return [], [f"The file of MCP servers is not JSON: look at line {error.lineno}, column {error.colno}."]
     except (UnicodeDecodeError, RecursionError):
@@ -57,7 +57,7 @@ def read_servers(path: Path) -> tuple[list[McpServer], list[str]]:
 
 
 def _server(name: str, entry: Any) -> McpServer:
-    """Raises ValueError with words that quote none of the entry's values."""
+    """Returns the entry as a record. Raises ValueError with a message that quotes no value of the entry."""
     if not name.strip():
         raise ValueError("it needs a name")
     if not isinstance(entry, dict) or ("command" in entry) == ("url" in entry):

@@ -1,4 +1,4 @@
-"""The tools of MCP servers as tools of ours."""
+"""Offers the tools of MCP servers as tools."""
 
 import asyncio
 import base64
@@ -29,9 +29,9 @@ MAX_NAME = 64
 
 
 async def connect_tools(path: Path, connect_seconds: float) -> Registry:
-    """The tools of all servers that the file names. One that is out of reach is a sentence among the problems."""
+    """Returns the tools of all servers in the file, with a problem for each server that cannot be reached."""
     for library in ("mcp", "httpx", "httpcore"):
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)  # they write addresses and bodies, which hold secrets
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)  # they log addresses and bodies with secrets
     servers, problems = read_servers(path)
     tools: dict[str, Tool[..., Any]] = {}
     clients = [McpClient(server, connect_seconds) for server in servers]
@@ -47,7 +47,7 @@ async def connect_tools(path: Path, connect_seconds: float) -> Registry:
 
 
 def tool_name(server: str, tool: str) -> str:
-    """`server__tool`, of the characters that names of tools may have."""
+    """Returns `server__tool`, with other characters than tool names allow replaced."""
     name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{server}__{tool}")
     name = name if name[0].isalpha() or name[0] == "_" else f"_{name}"
     if len(name) <= MAX_NAME:
@@ -75,7 +75,7 @@ def _tool(name: str, client: McpClient, offered: types.Tool) -> Tool[..., Any]:
 
     async def call(ctx: AsyncToolContext, /, **arguments: Any) -> JSON:
         async def progressed(progress: float, total: float | None, message: str | None) -> None:
-            with contextlib.suppress(CallCancelled, ValueError):  # what it raises would end the connection
+            with contextlib.suppress(CallCancelled, ValueError):  # an exception here would end the connection
                 ctx.report_progress(progress, total, message or "")
 
         result = await client.call(offered.name, arguments, progressed)
@@ -92,7 +92,7 @@ def _tool(name: str, client: McpClient, offered: types.Tool) -> Tool[..., Any]:
 
 
 async def _value(ctx: AsyncToolContext, tool: str, result: types.CallToolResult) -> JSON:
-    """Structured content as it is, else the texts; files become artifacts. Raises ToolError for an error result."""
+    """Returns structured content, else the texts; saves files as artifacts. Raises ToolError for an error result."""
     texts = [block.text for block in result.content if isinstance(block, types.TextContent)]
     if result.isError:
         raise ToolError("\n".join(texts).strip()[:4000] or f"The tool {tool} failed without saying why.")
@@ -105,12 +105,12 @@ async def _value(ctx: AsyncToolContext, tool: str, result: types.CallToolResult)
 
 
 def _unwrapped(content: Mapping[str, Any]) -> JSON:
-    """Servers put what is no object into one with this single key."""
+    """Returns the content. Servers wrap a value that is not an object into an object with the one key `result`."""
     return content["result"] if set(content) == {"result"} else dict(content)
 
 
 async def _keep(ctx: AsyncToolContext, name: str, block: types.ContentBlock) -> str:
-    """Save what is a file, and say so."""
+    """Save a block that is a file. Returns a sentence about it, or an empty string for other blocks."""
     match block:
         case types.ImageContent() | types.AudioContent():
             return await _save(ctx, name, block.data, block.mimeType)
@@ -120,9 +120,9 @@ async def _keep(ctx: AsyncToolContext, name: str, block: types.ContentBlock) -> 
             mime = resource.mimeType or "text/plain"
             file = name + (mimetypes.guess_extension(mime) or ".txt")
             await ctx.save_artifact(file, resource.text.encode("utf-8", "replace"), mime)
-            return f"It gave the file {file}."
+            return f"The tool returned the file {file}."
         case types.ResourceLink():
-            return f"It points to {block.name}: {block.uri}"
+            return f"The tool points to {block.name}: {block.uri}"
     return ""
 
 
@@ -130,7 +130,7 @@ async def _save(ctx: AsyncToolContext, name: str, data: str, mime: str) -> str:
     try:
         content = base64.b64decode(data, validate=True)
     except binascii.Error:
-        return "It gave a file that could not be read."
+        return "The tool returned a file that could not be read."
     file = name + (mimetypes.guess_extension(mime) or "")
     await ctx.save_artifact(file, content, mime)
-    return f"It gave the file {file}."
+    return f"The tool returned the file {file}."

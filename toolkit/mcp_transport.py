@@ -1,4 +1,4 @@
-"""How messages get to an MCP server: a child process, or HTTP."""
+"""Transports to an MCP server: a child process, or HTTP."""
 
 import asyncio
 import contextlib
@@ -24,15 +24,15 @@ ToServer: TypeAlias = MemoryObjectSendStream[SessionMessage]
 Streams: TypeAlias = tuple[FromServer, ToServer]
 
 MAX_LINE_BYTES = 32 * 1024 * 1024
-"""An image in base64 is one line."""
+"""The longest line of a server: an image in base64 is one line."""
 LEAVE_SECONDS = 0.5
-"""That a child has to end after the end of its input."""
+"""How long a child process may live after the end of its input."""
 HTTP_SECONDS = 30.0
-"""For each step of a request but the answer, which the call's own limit bounds."""
+"""The limit of each step of a request except reading the response, which the call's own limit bounds."""
 
 
 def open_transport(server: McpServer) -> AbstractAsyncContextManager[Streams]:
-    """The streams to and from a server. The first one ends with the server. Raises OSError, httpx errors, in groups."""
+    """Opens the streams from and to a server; the first ends with it. Raises OSError or httpx errors, in groups."""
     match server.kind:
         case "stdio":
             return _child(server)
@@ -53,7 +53,7 @@ async def _http(server: McpServer) -> AsyncIterator[Streams]:
 
 @asynccontextmanager
 async def _child(server: McpServer) -> AsyncIterator[Streams]:
-    """The SDK's own gives the child a session of its own: it would outlive a host that is killed."""
+    """Starts a child process. The SDK's transport would give it a new session, in which it outlives a killed host."""
     process = await asyncio.create_subprocess_exec(
         *(server.command, *server.arguments),
         stdin=PIPE,
@@ -84,7 +84,7 @@ async def _read(process: Process, send: MemoryObjectSendStream[SessionMessage | 
         while line := await process.stdout.readline():
             try:
                 message = JSONRPCMessage.model_validate_json(line)
-            except pydantic.ValidationError:  # it prints something else there, too
+            except pydantic.ValidationError:  # some servers also print other text to their output
                 continue
             await send.send(SessionMessage(message))
 
@@ -94,7 +94,7 @@ async def _write(
     receive: MemoryObjectReceiveStream[SessionMessage],
     send: MemoryObjectSendStream[SessionMessage | Exception],
 ) -> None:
-    """Raises BrokenPipeError for a message that the server cannot have got: it was dead before."""
+    """Raises BrokenPipeError for a message that the server cannot have received, as it was already dead."""
     assert process.stdin is not None
     async for message in receive:
         text = message.message.model_dump_json(by_alias=True, exclude_none=True)
@@ -102,12 +102,12 @@ async def _write(
         if process.stdin.transport.is_closing():
             send.close()
             raise BrokenPipeError
-        with contextlib.suppress(ConnectionError):  # it died with the message: reading tells
+        with contextlib.suppress(ConnectionError):  # it died while receiving: the reader notices
             await process.stdin.drain()
 
 
 async def _end(process: Process) -> None:
-    """End of input first, as the protocol has it, which reaches a server behind a wrapper, too."""
+    """Close its input first, as the protocol demands, which also reaches a server behind a wrapper; then kill it."""
     assert process.stdin is not None
     process.stdin.close()
     try:

@@ -1,6 +1,6 @@
-"""The messages between a worker and its tool hosts, each way a union of records, and their way into bytes and back.
+"""The messages between a worker and its tool hosts: a union of records for each direction, encoded as JSON.
 
-A receiver matches on the classes and ends in `assert_never`: mypy names every place that a new message is missing in.
+A receiver matches on the classes and ends in `assert_never`, so that mypy names each receiver that lacks a new one.
 """
 
 import json
@@ -12,7 +12,7 @@ from toolkit.catalogue import ToolSpec
 from toolkit.context import CallInfo
 from toolkit.handler import Asked, Reply
 from toolkit.uploads import FileInfo
-from toolkit.wire import JSON, dump, frame
+from toolkit.wire import JSON, dump, with_length
 
 # -- from the worker to a host
 
@@ -22,7 +22,7 @@ class StartCall:
     """Run a tool."""
 
     call: int
-    """The number of the attempt, which every message about it bears."""
+    """The number of the attempt, which every message about it carries."""
     tool: str
     arguments: dict[str, JSON]
     info: CallInfo
@@ -37,14 +37,14 @@ class CancelCall:
 
 @dataclass(frozen=True, kw_only=True)
 class InterruptCall:
-    """Insist on it."""
+    """Interrupt a call that ignored CancelCall."""
 
     call: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a tool asked for was done."""
+    """A tool's request was fulfilled."""
 
     call: int
     request: int
@@ -53,7 +53,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """What a tool asked for failed."""
+    """A tool's request failed."""
 
     call: int
     request: int
@@ -62,7 +62,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Ping:
-    """Does the loop run?"""
+    """Ask for a Pong, which shows that the loop runs."""
 
     number: int
 
@@ -80,18 +80,18 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True)
 class Pong:
-    """The loop runs; the ping's number."""
+    """The loop runs; `number` is the ping's."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stalled:
-    """The loop did not run for a while."""
+    """The loop is blocked, or with `over` was blocked until now."""
 
     seconds: float
     call: int | None
-    """Which held it; None when the loop itself waits."""
+    """The call that blocks the loop; None when no call does."""
     over: bool
 
 
@@ -100,7 +100,7 @@ class Stalled:
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """The tool's code runs."""
+    """The tool's code has started."""
 
     call: int
 
@@ -126,7 +126,7 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The tool asks for something; an Answer or a Refusal follows."""
+    """A request of the tool; an Answer or a Refusal follows."""
 
     call: int
     request: int
@@ -135,7 +135,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Abandon:
-    """The tool waits for this request no more."""
+    """The tool no longer waits for this request."""
 
     call: int
     request: int
@@ -160,7 +160,7 @@ class Incomplete:
 
 @dataclass(frozen=True, kw_only=True)
 class WrongArguments:
-    """The arguments do not fit: a sentence for the path of each wrong one."""
+    """The arguments do not fit; `fields` has a sentence for each wrong one, by its path."""
 
     call: int
     message: str
@@ -169,7 +169,7 @@ class WrongArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRequest:
-    """The tool let the Refusal of a request pass."""
+    """The tool did not catch the error of a refused request."""
 
     call: int
     request: int
@@ -200,30 +200,30 @@ ToWorker: TypeAlias = Hello | Pong | Stalled | OfCall
 
 
 def encode(message: ToHost | ToWorker) -> bytes:
-    """One frame. Raises MessageTooLarge, NotJson."""
+    """Returns the message as bytes behind their length. Raises MessageTooLarge, NotJson."""
     fields = _tagged(message)
     if isinstance(message, Request):
         fields["asked"] = _tagged(message.asked)
     elif isinstance(message, Answer) and message.reply is not None:
         fields["reply"] = _tagged(message.reply)
-    return frame(dump(fields))
+    return with_length(dump(fields))
 
 
 def for_host(body: bytes) -> ToHost:
-    """The message of a worker. Raises ValueError, LookupError, TypeError for what is none."""
+    """Returns the message of a worker. Raises ValueError, LookupError or TypeError for an invalid one."""
     message: ToHost = _decoded(_parsed(body), TO_HOST)
     return message
 
 
 def for_worker(body: bytes) -> ToWorker:
-    """The message of a host. Raises ValueError, LookupError, TypeError for what is none."""
+    """Returns the message of a host. Raises ValueError, LookupError or TypeError for an invalid one."""
     message: ToWorker = _decoded(_parsed(body), TO_WORKER)
     return message
 
 
 DECODER = json.JSONDecoder()
 TAG = "t"
-"""The key of a record's class name."""
+"""The key under which a record's class name is sent."""
 
 
 def _tagged(record: object) -> dict[str, JSON]:
@@ -231,11 +231,11 @@ def _tagged(record: object) -> dict[str, JSON]:
 
 
 def _parsed(body: bytes) -> JSON:
-    """As json.loads, which first looks what encoding it is and what white space surrounds it."""
+    """Returns what json.loads does, but skips its detection of encoding and white space."""
     text = body.decode()
     value, end = DECODER.raw_decode(text)
     if end < len(text):
-        raise ValueError(f"{len(text) - end} characters stand behind a message")
+        raise ValueError(f"{len(text) - end} characters follow a message")
     return value
 
 
@@ -284,4 +284,4 @@ INNER: dict[type[Any], tuple[tuple[str, Callable[[JSON], Any]], ...]] = {
     Request: (("asked", _read_asked),),
     Answer: (("reply", _read_reply),),
 }
-"""The fields that are no JSON themselves, and how each is read."""
+"""The fields that hold records, and how each is read."""

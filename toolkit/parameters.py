@@ -1,4 +1,4 @@
-"""A tool's parameters, read from the JSON Schema of its arguments: for forms, terminals, offline calls and checks."""
+"""Reads a tool's parameters from the JSON Schema of its arguments, for forms, terminals, offline calls and checks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from toolkit.schemas import FILE_ID, own_words, referred
 from toolkit.wire import JSON
 
 LONG_CHARACTERS = 2_000
-"""A text that may be longer than this is written on several lines."""
+"""A text parameter that allows this many characters gets an input of several lines."""
 MAX_DEPTH = 5
-"""Of lists in lists, which are JSON in any case; a schema may also be a list of itself."""
+"""Of lists in lists, which are entered as JSON anyway; the limit stops at a schema that contains itself."""
 BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 Schema = Mapping[str, Any]
 
 
 class Missing:
-    """Nothing was given: the tool's default holds."""
+    """Marks a parameter without a value or a default."""
 
 
 MISSING: Final = Missing()
 
 
 class Kind(StrEnum):
-    """What a parameter takes. The page knows these; `public/elements/ToolForm.jsx` draws each."""
+    """The kind of value that a parameter takes. `public/elements/ToolForm.jsx` draws an input for each."""
 
     TEXT = "text"
     LONG_TEXT = "long"
@@ -47,14 +47,14 @@ class Kind(StrEnum):
 TEXTS = frozenset({Kind.TEXT, Kind.LONG_TEXT})
 FILE_KINDS = frozenset({Kind.FILE, Kind.FILES})
 WORDS = TEXTS | {Kind.CHOICE, Kind.DATE, Kind.DATETIME, Kind.LIST}
-"""Their strings are no ids of files, where a parameter takes the one or the other."""
+"""Kinds whose strings are not ids of files, even if the parameter also takes files."""
 LINES = TEXTS | {Kind.INTEGER, Kind.NUMBER, Kind.DATE, Kind.DATETIME}
-"""What an entry of a list may be, lest the list is JSON."""
+"""Kinds that the entries of a list may have; a list of other kinds is entered as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One of the values of a choice, which may be any JSON."""
+    """One value of a choice; any JSON."""
 
     label: str
     value: JSON
@@ -67,34 +67,34 @@ class Parameter:
     name: str
     kind: Kind
     schema: Schema
-    """The parameter's shape: references resolved, null taken off."""
+    """The parameter's schema, with references resolved and null removed."""
     description: str
     required: bool
     nullable: bool
     default: JSON
-    """MISSING when there is none."""
+    """MISSING if there is none."""
     options: Sequence[Option] = ()
     item: Kind | None = None
-    """Of a list: what its entries are."""
+    """The kind of a list's entries."""
     takes_many: bool = False
-    """A list is, or may be, its value."""
+    """Whether its value is, or may be, a list."""
     takes_files: bool = False
-    """Strings in it are ids of uploaded files."""
+    """Whether strings in it are ids of uploaded files."""
 
     @property
     def title(self) -> str:
-        """The name as people write it."""
+        """The name in words, with a capital letter."""
         words = self.name.replace("_", " ").strip() or self.name
         return words[:1].upper() + words[1:]
 
     @property
     def bounds(self) -> dict[str, Any]:
-        """Of a number, by the schema's own names."""
+        """The bounds of a number, by their names in the schema."""
         return {name: self.schema[name] for name in BOUNDS if name in self.schema}
 
 
 def parameters_of(schema: Schema) -> tuple[Parameter, ...]:
-    """The parameters that the schema of a tool's arguments describes; it may be a foreign server's."""
+    """Returns the parameters that a schema of arguments describes. It may come from an MCP server."""
     definitions, required = schema.get("$defs", {}), schema.get("required", ())
     return tuple(
         _parameter(name, shape, required=name in required, definitions=definitions)
@@ -103,20 +103,20 @@ def parameters_of(schema: Schema) -> tuple[Parameter, ...]:
 
 
 def file_ids(arguments: Mapping[str, JSON], parameters: Iterable[Parameter]) -> list[tuple[str, str]]:
-    """The uploaded files that the arguments name, each with its parameter."""
+    """Returns the uploaded files that the arguments name, each with its parameter."""
     given = [(one.name, arguments.get(one.name)) for one in parameters if one.takes_files]
     listed = [(name, value if isinstance(value, list) else [value]) for name, value in given]
     return [(name, one) for name, values in listed for one in values if isinstance(one, str)]
 
 
 def arguments_of_files(ids: Sequence[str], parameters: Iterable[Parameter]) -> dict[str, JSON]:
-    """What attached files say: all of them where a tool takes several, else the newest."""
+    """Returns attached files as arguments: all where a parameter takes several, else the newest."""
     taking = [one for one in parameters if one.takes_files] if ids else []
     return {one.name: list(ids) if one.takes_many else ids[-1] for one in taking}
 
 
 def text_of(value: JSON) -> str:
-    """As people read it; nothing is empty."""
+    """Returns the value as people read it; None and MISSING as an empty string."""
     if value is None or value is MISSING:
         return ""
     indent = 2 if isinstance(value, dict | list) and value else None
@@ -149,12 +149,12 @@ def _parameter(name: str, schema: Any, *, required: bool, definitions: Mapping[s
 
 
 def _as_schema(schema: Any) -> Schema:
-    """JSON Schema also has true, which allows anything."""
+    """Returns the schema; a boolean one, such as `true`, which allows anything, as an empty schema."""
     return schema if isinstance(schema, Mapping) else {}
 
 
 def _shape(schema: Any, definitions: Mapping[str, Any]) -> tuple[Schema, bool]:
-    """The schema behind references and `| None`, and whether null is allowed."""
+    """Returns the schema behind references and `| None`, and whether null is allowed."""
     schema = _resolved(schema, definitions)
     alternatives = _alternatives(schema, definitions)
     others = [one for one in alternatives if one.get("type") != "null"]
@@ -170,7 +170,7 @@ def _alternatives(schema: Schema, definitions: Mapping[str, Any]) -> list[Schema
 
 
 def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Schema:
-    """What a reference points to; anything else is itself."""
+    """Returns the schema that a reference points to; any other schema unchanged."""
     found = _as_schema(schema)
     for _ in range(len(definitions) + 1):
         name = referred(found)
@@ -181,7 +181,7 @@ def _resolved(schema: Any, definitions: Mapping[str, Any]) -> Schema:
 
 
 def _kind(shape: Schema, default: JSON, definitions: Mapping[str, Any], depth: int = 0) -> tuple[Kind, Kind | None]:
-    """And that of its entries."""
+    """Returns the kind of a parameter and, for a list, that of its entries."""
     if _values(shape):
         return Kind.CHOICE, None
     match shape.get("type"):

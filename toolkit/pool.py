@@ -1,4 +1,4 @@
-"""The worker's tool hosts: places each call, replaces hosts that stall, crash or must be killed."""
+"""The worker's tool hosts: chooses one for each call, and replaces hosts that stall, crash or must be killed."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from toolkit.calls import Call, Moved
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
 from toolkit.handler import CallContext, CallHandler
-from toolkit.hosts import Host
+from toolkit.hosts import HostProcess
 from toolkit.lines import LineFormat
 from toolkit.output import JSON_OPTION
 from toolkit.scratch import Scratch
@@ -21,28 +21,28 @@ from toolkit.wire import JSON, MCP_OPTION
 logger = logging.getLogger(__name__)
 
 DEATHS_TO_BE_SUSPECT = 2
-"""One death may be a neighbour's doing; after the second the call runs in a host of its own, and if that dies, the call
-is the culprit. Until then it runs again from its checkpoints, as do its neighbours."""
+"""Another call may have caused one death of a host. After the second, the call runs in a host alone; if that dies too,
+the call is to blame. Until then it runs again from its checkpoints, as do the other calls."""
 REFILL_SECONDS = 0.03
 CLOSED = "The tools are being shut down."
 
 
 class HostPool:
-    """`async with HostPool([Path("tools")]) as pool: await pool.call(…)`. Whoever opens it closes it."""
+    """`async with HostPool([Path("tools")]) as pool: await pool.call(…)`."""
 
     def __init__(
         self,
         tool_dirs: Sequence[Path],
         *,
-        environment: Mapping[str, str] | None = None,  # all that the hosts get; None: nothing
-        log_format: LineFormat = "text",  # of what the hosts write to the log
-        scratch: Path | None = None,  # where calls get their temporary directories; None: the system's place
+        environment: Mapping[str, str] | None = None,  # the hosts' whole environment; None: empty
+        log_format: LineFormat = "text",  # of the lines that the hosts write to the log
+        scratch: Path | None = None,  # holds the calls' temporary directories; None: the system's
         mcp_servers: Path | None = None,  # the file that names MCP servers
-        connect_seconds: float = 10,  # how long such a server may take to begin; it holds up the start for so long
+        connect_seconds: float = 10,  # how long such a server may take to connect; delays the start by as much
         grace_seconds: float = 0.3,  # how long a cancelled tool may take before its host is killed
-        stall_seconds: float = 0.25,  # how long a loop may keep silent before a call goes elsewhere
-        spare_hosts: int = 1,  # started ahead of need
-        process_limit: int = 8,  # hosts of one call that run at a time; further calls wait
+        stall_seconds: float = 0.25,  # how long a loop may be silent before a call goes to another host
+        spare_hosts: int = 1,  # hosts started before they are needed
+        process_limit: int = 8,  # hosts that run one call each, at a time; further calls wait
         thread_limit: int = 32,  # `def` calls in one shared host; further ones get another host
         start_seconds: float = 30,  # how long a host may take to import the tools
     ) -> None:
@@ -50,10 +50,10 @@ class HostPool:
         self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
         self._directories = [str(directory.absolute()) for directory in tool_dirs]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
-        self._environment = dict(environment or {})  # never ours: it holds the server's secrets
+        self._environment = dict(environment or {})  # never the worker's own, which contains the server's secrets
         self._log_options = [JSON_OPTION] if log_format == "json" else []
         self._mcp_names: frozenset[str] = frozenset()
-        self._mcp_host: Host | None = None
+        self._mcp_host: HostProcess | None = None
         self._scratch = Scratch(None if scratch is None else scratch.absolute())
         self._grace_seconds = grace_seconds
         self._stall_seconds = stall_seconds
@@ -62,10 +62,10 @@ class HostPool:
         self._thread_limit = thread_limit
         self._start_seconds = start_seconds
         self._specs: dict[str, ToolSpec] = {}
-        self._shared: list[Host] = []
-        self._spares: list[asyncio.Task[Host]] = []
-        self._hosts: set[Host] = set()
-        self._placing = asyncio.Lock()
+        self._shared: list[HostProcess] = []
+        self._spares: list[asyncio.Task[HostProcess]] = []
+        self._hosts: set[HostProcess] = set()
+        self._choosing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._open = False
 
@@ -94,7 +94,7 @@ class HostPool:
         await self._scratch.__aexit__(kind, error, trace)
 
     async def _load(self) -> None:
-        """Both kinds of hosts start beside each other; servers that do not answer hold the start up for seconds."""
+        """Start both kinds of hosts concurrently: MCP servers that do not answer delay the start by seconds."""
         connecting = asyncio.create_task(self._connected())
         try:
             first = await self._take_spare()
@@ -111,7 +111,7 @@ class HostPool:
         self.problems = (*first.problems, *problems)
 
     async def _connected(self) -> tuple[tuple[ToolSpec, ...], tuple[str, ...]]:
-        """What the MCP servers offer, and what is wrong with them."""
+        """Returns the tools of the MCP servers, and their problems."""
         if self._mcp is None:
             return (), ()
         try:
@@ -122,13 +122,13 @@ class HostPool:
 
     @property
     def host_pids(self) -> tuple[int, ...]:
-        """The processes that can run tools now."""
+        """The ids of the processes that can run tools now."""
         return tuple(host.pid for host in self._hosts if host.ready)
 
     async def call(self, name: str, arguments: Mapping[str, JSON], context: CallContext, handler: CallHandler) -> JSON:
-        """Run a tool and return its JSON value. Cancelling this stops the tool before it raises.
+        """Run a tool. Returns its JSON value. Cancelling this stops the tool before it raises.
 
-        Raises a ToolError (see errors.py), or what the handler raised when the tool let it pass.
+        Raises a ToolError (see errors.py), or an exception of the handler that the tool did not catch.
         """
         if name not in self._specs:
             raise ToolUnknown(f"There is no tool {name!r}.")
@@ -146,7 +146,7 @@ class HostPool:
                 return await self._run_shared(call, begin_seconds)
             except Moved as moved:
                 deaths += moved.died
-                begin_seconds *= 2  # on an overloaded machine no host is quick
+                begin_seconds *= 2  # on an overloaded machine every host is slow
 
     # -- running
 
@@ -160,7 +160,7 @@ class HostPool:
                 self._keep_warm()
 
     async def _run_of_server(self, call: Call) -> JSON:
-        """All in one host, which runs none but our code: a call that loses it fails, as the server may have acted."""
+        """Run the call in the one host for MCP servers. If that dies, the call fails, as the server may have acted."""
         return await self._run(await self._host_of_servers(), call)
 
     async def _run_shared(self, call: Call, begin_seconds: float) -> JSON:
@@ -170,21 +170,21 @@ class HostPool:
         finally:
             self._tidy(host)
 
-    async def _run(self, host: Host, call: Call, begin_seconds: float | None = None) -> JSON:
+    async def _run(self, host: HostProcess, call: Call, begin_seconds: float | None = None) -> JSON:
         try:
             async with self._scratch.directory() as scratch, asyncio.timeout(call.spec.timeout_seconds) as limit:
                 return await host.run(call, scratch, self._grace_seconds, begin_seconds)
         except TimeoutError as error:
             if not limit.expired():
-                raise  # the handler's
+                raise  # the handler's own
             seconds = call.spec.timeout_seconds
             raise ToolTimeout(f"The tool {call.spec.name} was stopped after {seconds:g} s, its time limit.") from error
 
-    # -- placing
+    # -- choosing a host
 
-    async def _shared_host(self, spec: ToolSpec) -> Host:
-        """A host whose loop answers and that has room."""
-        async with self._placing:
+    async def _shared_host(self, spec: ToolSpec) -> HostProcess:
+        """Returns a host whose loop responds and that has room."""
+        async with self._choosing:
             for host in list(self._shared):
                 if self._has_room(host, spec) and await host.answers(self._stall_seconds):
                     return host
@@ -192,14 +192,14 @@ class HostPool:
             self._shared.append(host)
             return host
 
-    def _has_room(self, host: Host, spec: ToolSpec) -> bool:
+    def _has_room(self, host: HostProcess, spec: ToolSpec) -> bool:
         if not host.alive or host.stalled:
             return False
         threads = sum(attempt.call.spec.run_in == "thread" for attempt in host.attempts.values())
         return spec.run_in == "loop" or threads < self._thread_limit
 
-    def _tidy(self, host: Host) -> None:
-        """After a call: dead hosts are forgotten and replaced, of several idle ones one is enough."""
+    def _tidy(self, host: HostProcess) -> None:
+        """After a call, replace dead hosts, and kill an idle one if there are others."""
         self._shared = [other for other in self._shared if other.alive]
         self._keep_warm()
         others = [other for other in self._shared if other is not host and not other.stalled]
@@ -208,14 +208,14 @@ class HostPool:
             host.kill()
 
     def _keep_warm(self) -> None:
-        """The next call should find a host, and the one after that too."""
+        """Start enough spare hosts for the next call and the one after it."""
         if self._open and not self._shared:
             self._start_spares(at_least=self._spare_hosts + 1)
 
     # -- hosts
 
-    async def _host_of_servers(self) -> Host:
-        """The one host that holds the connections to the MCP servers. Raises ToolHostsUnavailable."""
+    async def _host_of_servers(self) -> HostProcess:
+        """Returns the one host that is connected to the MCP servers. Raises ToolHostsUnavailable."""
         assert self._mcp is not None
         async with self._asking:
             if not self._open:
@@ -224,12 +224,12 @@ class HostPool:
                 self._mcp_host = await self._start_host(self._mcp)
             return self._mcp_host
 
-    async def _take_spare(self) -> Host:
-        """A host that nobody uses; the next one is started at once. Raises ToolHostsUnavailable."""
+    async def _take_spare(self) -> HostProcess:
+        """Returns an unused host, and has the next one started. Raises ToolHostsUnavailable."""
         while True:
             self._start_spares(at_least=1)
             spare = self._spares.pop(0)
-            # A little later: starting a process would hold up the very call that takes the warm one.
+            # A little later: starting a process now would delay the call that takes this one.
             asyncio.get_running_loop().call_later(REFILL_SECONDS if spare.done() else 0, self._refill)
             try:
                 host = await asyncio.shield(spare)
@@ -250,21 +250,23 @@ class HostPool:
         while len(self._spares) < at_least:
             self._spares.append(asyncio.create_task(self._start_host(self._directories)))
 
-    async def _start_host(self, source: Sequence[str]) -> Host:
-        return await Host.start([*self._log_options, *source], self._environment, self._start_seconds, self._spawned)
+    async def _start_host(self, source: Sequence[str]) -> HostProcess:
+        return await HostProcess.start(
+            [*self._log_options, *source], self._environment, self._start_seconds, self._spawned
+        )
 
-    def _spawned(self, host: Host) -> None:
+    def _spawned(self, host: HostProcess) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}
 
 
-def _useful(spare: "asyncio.Task[Host]") -> bool:
+def _useful(spare: "asyncio.Task[HostProcess]") -> bool:
     if not spare.done():
         return True
     return not spare.cancelled() and spare.exception() is None and spare.result().alive
 
 
 async def _known_files(ids: Sequence[str], handler: CallHandler) -> tuple[FileInfo, ...]:
-    """The conversation's files that still exist."""
+    """Returns those files that still exist."""
     found = await asyncio.gather(*(handler.open_file(file_id) for file_id in ids), return_exceptions=True)
     for answer in found:
         if isinstance(answer, BaseException) and not isinstance(answer, ToolError):

@@ -1,4 +1,4 @@
-"""What is wrong with arguments, in words for the person who typed them."""
+"""Says what is wrong with arguments, in words for the person who typed them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jsonschema.exceptions import SchemaError, relevance  # type: ignore[import-
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-NOTHING_ELSEWHERE: Registry[Any] = Registry()
-"""A schema comes from a tool, perhaps of a foreign server: it must not make this process fetch what it names."""
+NO_REMOTE_SCHEMAS: Registry[Any] = Registry()
+"""Keeps this process from fetching what a schema refers to: the schema may come from an MCP server."""
 
 GENERAL = ""
-"""The place of what is wrong with no single field."""
+"""The key of a problem that belongs to no single field."""
 
 
 def _is_date(value: object) -> bool:
@@ -37,46 +37,46 @@ for _name, _check in {"date": _is_date, "date-time": _is_moment, "time": _is_tim
 
 
 def problems_of(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, str]:
-    """By parameter, the first thing that is wrong with it; what belongs to none stands under ``.
+    """Returns the first problem of each parameter; one that belongs to none has the key GENERAL.
 
-    A schema that is none finds nothing wrong: the tool's own process checks too.
+    An invalid schema finds no problems: the tool's own process checks too.
     """
     found: dict[str, str] = {}
     try:
         Draft202012Validator.check_schema(schema)
-        for error in Draft202012Validator(schema, format_checker=formats, registry=NOTHING_ELSEWHERE).iter_errors(
+        for error in Draft202012Validator(schema, format_checker=formats, registry=NO_REMOTE_SCHEMAS).iter_errors(
             dict(arguments)
         ):
-            for place, sentence in _told(error):
-                found.setdefault(place, sentence)
-    except (SchemaError, re.error, Unresolvable, RecursionError):  # a pattern may be of another dialect
+            for name, sentence in _explained(error):
+                found.setdefault(name, sentence)
+    except (SchemaError, re.error, Unresolvable, RecursionError):  # a pattern may be in another dialect
         return {}
     return found
 
 
-def _told(error: ValidationError) -> Iterable[tuple[str, str]]:
+def _explained(error: ValidationError) -> Iterable[tuple[str, str]]:
     if error.validator == "required" and not error.absolute_path:
-        return [(name, "This is needed.") for name in error.validator_value if name not in error.instance]
+        return [(name, "This is required.") for name in error.validator_value if name not in error.instance]
     cause = _cause(error)
-    where, *rest = [*cause.absolute_path] or [GENERAL]
-    return [(str(where), _place(rest) + _sentence(cause))]
+    name, *inside = [*cause.absolute_path] or [GENERAL]
+    return [(str(name), _prefix(inside) + _sentence(cause))]
 
 
 def _cause(error: ValidationError) -> ValidationError:
-    """Of several alternatives the nearest one: null is what an empty field gives, and nobody types it."""
+    """Returns the error of the nearest alternative; never that of null, which an empty field means and nobody types."""
     while error.context:
         nearest = [one for one in error.context if not (one.validator == "type" and one.validator_value == "null")]
         error = min(nearest or error.context, key=relevance)
     return error
 
 
-def _place(path: Iterable[str | int]) -> str:
-    """Where inside the field."""
+def _prefix(path: Iterable[str | int]) -> str:
+    """Returns the position inside the field, as the beginning of a sentence."""
     parts = [f"entry {part + 1}" if isinstance(part, int) else f"{part!r}" for part in path]
     if not parts:
         return ""
-    place = ", ".join(parts)
-    return f"{place[:1].upper()}{place[1:]}: "
+    position = ", ".join(parts)
+    return f"{position[:1].upper()}{position[1:]}: "
 
 
 TYPES = {
@@ -108,7 +108,7 @@ FORMATS = {
 
 
 def number(bound: Any) -> str:
-    """As people write it: 1,000,000 rather than 1000000.0."""
+    """Returns the number as people write it: 1,000,000, not 1000000.0."""
     if isinstance(bound, float) and bound.is_integer():
         bound = int(bound)
     return f"{bound:,}" if isinstance(bound, int) else str(bound)
@@ -132,7 +132,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 OTHERS = {
-    "required": "Something that is needed is missing in it.",
-    "uniqueItems": "Each entry may appear once only.",
+    "required": "A required entry is missing.",
+    "uniqueItems": "Each entry may appear only once.",
     "additionalProperties": "It has an entry that the tool does not know.",
 }

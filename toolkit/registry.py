@@ -1,4 +1,4 @@
-"""Loads directories of tools. A file that cannot be loaded is a problem to report, never a reason to offer nothing."""
+"""Loads directories of tools. A file that cannot be loaded is reported as a problem; the others are offered."""
 
 import importlib.util
 import sys
@@ -14,12 +14,12 @@ from toolkit.tool import Tool
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """What was found."""
+    """The loaded tools, and the problems with files."""
 
     tools: dict[str, Tool[..., Any]]
     """By name."""
     problems: tuple[str, ...]
-    """One line for each file that was skipped."""
+    """A line for each skipped file."""
 
 
 def load_tools(directories: Sequence[Path]) -> Registry:
@@ -30,7 +30,7 @@ def load_tools(directories: Sequence[Path]) -> Registry:
         try:
             found = _tools_of(_import(file))
             _check_new(found, tools)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's program may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
             problems.append(f"{file.parent.name}/{file.name}: not loaded: {_where(error, file)}{_what(error)}")
         else:
             tools.update(found)
@@ -46,7 +46,7 @@ def _files(directories: Sequence[Path], problems: list[str]) -> Iterable[Path]:
 
 
 def _import(file: Path) -> ModuleType:
-    # The name by which a neighbour imports it too (`from tools.index import …`), so that it is loaded once.
+    # The name by which other files import it (`from tools.index import …`), so that it is loaded once.
     name = f"{file.resolve().parent.name}.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -68,7 +68,7 @@ def _tools_of(module: ModuleType) -> dict[str, Tool[..., Any]]:
 
 def _check_new(found: Iterable[str], known: Iterable[str]) -> None:
     for name in set(found) & set(known):
-        raise ToolDefinitionError(f"there is another tool {name!r}: give one of them a name of its own")
+        raise ToolDefinitionError(f"there is another tool {name!r}: rename one of them")
 
 
 def _where(error: BaseException, file: Path) -> str:

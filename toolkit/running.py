@@ -1,4 +1,4 @@
-"""One call as its host runs it."""
+"""A tool call inside its host."""
 
 import asyncio
 import contextvars
@@ -36,19 +36,19 @@ from toolkit.output import Fields, Output
 from toolkit.reports import Reports
 from toolkit.tool import Tool
 
-# The call whose code runs: tasks that a tool starts inherit it, which is how they are found when the call ends, and
-# what it prints is known to be its.
+# The call whose code runs. Tasks that a tool starts inherit it, so that they are found when the call ends, and so that
+# what they print is known to be the call's.
 current_call: contextvars.ContextVar["RunningCall | None"] = contextvars.ContextVar("current_call", default=None)
 
 _request_ids = itertools.count(1)
 MAX_THREADS = 64
-"""Of all `asyncio.to_thread` in one host; the standard 5 or 6 let one tool starve the others."""
+"""Threads of all `asyncio.to_thread` in one host; with Python's default of 5 or 6, one tool starves the others."""
 MAX_SENTENCE = 4000
-"""Characters of an error that the worker is told."""
+"""Characters of an error that is sent to the worker."""
 
 
 class RunningCall:
-    """Runs the tool, speaks for it to the worker (it is the context's Link) and sends exactly one end."""
+    """Runs the tool, connects its context to the worker (as its Link) and sends exactly one End."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class RunningCall:
         self._pending: dict[int, Future[Reply]] = {}
         self._threads: set[int] = set()
         self._interrupting = threading.Lock()
-        self.tasks: set[asyncio.Task[Any]] = set()  # of the loop; the tool's own and all it started
+        self.tasks: set[asyncio.Task[Any]] = set()  # on the loop: the tool's own and all that it started
 
     @property
     def fields(self) -> Fields:
@@ -84,14 +84,14 @@ class RunningCall:
     # -- life
 
     def start(self) -> None:
-        """Begin in the tool's place; called on the control thread."""
+        """Start the tool on the loop or in a thread. Called on the control thread."""
         if self.tool.is_async:
             self._loop.call_soon_threadsafe(self._start_task)
         else:
             threading.Thread(target=self._run_in_thread, name=self.tool.name, daemon=True).start()
 
     def cancel(self) -> None:
-        """Ask: the flag is up, requests fail, an async call gets its CancelledError."""
+        """Ask the call to stop: set `cancelled`, fail its requests, cancel the tasks of an async call."""
         self._cancelled.set()
         for request in list(self._pending):
             self._settle(request, CallCancelled())
@@ -99,7 +99,7 @@ class RunningCall:
             self._loop.call_soon_threadsafe(self._cancel_tasks)
 
     def interrupt(self) -> None:
-        """Insist: raise CallCancelled between two bytecodes of the call's threads. What remains is to end the host."""
+        """Raise CallCancelled between two bytecodes of the call's threads. The last resort is to kill the host."""
         if self.tool.is_async:
             self._loop.call_soon_threadsafe(self._cancel_tasks)
         with self._interrupting:
@@ -107,22 +107,22 @@ class RunningCall:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(CallCancelled))
 
     def answered(self, answer: Answer) -> None:
-        """The worker did what was asked for."""
+        """The worker fulfilled a request."""
         self._settle(answer.request, None, answer.reply)
 
     def refused(self, refusal: Refusal) -> None:
-        """It did not."""
+        """The worker could not fulfil a request."""
         self._settle(refusal.request, RequestFailed(refusal.message, refusal.request))
 
     # -- Link
 
     @property
     def cancelled(self) -> bool:
-        """Whether the worker asked to stop."""
+        """Whether the worker has cancelled the call."""
         return self._cancelled.is_set()
 
     def request(self, asked: Asked) -> "Future[Any]":
-        """Ask the worker; the future gets the reply to what was asked. Raises CallCancelled, NotJson."""
+        """Send a request to the worker; the future's result is the reply. Raises CallCancelled, NotJson."""
         self._check()
         number = next(_request_ids)
         future: Future[Reply] = Future()
@@ -133,12 +133,12 @@ class RunningCall:
         except NotJson:
             del self._pending[number]
             raise
-        if self.cancelled:  # between the check and the entry
+        if self.cancelled:  # since the check above
             self._settle(number, CallCancelled())
         return future
 
     async def answer(self, request: "Future[Any]") -> Any:
-        """Await the reply; giving up tells the worker so."""
+        """Await the reply. If this is cancelled, the worker is told to abandon the request."""
         try:
             return await asyncio.wrap_future(request)
         except asyncio.CancelledError:
@@ -159,7 +159,7 @@ class RunningCall:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """This thread belongs to the call: a cancel may interrupt it."""
+        """Within this, a cancel may interrupt the present thread, which works for the call."""
         thread = threading.get_ident()
         with self._interrupting:
             self._threads.add(thread)
@@ -176,7 +176,7 @@ class RunningCall:
         try:
             with self.interruptible():
                 value = self._call_sync()
-        except BaseException as error:  # noqa: BLE001 - whatever a tool raises, SystemExit too, ends this call only
+        except BaseException as error:  # noqa: BLE001 - any exception of a tool, also SystemExit, ends this call only
             self._failed(error)
         else:
             self._succeeded(value)
@@ -202,7 +202,7 @@ class RunningCall:
     async def _run_on_loop(self) -> None:
         try:
             value = await self._call_async()
-        except BaseException as error:  # noqa: BLE001 - as in a thread; a CancelledError ends here all the same
+        except BaseException as error:  # noqa: BLE001 - as in a thread, also a CancelledError
             self._end_tasks()
             await self._end_threads()
             self._failed(error)
@@ -225,15 +225,15 @@ class RunningCall:
             task.cancel()
 
     def _end_tasks(self) -> None:
-        """What the tool started and did not await must not outlive its call."""
+        """Cancel the tasks that the tool started and did not await: they must not outlive its call."""
         own = asyncio.current_task()
         for task in list(self.tasks):
             if task is not own:
                 task.cancel()
 
     async def _end_threads(self) -> None:
-        """A cancelled call has not stopped while a thread of it works; if one never ends, the worker ends the host."""
-        while self.cancelled and self._threads:  # noqa: ASYNC110 - threads end where no event of the loop is set
+        """Wait for the threads of a cancelled call. If one never ends, the worker kills the host."""
+        while self.cancelled and self._threads:  # noqa: ASYNC110 - the end of a thread sets no event of the loop
             await asyncio.sleep(0.01)
 
     # -- ends
@@ -261,7 +261,7 @@ class RunningCall:
         if isinstance(error, ToolError):
             return str(error)
         if isinstance(error, NotJson):
-            return f"The tool {self.tool.name} passed on a value that is not JSON: {error}."
+            return f"The tool {self.tool.name} produced a value that is not JSON: {error}."
         if isinstance(error, MemoryError) and self.tool.spec.memory_mb:
             return f"The tool {self.tool.name} needed more than its {self.tool.spec.memory_mb} MB of memory."
         self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
@@ -293,13 +293,13 @@ class RunningCall:
 
 
 class CallThreads(ThreadPoolExecutor):
-    """The executor behind `asyncio.to_thread`: each thread is known to the call it works for."""
+    """The executor behind `asyncio.to_thread`. Each thread is registered with the call that it works for."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=MAX_THREADS, thread_name_prefix="tools")
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """As in ThreadPoolExecutor; called on the loop, in the context of the task that asks."""
+        """Called on the loop, in the context of the task that submits the work."""
         call = current_call.get()
         if call is None:
             return super().submit(fn, *args, **kwargs)
@@ -316,14 +316,14 @@ def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwarg
 
 
 def _use_for_temporary_files(directory: str) -> None:
-    """For libraries that ask for no place, in this process and in the programs it starts."""
+    """Make this directory the default for temporary files, in this process and in the programs that it starts."""
     tempfile.tempdir = directory
     os.putenv("TMPDIR", directory)
 
 
 @contextmanager
 def _memory_limit(memory_mb: int | None) -> Iterator[None]:
-    """RLIMIT_DATA, not RLIMIT_AS: address space that numpy's threads merely reserve must not count."""
+    """Sets RLIMIT_DATA, not RLIMIT_AS: address space that numpy's threads only reserve must not count."""
     if memory_mb is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (memory_mb * 1024 * 1024, hard))

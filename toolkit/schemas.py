@@ -1,4 +1,4 @@
-"""JSON Schema as forms, models and other programs can use it: without references, with a word on each field."""
+"""Prepares JSON Schemas for forms, models and other programs: resolves references, adds descriptions."""
 
 import inspect
 import re
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 FILE_ID = "file-id"
-"""The format of an uploaded file."""
+"""The `format` of a parameter that takes an uploaded file."""
 FILE_WORDS = "The id of an uploaded file."
-"""What the type says of itself to models; people choose by name."""
+"""The description that models read; people choose a file by its name."""
 ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
 ENTRY = re.compile(r"(\w+)(?:\s*\([^)]*\))?:\s+(.+)")
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its definitions put where they are used; a model that contains itself keeps its reference."""
+    """Returns the schema with its definitions inlined. A definition that contains itself keeps its reference."""
     definitions = schema.get("$defs", {})
     whole: dict[str, Any] = _resolved({k: v for k, v in schema.items() if k != "$defs"}, definitions, ())
     if definitions and _refers(whole):
@@ -23,7 +23,7 @@ def inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
-    """With the docstring's `Args:` as descriptions of the fields that have none of their own."""
+    """Returns the schema with the docstring's `Args:` as the descriptions of fields that have none."""
     words = argument_words(docstring)
     properties = {
         name: {**field, "description": words[name]} if name in words and not own_words(field) else field
@@ -33,7 +33,7 @@ def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
 
 
 def argument_words(docstring: str) -> dict[str, str]:
-    """What an `Args:` section says of each parameter, in one line."""
+    """Returns the description of each parameter in the docstring's `Args:` section, as one line."""
     words: dict[str, str] = {}
     inside, name = False, ""
     for line in inspect.cleandoc(docstring).splitlines():
@@ -54,13 +54,13 @@ def _indent(line: str) -> int:
 
 
 def own_words(field: Mapping[str, Any]) -> str:
-    """The author's description; not the one that each file parameter has of its type."""
+    """Returns the author's description of a field, not the one that every file parameter has."""
     words = str(field.get("description", ""))
     return "" if field.get("format") == FILE_ID and words == FILE_WORDS else words
 
 
 def referred(node: Mapping[str, Any]) -> str:
-    """The name of the definition that the node refers to; of anything else, none that exists."""
+    """Returns the name of the definition that the node refers to; for another node, a name that no definition has."""
     return str(node.get("$ref", "")).removeprefix("#/$defs/")
 
 

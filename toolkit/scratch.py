@@ -1,4 +1,4 @@
-"""Temporary directories of calls: each call has one of its own, which does not outlive it."""
+"""Temporary directories: each attempt at a call has one, which is deleted at its end."""
 
 import asyncio
 import fcntl
@@ -16,9 +16,9 @@ LOCK = "lock"
 
 
 class Scratch:
-    """The directory of one pool, below `parent` or the system's own. What pools that were killed left is removed.
+    """The directory of one pool, below `parent` or the system's. Removes the directories of pools that were killed.
 
-    A lock on a file in the directory tells the living from the dead: it ends with the process that holds it.
+    A lock on a file in the directory shows that its pool lives: the lock ends with the process.
     """
 
     def __init__(self, parent: Path | None) -> None:
@@ -38,13 +38,13 @@ class Scratch:
 
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[str]:
-        """An empty directory for one run of a call, gone afterwards."""
-        # A few microseconds of a local disk; removing what a tool has left there may take long, so that has a thread.
+        """Yields an empty directory for one attempt at a call, and deletes it afterwards."""
+        # Takes microseconds on a local disk; removing the tool's files may take long, so a thread does that.
         path = tempfile.mkdtemp(dir=self._folder, prefix="call-")
         try:
             yield path
         finally:
-            # A task of its own, which closing awaits: a cancelled call must not leave its files.
+            # A separate task, which closing awaits: a cancelled call must not leave its files behind.
             removing = asyncio.ensure_future(asyncio.to_thread(_remove, Path(path)))
             self._removing.add(removing)
             removing.add_done_callback(self._removing.discard)
@@ -60,12 +60,12 @@ def _open(parent: Path | None) -> tuple[Path, int]:
     folder = Path(tempfile.mkdtemp(dir=parent, prefix="longhaul-tools-"))
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    # Only now by the name that others look for: they take one without a lock for abandoned.
+    # Renamed only now to a name that others look for: they would take it for abandoned without a lock.
     return folder.rename(folder.with_name(f"{PREFIX}{folder.name}")), lock
 
 
 def _is_abandoned(folder: Path) -> bool:
-    """Whether nobody holds its lock any more."""
+    """Whether its lock is free."""
     with suppress(OSError):
         lock = os.open(folder / LOCK, os.O_RDWR)
         try:
@@ -77,7 +77,7 @@ def _is_abandoned(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Twice: a process that is being killed may still have put something there."""
+    """Remove it, twice if need be: a process that is being killed may still have added files."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tool(Generic[P, R]):
-    """A function with what is needed to offer and call it. Calling the tool calls the function."""
+    """A function with its parameters and its spec. Calling the tool calls the function."""
 
     function: Callable[P, R]
     parameters: Check
@@ -30,7 +30,7 @@ class Tool(Generic[P, R]):
 
     @property
     def name(self) -> str:
-        """The name it is offered under."""
+        """The name under which the tool is offered."""
         return self.spec.name
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -62,10 +62,10 @@ def tool(
 ) -> Any:
     """Make a function a tool.
 
-    run_in: `def` runs in a thread and `async def` on the loop of a host that tools share; "process" gives the call a
-    process of its own, which is what CPU-bound work needs. timeout_seconds: the call is stopped then. memory_mb: what
-    the call may allocate (process only). name: the function's own when not given. The docstring is the description.
-    Raises ToolDefinitionError when the function cannot be a tool.
+    run_in: by default `def` runs in a thread and `async def` on the loop of a host that tools share; "process" runs
+    each call in a separate process, as CPU-bound work needs. timeout_seconds: when to stop the call. memory_mb: how
+    much memory the call may allocate (process only). name: by default the function's. The docstring is the
+    description. Raises ToolDefinitionError when the function cannot be a tool.
     """
 
     def make(function: Callable[..., Any]) -> Tool[..., Any]:
@@ -81,15 +81,15 @@ def _make(
     function: Callable[..., Any], name: str, run_in: RunIn | None, timeout_seconds: float | None, memory_mb: int | None
 ) -> Tool[..., Any]:
     is_async = inspect.iscoroutinefunction(function)
-    place = _place(run_in, is_async)
-    _check_options(name, timeout_seconds, memory_mb, place)
+    run_in = _chosen_run_in(run_in, is_async)
+    _check_options(name, timeout_seconds, memory_mb, run_in)
     context, rest = _split(function, is_async)
     parameters = Parameters(function, rest)
     spec = ToolSpec(
         name=name,
         description=inspect.getdoc(function) or name.replace("_", " "),
         parameters=parameters.schema(),
-        run_in=place,
+        run_in=run_in,
         timeout_seconds=timeout_seconds,
         memory_mb=memory_mb,
         takes_context=context,
@@ -97,7 +97,7 @@ def _make(
     return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async)
 
 
-def _place(run_in: RunIn | None, is_async: bool) -> RunIn:
+def _chosen_run_in(run_in: RunIn | None, is_async: bool) -> RunIn:
     if run_in is None:
         return "loop" if is_async else "thread"
     if run_in not in get_args(RunIn):
@@ -109,17 +109,17 @@ def _place(run_in: RunIn | None, is_async: bool) -> RunIn:
     return run_in
 
 
-def _check_options(name: str, timeout_seconds: float | None, memory_mb: int | None, place: RunIn) -> None:
+def _check_options(name: str, timeout_seconds: float | None, memory_mb: int | None, run_in: RunIn) -> None:
     if not NAME.fullmatch(name):
-        raise ToolDefinitionError(f"the name {name!r} has other characters than letters, digits, '_' and '-'")
+        raise ToolDefinitionError(f"the name {name!r} has characters other than letters, digits, '_' and '-'")
     if timeout_seconds is not None and timeout_seconds <= 0:
         raise ToolDefinitionError(f"timeout_seconds is {timeout_seconds!r}: it must be above 0")
-    if memory_mb is not None and (memory_mb <= 0 or place != "process"):
+    if memory_mb is not None and (memory_mb <= 0 or run_in != "process"):
         raise ToolDefinitionError("memory_mb needs run_in='process' and a number above 0")
 
 
 def _split(function: Callable[..., Any], is_async: bool) -> tuple[bool, list[inspect.Parameter]]:
-    """Whether the first parameter is the context, and the parameters that callers give."""
+    """Returns whether the first parameter is the context, and the parameters that callers pass."""
     parameters = list(inspect.signature(function).parameters.values())
     hints = annotations_of(function)
     for position, parameter in enumerate(parameters):
@@ -131,7 +131,7 @@ def _split(function: Callable[..., Any], is_async: bool) -> tuple[bool, list[ins
 
 def _check_context(position: int, name: str, given: type, is_async: bool) -> None:
     if position > 0:
-        raise ToolDefinitionError(f"the context {name!r} must be the first parameter, and there is one")
+        raise ToolDefinitionError(f"the context {name!r} must be the first parameter, and the only one of its type")
     if is_async and given is ToolContext:
         raise ToolDefinitionError("it is `async def` and takes ToolContext: take AsyncToolContext, or make it `def`")
     if not is_async and given is AsyncToolContext:

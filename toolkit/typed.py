@@ -1,4 +1,4 @@
-"""Arguments as people type them, `years=30 tags=a,b title="two words"`, read by the tool's parameters."""
+"""Reads arguments as people type them, `years=30 tags=a,b title="two words"`, by the tool's parameters."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from toolkit.parameters import Kind, Parameter
 from toolkit.wire import JSON
 
 MAX_NUMBER = 60
-"""Characters; nobody types more, and Python's own limit is no sentence."""
+"""Characters of a number. Nobody types more, and the error at Python's own limit is not made for users."""
 NAME = re.compile(r"(?<!\S)(\w+)=")
 VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 ENTRY = r"(?:\"[^\"]*\"|'[^']*'|[^\s,]*)"
 ENTRIES = re.compile(rf"(?=\S){ENTRY}(?:,{ENTRY})*")
-"""Of a list, with nothing between them but commas."""
+"""The entries of a list, separated only by commas."""
 SPLIT = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*')\s*(?=,|\Z)|[^,]+")
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """What was found in a text."""
+    """The pairs in a text, and the rest."""
 
     texts: dict[str, list[str]]
-    """By parameter, what stands behind each `name=`, without its quotes; `value_of` reads it."""
+    """By parameter, the text after each `name=`; `value_of` reads it."""
     rest: str
     """The text without the pairs."""
 
@@ -36,7 +36,7 @@ class Pairs:
 
 
 def find_pairs(text: str, parameters: Iterable[Parameter]) -> Pairs:
-    """The `name=value` of known parameters, wherever they stand in a text."""
+    """Finds the `name=value` pairs of known parameters anywhere in a text."""
     known = {one.name: one for one in parameters}
     texts: dict[str, list[str]] = {}
     rest, position, kept = "", 0, 0
@@ -51,13 +51,13 @@ def find_pairs(text: str, parameters: Iterable[Parameter]) -> Pairs:
 
 
 def split_pair(word: str) -> tuple[str, str] | None:
-    """A word of a shell, which has taken the quotes off; None: it has no `=`."""
+    """Splits a word from a shell, which has removed the quotes. Returns None if it has no `=`."""
     name, equals, value = word.partition("=")
     return (name, value) if equals else None
 
 
 def value_of(parameter: Parameter, texts: Sequence[str]) -> JSON:
-    """The argument; of several texts the last one, unless it takes several. What cannot be read stays as it is."""
+    """Returns the argument: the last text unless the parameter takes several. An unreadable text stays as it is."""
     if not parameter.takes_many:
         return _one(parameter, texts[-1])
     if len(texts) == 1 and isinstance(whole := _whole_list(texts[0]), list):
@@ -66,17 +66,17 @@ def value_of(parameter: Parameter, texts: Sequence[str]) -> JSON:
         entries = [entry for text in texts for entry in split_entries(text)]
         return [read_text(parameter.item, entry) for entry in entries]
     if len(texts) == 1 and parameter.schema.get("type") != "array":
-        return _one(parameter, texts[0])  # several are one possibility among others
+        return _one(parameter, texts[0])  # the parameter also takes a single value
     return [read_text(Kind.JSON, text) for text in texts]
 
 
 def split_entries(text: str) -> list[str]:
-    """`a,"b, c"` has two entries."""
+    """Returns the entries of a list: `a,"b, c"` has two."""
     return [_unquoted(one.strip()) for one in SPLIT.findall(text) if one.strip()]
 
 
 def read_text(kind: Kind | None, text: str) -> JSON:
-    """What a text means to a parameter of this kind. What cannot be read stays as it is, for the check to name it."""
+    """Returns the value of a text for this kind of parameter; an unreadable text stays, for the check to name."""
     match kind:
         case Kind.INTEGER | Kind.NUMBER:
             return _number(text.strip())
@@ -89,13 +89,13 @@ def read_text(kind: Kind | None, text: str) -> JSON:
 
 
 def object_in(text: str) -> Mapping[str, JSON] | None:
-    """The JSON object that the text is; None: it is something else."""
+    """Returns the JSON object in the text, or None if the text is something else."""
     value = _json(text) if text.startswith("{") else None
     return value if isinstance(value, dict) else None
 
 
 def _value_end(text: str, begin: int, parameter: Parameter | None) -> int:
-    """`begin` when nothing stands there."""
+    """Returns the end of the value at `begin`, or `begin` if there is none."""
     if parameter is None or not parameter.takes_many:
         value = VALUE.match(text, begin)
     elif text.startswith("[", begin):

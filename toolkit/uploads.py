@@ -1,4 +1,4 @@
-"""Uploaded files as tools see them: a string (the file's id) in JSON, an object that can be opened in the function."""
+"""Uploaded files in tools: in JSON a string, the file's id; in the function an object that can be opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from toolkit.schemas import FILE_ID, FILE_WORDS
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
-    """What the worker tells a host about a file."""
+    """A file, as the worker describes it to a host."""
 
     id: str
     name: str
-    """As the user called it."""
+    """The name that the user gave it."""
     mime: str
     size: int
     """Bytes."""
@@ -25,7 +25,7 @@ class FileInfo:
 
 
 class UploadedFile:
-    """A file the user uploaded. Use it as a parameter's type: the caller passes the id, the function gets this."""
+    """A file that the user uploaded. As a parameter's type: the caller passes the id, the function receives this."""
 
     def __init__(self, file_id: str, info: FileInfo | None = None) -> None:
         self.id = file_id
@@ -36,7 +36,7 @@ class UploadedFile:
 
     @property
     def name(self) -> str:
-        """The name as the user knows it."""
+        """The name that the user gave it."""
         return self._found.name
 
     @property
@@ -46,26 +46,26 @@ class UploadedFile:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
         return self._found.size
 
     @property
     def path(self) -> Path:
-        """The content on this machine; read it, never write to it."""
+        """The path of the content on this machine. Never write to it."""
         return Path(self._found.path)
 
     def open(self) -> BinaryIO:
-        """The content for reading, as bytes."""
+        """Open the content for reading, as bytes."""
         return self.path.open("rb")
 
     def found(self, info: FileInfo) -> None:
-        """Fills in what the worker answered; the host does this before the function is called."""
+        """Set the worker's description of the file. The host does this before it calls the function."""
         self._info = info
 
     @property
     def _found(self) -> FileInfo:
         if self._info is None:
-            raise RuntimeError(f"the file {self.id!r} was made by hand: take it as a parameter or from ctx.files")
+            raise RuntimeError(f"the file {self.id!r} has no content: take files as parameters or from ctx.files")
         return self._info
 
     @classmethod

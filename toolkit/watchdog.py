@@ -1,4 +1,4 @@
-"""Watches a loop from a thread: who blocks it, where and for how long."""
+"""Watches an event loop from a thread: reports what blocks it, where and for how long."""
 
 import asyncio
 import logging
@@ -17,36 +17,36 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 0.05
 STALL_SECONDS = 0.25
 LONG_SECONDS = 1.0
-"""What shares the loop is to be moved then."""
+"""A second report after this long, so that the loop's other calls can be moved."""
 TOLD_SECONDS = 5.0
-"""A stall that lasts this long is told of while it lasts, a shorter one at its end."""
+"""A stall that lasts this long is logged while it lasts, a shorter one at its end."""
 OWN_BEAT_SECONDS = 0.1
-"""Of loops that are watched all the time: 10 beats a second are lost in the noise."""
+"""For loops that are watched all the time: 10 beats a second cost next to nothing."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stall:
-    """The loop did not run for a while."""
+    """A time in which the loop does not run."""
 
     seconds: float
     where: str
     """"at tools/x.py:41 in fetch()"."""
     task: "asyncio.Task[object] | None"
-    """That holds the loop; None when the loop itself waits, as for the GIL."""
+    """The task that blocks the loop; None when the loop itself waits, as for the GIL."""
     over: bool
 
 
 class Code:
-    """The files whose author is to be told: those in these directories, without what is installed there."""
+    """The files of an author: those in these directories, except installed packages."""
 
     def __init__(self, directories: Sequence[Path], base: Path | None = None) -> None:
-        """Names are told from `base` on; by default from the directory's own name on."""
+        """Paths are shown relative to `base`, by default to the directory's parent."""
         folders = [directory.resolve() for directory in directories]
         self._bases = {f"{folder}/": base or folder.parent for folder in folders}
 
     def where(self, frame: FrameType | None) -> str:
-        """The innermost line that the author can change; else the innermost of all."""
+        """Returns the innermost line that the author can change, else the innermost line."""
         innermost = frame
         while frame is not None:
             name = frame.f_code.co_filename
@@ -58,10 +58,10 @@ class Code:
 
 
 class Watchdog:
-    """Runs a thread that beats on the loop while `watch` was called more often than `rest`.
+    """Runs a thread that sends beats to the loop while `watch` was called more often than `rest`.
 
-    To be made on the loop's thread. `tell` is called on the watchdog's own: after STALL_SECONDS, LONG_SECONDS and
-    TOLD_SECONDS of a stall, and with `over` set when it has ended.
+    Make it on the loop's thread. It calls `tell` on its own thread: after STALL_SECONDS, LONG_SECONDS and TOLD_SECONDS
+    of a stall, and with `over` set when the stall has ended.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Watchdog:
         self._code = code
         self._beat_seconds = beat_seconds
         self._loop_thread = threading.get_ident()
-        self._began: float | None = None  # of the stall that lasts
-        self._stall: Stall | None = None  # as it was told of last
+        self._began: float | None = None  # of the present stall
+        self._stall: Stall | None = None  # as last reported
         self._watched = 0
         self._lock = threading.Lock()
         self._needed = threading.Event()
@@ -86,13 +86,13 @@ class Watchdog:
         self._thread.start()
 
     def watch(self) -> None:
-        """A call begins on the loop."""
+        """Watch the loop: a call begins on it."""
         with self._lock:
             self._watched += 1
             self._needed.set()
 
     def recovered(self) -> None:
-        """The loop runs again. A call that ends says so too, lest its result overtakes what is told of it."""
+        """The loop runs again. A call that ends reports this too, so that its result does not overtake the report."""
         with self._lock:
             if self._began is not None and self._stall is not None:
                 seconds = time.monotonic() - self._began
@@ -100,14 +100,14 @@ class Watchdog:
                 self._tell(replace(self._stall, seconds=seconds, over=True))
 
     def rest(self) -> None:
-        """A call on the loop has ended; with none left the thread sleeps and costs nothing."""
+        """A call on the loop has ended; with none left, the thread sleeps and costs nothing."""
         with self._lock:
             self._watched -= 1
             if not self._watched:
                 self._needed.clear()
 
     def stop(self) -> None:
-        """End the thread. The loop must run on meanwhile: the thread may be waiting for it."""
+        """End the thread. The loop must keep running meanwhile: the thread may be waiting for it."""
         self._stopped.set()
         self._needed.set()
         self._thread.join()
@@ -115,7 +115,7 @@ class Watchdog:
     def _run(self) -> None:
         while self._needed.wait() and not self._stopped.wait(self._beat_seconds):
             if _waits(self._frame()):
-                continue  # for something to do: it need not be woken to know
+                continue  # an idle loop is not blocked: there is no need to wake it
             beat = threading.Event()
             began, worked = time.monotonic(), time.process_time()
             try:
@@ -143,21 +143,21 @@ class Watchdog:
                 self._tell(self._stall)
 
     def _frame(self) -> FrameType | None:
-        """Where the loop's thread is now."""
+        """Returns the Python frame that the loop's thread runs now."""
         return sys._current_frames().get(self._loop_thread)
 
 
 class LoopWatchdog:
-    """Guards a loop of our own, where a stall is a defect of ours: a line in the log for each, and two figures.
+    """Watches a loop of the server, where a stall is a defect: logs each stall and keeps two figures.
 
-    `async with LoopWatchdog("web") as watchdog:` on the loop that is to be watched.
+    `async with LoopWatchdog("web") as watchdog:` on the loop to watch.
     """
 
     def __init__(self, name: str) -> None:
         self.stalls = 0
         self.longest_seconds = 0.0
         self._name = name
-        self._told = False  # of the stall that lasts
+        self._told = False  # whether the present stall was logged
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -182,18 +182,19 @@ class LoopWatchdog:
 
 
 def _waits(frame: FrameType | None) -> bool:
-    """Whether the loop itself waits in its selector, not a callback in one of its own (as subprocess.run does)."""
+    """Whether the loop waits in its own selector, not a callback in another one (as in subprocess.run)."""
     if frame is None or frame.f_back is None:
         return False
     if frame.f_code.co_filename == asyncio.runners.__file__:
-        return True  # uvloop is no Python code: what runs in Python would be further in
+        return True  # uvloop is not Python code: a running callback would be a further frame
     return frame.f_code.co_filename == selectors.__file__ and frame.f_back.f_code.co_name == "_run_once"
 
 
 def _stood_still(began: float, worked: float) -> bool:
-    """Whether the whole process waited for the processor, or was stopped: then nobody blocked its loop.
+    """Whether the whole process waited for the processor, or was stopped, so that no code blocked its loop.
 
-    We slept far longer than we meant to, and no code of ours ran meanwhile: one that held the interpreter would have.
+    Then this thread slept far longer than it asked for, while the process used hardly any processor time: code that
+    blocks the interpreter would have used some.
     """
     late = time.monotonic() - began - STALL_SECONDS
     return late > STALL_SECONDS and time.process_time() - worked < late / 2

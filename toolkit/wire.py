@@ -1,4 +1,4 @@
-"""What crosses between a worker and its tool hosts: JSON values, in frames on a socket pair."""
+"""How bytes cross between a worker and its tool hosts: JSON values, each behind its length, on a socket pair."""
 
 import asyncio
 import json
@@ -12,25 +12,25 @@ import pydantic_core
 from toolkit.errors import NotJson
 
 JSON: TypeAlias = Any
-"""What json.loads returns; a recursive alias would make every list invariant trouble for authors."""
+"""A value that json.loads returns. With a recursive alias, invariant lists would burden every author."""
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Larger things are artifacts: a message is parsed on the worker's loop, where 4 MiB cost about 20 ms."""
+"""Pass larger data as artifacts: a message is parsed on the worker's loop, where 4 MiB take about 20 ms."""
 MCP_OPTION = "--mcp-servers"
-"""On a host's command line, before the file that names MCP servers and the seconds that each has to begin."""
+"""On a host's command line, before the file of MCP servers and the seconds that each has to connect."""
 LENGTH = struct.Struct("!I")
-"""The head of a frame: how many bytes follow."""
+"""The number of bytes that follow."""
 
 
 class MessageTooLarge(NotJson):
     """The message would be larger than MAX_MESSAGE_BYTES."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"it has {size / 1e6:.1f} MB, at most {MAX_MESSAGE_BYTES / 1e6:.1f} MB can be passed on")
+        super().__init__(f"it has {size / 1e6:.1f} MB, and the limit is {MAX_MESSAGE_BYTES / 1e6:.1f} MB")
 
 
 def dump(value: JSON) -> bytes:
-    """JSON in UTF-8. Lone surrogates become '?', as nothing behind us can store them. Raises NotJson."""
+    """Returns JSON in UTF-8. Lone surrogates, which cannot be stored, become '?'. Raises NotJson."""
     try:
         text = ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
@@ -39,19 +39,19 @@ def dump(value: JSON) -> bytes:
 
 
 def plain(value: object) -> JSON:
-    """The value as it will be after a restart: tuples are lists, models are objects. Raises NotJson."""
+    """Returns the value as it is read back after a restart: tuples are lists, models are objects. Raises NotJson."""
     return json.loads(dump(value))
 
 
-def frame(body: bytes) -> bytes:
-    """The body behind its length. Raises MessageTooLarge."""
+def with_length(body: bytes) -> bytes:
+    """Returns the body behind its length. Raises MessageTooLarge."""
     if len(body) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(len(body))
     return LENGTH.pack(len(body)) + body
 
 
 async def read(reader: asyncio.StreamReader) -> bytes | None:
-    """The next body, or None at the end of the stream. Raises MessageTooLarge when the host breaks the rules."""
+    """Returns the next body, or None at the end of the stream. Raises MessageTooLarge for a length beyond the limit."""
     try:
         (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if size > MAX_MESSAGE_BYTES:
@@ -62,20 +62,20 @@ async def read(reader: asyncio.StreamReader) -> bytes | None:
 
 
 class Channel:
-    """The host's end, for threads: sending blocks while the worker is behind, which is what bounds a talkative tool."""
+    """The host's end, for threads. Sending blocks while the worker is behind, which slows a talkative tool."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._incoming = connection.makefile("rb")
         self._sending = threading.Lock()
 
-    def send(self, frame: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Raises OSError when the worker is gone."""
         with self._sending:
-            self._connection.sendall(frame)
+            self._connection.sendall(data)
 
     def receive(self) -> bytes | None:
-        """The next body, or None at the end of the stream."""
+        """Returns the next body, or None at the end of the stream."""
         header = self._incoming.read(LENGTH.size)
         if len(header) < LENGTH.size:
             return None
@@ -94,7 +94,7 @@ def _plain(value: object) -> JSON:
 ENCODER = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=_plain
 )
-"""Made once: json.dumps with options makes one for each value. What contains itself ends as a RecursionError."""
+"""Made once: json.dumps with options makes one for each value. A value that contains itself raises RecursionError."""
 
 
 def _reason(error: Exception) -> str:

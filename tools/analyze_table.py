@@ -1,4 +1,4 @@
-"""The tool that says what a table holds and what stands out in it: numbers, charts, a report."""
+"""The tool that analyses a table: findings, charts, a report."""
 
 import json
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ from tools.tables.times import Series, series
 from tools.tables.types import is_whole, kind_of
 from tools.tables.wording import code, count_of, number, shortened
 
-CORRELATED = 20  # number columns of the matrix, from the left
-DRAWN = 9  # small charts in one figure
-AVERAGED = 3  # number columns along time
-VALUE_COLUMNS = 30  # in the value; the column overview has all
-_NAME = 60
+MAX_CORRELATED = 20
+"""Maximum columns of the matrix: the first number columns."""
+MAX_PANELS = 9
+"""Maximum small charts in one figure."""
+MAX_AVERAGED = 3
+"""Maximum number columns over time."""
+MAX_VALUE_COLUMNS = 30
+"""Maximum columns in the value; the column overview has all."""
+_MAX_NAME = 60
 _OVERVIEW = (
     *("column", "type", "filled", "missing", "missing %", "distinct", "min", "quartile 1", "median", "quartile 3"),
     *("max", "mean", "standard deviation", "outliers", "most frequent"),
@@ -38,7 +42,7 @@ def analyze_table(
 
     Args:
         table: The file to analyse; by default the newest table of this conversation.
-        date_column: The column of dates to follow over time; by default the first one that holds dates.
+        date_column: The column of dates for charts over time; by default the first with dates.
         sheet: The sheet of an Excel file; by default the first that is not empty.
     """
     file = table or _newest(ctx)
@@ -50,7 +54,7 @@ def analyze_table(
             return _Analysis(ctx, database, loaded, date_column).run()
     except duckdb.OutOfMemoryException as error:
         raise ToolError(
-            f"{file.name!r} is too large to be analysed here. Send a part of its rows or columns."
+            f"{file.name!r} is too large to be analysed here. Send only some of its rows or columns."
         ) from error
     except duckdb.Error as error:
         raise ToolError(f"{file.name!r} holds values that cannot be measured. Save it as CSV and send that.") from error
@@ -64,7 +68,7 @@ def _newest(ctx: ToolContext) -> UploadedFile:
 
 
 class _Analysis:
-    """One loaded table: measured stage by stage, then told."""
+    """One loaded table: measured in stages, then reported."""
 
     def __init__(self, ctx: ToolContext, database: Database, table: Table, date_column: str) -> None:
         self._ctx = ctx
@@ -92,18 +96,18 @@ class _Analysis:
         return self._value(facts, sentences, list(figures))
 
     def _measure(self) -> Facts:
-        self._tell("Looking for repeated rows")
+        self._tell("Looking for duplicate rows")
         repeated = duplicates(self._database, self._table)
         profiles = []
         for column in self._table.columns:
-            self._tell(f"Measuring {shortened(column.name, _NAME)}")
+            self._tell(f"Measuring {shortened(column.name, _MAX_NAME)}")
             profiles.append(profile(self._database, self._table, column, repeated))
         self._tell("Comparing the columns")
-        measured = [one.name for one in profiles if _worth_comparing(one)][:CORRELATED]
+        measured = [one.name for one in profiles if _worth_comparing(one)][:MAX_CORRELATED]
         matrix = correlations(self._database, self._table, measured) if len(measured) > 1 else []
         along = None
         if self._date is not None:
-            along = series(self._database, self._table, self._date, measured[:AVERAGED])
+            along = series(self._database, self._table, self._date, measured[:MAX_AVERAGED])
         return Facts(
             rows=self._table.rows,
             duplicates=repeated,
@@ -114,7 +118,7 @@ class _Analysis:
         )
 
     def _date_column(self, wanted: str) -> str | None:
-        """Raises ToolError when the wanted column is not there or holds no dates."""
+        """Returns the column of dates. Raises ToolError when `wanted` does not exist or has no dates."""
         dated = [column.name for column in self._table.columns if kind_of(column.type) == "date"]
         if not wanted:
             return dated[0] if dated else None
@@ -150,10 +154,10 @@ class _Analysis:
     def _value(self, facts: Facts, sentences: list[str], drawn: list[str]) -> dict[str, Any]:
         head = (
             f"**{code(self._table.file_name)}**: {count_of(facts.rows, 'row')}, "
-            f"{count_of(len(facts.profiles), 'column')}, {count_of(facts.duplicates, 'repeated row')}."
+            f"{count_of(len(facts.profiles), 'column')}, {count_of(facts.duplicates, 'duplicate row')}."
         )
-        kinds = ", ".join(f"{code(one.name)} ({one.words})" for one in facts.profiles[:VALUE_COLUMNS])
-        more = len(facts.profiles) - VALUE_COLUMNS
+        kinds = ", ".join(f"{code(one.name)} ({one.words})" for one in facts.profiles[:MAX_VALUE_COLUMNS])
+        more = len(facts.profiles) - MAX_VALUE_COLUMNS
         columns = f"Columns: {kinds}{f' and {more:,} more' if more > 0 else ''}."
         listed = "\n".join(f"- {sentence}" for sentence in [*sentences, *self._table.remarks])
         notes = f"Measured: {' '.join(_notes(facts))}"
@@ -162,9 +166,9 @@ class _Analysis:
             "file": self._table.file_name,
             "rows": facts.rows,
             "duplicate_rows": facts.duplicates,
-            "columns": [_short_facts(one) for one in facts.profiles[:VALUE_COLUMNS]],
+            "columns": [_short_facts(one) for one in facts.profiles[:MAX_VALUE_COLUMNS]],
             "columns_left_out": max(0, more),
-            "correlations": [{"columns": [a[:_NAME], b[:_NAME]], "r": r} for a, b, r in facts.pairs()[:15]],
+            "correlations": [{"columns": [a[:_MAX_NAME], b[:_MAX_NAME]], "r": r} for a, b, r in facts.pairs()[:15]],
             "over_time": _over_time(facts.series),
             "charts": drawn,
             "remarks": list(self._table.remarks),
@@ -183,7 +187,7 @@ def _worth_comparing(one: Profile) -> bool:
 
 
 def _figures(facts: Facts) -> dict[str, charts.Figure]:
-    """At most five, of aggregates only."""
+    """Returns at most five figures, of aggregates only."""
     figures: dict[str, charts.Figure] = {}
     gaps = sorted((one for one in facts.profiles if one.missing), key=lambda one: -one.missing)[:20]
     if gaps:
@@ -192,11 +196,11 @@ def _figures(facts: Facts) -> dict[str, charts.Figure]:
         lines: list[tuple[str, Sequence[float | int | None]]] = [("rows", facts.series.rows)]
         lines += [(f"mean of {name}", values) for name, values in facts.series.means]
         figures["over-time"] = charts.timeline(facts.series.unit, facts.series.places, lines)
-    spread = [one for one in facts.profiles if one.numbers and one.numbers.edges and not one.identifier][:DRAWN]
+    spread = [one for one in facts.profiles if one.numbers and one.numbers.edges and not one.identifier][:MAX_PANELS]
     panels = [(one.name, charts.histogram(one.numbers.edges, one.numbers.counts)) for one in spread if one.numbers]
     if panels:
         figures["distributions"] = charts.grid("Distributions", panels)
-    ranked = [one for one in facts.profiles if one.top and not one.constant and not one.identifier][:DRAWN]
+    ranked = [one for one in facts.profiles if one.top and not one.constant and not one.identifier][:MAX_PANELS]
     if ranked:
         rankings = [(one.name, charts.ranking(one.top)) for one in ranked]
         figures["frequent-values"] = charts.grid("Most frequent values", rankings, across=2)
@@ -206,7 +210,7 @@ def _figures(facts: Facts) -> dict[str, charts.Figure]:
 
 
 def _overview(one: Profile) -> list[Any]:
-    """A row of the column overview."""
+    """Returns a row of the column overview."""
     top = f"{one.top[0][0]} ({one.top[0][1]:,})" if one.top else None
     missing = round(100 * one.missing / one.rows, 2) if one.rows else 0.0
     head = [one.name, one.words, one.filled, one.missing, missing, one.distinct]
@@ -222,10 +226,10 @@ def _overview(one: Profile) -> list[Any]:
 
 
 def _short_facts(one: Profile) -> dict[str, Any]:
-    """A column in the value, without what is not known of it."""
+    """Returns a column's facts for the value, without unknown ones."""
     numbers = one.numbers
     facts: dict[str, Any] = {
-        "name": one.name[:_NAME],
+        "name": one.name[:_MAX_NAME],
         "type": one.words,
         "missing": one.missing,
         "distinct": one.distinct,
@@ -255,7 +259,7 @@ def _over_time(along: Series | None) -> dict[str, Any] | None:
     if along is None:
         return None
     return {
-        "column": along.column[:_NAME],
+        "column": along.column[:_MAX_NAME],
         "unit": along.unit,
         "first": along.places[0],
         "last": along.places[-1],
@@ -272,12 +276,13 @@ def _notes(facts: Facts) -> list[str]:
     if facts.rows > EXACT_ROWS:
         notes.append(f"Above {EXACT_ROWS:,} rows, distinct values and quartiles are estimates.")
     if facts.correlated:
-        notes.append("Correlations are Pearson's r, which sees straight lines only.")
-    if len(facts.correlated) == CORRELATED:
-        notes.append(f"Only the first {CORRELATED} number columns were compared.")
+        notes.append("Correlations are Pearson's r, which detects only linear relations.")
+    if len(facts.correlated) == MAX_CORRELATED:
+        notes.append(f"Only the first {MAX_CORRELATED} number columns were compared.")
     if any(one.identifier for one in facts.profiles):
         names = ", ".join(code(one.name) for one in facts.profiles if one.identifier)
         notes.append(
-            f"Each value of {shortened(names, 300)} is there once, repeated rows aside: identifiers, not compared."
+            f"Each value of {shortened(names, 300)} occurs once, except in duplicate rows: as identifiers, they "
+            "were not compared."
         )
     return notes

@@ -1,4 +1,4 @@
-"""The tool that reads a web site into the conversation's index, where search_documents finds it."""
+"""The tool that reads a web site into the conversation's index for search_documents."""
 
 import re
 from typing import Annotated, Any
@@ -25,15 +25,15 @@ async def crawl_site(
 
     Args:
         url: The page to begin with; its links are followed.
-        max_pages: How many pages are asked for at most.
-        max_depth: How many links away from the first page; 0 reads that page alone.
+        max_pages: Maximum number of pages.
+        max_depth: Maximum number of links from the first page; 0 reads only that page.
         delay_seconds: The pause between two requests to a server; longer if its robots.txt asks for that.
-        same_site: Whether links to other sites are left alone.
-        max_minutes: How long the crawl may take.
+        same_site: Ignore links to other sites.
+        max_minutes: Maximum duration of the crawl.
     """
     address = page_url(f"https://{url.strip()}" if _WITHOUT_SCHEME.fullmatch(url.strip()) else url)
     if address is None or not address.scheme:
-        raise ToolError(f"{url[:200]!r} is not the address of a web page. Give one such as https://example.org/docs.")
+        raise ToolError(f"{url[:200]!r} is not the address of a web page. Use one such as https://example.org/docs.")
     wish = Wish(
         url=address,
         max_pages=max_pages,

@@ -1,4 +1,4 @@
-"""The tool that puts documents into the conversation's index, where search_documents finds them."""
+"""The tool that adds documents to the conversation's index for search_documents."""
 
 import hashlib
 from typing import Any
@@ -9,10 +9,10 @@ from tools.documents.reading import READABLE, unique_names
 from tools.search import IndexStore, Source, cut_passages, index_in
 
 LIMITS = Limits(files=100)
-_MOST_REMARKS = 20
+_MAX_REMARKS = 20
 
 Outcome = dict[str, Any]
-"""What became of one document: its name, and either what is in the index or the problem."""
+"""The outcome for one document: its name, and either facts about the indexed source or `problem`."""
 
 
 @tool
@@ -36,13 +36,13 @@ def index_documents(ctx: ToolContext, documents: list[UploadedFile] | None = Non
 
 
 class _Indexing:
-    """One call at work, document by document; each is a step."""
+    """One call. Each document is a step."""
 
     def __init__(self, ctx: ToolContext, index: IndexStore, total: int) -> None:
         self._ctx = ctx
         self._index = index
         self._total = total
-        self._keys: dict[str, str] = {}  # content to the name under which it came first
+        self._keys: dict[str, str] = {}  # from a content's key to the name of the first file with it
 
     def one(self, number: int, file: UploadedFile, name: str) -> Outcome:
         self._ctx.report_progress(number, self._total, f"Reading {name}")
@@ -50,7 +50,7 @@ class _Indexing:
         if key in self._keys:
             return {"name": name, "problem": f"{name!r} has the same content as {self._keys[key]!r}."}
         self._keys[key] = name
-        # The content is in the step's name: a retry may come with another file that is called the same.
+        # The step's name includes a hash of the content: a retry may bring another file with the same name.
         outcome = self._ctx.step(f"index {name} ({key[-8:]})", lambda: self._indexed(number, file, name, key))
         for remark in [*outcome.get("remarks", ()), *filter(None, [outcome.get("problem")])]:
             self._ctx.log("warning", remark)
@@ -77,7 +77,7 @@ class _Indexing:
 
 
 def _key(file: UploadedFile) -> str:
-    """Of the content: the same file sent again is the same source."""
+    """Returns a key of the content, so that the same file sent again is the same source."""
     with file.path.open("rb") as content:
         return f"file:{hashlib.file_digest(content, 'sha256').hexdigest()}"
 
@@ -93,7 +93,7 @@ def _outcome(source: Source) -> Outcome:
 
 
 def _result(outcomes: list[Outcome], in_index: int) -> dict[str, Any]:
-    """Raises ToolError when there is nothing to show for the call."""
+    """Returns the tool's value. Raises ToolError when no document was indexed."""
     done = [outcome for outcome in outcomes if "problem" not in outcome]
     problems = [outcome["problem"] for outcome in outcomes if "problem" in outcome]
     if not done:
@@ -107,7 +107,7 @@ def _result(outcomes: list[Outcome], in_index: int) -> dict[str, Any]:
         "pages": pages,
         "passages": passages,
         "skipped": problems,
-        "remarks": remarks[:_MOST_REMARKS],
+        "remarks": remarks[:_MAX_REMARKS],
         "documents_in_index": in_index,
     }
 
@@ -117,7 +117,7 @@ def _summary(done: list[Outcome], pages: int, passages: int, notes: list[str]) -
     more = f" and {len(done) - 5} more" if len(done) > 5 else ""
     counted = ([_count(pages, "page")] if pages else []) + [_count(passages, "passage")]
     lines = [f"Indexed {names}{more}: {', '.join(counted)}. Ask about them, or use search_documents."]
-    lines += [f"- {note}" for note in notes[:_MOST_REMARKS]]
+    lines += [f"- {note}" for note in notes[:_MAX_REMARKS]]
     return "\n".join(lines) if len(lines) == 1 else "\n".join([lines[0], "", *lines[1:]])
 
 

@@ -1,4 +1,4 @@
-"""The tool that asks the model the same question about every row of a table."""
+"""The tool that asks the model a question about every row of a table."""
 
 import asyncio
 import json
@@ -15,16 +15,16 @@ from tools.tables import Cell, read_rows, write_csv, write_parquet
 
 MAX_ROWS = 100_000
 SHOWN_CHARACTERS = 500
-"""Of a cell in the preview."""
+"""Maximum for a cell in the preview."""
 EXAMPLES = 5
-"""Answers that the chat's model gets to see."""
+"""Number of answers that the chat's model reads."""
 
 Rows = Sequence[Mapping[str, Cell]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Enriched:
-    """The new table. Its cells can be read once."""
+    """The new table. Its cells can be read only once."""
 
     columns: list[str]
     cells: Iterable[list[Cell]]
@@ -44,19 +44,19 @@ async def map_table(
     preview_rows: Annotated[int | None, Field(ge=1, le=100)] = None,
     output: Literal["csv", "parquet"] = "csv",
 ) -> dict[str, Any]:
-    """Ask the model a question about every row of a CSV, TSV, Parquet or XLSX table; saves the table with the answers.
+    """Ask the model a question about every row of a CSV, TSV, Parquet or XLSX table, and save the answers with it.
 
     Args:
         table: The table.
         prompt: The question, with columns in braces, such as "Is this review positive? {review}".
         output_column: The name of the column with the answers.
         concurrency: How many rows are asked at the same time.
-        requests_per_minute: At most so many questions in a minute.
-        tokens_per_minute: At most so many tokens in a minute.
+        requests_per_minute: Maximum requests per minute.
+        tokens_per_minute: Maximum tokens per minute.
         retries: How often a row is asked again when the model fails.
-        max_tokens_total: No further row is asked when so many tokens are used; a retry with more goes on from there.
-        preview_rows: Ask only the first rows, so many, and show them: to try a prompt.
-        output: The kind of file that is saved.
+        max_tokens_total: The token budget. When it is used up, a retry with a larger one continues from there.
+        preview_rows: Try the first N rows, and show their answers.
+        output: The format of the saved file.
     """
     ctx.report_progress(0, None, f"Reading {table.name}")
     read = await asyncio.to_thread(read_rows, table, folder=ctx.scratch, max_rows=MAX_ROWS)
@@ -88,7 +88,7 @@ async def map_table(
 
 
 async def _save(ctx: AsyncToolContext, enriched: Enriched, name: str) -> str:
-    """Gives the name."""
+    """Saves the table as an artifact. Returns its name."""
     write = write_parquet if name.endswith(".parquet") else write_csv
     await asyncio.to_thread(write, ctx.scratch / name, enriched.columns, enriched.cells)
     await ctx.save_artifact(name, ctx.scratch / name)
@@ -96,7 +96,7 @@ async def _save(ctx: AsyncToolContext, enriched: Enriched, name: str) -> str:
 
 
 async def _save_preview(ctx: AsyncToolContext, enriched: Enriched) -> str:
-    """Gives the name. What the chat shows is a table of a few rows."""
+    """Saves the table that the chat shows. Returns its name."""
     data = [[cell[:SHOWN_CHARACTERS] if isinstance(cell, str) else cell for cell in row] for row in enriched.cells]
     shown = {"columns": enriched.columns, "index": list(range(1, len(data) + 1)), "data": data}
     name = "preview.table.json"
@@ -107,19 +107,20 @@ async def _save_preview(ctx: AsyncToolContext, enriched: Enriched) -> str:
 def _tell(ctx: AsyncToolContext, answers: Answers) -> None:
     counts = answers.counts
     asked = answers.total - counts["not_asked"]
-    failed = f", {counts['failed']:,} failed" if counts["failed"] else ""
-    ctx.report_progress(asked, answers.total, f"{asked:,} of {answers.total:,} rows{failed}, {answers.tokens:,} tokens")
+    failed = f"{counts['failed']:,} failed, " if counts["failed"] else ""
+    # Front ends show the rows before the message: "226 of 300".
+    ctx.report_progress(asked, answers.total, f"{failed}{answers.tokens:,} tokens")
 
 
 def _unfinished(asking: Asking, *, preview: bool) -> str:
-    """Why a retry makes sense; empty when it does not."""
+    """Returns why the job is incomplete and may be retried; empty if it is complete."""
     answers = asking.answers
     counts = answers.counts
     of_all = f"{counts['done']:,} of {answers.total:,} rows are done"
     if asking.stopped:
         return f"{asking.stopped}; {of_all}"
     if counts["failed"] and not preview:
-        return f"{counts['failed']:,} of {answers.total:,} rows failed; a retry asks only them"
+        return f"{counts['failed']:,} of {answers.total:,} rows failed; a retry asks only these"
     return ""
 
 
@@ -140,15 +141,15 @@ def _result(asking: Asking, saved: str, remarks: Sequence[str], *, preview: bool
 
 
 def _summary(asking: Asking, saved: str, *, preview: bool) -> str:
-    """Markdown."""
+    """Returns the summary in Markdown."""
     answers = asking.answers
     counts = answers.counts
     which = "first rows" if preview else "rows"
     sentences = [f"**{counts['done']:,} of {answers.total:,} {which} have an answer**, in `{saved}`."]
     if counts["failed"]:
-        sentences.append(f"{counts['failed']:,} failed, the first of them with: {answers.first_failure}")
+        sentences.append(f"{counts['failed']:,} failed, the first with: {answers.first_failure}")
     if counts["skipped"]:
-        sentences.append(f"{counts['skipped']:,} were skipped because the columns of the prompt are empty there.")
+        sentences.append(f"{counts['skipped']:,} were skipped because the columns in the prompt are empty.")
     if counts["not_asked"]:
         sentences.append(f"{counts['not_asked']:,} were not asked: {asking.stopped}.")
     counted = "about, estimated from the length of the texts" if asking.estimated else "sent and received"

@@ -1,4 +1,4 @@
-"""The tool that answers SQL on the files of a conversation, in a database that can do nothing but read them."""
+"""The tool that runs SQL on the files of a conversation, in a database that can only read them."""
 
 import json
 from collections.abc import Iterator
@@ -28,11 +28,14 @@ from tools.tables.statement import Select, check, refusal
 from tools.tables.wording import code, count_of, markdown_table, shortened
 
 DOWNLOAD_ROWS = 1_000_000
-SHOWN_ROWS = 1_000  # in the chat's table and in a chart
+SHOWN_ROWS = 1_000
+"""Maximum rows in the chat's table and in a chart."""
 VALUE_ROWS = 50
 VALUE_CHARACTERS = 12_000
-CELL_CHARACTERS = 200  # of the value
-SHOWN_CHARACTERS = 2_000  # of the chat's table
+CELL_CHARACTERS = 200
+"""Maximum for a cell in the tool's value."""
+SHOWN_CHARACTERS = 2_000
+"""Maximum for a cell in the chat's table."""
 
 Chart = Literal["none", "line", "bar", "scatter"]
 Download = Literal["csv", "parquet", "none"]
@@ -49,15 +52,15 @@ def query_table(
 ) -> dict[str, Any]:
     """Answer a question about CSV, Excel or Parquet files by SQL (DuckDB): a table, a chart, a download.
 
-    Each file is a table named after it: "Shop orders.csv" is shop_orders. `SHOW TABLES` and `DESCRIBE shop_orders` tell
-    what there is. Only reading is possible.
+    Each file is a table named after it: "Shop orders.csv" is shop_orders. `SHOW TABLES` and `DESCRIBE shop_orders` list
+    tables and columns. Only reading is possible.
 
     Args:
         sql: One SELECT statement (also WITH, DESCRIBE, SUMMARIZE, SHOW TABLES).
         tables: The files to query; by default every table of this conversation.
-        chart: Draw the result: the first column across, each number column as a series.
+        chart: The kind of chart: the first column on the x axis, each number column as a series.
         download: The format of the whole result as a file.
-        timeout_seconds: How long the query itself may run.
+        timeout_seconds: Maximum duration of the query.
     """
     files = _files(ctx, tables)
     with Database(ctx.scratch) as database:
@@ -66,7 +69,7 @@ def query_table(
         query = _Query(ctx, database, loaded, sql)
         try:
             return query.answer(chart, download, timeout_seconds)
-        except duckdb.Error as error:  # of a result too large to be kept or written
+        except duckdb.Error as error:  # the result is too large to be stored or written
             raise refusal(error, sql) from error
 
 
@@ -90,7 +93,7 @@ def _load(ctx: ToolContext, database: Database, files: list[UploadedFile]) -> li
 
 
 class _Query:
-    """One statement on loaded tables, its result kept as a table of its own."""
+    """One statement on loaded tables. Its result is stored as a table."""
 
     def __init__(self, ctx: ToolContext, database: Database, tables: list[Table], sql: str) -> None:
         self._ctx = ctx
@@ -121,7 +124,7 @@ class _Query:
                 self._database.read(f"CREATE TABLE {RESULT} AS FROM {select.inner} LIMIT {DOWNLOAD_ROWS + 1}")
         except Interrupted as error:
             raise ToolError(
-                f"The query did not finish within {seconds} s and was stopped. Filter or group earlier, or give it a "
+                f"The query did not finish within {seconds} s and was stopped. Filter or group earlier, or set a "
                 "longer timeout_seconds."
             ) from error
         except duckdb.Error as error:
@@ -146,7 +149,7 @@ class _Query:
             self._ctx.save_artifact("result.parquet", self._parquet())
 
     def _parquet(self) -> Path:
-        # The locked database may write where it spills to, and nowhere else.
+        # The locked database may write only into its spill directory.
         path = self._ctx.scratch / "spill" / "result.parquet"
         path.parent.mkdir(exist_ok=True)
         self._database.read(f"COPY {RESULT} TO {literal(str(path))} (FORMAT parquet)")
@@ -155,7 +158,7 @@ class _Query:
     def _draw(self, chart: Chart, columns: list[Column], first: list[list[Any]], rows: int) -> None:
         figure = result_chart(chart, columns, first)
         if figure is None:
-            self._remarks.append("There is no chart: that needs a second column, of numbers.")
+            self._remarks.append("There is no chart: it needs a second column with numbers.")
             return
         if rows > len(first):
             self._remarks.append(f"The chart shows the first {len(first):,} rows.")
@@ -187,7 +190,7 @@ def _described(table: Table) -> dict[str, Any]:
 
 
 def _fitting(rows: list[list[Any]]) -> Iterator[list[Any]]:
-    """As many rows as a model should read, long cells shortened."""
+    """Yields as many rows as the model should read, with long cells shortened."""
     left = VALUE_CHARACTERS
     for row in rows:
         short = [_short(value) for value in row[:100]]
@@ -197,5 +200,5 @@ def _fitting(rows: list[list[Any]]) -> Iterator[list[Any]]:
         yield short
 
 
-def _short(value: Any, longest: int = CELL_CHARACTERS) -> Any:
-    return shortened(value, longest) if isinstance(value, str) else value
+def _short(value: Any, max_characters: int = CELL_CHARACTERS) -> Any:
+    return shortened(value, max_characters) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The tool that searches the conversation's index; every passage comes with its source and place."""
+"""The tool that searches the conversation's index and returns passages with their source and place."""
 
 import re
 from typing import Annotated, Any
@@ -8,7 +8,8 @@ from pydantic import Field
 from toolkit import ToolContext, ToolError, tool
 from tools.search import MARK_END, MARK_START, Hit, index_in
 
-_MOST_BYTES = 15_000  # of the passages' text together: a model reads them all
+_MAX_BYTES = 15_000
+"""Maximum for the text of all passages, because the model reads all of it."""
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
@@ -23,7 +24,7 @@ def search_documents(
     Cite what you use by its source and place.
 
     Args:
-        query: Words to look for, any of them; words in quotation marks must occur together.
+        query: Words to search for; any may occur. Words in quotation marks must occur together.
         limit: How many passages to return at most.
     """
     index = index_in(ctx.storage)
@@ -43,17 +44,17 @@ def search_documents(
 
 
 def _fitting(hits: list[Hit]) -> list[Hit]:
-    """As many of the best as a model should read; at least one."""
+    """Returns the best hits that fit the limit; at least one."""
     size = 0
     for number, hit in enumerate(hits):
         size += len(hit.text.encode())
-        if number and size > _MOST_BYTES:
+        if number and size > _MAX_BYTES:
             return hits[:number]
     return hits
 
 
 def _place(hit: Hit) -> str:
-    """Of a page without headings: the page's title, else its address."""
+    """Returns the place; for a page without headings, the page's title or its address."""
     return hit.place or hit.source.title or hit.source.name
 
 
@@ -67,7 +68,7 @@ def _summary(query: str, hits: list[Hit], documents: int) -> str:
 
 
 def _line(hit: Hit) -> str:
-    """A list item: the citation, then the snippet with what was found in bold."""
+    """Returns a list item: the citation, then the snippet with the found words in bold."""
     source = _escaped(hit.source.name)
     if hit.source.name.startswith(("http://", "https://")):
         source = f"[{_escaped(hit.source.title or hit.source.name)}](<{hit.source.name}>)"
@@ -77,5 +78,5 @@ def _line(hit: Hit) -> str:
 
 
 def _escaped(text: str) -> str:
-    """As Markdown that shows these characters."""
+    """Escapes the text for Markdown."""
     return _MARKDOWN.sub(r"\\\1", text)

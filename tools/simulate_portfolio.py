@@ -1,4 +1,4 @@
-"""The tool that simulates a savings plan: many random futures, and what share of them ends where."""
+"""The tool that simulates a savings plan: many random futures, and the distribution of their results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 PERCENTILES = (5, 25, 50, 75, 95)
 BLOCK = 50_000
-"""Paths computed together: their random numbers of a year take 5 MB, which a processor's cache still serves."""
+"""Paths computed together. Their random numbers for a year take 5 MB, which fit into a processor's cache."""
 MONTHS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is saved, and what is assumed of the market. Shares are fractions: 0.06 is 6 % a year."""
+    """The savings plan and the assumptions about the market. Rates are fractions: 0.06 is 6 % a year."""
 
     monthly_saving: float
     starting_balance: float
@@ -40,18 +40,20 @@ class Plan:
     seed: int
 
     def paid_in(self, year: int) -> float:
-        """At the end of this year."""
+        """Returns the sum paid in by the end of the year."""
         return self.starting_balance + self.monthly_saving * MONTHS * year
 
 
 @dataclass(frozen=True, kw_only=True)
 class Year:
-    """Where the paths stand at the end of a year, in the money of that year."""
+    """The balances of the paths at the end of a year, in that year's money."""
 
     number: int
     paid_in: float
-    balances: tuple[float, ...]  # one for each of PERCENTILES
-    below_paid_in: float  # the share of paths that hold less than was paid in
+    balances: tuple[float, ...]
+    """The balance at each of PERCENTILES."""
+    below_paid_in: float
+    """The share of paths with less than was paid in."""
 
     def at(self, percent: int) -> float:
         return self.balances[PERCENTILES.index(percent)]
@@ -76,20 +78,20 @@ def simulate_portfolio(
     starting_balance: Annotated[float, Field(ge=0, le=1e9)] = 0,
     seed: Annotated[int | None, Field(ge=0, lt=2**53)] = None,
 ) -> dict[str, Any]:
-    """Simulate a savings plan and report the 5th, 50th and 95th percentile of what it comes to, year by year.
+    """Simulate a savings plan and report the 5th, 50th and 95th percentile of its balance, year by year.
 
     Args:
-        monthly_saving: What is paid in at the end of each month.
-        years: How long.
-        paths: How many random futures are simulated.
+        monthly_saving: The amount paid in at the end of each month.
+        years: The duration in years.
+        paths: The number of random futures.
         expected_return_percent: The mean return in a year.
         volatility_percent: The standard deviation of a year's logarithmic return.
         inflation_percent: The rise of prices in a year, for the values in today's money.
-        starting_balance: What is there at the beginning.
-        seed: Makes the random numbers; the same seed gives the same result. By default a new one is drawn.
+        starting_balance: The balance at the beginning.
+        seed: The seed of the random numbers; the same seed leads to the same result. By default a new one is drawn.
     """
     if monthly_saving == 0 and starting_balance == 0:
-        raise ToolError("There is nothing to invest: give a monthly_saving or a starting_balance above 0.")
+        raise ToolError("There is nothing to invest: set monthly_saving or starting_balance above 0.")
     plan = Plan(
         monthly_saving=monthly_saving,
         starting_balance=starting_balance,
@@ -98,7 +100,7 @@ def simulate_portfolio(
         expected_return=expected_return_percent / 100,
         volatility=volatility_percent / 100,
         inflation=inflation_percent / 100,
-        # A step, so that a call that runs again after a crash goes on with the numbers it began with.
+        # A step, so that a call that runs again after a crash uses the same numbers.
         seed=ctx.step("draw a seed", lambda: secrets.randbelow(2**32)) if seed is None else seed,
     )
     done = []
@@ -112,8 +114,8 @@ def simulate_portfolio(
 
 
 def simulate(plan: Plan) -> Iterator[Year]:
-    """Year by year. Takes 8 bytes for each path, and some 10 MB besides."""
-    # Not at the top: every tool host imports this file, and few calls are simulations.
+    """Yields the years. Takes 8 bytes for each path and about 10 MB more."""
+    # Imported here because every tool host imports this file, and few calls are simulations.
     import numpy as np
 
     balances = np.full(plan.paths, plan.starting_balance, dtype=np.float64)
@@ -132,7 +134,7 @@ def simulate(plan: Plan) -> Iterator[Year]:
 
 
 def _pass_year(plan: Plan, block: Balances, stream: np.random.Generator) -> None:
-    """Geometric Brownian motion in monthly steps: the mean growth of a year is 1 + expected_return."""
+    """Advances a block by geometric Brownian motion in monthly steps; a year's mean growth is 1 + expected_return."""
     import numpy as np
 
     drift = (math.log1p(plan.expected_return) - plan.volatility**2 / 2) / MONTHS
@@ -146,7 +148,7 @@ def _pass_year(plan: Plan, block: Balances, stream: np.random.Generator) -> None
 
 
 def report(plan: Plan, years: list[Year]) -> dict[str, Any]:
-    """The tool's value."""
+    """Returns the tool's value."""
     end = years[-1]
     return {
         "summary": summary(plan, end),
@@ -161,7 +163,7 @@ def report(plan: Plan, years: list[Year]) -> dict[str, Any]:
 
 
 def summary(plan: Plan, end: Year) -> str:
-    """Markdown: what it means, then what it rests on."""
+    """Returns Markdown: the result, then the assumptions."""
     span = "1 year" if plan.years == 1 else f"{plan.years} years"
     start = f"starting with {_money(plan.starting_balance)} and " if plan.starting_balance else ""
     lines = [
@@ -171,7 +173,7 @@ def summary(plan: Plan, end: Year) -> str:
         f"{100 * end.below_paid_in:.1f} % of the futures hold less than that.",
         f"In today's money, at {100 * plan.inflation:g} % inflation, the three values are "
         f"{_money(_today(plan, end, 5))}, {_money(_today(plan, end, 50))} and {_money(_today(plan, end, 95))}.",
-        "What this rests on:",
+        "Assumptions:",
         "\n".join(f"- {assumption}" for assumption in assumptions(plan)),
     ]
     return "\n\n".join(lines)
@@ -184,13 +186,13 @@ def assumptions(plan: Plan) -> list[str]:
         "a row.",
         "The same amount is saved at the end of every month, whatever prices do. Nothing is taken out.",
         "Taxes, fees and transaction costs are left out.",
-        f"The average return and inflation stay the same for all {plan.years} years. Nobody knows them beforehand: "
-        "this shows what follows from them and is no forecast.",
+        f"The average return and inflation stay the same for all {plan.years} years. Neither is known in advance: "
+        "the result follows from these assumptions and is not a forecast.",
     ]
 
 
 def fan_chart(plan: Plan, years: list[Year]) -> dict[str, Any]:
-    """A Plotly figure: two bands around the median, and what was paid in."""
+    """Returns a Plotly figure: two bands around the median, and the sum paid in."""
     x = [0, *(year.number for year in years)]
 
     def curve(percent: int) -> list[float]:
@@ -221,7 +223,7 @@ def fan_chart(plan: Plan, years: list[Year]) -> dict[str, Any]:
 
 
 def percentiles_csv(plan: Plan, years: list[Year]) -> str:
-    """A line for each year; the columns ending in `_today` are in today's money."""
+    """Returns a line for each year. Columns ending in `_today` are in today's money."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     names = [f"p{percent}" for percent in PERCENTILES]

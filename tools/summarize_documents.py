@@ -1,4 +1,4 @@
-"""The tool that summarises documents: each chunk by one model call, the parts merged, every claim with its place."""
+"""The tool that summarises documents: one model call a chunk, then merging; every claim has its place."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from tools.documents.reading import READABLE, check_together, unique_names
 from tools.tables import looks_like_table
 
 LIMITS = Limits()
-# What one merging call reads: some 6,000 tokens. More parts than fit are merged in groups first.
+# The limit for one merging call: about 6,000 tokens. If the parts do not fit, groups of them are merged first.
 MERGE_CHARACTERS = 24_000
 NOTHING = "NOTHING RELEVANT"
 
@@ -49,19 +49,19 @@ async def summarize_documents(
     """Summarise PDF, Word, HTML, Markdown and text files, with the page or section of every claim.
 
     Args:
-        documents: The files to summarise; by default every file of this conversation that is no table.
-        focus: What the summary should dwell on, such as a question; by default everything of weight.
-        parallel: How many parts are read by the model at the same time.
+        documents: The files to summarise; by default every file of this conversation except tables.
+        focus: The focus of the summary, such as a question; by default everything important.
+        parallel: How many parts the model reads at the same time.
     """
     files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
     read = await _read_all(ctx, files)
     named = len(read) > 1
-    chunks = await asyncio.to_thread(cut, read, named=named)  # half a second of a book of 500 pages
+    chunks = await asyncio.to_thread(cut, read, named=named)  # takes half a second for a book of 500 pages
     return await _Summary(ctx, read, chunks, focus=focus.strip(), parallel=parallel, named=named).write()
 
 
 async def _read_all(ctx: AsyncToolContext, files: list[UploadedFile]) -> list[Document]:
-    """Raises ToolError, with a sentence, for no files, too many, and any that cannot be read."""
+    """Reads the files. Raises ToolError if there are none or too many, or if one cannot be read."""
     if not files:
         raise ToolError(f"There is no document to summarise. Attach one first: {READABLE} can be read.")
     if len(files) > LIMITS.files:
@@ -85,11 +85,11 @@ async def _read(ctx: AsyncToolContext, reading: Reading) -> Document:
     try:
         return await asyncio.to_thread(read_document, reading, Watch(limits=LIMITS, stopped=stop.is_set, page=told))
     finally:
-        stop.set()  # a cancelled call must not leave its thread reading on
+        stop.set()  # a cancelled call must stop its thread
 
 
 class _Summary:
-    """One call at work: chunks to notes, notes to the summary."""
+    """One call: makes notes on chunks, and a summary of the notes."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Summary:
         *,
         focus: str,
         parallel: int,
-        named: bool,  # citations carry the document's name
+        named: bool,  # citations include the document's name
     ) -> None:
         self._ctx = ctx
         self._documents = documents
@@ -134,8 +134,8 @@ class _Summary:
         return 1 if len(self._chunks) == 1 else len(self._chunks) + 1
 
     async def _notes(self) -> list[str]:
-        """The notes on each chunk that has any, in order."""
-        # A retry may come with another focus or other documents: notes that were made for these only are read back.
+        """Returns the notes on the chunks in order, without empty ones."""
+        # A retry may have another focus or other documents; only notes for the same ones are reused.
         key = "\0".join([self._focus, *(chunk.material for chunk in self._chunks)])
         notes = await self._ctx.map(list(range(len(self._chunks))), self._note, limit=self._parallel, key=key)
         checked = [self._checked_note(chunk, note) for chunk, note in zip(self._chunks, notes, strict=True)]
@@ -143,7 +143,7 @@ class _Summary:
 
     async def _note(self, index: int) -> str:
         chunk = self._chunks[index]
-        # Parts start in order and recorded ones are not run again: what was started is what is done or running.
+        # Parts start in order and recorded ones do not run again, so the started ones are either done or running.
         self._started, self._running = max(self._started, index + 1), self._running + 1
         self._tell(chunk, index)
         try:
@@ -168,7 +168,7 @@ class _Summary:
             condensed = await self._ctx.map(groups, self._condense, limit=self._parallel, key=key)
             shorter = [self._checked(note) for note in condensed]
             if sum(map(len, shorter)) > 0.9 * sum(map(len, notes)):
-                # A model that condenses nothing would be asked for ever: the most important lines must do.
+                # The model does not condense and would be called forever: use the most important lines.
                 notes = [_first_lines(note, MERGE_CHARACTERS // len(shorter)) for note in shorter]
                 break
             notes = shorter
@@ -198,7 +198,7 @@ class _Summary:
         return checked.text
 
     def _checked_note(self, chunk: Chunk, note: str) -> str:
-        """The note with a source on each line: one that names none comes from somewhere in this chunk."""
+        """Returns the note with a source on each line; a line without one is attributed to the whole chunk."""
         if _says_nothing(note):
             return ""
         source = f"{chunk.document} {chunk.label}" if self._named else chunk.label
@@ -210,7 +210,7 @@ class _Summary:
         return "\n".join(line if self._citations.cited(line) else f"{line.rstrip()} [{source}]" for line in claims)
 
     def _within(self, chunk: Chunk) -> Document:
-        """The chunk's document with no places but the chunk's: a note can only be about what it was made from."""
+        """Returns the chunk's document with only the chunk's places, as a note can cite no others."""
         document = next(one for one in self._documents if one.name == chunk.document)
         base = document.places[0].number  # places are numbered without gaps
         return replace(document, places=document.places[chunk.first.number - base : chunk.last.number - base + 1])
@@ -218,8 +218,8 @@ class _Summary:
     def _nothing(self) -> str:
         names = ", ".join(document.name for document in self._documents)
         if self._focus:
-            return f"Nothing in {names} bears on {self._focus!r}."
-        raise ToolError(f"The model gave no summary of {names}. Try again, or try another model.")
+            return f"Nothing in {names} is about {self._focus!r}."
+        raise ToolError(f"The model returned no summary of {names}. Try again, or try another model.")
 
 
 def _says_nothing(text: str) -> bool:
@@ -240,7 +240,7 @@ def _grouped(notes: list[str], characters: int) -> Iterator[str]:
 
 
 def _first_lines(note: str, characters: int) -> str:
-    """As many whole lines from the top as fit."""
+    """Returns as many whole lines from the top as fit."""
     if len(note) <= characters:
         return note
     return note[: max(note.rfind("\n", 0, characters), 0)]

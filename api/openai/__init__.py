@@ -1,1 +1,1 @@
-"""What any OpenAI client can call."""
+"""The routes that OpenAI's clients call."""

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: a turn whose conversation the caller brings along, streamed or whole."""
+"""`POST /v1/chat/completions`: answers a conversation that the caller sends, streamed or whole."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ router = APIRouter(prefix="/v1/chat/completions", route_class=StrictRoute, tags=
 class StreamOptions(BaseModel):
     model_config = ConfigDict(strict=True)
 
-    include_usage: bool | None = Field(None, description="One more chunk before the end, with the tokens spent.")
+    include_usage: bool | None = Field(None, description="Send a chunk with the tokens used before the end.")
 
 
 class ChatRequest(BaseModel):
-    """What else OpenAI's clients send is ignored."""
+    """Other fields that OpenAI's clients send are ignored."""
 
     model_config = ConfigDict(
         strict=True,
@@ -39,7 +39,7 @@ class ChatRequest(BaseModel):
     messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, description="Taken and ignored, as are the others below.")
+    temperature: float | None = Field(None, description="Accepted and ignored, like the fields below.")
     top_p: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -87,7 +87,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 
 @router.post("", response_model=None, responses=DESCRIBED, summary="Create a chat completion")
 async def create(body: ChatRequest, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
-    """The answer to the last message. Whoever leaves before its end stops it."""
+    """Answer the last message. Disconnecting before the end stops the answer."""
     conversation = read_conversation(body.messages)
     turn = chat_request(
         user,
@@ -95,7 +95,7 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
         earlier=conversation.earlier,
         model=body.model,
         key=key,
-        arguments={"door": "chat.completions"},  # what is asked at another door has an owner of another kind
+        arguments={"door": "chat.completions"},  # so that an idempotency key is valid for this route only
     )
     job = await submit(services, turn)
     answer, envelope = OwnedAnswer(request=request, services=services, job=job), Envelope.of(job, body.model)

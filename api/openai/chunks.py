@@ -1,4 +1,4 @@
-"""The pieces of an answer as chat completions have them: chunks of a stream, or one object. Pure renderings."""
+"""Pure renderings of an answer's pieces for chat completions: the chunks of a stream, or one object."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Pages = AsyncGenerator[Sequence[Piece], None]
 
 
 class Withdrawn(Abandoned):
-    """What was sent has become wrong, and this protocol cannot take it back."""
+    """Text already sent was withdrawn, and this protocol cannot replace it."""
 
     def __init__(self) -> None:
-        super().__init__(500, "answer_withdrawn", "The answer was interrupted and begun anew; ask again.")
+        super().__init__(500, "answer_withdrawn", "The answer was interrupted and started again; ask again.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """What is the same in all that is said of one answer."""
+    """The fields that all chunks of one answer share."""
 
     id: str
     created: int
@@ -44,18 +44,18 @@ class Envelope:
 
 
 class ChunkWriter:
-    """Feed the pages in order; the frames of each are given. `usage`: the caller has asked for the tokens spent."""
+    """Renders pages of pieces, fed in order, as frames. `usage`: the caller asked for the tokens used."""
 
     def __init__(self, envelope: Envelope, *, usage: bool) -> None:
         self._envelope = envelope
         self._usage = usage
         self._sent: list[str] = []
         self._begun = False
-        # All chunks with words are equal up to the words: they are most of what is sent.
+        # Most chunks differ only in their text, so the JSON around it is encoded once.
         self._before, self._behind = self._chunk({"content": ""}).split(b'""')
 
     def feed(self, pieces: Sequence[Piece]) -> Iterator[bytes]:
-        """The words of a page are one chunk. Raises `ApiError` behind the last words when the answer fails."""
+        """Yields a page's text as one chunk. Raises `ApiError` after the last text when the answer fails."""
         text = ""
         for piece in pieces:
             match piece:
@@ -113,7 +113,7 @@ async def chunks(pages: Pages, writer: ChunkWriter) -> Frames:
 
 
 async def whole(pages: Pages, envelope: Envelope) -> Frames:
-    """One frame, when the answer is whole: the JSON of a `chat.completion`. Raises `ApiError` when it fails."""
+    """Yields one frame when the answer has ended: the JSON of a `chat.completion`. Raises `ApiError` when it fails."""
     async with contextlib.aclosing(pages):
         async for page in pages:
             match page[-1]:
@@ -137,5 +137,5 @@ def usage_of(end: Ended) -> dict[str, int] | None:
 
 
 def error_frame(error: ApiError) -> bytes:
-    """The last event of an answer that fails behind its first words."""
+    """Returns the last event of an answer that fails after its first words."""
     return data_frame({"error": openai_error(error.status, error.code, error.message, error.param)})

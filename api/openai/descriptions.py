@@ -1,4 +1,4 @@
-"""What the API's documentation says of errors in OpenAI's form."""
+"""How the API's documentation describes errors in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.errors import openai_error
 class OpenAIErrorView(BaseModel):
     message: str = Field(description="A sentence for people.")
     type: str
-    param: str | None = Field(description="Path of the field at fault.")
+    param: str | None = Field(description="Path of the wrong field.")
     code: str | None = Field(description="For programs.")
 
 
@@ -22,7 +22,7 @@ class OpenAIErrorBody(BaseModel):
 
 
 def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`."""
+    """Returns the value of a route's `responses`."""
     described = errors(*statuses)
     for status, (_, code, message) in EXAMPLES.items():
         if status in described:

@@ -1,4 +1,4 @@
-"""A response that its caller waits for: unlike one in the background, it fails with a status before its first word."""
+"""Responses whose caller waits. Unlike background ones, they fail with an HTTP status before the first word."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from jobs.events import JobFailedEvent
 Pages = AsyncGenerator[Sequence[JobEvent], None]
 
 FIRST = frozenset({"response.output_text.delta", *ENDS.values()})
-"""What a stream is opened for."""
+"""The events that start a stream; earlier ones wait for the first of them."""
 
 
 class ForegroundFrames:
-    """Feed the pages in order; their frames are kept back until the first word, or until `opened`."""
+    """Renders pages of events, fed in order. Keeps frames back until the first word, or until `opened` is called."""
 
     def __init__(self, events: ResponseEvents) -> None:
         self._events = events
@@ -28,7 +28,7 @@ class ForegroundFrames:
         self._open = False
 
     def feed(self, page: Sequence[JobEvent]) -> bytes:
-        """Raises `ApiError` when the answer fails before anything was told."""
+        """Returns the frames to send now. Raises `ApiError` when the answer fails before anything was sent."""
         told = [payload for event in page for payload in self._events.feed(event)]
         self._kept += b"".join(map(frame, told))
         kinds = [payload["type"] for payload in told if payload["type"] in FIRST]
@@ -37,18 +37,18 @@ class ForegroundFrames:
         return self.opened() if self._open or kinds else b""
 
     def opened(self) -> bytes:
-        """What was kept back; from now on nothing is."""
+        """Returns the frames kept back, and keeps none back from now on."""
         self._open = True
         kept, self._kept = self._kept, b""
         return kept
 
     def error(self, error: ApiError) -> bytes:
-        """The last frame, of a stream that ends before its answer."""
+        """Returns the last frame of a stream that ends before its answer."""
         return self.opened() + frame(self._events.error(error.code, error.message))
 
 
 async def streamed(pages: Pages, rendering: ForegroundFrames) -> Frames:
-    """Raises `ApiError` when the answer fails without a word, or the pages end before it does."""
+    """Raises `ApiError` when the answer fails before its first word, or the pages end before the answer."""
     ended = False
     try:
         async with contextlib.aclosing(pages):
@@ -63,9 +63,9 @@ async def streamed(pages: Pages, rendering: ForegroundFrames) -> Frames:
 
 
 async def whole(pages: Pages, events: ResponseEvents) -> Frames:
-    """One frame, when the answer has ended: the JSON of the response.
+    """Yields one frame when the answer has ended: the JSON of the response.
 
-    Raises `ApiError` when it fails: who reads only `output_text` must not take a part for it.
+    Raises `ApiError` when it fails, so that clients that read only `output_text` do not take a part for the whole.
     """
     async with contextlib.aclosing(pages):
         async for page in pages:
@@ -76,6 +76,7 @@ async def whole(pages: Pages, events: ResponseEvents) -> Frames:
 
 
 def raise_failure(events: ResponseEvents) -> None:
+    """Raises `ApiError` when the job failed or has not ended."""
     if events.end is None:
         raise of_failure(*RESTARTING)
     if isinstance(events.end, JobFailedEvent):

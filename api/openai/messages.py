@@ -1,4 +1,4 @@
-"""A conversation in OpenAI's form: read strictly, so that what it says can be told to any model."""
+"""Reads a conversation in OpenAI's format strictly, so that every model accepts the result."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from api.errors import ApiError
 from jobs.encoding import encode
 
-MOST_MESSAGES = 10_000
-MOST_PARTS = 20_000
-"""Parts and calls of all messages together; the four hundred thousand that fit into a body would take seconds."""
-DEEPEST = 100
-"""Nesting of a tool call's arguments; the worker reads them with a parser that recurses."""
+MAX_MESSAGES = 10_000
+MAX_PARTS = 20_000
+"""Parts and calls of all messages together. A body has room for 400,000, whose validation would take seconds."""
+MAX_DEPTH = 100
+"""Nesting of a tool call's arguments, because the worker parses them recursively."""
 NAME = r"^[^\s<|\\/>]{1,64}$"
-"""What OpenAI takes as a speaker's name."""
+"""The names that OpenAI accepts for a message's author."""
 
 
 class Part(BaseModel):
-    """Text, or something that is refused with its type."""
+    """A text part. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
@@ -46,7 +46,7 @@ class ToolCall(BaseModel):
 
 
 def _as_parts(value: Any) -> Any:
-    """A string is one part: errors then name the field, and not the kinds it might have been."""
+    """Turns a string into one part, so that errors name the field instead of each type of a union."""
     if isinstance(value, str):
         return [{"type": "text", "text": value}]
     if value is not None and not isinstance(value, list):
@@ -56,8 +56,8 @@ def _as_parts(value: Any) -> Any:
 
 Content = Annotated[
     list[Part] | None,
-    FailFast(),  # here and elsewhere: a body of nothing but wrong elements must not become as many errors
-    Field(max_length=MOST_PARTS),
+    FailFast(),  # here and below: many wrong elements must not become as many errors
+    Field(max_length=MAX_PARTS),
     BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None),
 ]
 
@@ -73,19 +73,19 @@ class Message(BaseModel):
 
 
 def few_parts(messages: Any) -> Any:
-    """Counted before any is looked at."""
+    """Counts the parts before any is validated."""
     inner = (
         message.get(name) for message in messages if isinstance(message, dict) for name in ("content", "tool_calls")
     )
-    if sum(len(parts) for parts in inner if isinstance(parts, list)) > MOST_PARTS:
-        raise ValueError(f"must have {MOST_PARTS} parts at most, all messages together")
+    if sum(len(parts) for parts in inner if isinstance(parts, list)) > MAX_PARTS:
+        raise ValueError(f"must have at most {MAX_PARTS} parts in all messages together")
     return messages
 
 
 Messages = Annotated[
     list[Message],
     FailFast(),
-    Field(min_length=1, max_length=MOST_MESSAGES),
+    Field(min_length=1, max_length=MAX_MESSAGES),
     BeforeValidator(lambda value: few_parts(value) if isinstance(value, list) else value),
 ]
 
@@ -93,20 +93,20 @@ Messages = Annotated[
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
     earlier: Sequence[Mapping[str, Any]]
-    """What was said before, each as OpenAI has it; every call of a tool is followed by its result."""
+    """The messages before the question, in OpenAI's format. A result follows every tool call."""
     question: str
-    """The user's newest words."""
+    """The user's last message."""
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
-    """Raises `ApiError` 400 for what no model could be told."""
+    """Raises `ApiError` 400 for a conversation that a model would reject."""
     *earlier, last = messages
     place = f"messages.{len(earlier)}"
     if last.role != "user":
         raise refusal(f"{place}.role", "the last message must be the user's")
     question = _text(last, place)
     if not question.strip():
-        raise refusal(f"{place}.content", "the last message needs words")
+        raise refusal(f"{place}.content", "the last message needs text")
     return Conversation(earlier=list(_told(earlier)), question=question)
 
 
@@ -115,7 +115,7 @@ def refusal(place: str, sentence: str, code: str = "invalid_request") -> ApiErro
 
 
 def _told(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The messages as they are stored. A tool's result must follow its call, and every call must have one."""
+    """Yields the messages as they are stored. Every tool call must be followed by its result."""
     open_calls: dict[str, None] = {}
     for number, message in enumerate(messages):
         place = f"messages.{number}"
@@ -160,13 +160,13 @@ def _assistant(message: Message, place: str, open_calls: dict[str, None]) -> dic
 
 
 def _arguments(text: str, place: str) -> dict[str, str]:
-    """Some endpoints write nothing where a tool takes nothing."""
+    """Some endpoints send an empty string for a tool without arguments."""
     try:
         value = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
         raise refusal(place, "must be a JSON object") from None
-    if not isinstance(value, dict) or _deeper(value, DEEPEST):
-        raise refusal(place, f"must be a JSON object, nested {DEEPEST} deep at most")
+    if not isinstance(value, dict) or _deeper(value, MAX_DEPTH):
+        raise refusal(place, f"must be a JSON object, nested at most {MAX_DEPTH} levels deep")
     return {"arguments": encode(value).decode()}
 
 
@@ -188,7 +188,7 @@ def _text(message: Message, place: str) -> str:
 
 def _words(part: Part, place: str) -> str:
     if part.type != "text":
-        sentence = f"only text can be read here, no {part.type[:40]!r}; put files up with POST /api/files"
+        sentence = f"only text is accepted here, not {part.type[:40]!r}; upload files with POST /api/files"
         raise refusal(f"{place}.type", sentence, "unsupported_content")
     if part.text is None:
         raise refusal(f"{place}.text", "must be a string")

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: the names that the other calls take."""
+"""`GET /v1/models`: the model names that the other routes accept."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ModelList(BaseModel):
 
 
 @router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503), summary="List the models")
-async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # whoever asks must be known
-    """The models that answer here."""
+async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # requires a known caller
+    """List the models of this server."""
     return {"data": [{"id": services.settings.model_name}]}
 
 
@@ -36,6 +36,6 @@ async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG
     "/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503), summary="Look at a model"
 )
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
-    """Whether there is a model of that name."""
+    """Show the model with this name."""
     check_model(services, name)
     return {"id": name}

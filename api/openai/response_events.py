@@ -1,7 +1,7 @@
-"""A job as an OpenAI response: a pure machine from the events of its log to the events of the Responses stream.
+"""A job as an OpenAI response: a pure function from the events of its log to the events of the Responses stream.
 
-The same log gives the same events, whenever and in whatever pages it is read: that is what makes
-`starting_after` exact. https://platform.openai.com/docs/api-reference/responses-streaming has the shapes.
+The same log yields the same events, whenever and in whatever pages it is read, so `starting_after` is exact. The
+shapes are those of https://platform.openai.com/docs/api-reference/responses-streaming.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ from jobs.transcript import Transcript
 Payload = dict[str, Any]
 
 ASKED = "response"
-"""Where a job's arguments keep what was asked of the response besides the conversation."""
+"""The job argument that keeps the request's fields apart from the conversation."""
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{24})")
 JOB_ID = re.compile(r"job_([0-9a-f]{24})")
 ERROR_CODES: Mapping[str, str] = {"model_rate_limited": "rate_limit_exceeded"}
-"""OpenAI knows a few codes only; every other failure is a `server_error`, and its sentence tells more."""
+"""Our code → OpenAI's, which has only a few. Every other failure is a `server_error`, explained by its message."""
 REASONS: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 ENDS: Mapping[str, str] = {
     "completed": "response.completed",
     "failed": "response.failed",
     "incomplete": "response.incomplete",
-    "cancelled": "response.incomplete",  # OpenAI's stream has no event of its own for it
+    "cancelled": "response.incomplete",  # OpenAI's stream has no event for a cancel
 }
-"""The status at the end → the last event."""
+"""Final status → type of the last event."""
 DELETED = ("not_found", "The response was deleted.")
 
 
 def job_id_of(response_id: str) -> str | None:
-    """None: nothing can have this id."""
+    """Returns None for an id that no response can have."""
     match = RESPONSE_ID.fullmatch(response_id)
     return f"job_{match[1]}" if match else None
 
@@ -71,7 +71,7 @@ def frame(payload: Payload) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Heading:
-    """What a response says of itself from the first event to the last."""
+    """The fields of a response that stay the same from the first event to the last."""
 
     id: str
     created_at: float
@@ -82,11 +82,11 @@ class Heading:
     metadata: Mapping[str, str]
     previous_response_id: str | None
     limits: Mapping[str, Any]
-    """Settings of the model that are told back as they were asked: temperature, top_p, max_output_tokens."""
+    """Model settings returned as requested: temperature, top_p, max_output_tokens."""
 
     @classmethod
     def of(cls, job: Job, *, model: str) -> Heading:
-        """`model`: what a job without a name of its own was asked of. A job of another door runs in the background."""
+        """`model` is used for a job that names none. A job of another API counts as a background response."""
         asked = job.request.arguments.get(ASKED) or {}
         return cls(
             id=str(response_id_of(job.id)),
@@ -102,17 +102,17 @@ class Heading:
 
 @dataclass(kw_only=True)
 class Message:
-    """One item of the output: the words of one model step."""
+    """One item of the output: the text of one model step."""
 
     id: str
     index: int
-    """Its place among all items that were ever opened; a withdrawn one keeps its own."""
+    """Its position among all items ever opened, withdrawn ones included."""
     pieces: list[str] = field(default_factory=list)
     status: str = "in_progress"
 
     @property
     def place(self) -> Payload:
-        """The fields by which the stream's events name its one part."""
+        """The fields with which the stream's events identify its single part."""
         return {"item_id": self.id, "output_index": self.index, "content_index": 0}
 
     def part(self) -> Payload:
@@ -124,12 +124,12 @@ class Message:
 
 
 class ResponseEvents:
-    """Feed the whole log in order; `response()` is the response as it stands."""
+    """Renders a log, fed in order from its first event. `response()` returns the response's current state."""
 
     def __init__(self, heading: Heading) -> None:
         self._heading = heading
         self._transcript = Transcript()
-        self._messages: dict[str, Message] = {}  # by step; only what stands
+        self._messages: dict[str, Message] = {}  # by step, without withdrawn ones
         self._opened = 0
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
@@ -137,7 +137,7 @@ class ResponseEvents:
         self._ended_at: float | None = None
 
     def feed(self, event: JobEvent) -> list[Payload]:
-        """What the stream says of it, each with its `sequence_number`."""
+        """Returns the stream's events for one event of the log, each with its `sequence_number`."""
         return [self._numbered(payload) for payload in self._payloads(event)]
 
     @property
@@ -146,11 +146,11 @@ class ResponseEvents:
         return self._transcript.end
 
     def error(self, code: str, message: str) -> Payload:
-        """The last event of a stream that ends before its response."""
+        """Returns the last event of a stream that ends before its response."""
         return self._numbered({"type": "error", "code": code, "message": message, "param": None})
 
     def response(self) -> Payload:
-        """OpenAI's Response object."""
+        """Returns OpenAI's Response object."""
         heading, end = self._heading, self.end
         reason = REASONS.get(end.reason) if isinstance(end, JobIncompleteEvent) else None
         return {
@@ -198,7 +198,7 @@ class ResponseEvents:
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 yield from self._finish(payload, event.at)
             case JobQueued() | JobCancelling() | StepStarted() | Progress() | Log() | Artifact() | UnknownEvent():
-                pass  # a response tells of its answer alone
+                pass  # a response shows only its answer
             case _:
                 assert_never(payload)
 
@@ -208,13 +208,13 @@ class ResponseEvents:
             yield self._lifecycle("response.queued")
 
     def _begin(self) -> Iterator[Payload]:
-        if not self._begun:  # a job that is taken over begins again, a response does not
+        if not self._begun:  # a takeover starts the job again, but not the response
             self._begun = True
             self._status = "in_progress"
             yield self._lifecycle("response.in_progress")
 
     def _write(self, step: str, text: str) -> Iterator[Payload]:
-        yield from self._begin()  # a retry has said the finished steps' words before it is started
+        yield from self._begin()  # a retry's log has the finished steps' text before `job.started`
         message = self._messages.get(step)
         if message is None:
             message = self._messages[step] = self._next()
@@ -269,7 +269,7 @@ def _usage(spent: Mapping[str, int] | None) -> Payload | None:
 
 
 async def frames(pages: AsyncGenerator[Sequence[JobEvent], None], heading: Heading, *, after: int) -> Frames:
-    """Behind this `sequence_number`, to the end of the pages, which begin with the log. A page is one piece."""
+    """Yields one frame per page, without events up to `after`. The pages must begin with the first event of the log."""
     events = ResponseEvents(heading)
     try:
         async with contextlib.aclosing(pages):

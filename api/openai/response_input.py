@@ -1,4 +1,4 @@
-"""What a response is asked: the request's shape, and the conversation that it goes on from."""
+"""The request of a response: its shape, and the conversation that it continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from api.errors import ApiError
-from api.openai.messages import MOST_MESSAGES, MOST_PARTS, Conversation, few_parts, refusal
+from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, few_parts, refusal
 from api.openai.response_events import ASKED
 from api.submit import CHAT
 from jobs import Job, JobClient
@@ -17,13 +17,13 @@ from jobs.transcript import Transcript
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
-MOST_METADATA = 16
+MAX_METADATA = 16
 TEXT_TYPES = frozenset({"input_text", "output_text", "text"})
 ECHOED = ("background", "instructions", "metadata", "previous_response_id", "temperature", "top_p", "max_output_tokens")
 
 
 class InputPart(BaseModel):
-    """Text, or something that is refused with its type."""
+    """A text part. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
@@ -32,7 +32,7 @@ class InputPart(BaseModel):
 
 
 def _as_parts(value: Any) -> Any:
-    """A string is one part: errors then name the field, and not the kinds it might have been."""
+    """Turns a string into one part, so that errors name the field instead of each type of a union."""
     if isinstance(value, str):
         return [{"type": "input_text", "text": value}]
     if value is not None and not isinstance(value, list):
@@ -43,13 +43,13 @@ def _as_parts(value: Any) -> Any:
 Content = Annotated[
     list[InputPart] | None,
     FailFast(),
-    Field(max_length=MOST_PARTS),
+    Field(max_length=MAX_PARTS),
     BeforeValidator(_as_parts, json_schema_input_type=str | list[InputPart] | None),
 ]
 
 
 class InputItem(BaseModel):
-    """A message, said or answered; anything else is refused with its type."""
+    """A message of either side. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
@@ -67,27 +67,27 @@ def _as_items(value: Any) -> Any:
 
 
 def _few(value: Any) -> Any:
-    """Counted first: every wrong value of a mapping becomes an error of its own."""
-    if isinstance(value, dict) and len(value) > MOST_METADATA:
-        raise ValueError(f"must have {MOST_METADATA} entries at most")
+    """Counts first, because every wrong value of a mapping would become a separate error."""
+    if isinstance(value, dict) and len(value) > MAX_METADATA:
+        raise ValueError(f"must have at most {MAX_METADATA} entries")
     return value
 
 
 Input = Annotated[
     list[InputItem],
     FailFast(),
-    Field(min_length=1, max_length=MOST_MESSAGES),
+    Field(min_length=1, max_length=MAX_MESSAGES),
     BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem]),
 ]
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
-    Field(max_length=MOST_METADATA),
+    Field(max_length=MAX_METADATA),
     BeforeValidator(_few),
 ]
 
 
 class NewResponse(BaseModel):
-    """What else OpenAI's clients send is ignored."""
+    """Other fields that OpenAI's clients send are ignored."""
 
     model_config = ConfigDict(
         strict=True,
@@ -96,29 +96,29 @@ class NewResponse(BaseModel):
 
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
     input: Input
-    instructions: str | None = Field(None, description="Told to the model before everything else.")
+    instructions: str | None = Field(None, description="Sent to the model before all messages.")
     stream: bool | None = None
-    background: bool | None = Field(None, description="It goes on when the caller leaves.")
-    metadata: Metadata | None = Field(None, description="Given back as it is.")
-    previous_response_id: str | None = Field(None, max_length=200, description="Go on from this answer.")
-    temperature: float | None = Field(None, description="Taken and told back, but ignored, as are the two below.")
+    background: bool | None = Field(None, description="The answer continues after the caller disconnects.")
+    metadata: Metadata | None = Field(None, description="Returned unchanged.")
+    previous_response_id: str | None = Field(None, max_length=200, description="Continue from this answer.")
+    temperature: float | None = Field(None, description="Accepted and returned, but ignored, like the two below.")
     top_p: float | None = None
     max_output_tokens: int | None = None
 
     def asked(self) -> dict[str, Any]:
-        """What the response tells back, as its job keeps it."""
+        """Returns the fields that the response repeats, as its job stores them."""
         kept = {name: getattr(self, name) for name in ECHOED}
         return {**{name: value for name, value in kept.items() if value}, "background": bool(self.background)}
 
 
 def read_input(items: Sequence[InputItem]) -> Conversation:
-    """Raises `ApiError` 400 for what no model could be told."""
+    """Raises `ApiError` 400 for a conversation that a model would reject."""
     *earlier, newest = _told(items)
     place = f"input.{len(earlier)}"
     if newest["role"] != "user":
         raise refusal(f"{place}.role", "the last message must be the user's")
     if not newest["content"].strip():
-        raise refusal(f"{place}.content", "the last message needs words")
+        raise refusal(f"{place}.content", "the last message needs text")
     return Conversation(earlier=earlier, question=newest["content"])
 
 
@@ -126,7 +126,7 @@ def _told(items: Sequence[InputItem]) -> Iterator[dict[str, Any]]:
     for number, item in enumerate(items):
         place = f"input.{number}"
         if item.type != MESSAGE:
-            sentence = f"only messages can be read here, no {item.type[:40]!r}"
+            sentence = f"only messages are accepted here, not {item.type[:40]!r}"
             raise refusal(f"{place}.type", sentence, "unsupported_content")
         if item.role not in ROLES:
             raise refusal(f"{place}.role", f"must be one of {', '.join(ROLES)}")
@@ -141,34 +141,34 @@ def _text(item: InputItem, place: str) -> str:
 
 def _words(part: InputPart, place: str) -> str:
     if part.type not in TEXT_TYPES:
-        sentence = f"only text can be read here, no {part.type[:40]!r}; put files up with POST /api/files"
+        sentence = f"only text is accepted here, not {part.type[:40]!r}; upload files with POST /api/files"
         raise refusal(f"{place}.type", sentence, "unsupported_content")
     if part.text is None:
         raise refusal(f"{place}.text", "must be a string")
     return part.text
 
 
-def check_length(messages: Sequence[Mapping[str, Any]], *, most_bytes: int) -> None:
-    """Each response keeps all that was said before it. Raises `ApiError` 400 for more than one request may bring."""
-    if len(messages) > MOST_MESSAGES or len(encode(messages)) > most_bytes:
-        message = "The conversation has become too long; begin a new one, with what matters of this one as its input."
+def check_length(messages: Sequence[Mapping[str, Any]], *, max_bytes: int) -> None:
+    """Raises `ApiError` 400 when the conversation, which each response stores whole, exceeds a request's limits."""
+    if len(messages) > MAX_MESSAGES or len(encode(messages)) > max_bytes:
+        message = "The conversation is too long; start a new one with the important parts of this one as its input."
         raise ApiError(400, "context_length_exceeded", message, param="previous_response_id")
 
 
 async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
-    """All that was said up to the job's answer, whichever door it came in by; without its instructions."""
+    """Returns all messages up to the job's answer, whichever API they came from, without instructions."""
     turns = await jobs.thread_jobs(job.thread_id) if job.thread_id else []
     earlier = [turn for turn in turns if turn.turn < job.turn and turn.request.task == CHAT]
     said: list[Mapping[str, Any]] = []
     for turn in (*earlier, job):
-        said += [*_brought_along(turn), {"role": "user", "content": turn.request.input or ""}]
+        said += [*_own_messages(turn), {"role": "user", "content": turn.request.input or ""}]
         if answer := Transcript.of(await jobs.events(turn.id)).answer:
             said.append({"role": "assistant", "content": answer})
     return said
 
 
-def _brought_along(job: Job) -> Sequence[Mapping[str, Any]]:
-    """Instructions hold for one response: they are the first message, and are not passed on to the next."""
+def _own_messages(job: Job) -> Sequence[Mapping[str, Any]]:
+    """Drops the first message when it holds instructions, which apply to one response only."""
     messages: Sequence[Mapping[str, Any]] = job.request.arguments.get("messages") or []
     has_instructions = (job.request.arguments.get(ASKED) or {}).get("instructions")
     return messages[1:] if has_instructions else messages

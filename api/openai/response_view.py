@@ -1,4 +1,4 @@
-"""OpenAI's Response object as the API's documentation has it; `response_events` makes it."""
+"""OpenAI's Response object as the API's documentation shows it; response_events.py builds it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ResponseUsageView(BaseModel):
 
 
 class ResponseView(BaseModel):
-    """An answer, whole or on its way. Times are Unix seconds."""
+    """An answer, complete or in progress. Times are Unix seconds."""
 
-    id: str = Field(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"], description="The job's id, with another beginning.")
+    id: str = Field(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"], description="The job's id, with the prefix `resp_`.")
     object: str = "response"
     created_at: float
     completed_at: float | None
@@ -54,7 +54,7 @@ class ResponseView(BaseModel):
     instructions: str | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessageView] = Field(description="What was said; a step that began anew is here once.")
+    output: list[OutputMessageView] = Field(description="The messages so far; a restarted step appears once.")
     parallel_tool_calls: bool
     previous_response_id: str | None
     temperature: float | None
@@ -62,7 +62,7 @@ class ResponseView(BaseModel):
     tools: list[Any]
     top_p: float | None
     max_output_tokens: int | None
-    usage: ResponseUsageView | None = Field(description="None until it is completed, or when nobody counts.")
+    usage: ResponseUsageView | None = Field(description="None until the end, or when the model reports none.")
 
 
 class DeletedView(BaseModel):

@@ -1,4 +1,4 @@
-"""`/v1/responses`: a chat turn as OpenAI's response. In the background it outlives its caller, and can be rejoined."""
+"""`/v1/responses`: a chat turn as OpenAI's response. Background responses outlive their callers and can be resumed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from services.web import WebServices
 router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])
 
 CANCEL_SECONDS = 5.0
-"""How long a cancel waits for the job's end, so that its answer can say `cancelled`."""
+"""How long a cancel waits for the job's end, so that the response returned is already `cancelled`."""
 FROM_BEGINNING = -1
 
 ResponseId = Annotated[str, Path(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"])]
@@ -42,7 +42,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "cont
     summary="Create a response",
 )
 async def create(body: NewResponse, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
-    """Ask. In the foreground whoever leaves before the answer's end stops it; in the background nobody does."""
+    """Create a response. Disconnecting early stops a foreground response, never a background one."""
     job = await submit(services, await _request(services, body, user, key))
     if body.background:
         return _stream(services, job) if body.stream else await _as_it_stands(services, job)
@@ -64,12 +64,12 @@ async def get(
     response_id: ResponseId,
     user: Caller,
     services: Services,
-    stream: Annotated[bool, Query(description="As events, from the first to the last.")] = False,
+    stream: Annotated[bool, Query(description="Stream all events, from the first to the last.")] = False,
     starting_after: Annotated[
-        int | None, Query(ge=0, description="With `stream`: begin behind this `sequence_number`.")
+        int | None, Query(ge=0, description="With `stream`: start after this `sequence_number`.")
     ] = None,
 ) -> Response:
-    """A response as it stands; any chat job is one, whichever door it came in by."""
+    """Show a response's current state. Every chat job is a response, whichever API submitted it."""
     job = await _find(services, response_id, user)
     if stream:
         return _stream(services, job, after=FROM_BEGINNING if starting_after is None else starting_after)
@@ -83,7 +83,7 @@ async def get(
     summary="Stop a response",
 )
 async def cancel(response_id: ResponseId, user: Caller, services: Services) -> Response:
-    """Stop it. Any number of times is once; a finished response stays as it is."""
+    """Stop the response. Repeating the call changes nothing, nor does cancelling an ended response."""
     job = await _find(services, response_id, user)
     await services.jobs.cancel(job.id, user)
     with contextlib.suppress(TimeoutError):
@@ -112,7 +112,7 @@ async def _request(services: WebServices, body: NewResponse, user: str, key: str
     if body.previous_response_id:
         before = await _before(services, body.previous_response_id, user)
         earlier = [*instructions, *before, *conversation.earlier]
-        check_length(earlier, most_bytes=services.settings.max_body_bytes)
+        check_length(earlier, max_bytes=services.settings.max_body_bytes)
     return chat_request(
         user,
         conversation.question,
@@ -126,13 +126,13 @@ async def _request(services: WebServices, body: NewResponse, user: str, key: str
 async def _before(services: WebServices, response_id: str, user: str) -> list[Any]:
     job = await _find(services, response_id, user, param="previous_response_id")
     if not job.finished:
-        message = "previous_response_id: that response is not finished; wait for its end, or cancel it."
+        message = "previous_response_id: that response has not ended; wait for its end, or cancel it."
         raise ApiError(409, "conflict", message, param="previous_response_id")
     return await conversation_of(services.jobs, job)
 
 
 async def _find(services: WebServices, response_id: str, user: str, *, param: str | None = None) -> Job:
-    """Raises `ApiError` 404."""
+    """Raises `ApiError` 404 when the user has no such response."""
     job_id = job_id_of(response_id)
     with contextlib.suppress(JobNotFound):
         job = await services.jobs.get(job_id, user) if job_id else None
@@ -142,7 +142,7 @@ async def _find(services: WebServices, response_id: str, user: str, *, param: st
 
 
 def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING) -> EventStream:
-    """It may be left and rejoined; at the end of this process it just ends."""
+    """Clients may disconnect and resume; when this process stops, the stream ends without an error."""
     return EventStream(
         frames(services.jobs.follow(job.id, job.user), _heading(services, job), after=after),
         ping_seconds=services.settings.sse_ping_seconds,

@@ -1,4 +1,4 @@
-"""What the chat keeps besides jobs and files: who was here, and what they thought of an answer."""
+"""Stores the chat's users and their feedback on answers."""
 
 from handlers.chat_store.store import ChatStore
 

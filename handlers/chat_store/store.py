@@ -1,4 +1,4 @@
-"""Users and feedback, in portable SQL. Errors are raised, never swallowed."""
+"""Users and feedback in portable SQL. Errors are raised, never swallowed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StoredFeedback:
 
 
 class ChatStore:
-    """`async with ChatStore(url) as store`: brings the tables up to date first. `url` names an async driver."""
+    """`async with ChatStore(url) as store`: migrates the tables first. `url` must name an async driver."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS} if "sqlite" in url else {})
@@ -68,7 +68,7 @@ class ChatStore:
             values = {"identifier": identifier, "metadata": json.dumps(metadata), "created_at": time.time()}
             try:
                 await self._run(sa.insert(users).values(**values))
-            except sa.exc.IntegrityError:  # another page of the same person was quicker
+            except sa.exc.IntegrityError:  # another page of the same user was faster
                 known = await self.user(identifier)
         if known is not None:
             await self._run(
@@ -79,7 +79,7 @@ class ChatStore:
         return saved
 
     async def save_feedback(self, feedback: StoredFeedback) -> str:
-        """One for each run: a new one replaces the old. Gives its id."""
+        """Saves feedback, replacing earlier feedback on the same run. Returns its id."""
         values = {
             "id": feedback.id,
             "thread_id": feedback.thread_id,
@@ -97,7 +97,7 @@ class ChatStore:
         return await self._run(sa.delete(feedbacks).where(feedbacks.c.id == feedback_id)) > 0
 
     async def run_of_feedback(self, feedback_id: str) -> str | None:
-        """The id of what it is about."""
+        """Returns the id of the run that the feedback is about."""
         query = sa.select(feedbacks.c.for_id).where(feedbacks.c.id == feedback_id)
         async with self._engine.connect() as connection:
             return (await connection.execute(query)).scalar()
@@ -121,7 +121,7 @@ class ChatStore:
 
 def _migrate(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
-        # Its driver begins no transaction before DDL: two processes that start at once would both make the tables.
+        # The driver begins no transaction before DDL, so two processes that start at once would both create the tables.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -1,4 +1,4 @@
-"""The forms of tools: made from the JSON Schema of their parameters, filled in by people, checked before a job runs."""
+"""The forms of tools: made from the JSON Schema of their parameters, checked before a job runs."""
 
 from handlers.forms.form import Filled, ToolForm
 from handlers.forms.prefill import prefill

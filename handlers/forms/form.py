@@ -1,4 +1,4 @@
-"""A tool's form: its fields, what they show, and the arguments they give."""
+"""A tool's form: its fields, what they show, and the arguments read from them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BOUNDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """What a person has filled in."""
+    """The arguments read from a submitted form."""
 
     arguments: dict[str, JSON]
     problems: dict[str, str]
-    """By parameter, a sentence; empty when all is well."""
+    """By parameter, a sentence; empty when all arguments are valid."""
 
 
 class ToolForm:
@@ -40,12 +40,12 @@ class ToolForm:
 
     @classmethod
     def of(cls, tool: Mapping[str, JSON]) -> ToolForm:
-        """From a line of the catalogue."""
+        """Returns the form of a tool in the catalogue."""
         return cls(tool["name"], str(tool.get("description") or ""), tool.get("parameters") or {})
 
     @classmethod
     def unknown(cls, name: str, arguments: Mapping[str, JSON]) -> ToolForm:
-        """Of a tool that no worker has offered: it can only show what was filled in."""
+        """Returns a form for a tool that no worker has offered; it can only show submitted arguments."""
         return cls(name, "", {"properties": {one: {} for one in arguments}})
 
     def __eq__(self, other: object) -> bool:
@@ -65,17 +65,17 @@ class ToolForm:
         return any(field.takes_files for field in self.fields)
 
     def props(self, arguments: Mapping[str, JSON]) -> list[dict[str, Any]]:
-        """The fields for the page, filled in with the arguments, else with the defaults."""
+        """Returns the fields for the page, filled with the arguments, else with the defaults."""
         return [_props(field, arguments.get(field.name, field.default)) for field in self.fields]
 
     def read(self, widgets: Mapping[str, Widget]) -> Filled:
-        """What the page sent. A field it did not send is empty."""
+        """Reads and checks what the page sent. A field it did not send is empty."""
         given = {field.name: read(field, widgets.get(field.name)) for field in self.fields}
         arguments = {name: value for name, value in given.items() if value is not MISSING}
         return Filled(arguments=arguments, problems=problems_of(arguments, self.schema))
 
     def at_fields(self, problems: Mapping[str, str], otherwise: str) -> dict[str, str]:
-        """Sentences by their paths (`items.3.name`), put to the fields they are about; the others into one."""
+        """Assigns sentences, given by path (`items.3.name`), to their fields; the first other one goes to the form."""
         names = {field.name for field in self.fields}
         placed: dict[str, str] = {}
         for path, sentence in problems.items():
@@ -84,7 +84,7 @@ class ToolForm:
         return placed or {GENERAL: otherwise}
 
     def file_ids(self, arguments: Mapping[str, JSON]) -> list[tuple[str, str]]:
-        """The files that the arguments name, each with its field."""
+        """Returns the files that the arguments name, each with its field."""
         return file_ids(arguments, self.fields)
 
 
@@ -105,7 +105,7 @@ def _props(field: Parameter, value: JSON) -> dict[str, Any]:
 
 
 def _hint(field: Parameter) -> str:
-    """What a value must look like, where the field alone does not show it."""
+    """Returns the required format of a value, if the field does not show it."""
     if field.kind in (Kind.INTEGER, Kind.NUMBER):
         bounds = [BOUNDS[name].format(number(bound)) for name, bound in field.bounds.items()]
         return f"{' and '.join(bounds).capitalize()}." if bounds else ""

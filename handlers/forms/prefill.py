@@ -1,4 +1,4 @@
-"""What a command's words and files say about the tool's arguments, before its form is opened."""
+"""Reads a tool's arguments from a command's text and files, before its form opens."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from toolkit.typed import find_pairs, object_in, value_of
 
 
 def prefill(form: ToolForm, text: str, attached: Sequence[str]) -> dict[str, JSON]:
-    """Arguments: a JSON object or `name=value` pairs in the text, else the text itself; the attached files' ids.
+    """Returns the arguments: a JSON object or `name=value` pairs in the text, else the text itself; and the file ids.
 
-    Whatever is wrong about them is said when the form is submitted.
+    Submitting the form checks them.
     """
     return arguments_of_files(attached, form.fields) | _of_text(form, text.strip())
 
@@ -30,7 +30,7 @@ def _of_text(form: ToolForm, text: str) -> dict[str, JSON]:
 
 
 def _for_words(fields: Iterable[Parameter]) -> Parameter | None:
-    """A text that is needed, else any text, else whatever else is needed and can be typed."""
+    """Returns the first required text field, else any text field, else any required field that can be typed."""
     typed = [field for field in fields if not field.takes_files]
     words = [field for field in typed if field.kind in TEXTS]
     needed = [field for field in typed if field.required]

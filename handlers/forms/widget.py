@@ -1,4 +1,4 @@
-"""A parameter's field on the page: how a value is shown in it, what is read from it."""
+"""A parameter's field on the page: shows a value in it, and reads the value from it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from toolkit.parameters import MISSING, TEXTS, Kind, Parameter, text_of
 from toolkit.typed import read_text
 
 Widget = Any
-"""What a field of the page holds: text; a bool for a box to tick; a list of ids for files."""
+"""The content of a field on the page: text, a bool for a checkbox, or a list of file ids."""
 
 
 def show(parameter: Parameter, value: JSON) -> Widget:
-    """The value as the page holds it; a value that does not fit is shown as it is."""
+    """Returns the field's content for a value; a value of another type is shown unchanged."""
     match parameter.kind:
         case Kind.BOOLEAN:
             return value is True
@@ -29,7 +29,7 @@ def show(parameter: Parameter, value: JSON) -> Widget:
 
 
 def read(parameter: Parameter, widget: Widget) -> JSON:
-    """The argument; MISSING for an empty field. What cannot be read stays as it is, for the check to name it."""
+    """Returns the argument, or MISSING for an empty field. Unreadable content stays as it is, to be reported."""
     if (isinstance(widget, str) and not widget.strip()) or widget is None or widget == []:
         return _empty(parameter)
     if not isinstance(widget, str):
@@ -42,7 +42,7 @@ def read(parameter: Parameter, widget: Widget) -> JSON:
 
 
 def same(one: JSON, other: JSON) -> bool:
-    """Equal as JSON: 1 is not true."""
+    """Returns whether two values are equal as JSON, where 1 is not true."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 

@@ -1,4 +1,4 @@
-"""The job store on SQLite: one file in WAL mode, one writer thread per process, readers that never wait for it."""
+"""The job store on SQLite: one file in WAL mode, one writer thread in each process, readers that never wait for it."""
 
 from jobs.sqlite.store import SqliteStore
 

@@ -1,4 +1,4 @@
-"""Appends: events written behind the fence of their jobs, however many in a few statements."""
+"""Appends: events written behind their jobs' fences, in a few statements for all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ EventRow = tuple[str, int, int, str, str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Append:
-    """Events that the holder of an epoch writes behind seq `after`."""
+    """Events that the holder of an epoch writes after seq `after`."""
 
     job_id: str
     epoch: int
     after: int
     entries: Sequence[Entry]
     taken: Sequence[int] = ()
-    """Numbers of the inbox messages that these events are."""
+    """Numbers of the inbox messages that these events replace."""
     answer: str | None = None
-    """What the search finds of a job that ends here; None: `settle` reads it from the log."""
+    """The text by which the search finds a job that ends here; None leaves it to `settle`, which reads the log."""
     at: float
 
 
@@ -39,7 +39,7 @@ class Appended:
 def append(
     connection: sqlite3.Connection, job: Job, payloads: Sequence[Payload], at: float, *, answer: str | None = None
 ) -> None:
-    """Write at the end of a log that this very transaction has looked at."""
+    """Write at the end of a log that this transaction has read."""
     entries = [payload.entry() for payload in payloads]
     one = Append(job_id=job.id, epoch=job.epoch, after=job.last_seq, entries=entries, answer=answer, at=at)
     [outcome] = append_all(connection, [one])
@@ -48,14 +48,14 @@ def append(
 
 
 def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
-    """Write each behind its job's fence, in a few statements for all. What is refused has written nothing."""
+    """Write each append behind its job's fence, in a few statements for all. A refused append writes nothing."""
     heads = _heads(connection, {one.job_id for one in appends})
     events: list[EventRow] = []
     outcomes: list[Appended | Exception] = []
     for one in appends:
         try:
-            outcomes.append(_place(connection, heads, one, events))
-        except Exception as refusal:  # noqa: BLE001  # its own affair: nothing of it is written, the others are
+            outcomes.append(_add_rows(connection, heads, one, events))
+        except Exception as refusal:  # noqa: BLE001  # a refused append does not affect the others
             outcomes.append(refusal)
     _insert(connection, events)
     inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
@@ -73,20 +73,20 @@ def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> lis
 
 @dataclass(kw_only=True)
 class _Head:
-    """Where a job's log stands."""
+    """The end of a job's log, and what the job row needs of it."""
 
     job_id: str
     epoch: int
     last_seq: int
     status: JobStatus
     ended: JobStatus | None = None
-    """Set by a terminal event, behind which nothing can be written."""
+    """Set by a terminal event, after which nothing can be written."""
     answer: str | None = None
     written_at: float | None = None
     spoken_at: float | None = None
 
     def take(self, append: Append) -> list[EventRow]:
-        """The rows of the events; all or none."""
+        """Returns the rows of the append's events. Raises and changes nothing when the append is refused."""
         if self.ended or self.status not in UNFINISHED:
             raise EpochStale(self.job_id)
         if append.after > self.last_seq:
@@ -105,7 +105,7 @@ class _Head:
         return events
 
 
-def _place(connection: sqlite3.Connection, heads: dict[str, _Head], one: Append, events: list[EventRow]) -> Appended:
+def _add_rows(connection: sqlite3.Connection, heads: dict[str, _Head], one: Append, events: list[EventRow]) -> Appended:
     """Add the append's rows to `events`, unless they are in the log already."""
     if (head := heads.get(one.job_id)) is None:
         raise JobNotFound(one.job_id)
@@ -119,12 +119,12 @@ def _place(connection: sqlite3.Connection, heads: dict[str, _Head], one: Append,
 
 
 def _written_before(connection: sqlite3.Connection, one: Append) -> Appended:
-    """An append whose answer was lost comes again. Other events in its place: its sender does not hold the job."""
+    """Accept an append that is sent again because the reply was lost. Other events at its seq mean a foreign sender."""
     sql = "SELECT type, data FROM job_events WHERE job_id = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?"
     there = connection.execute(sql, [one.job_id, one.epoch, one.after, len(one.entries)])
     if [tuple(row) for row in there] != list(one.entries):
         raise EpochStale(one.job_id)
-    return Appended(last_seq=one.after + len(one.entries), ended=False)  # its end, if it was one, is told already
+    return Appended(last_seq=one.after + len(one.entries), ended=False)  # its end, if it has one, was announced before
 
 
 def _insert(connection: sqlite3.Connection, events: list[EventRow]) -> None:
@@ -135,7 +135,7 @@ def _insert(connection: sqlite3.Connection, events: list[EventRow]) -> None:
 
 
 def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str, _Head]:
-    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({rows.places(job_ids)})"
+    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
     return {
         row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]))
         for row in connection.execute(sql, [*job_ids])
@@ -151,6 +151,6 @@ def _end(connection: sqlite3.Connection, head: _Head) -> None:
 
 
 def keep_answer(connection: sqlite3.Connection, job_id: str, answer: str) -> None:
-    """For the search. Half characters, which a model may send, cannot be stored as text."""
+    """Store the answer for the search. Half characters, which models send, cannot be stored as text."""
     storable = answer.encode("utf-8", "replace").decode()
     connection.execute("UPDATE jobs SET answer = ? WHERE id = ?", [storable, job_id])

@@ -17,16 +17,16 @@ from jobs.errors import StoreUnavailable
 T = TypeVar("T")
 Transaction = Callable[[sqlite3.Connection], T]
 Request = tuple[Transaction[Any], asyncio.Future[Any] | None]
-Outcome = tuple[Any, Exception | None]
+ValueOrError = tuple[Any, Exception | None]
 
 BUSY_TIMEOUT_SECONDS = 30
 READERS = 2
-GROUP = 500
-"""At most this many transactions share a commit."""
+MAX_GROUP = 500
+"""Transactions that share one commit."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """WAL: readers never wait. NORMAL: a commit survives kill -9 of any process; a power cut may lose the last ones."""
+    """WAL: readers never wait. NORMAL: commits survive kill -9 of any process; a power cut may lose the last ones."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
@@ -35,10 +35,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 class Database:
-    """`write` runs in the order of the calls; what waits together is committed together.
+    """`write` runs transactions in the order of the calls; transactions that wait together are committed together.
 
-    `told` is called on the writer thread after each commit, with whether it succeeded, before its callers go on; it
-    must not raise. Where the database itself fails, calls raise `StoreUnavailable`.
+    `told` is called on the writer thread after each commit, with whether it succeeded, before the callers go on; it
+    must not raise. When the database itself fails, calls raise `StoreUnavailable`.
     """
 
     def __init__(self, path: Path, told: Callable[[bool], None]) -> None:
@@ -57,7 +57,7 @@ class Database:
         self._writer.start()
 
     def close(self) -> None:
-        """Finish what was asked for, then close. Later writes fail."""
+        """Finish the pending writes, then close. Later writes fail."""
         self._closed = True
         self._work.put(None)
         self._writer.join()
@@ -66,7 +66,7 @@ class Database:
             connection.close()
 
     def write(self, transaction: Transaction[T]) -> asyncio.Future[T]:
-        """On the loop's thread, one loop for all. Who gives up waiting undoes nothing."""
+        """Queue a write. Call this on one loop's thread only. Cancelling the future does not undo the write."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             done.set_exception(sqlite3.ProgrammingError("the database is closed"))
@@ -75,7 +75,7 @@ class Database:
         return done
 
     def post(self, transaction: Transaction[Any]) -> None:
-        """A write from any thread; nobody hears what became of it."""
+        """Queue a write from any thread. Its result and its errors are dropped."""
         self._work.put((transaction, None))
 
     async def read(self, query: Transaction[T]) -> T:
@@ -105,7 +105,7 @@ class Database:
         group: list[Request] = []
         while item is not None:
             group.append(item)
-            if len(group) == GROUP:
+            if len(group) == MAX_GROUP:
                 return group, False
             try:
                 item = self._work.get_nowait()
@@ -114,10 +114,10 @@ class Database:
         return group, True
 
     def _commit(self, group: list[Request]) -> None:
-        """One commit for the group; a transaction that fails is undone alone. Nothing may end the writer thread."""
+        """Run the group in one commit. A transaction that fails is undone alone. Nothing may end the writer thread."""
         try:
             outcomes, committed = self._run_group(group), True
-        except Exception as error:  # noqa: BLE001  # disk full, busy for too long, …: nobody's write happened
+        except Exception as error:  # noqa: BLE001  # disk full, busy for too long, …: none of the group was written
             self._roll_back()
             failure = StoreUnavailable()
             failure.__cause__ = error
@@ -125,10 +125,10 @@ class Database:
         self._told(committed)
         waiting = [(done, *outcome) for (_, done), outcome in zip(group, outcomes, strict=True) if done is not None]
         if waiting:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits any more
                 waiting[0][0].get_loop().call_soon_threadsafe(_tell, waiting)
 
-    def _run_group(self, group: list[Request]) -> list[Outcome]:
+    def _run_group(self, group: list[Request]) -> list[ValueOrError]:
         self._connection.execute("BEGIN IMMEDIATE")
         outcomes = [self._attempt(transaction) for transaction, _ in group]
         self._connection.execute("COMMIT")
@@ -142,13 +142,13 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 self._connection = connect(self._path)
 
-    def _attempt(self, transaction: Transaction[Any]) -> Outcome:
+    def _attempt(self, transaction: Transaction[Any]) -> ValueOrError:
         self._connection.execute("SAVEPOINT one")
         try:
             result = transaction(self._connection)
         except sqlite3.OperationalError:
             raise
-        except Exception as error:  # noqa: BLE001  # handed to the caller by the future
+        except Exception as error:  # noqa: BLE001  # goes to the caller through the future
             self._connection.execute("ROLLBACK TO one")
             self._connection.execute("RELEASE one")
             return None, error
@@ -157,7 +157,7 @@ class Database:
 
 
 def _tell(waiting: Sequence[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
-    """All results of a commit in one go: to wake the loop costs more than a write."""
+    """Deliver all results of a commit at once: waking the loop costs more than a write."""
     for done, result, refusal in waiting:
         if not done.done():
             done.set_result(result) if refusal is None else done.set_exception(refusal)

@@ -1,4 +1,4 @@
-"""The inbox of running jobs, inside a transaction: what others want, until the holder writes it into the log."""
+"""The inbox of running jobs, inside a transaction: messages stay until the holder writes them into the log."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
 
 
 def clear(connection: sqlite3.Connection, job_id: str) -> None:
-    """The job has ended: nothing can be wanted of it any more."""
+    """Delete the messages of a job that has ended."""
     connection.execute("DELETE FROM job_inbox WHERE job_id = ?", [job_id])
 
 
 def held(connection: sqlite3.Connection, worker: str) -> list[HeldJob]:
-    """The jobs that the worker holds, each with its messages."""
+    """Returns the jobs that the worker holds, each with its messages."""
     sql = """
         SELECT id, epoch, message.number, message.type, message.data
         FROM jobs LEFT JOIN job_inbox AS message ON message.job_id = jobs.id

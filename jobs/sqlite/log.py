@@ -16,10 +16,10 @@ from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
 
 EntryAt = tuple[Entry, float]
-"""An event of an earlier log, and when it happened."""
+"""An event of an earlier log and its time."""
 
-FORGOTTEN_AT_ONCE = 5_000
-"""Events deleted in one transaction: whoever else writes waits for it."""
+MAX_DELETED = 5_000
+"""Events deleted in one transaction: other writers wait for it."""
 HEADS = "SELECT id, number, task, user, thread_id, turn, worker, cancelled_by FROM jobs"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
@@ -69,7 +69,7 @@ def find_ended(connection: sqlite3.Connection, after: tuple[float, str], limit: 
         (SELECT json_extract(data, '$.usage') FROM job_events WHERE job_id = jobs.id AND seq = last_seq
          AND type = 'job.completed') AS usage
         FROM jobs WHERE finished_at >= ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
-    """  # the first condition is said for the index
+    """  # the first condition lets SQLite use the index
     return [rows.ended(row) for row in connection.execute(sql, [after[0], *after, limit])]
 
 
@@ -83,7 +83,7 @@ def insert_job(
     retry_of: str | None,
     at: float,
 ) -> None:
-    """The job and event 1. A retry keeps the request's key as it was; only its original is found by it."""
+    """Insert the job and event 1. A retry keeps the request's key, but only its original is found by it."""
     connection.execute(
         "INSERT INTO jobs (id, task, user, request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)"
         " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
@@ -104,7 +104,7 @@ def insert_job(
 
 
 def position(connection: sqlite3.Connection, job_id: str) -> int | None:
-    """Queued jobs before it, and turns of its own thread that still run. None: it is not queued."""
+    """Returns the number of queued jobs before it and of running turns of its thread, or None when it is not queued."""
     sql = """
         SELECT (SELECT count(*) FROM jobs AS other WHERE other.id <> job.id AND (
                    other.status = 'queued' AND other.number < job.number
@@ -116,24 +116,24 @@ def position(connection: sqlite3.Connection, job_id: str) -> int | None:
 
 
 def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, int]:
-    """Of those that are queued, in one look at the queue."""
+    """Returns the positions of the queued ones, from one read of the queue."""
     if not any(job.status is JobStatus.QUEUED for job in jobs):
         return {}
     wanted = {job.id: job.thread_id for job in jobs}
     running = "SELECT thread_id, count(*) FROM jobs WHERE status = 'in_progress' GROUP BY thread_id"
-    held = {row[0]: row[1] for row in connection.execute(running) if row[0] is not None}
+    busy = {row[0]: row[1] for row in connection.execute(running) if row[0] is not None}
     queue = connection.execute("SELECT id FROM jobs WHERE status = 'queued' ORDER BY number")
-    return {row[0]: place + held.get(wanted[row[0]], 0) for place, row in enumerate(queue) if row[0] in wanted}
+    return {row[0]: before + busy.get(wanted[row[0]], 0) for before, row in enumerate(queue) if row[0] in wanted}
 
 
 def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:
-    """What lost its holder first, then the queue in its order."""
+    """Returns the id of the job to claim: one that lost its holder, else the first eligible one of the queue."""
     running = [_head(row) for row in connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")]
     claims = Claims(worker, eligibility, running)
     if (lost := claims.lost()) is not None:
         return lost.id
     full = [*claims.full_users]
-    queue = f"{HEADS} WHERE status = 'queued' AND user NOT IN ({rows.places(full)}) ORDER BY number"
+    queue = f"{HEADS} WHERE status = 'queued' AND user NOT IN ({rows.placeholders(full)}) ORDER BY number"
     for row in connection.execute(queue, full):
         head = _head(row)
         if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
@@ -142,7 +142,7 @@ def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Elig
 
 
 def _waiting(connection: sqlite3.Connection, head: JobHead) -> list[JobHead]:
-    """The queued jobs of the same thread."""
+    """Returns the queued jobs of the same thread."""
     if head.thread_id is None:
         return []
     sql = f"{HEADS} WHERE thread_id = ? AND status = 'queued'"
@@ -163,7 +163,7 @@ def _head(row: sqlite3.Row) -> JobHead:
 
 
 def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) -> Job:
-    """The next epoch for this worker. A job that is wished to stop ends here, without running."""
+    """Give the job to the worker, under the next epoch. A cancelled job ends here, without running."""
     connection.execute(
         "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
         " WHERE id = ?",
@@ -176,7 +176,7 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
 
 
 def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:
-    """Record the wish for the holder, once; what nobody has begun ends at once, under an epoch of its own."""
+    """Put the wish into the holder's inbox, once. A job that no worker has begun ends at once, under a new epoch."""
     job, wish = find(connection, job_id), JobCancelling(by=by)
     match rules.stop(job):
         case Stop.NOTHING:
@@ -196,7 +196,7 @@ def newest_of_chain(connection: sqlite3.Connection, root_id: str) -> Job:
 
 
 def reused_events(connection: sqlite3.Connection, failed: Job) -> list[EntryAt]:
-    """What a retry of a job that has ended takes over."""
+    """Returns the events that a retry of an ended job reuses."""
     reuse = Reuse(milestones(connection, failed.id), cut_off=failed.status is JobStatus.INCOMPLETE)
     return [(payload.entry(), at) for payload, at in reuse.entries(stream(connection, failed.id))]
 
@@ -209,7 +209,7 @@ def insert_retry(
     reused: Sequence[EntryAt],
     at: float,
 ) -> None:
-    """A new job in the failed one's turn, with the events of its finished steps and its artifacts."""
+    """Insert a job in the failed one's turn, with the events of its finished steps and its artifacts."""
     insert_job(connection, job_id, request, turn=failed.turn, root_id=failed.root_id, retry_of=failed.id, at=at)
     connection.executemany(
         "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
@@ -219,7 +219,7 @@ def insert_retry(
 
 
 def stream(connection: sqlite3.Connection, job_id: str) -> Iterator[JobEvent]:
-    """The whole log, row by row."""
+    """Yields the whole log, row by row."""
     for row in connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [job_id]):
         yield rows.event(row)
 
@@ -235,7 +235,7 @@ def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:
 
 
 def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
-    """The log without its text and steps: progress, artifacts, end."""
+    """Returns the fold of the log without text and steps: progress, artifacts, end."""
     last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     found = [*connection.execute(last, [job.id]), *connection.execute(made, [job.id])]
@@ -244,14 +244,14 @@ def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
 
 
 def purge(connection: sqlite3.Connection, job_id: str) -> None:
-    """The job; its events go with `forget_events`."""
+    """Delete the job; `forget_events` deletes its events."""
     connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     inbox.clear(connection, job_id)
 
 
 def forget_events(connection: sqlite3.Connection, job_id: str) -> bool:
-    """Some of the job's events, the last ones first; gives whether there were any."""
+    """Delete some of the job's events, the last ones first. Returns whether there were any."""
     newest = "SELECT seq FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?"
-    row = connection.execute(newest, [job_id, FORGOTTEN_AT_ONCE - 1]).fetchone()
+    row = connection.execute(newest, [job_id, MAX_DELETED - 1]).fetchone()
     first = row[0] if row else 0
     return connection.execute("DELETE FROM job_events WHERE job_id = ? AND seq >= ?", [job_id, first]).rowcount > 0

@@ -11,7 +11,7 @@ from jobs.sqlite import rows
 
 
 def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JSON]]) -> None:
-    """Keep what a worker offers beyond its end. One that offers nothing, such as one without tool hosts, is no news."""
+    """Keep a worker's tools for the time after its end, unless it has none, such as one without tool hosts."""
     if not catalogue:
         return
     connection.execute("DELETE FROM known_tools")
@@ -21,7 +21,7 @@ def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JS
 
 
 def tools(connection: sqlite3.Connection) -> list[Mapping[str, JSON]]:
-    """By name: what the workers offer, else what was offered last."""
+    """Returns the tools that workers offer, by name, else those offered last."""
     offered = {
         tool["name"]: tool
         for row in connection.execute("SELECT * FROM workers WHERE NOT stopped ORDER BY id")

@@ -10,7 +10,7 @@ FORGET_SECONDS = 3600
 
 
 def reserve(connection: sqlite3.Connection, bucket: str, seconds: float, now: float) -> float:
-    """Occupy the bucket for so long. Returns the seconds until that begins."""
+    """Occupy the bucket for `seconds`. Returns the seconds until that begins."""
     row = connection.execute("SELECT free_at FROM rates WHERE bucket = ?", [bucket]).fetchone()
     if row is None:
         connection.execute("DELETE FROM rates WHERE free_at < ?", [now - FORGET_SECONDS])

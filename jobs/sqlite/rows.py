@@ -1,4 +1,4 @@
-"""Between rows and records."""
+"""Converts rows to records, and requests to text and back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.store import EndedJob
 
 
-def places(values: Collection[object]) -> str:
-    """For as many values in a list of SQL."""
+def placeholders(values: Collection[object]) -> str:
+    """Returns the `?, ?, …` of an SQL list with these values."""
     return ", ".join("?" * len(values))
 
 

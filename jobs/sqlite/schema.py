@@ -1,4 +1,4 @@
-"""Tables of the job store. `PRAGMA user_version` counts the steps of `MIGRATIONS` that a file has seen."""
+"""Tables of the job store. `PRAGMA user_version` counts the `MIGRATIONS` that were applied to a file."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ MIGRATIONS = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file up to date. Several processes may start at once: each step is one exclusive transaction."""
+    """Apply the missing migrations. Several processes may start at once, so each runs in one exclusive transaction."""
     while True:
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -1,4 +1,4 @@
-"""`JobStore` on SQLite. Each method is one transaction; the SQL of a method stands in the method."""
+"""`JobStore` on SQLite. Each method is one transaction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """`async with SqliteStore(path, wake) as store`: opens the file, brings its tables up to date, closes it."""
+    """`async with SqliteStore(path, wake) as store`: opens the file, updates its tables, closes it."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class SqliteStore:
         self._wake = wake
         self._transitions = transitions or Transitions()
         self._clock = clock
-        self._topics: set[str] = set()  # touched on the writer thread only
-        self._made: list[Transition] = []  # likewise
+        self._topics: set[str] = set()  # used on the writer thread only
+        self._made: list[Transition] = []  # used on the writer thread only
         self._appends: list[tuple[Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
     async def __aenter__(self) -> Self:
@@ -69,7 +69,7 @@ class SqliteStore:
     async def draft(self, request: JobRequest) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = self._submit(connection, request, Change.DRAFTED)
-            if job.last_seq == 1:  # else the same key made it before
+            if job.last_seq == 1:  # else an earlier request with this key made it
                 draft = JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)
                 append(connection, job, [draft], self._clock(), answer="")
             return log.find(connection, job.id)
@@ -90,13 +90,13 @@ class SqliteStore:
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
     ) -> Job:
         while True:
-            # A log that has ended never changes: a long one is read without holding up whoever writes.
+            # The log of an ended job never changes: a long one is read outside of the write, so as not to delay others.
             failed, reused = await self._read(lambda connection: self._reused(connection, job_id, user))
             if (retry := await self._write(partial(self._retry, job_id, failed, reused, arguments, files))) is not None:
                 return retry
 
     def _reused(self, connection: sqlite3.Connection, job_id: str, user: str) -> tuple[Job, list[EntryAt]]:
-        """The newest job of the chain, and what a retry of it begins with."""
+        """Returns the newest job of the chain and the events that a retry of it begins with."""
         newest = log.newest_of_chain(connection, log.find(connection, job_id, user).root_id)
         return newest, log.reused_events(connection, newest) if newest.status in RETRYABLE else []
 
@@ -109,10 +109,10 @@ class SqliteStore:
         files: Sequence[str],
         connection: sqlite3.Connection,
     ) -> Job | None:
-        """None: the chain has changed since it was read."""
+        """Returns None when the chain has changed since it was read."""
         newest = log.newest_of_chain(connection, failed.root_id)
         if newest.thread_id is not None:
-            threads.find(connection, newest.thread_id, newest.user)  # not in a thread that is being deleted
+            threads.find(connection, newest.thread_id, newest.user)  # raises when the thread is being deleted
         if newest.id != job_id and not newest.finished:
             return newest
         if (newest.id, newest.status) != (failed.id, failed.status):
@@ -180,7 +180,7 @@ class SqliteStore:
         return written
 
     def _write_appends(self) -> None:
-        """Those of one turn of the loop, as when a frame ends, go in one transaction."""
+        """Write the appends of one iteration of the loop, such as at a frame's end, in one transaction."""
         if not self._appends:
             return
         appends, waiting = zip(*self._appends, strict=True)
@@ -225,7 +225,7 @@ class SqliteStore:
             await self._settle(job_id)
 
     async def _settle(self, job_id: str) -> None:
-        """Read outside of the transaction: the log may be long, and never changes any more."""
+        """Store the answer of an ended job. The log, which may be long, is read outside of the write."""
         answer = await self._read(lambda connection: Transcript.of(log.stream(connection, job_id)).answer)
         await self._write(lambda connection: keep_answer(connection, job_id, answer))
 
@@ -257,7 +257,7 @@ class SqliteStore:
         return await self._read(lambda connection: log.read(connection, after, limit))
 
     async def last_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
-        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({rows.places(job_ids)})"
+        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
         return await self._read(lambda connection: {row[0]: row[1] for row in connection.execute(sql, job_ids)})
 
     async def milestones(self, job_id: str) -> list[JobEvent]:
@@ -333,7 +333,7 @@ class SqliteStore:
         await self._write(transaction)
 
     async def _forget_events(self, job_id: str) -> None:
-        """In several transactions, so that others may write in between."""
+        """Delete the job's events in several transactions, so that others may write in between."""
         while await self._write(lambda connection: log.forget_events(connection, job_id)):
             continue
 
@@ -386,7 +386,7 @@ class SqliteStore:
     # --- the database -----------------------------------------------------------------------------------------
 
     async def _write(self, transaction: Callable[[sqlite3.Connection], T]) -> T:
-        self._write_appends()  # which were called before
+        self._write_appends()  # earlier calls go first
         return await self._database.write(transaction)
 
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -398,12 +398,12 @@ class SqliteStore:
             self._topics.add(thread_topic(thread_id))
 
     def _note(self, change: Change, job: Job, reason: str | None = None) -> Job:
-        """As the last thing of a transaction: listeners are told when it is committed."""
+        """Record a transition at the end of a transaction: listeners are told when it is committed."""
         self._made.append(Transition(change=change, job=job, reason=reason))
         return job
 
     def _tell(self, committed: bool) -> None:
-        """Processes are woken after a failed commit as well: they look for themselves."""
+        """Wake processes even after a failed commit: they read the store themselves."""
         topics, self._topics = self._topics, set()
         if topics:
             self._wake.notify(topics)
@@ -413,7 +413,7 @@ class SqliteStore:
 
 
 def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[Appended | Exception]]) -> None:
-    """To each append its own outcome."""
+    """Give each append's future its own outcome."""
     failure = written.exception()
     outcomes = [failure] * len(waiting) if failure is not None else written.result()
     for done, outcome in zip(waiting, outcomes, strict=True):

@@ -20,7 +20,7 @@ def find(connection: sqlite3.Connection, thread_id: str, owner: str | None) -> T
 
 
 def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) -> int:
-    """The new job's place in its thread, which is made if it is new."""
+    """Returns the turn of the new job. Creates its thread if that is new."""
     thread_id = str(request.thread_id)
     row = connection.execute("SELECT owner, deleted_at FROM threads WHERE id = ?", [thread_id]).fetchone()
     if row is None:
@@ -56,7 +56,7 @@ def find_all(
 
 
 def like(words: str) -> str:
-    """A LIKE pattern that finds the words as they stand."""
+    """Returns a LIKE pattern that matches the words literally."""
     escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
@@ -79,7 +79,7 @@ def deleted(connection: sqlite3.Connection) -> list[Thread]:
 
 
 def used_files(connection: sqlite3.Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
-    """Those of the files that came with a job of the user outside of that thread. Looks at all of the user's jobs."""
+    """Returns those files that came with a job of the user outside of that thread. Reads all of the user's jobs."""
     sql = """
         SELECT DISTINCT used.value FROM jobs, json_each(jobs.request, '$.files') AS used
         WHERE jobs.user = ? AND (jobs.thread_id IS NULL OR jobs.thread_id IS NOT ?)

@@ -1,4 +1,4 @@
-"""The answer on standard output: each word once, as far as what is printed can stay."""
+"""Prints the answer on standard output, each word once unless printed text is withdrawn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jobs.transcript import Transcript
 from scripts.terminal.following import Notice
 from scripts.terminal.words import printable
 
-WITHDRAWN = "A step was interrupted and wrote something else this time. What was printed is withdrawn; again:"
+WITHDRAWN = "A step was interrupted and wrote different text. The text above is withdrawn; the answer begins again:"
 
 
 class Answer:
-    """Feed events in order. What a resumed step writes again, word for word, is not printed again."""
+    """Prints the answer of events fed in order. Text that a resumed step repeats word for word is not printed again."""
 
     def __init__(self, out: TextIO, notice: Notice, make_room: Callable[[], None]) -> None:
         self._out = out
@@ -27,7 +27,7 @@ class Answer:
         self._printed: list[str] = []
         self._in_mid_line = False
         self._behind = False
-        """A step began anew and has not yet said as much as is printed."""
+        """Whether a step began anew and has not yet written as much as was printed."""
 
     def feed(self, event: JobEvent) -> None:
         change = self._transcript.feed(event.payload)
@@ -74,7 +74,7 @@ class Answer:
 
 
 def in_words(result: Any) -> str:
-    """A result as people read it: its summary if it has one."""
+    """Returns a result as people read it: its summary if it has one."""
     if isinstance(result, Mapping):
         for name in ("summary", "text"):
             if isinstance(result.get(name), str):

@@ -1,4 +1,4 @@
-"""A tool's arguments as words of a shell: `years=30 files=a.pdf,b.pdf`, read by the tool's JSON Schema."""
+"""Reads a tool's arguments from shell words, `years=30 files=a.pdf,b.pdf`, by the tool's JSON Schema."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from toolkit.parameters import FILE_KINDS, Kind, Parameter, parameters_of
 from toolkit.typed import split_pair, value_of
 
 Upload = Callable[[Path], str]
-"""Gives the id of the stored file."""
+"""Stores a file. Returns its id."""
 
 
 def read_arguments(words: Sequence[str], text: str | None, schema: Mapping[str, Any], upload: Upload) -> dict[str, Any]:
-    """`text` is a JSON object to begin with. Nothing is uploaded before all words are understood.
+    """Returns the arguments of the words, on top of those of `text`, a JSON object.
 
-    Raises `Refused`.
+    Uploads nothing before it has understood all words. Raises `Refused`.
     """
     arguments = read_object(text)
     known = {one.name: one for one in parameters_of(schema)}
@@ -26,7 +26,7 @@ def read_arguments(words: Sequence[str], text: str | None, schema: Mapping[str, 
     for word in words:
         pair = split_pair(word)
         if pair is None or pair[0] not in known:
-            raise Refused(f"{word!r} is none of the tool's arguments, which are: {_names(known)}.")
+            raise Refused(f"{word!r} is not an argument of the tool, whose arguments are: {_names(known)}.")
         typed.setdefault(pair[0], []).append(pair[1])
     read = {name: _value(known[name], values) for name, values in typed.items()}
     for name in [name for name in read if known[name].takes_files]:
@@ -49,7 +49,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _value(parameter: Parameter, texts: Sequence[str]) -> Any:
-    """What is wrong with a value, the server says; of files it would not know."""
+    """Returns the value. The server checks values, but only this process can tell a missing file."""
     if len(texts) > 1 and not parameter.takes_many:
         raise Refused(f"{parameter.name} takes one value, not {len(texts)}.")
     if parameter.kind is Kind.FILES:
@@ -61,7 +61,7 @@ def _value(parameter: Parameter, texts: Sequence[str]) -> Any:
 
 
 def _kept_whole(text: str) -> str:
-    """A file's name may have a comma in it."""
+    """Returns the name of a file with a comma in quotes, so that the comma does not separate entries."""
     return f'"{text}"' if "," in text and Path(text).is_file() else text
 
 

@@ -1,4 +1,4 @@
-"""`scripts/jobs`: what each command does, and with which code it ends."""
+"""The commands of `scripts/jobs` and their exit codes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ examples:
   scripts/jobs tail job_5f0c          the beginning of an id is enough
   scripts/jobs get job_5f0c paths.csv
 
-Only answers go to standard output. A job goes on without its terminal: Ctrl-C leaves it.
-The server is that of --url or {URL}; {KEY} holds the key, if it wants one.
+Only answers go to standard output. A job goes on without its terminal: Ctrl-C only stops following it.
+The server is that of --url or {URL}; {KEY} holds the key, if the server requires one.
 Exit codes: 0 completed, 1 failed or incomplete, 2 wrong usage or no server, 3 cancelled.
 """
 
@@ -44,7 +44,7 @@ Command = Callable[[Server, Given], int]
 
 
 def run(words: Sequence[str]) -> int:
-    """The exit code."""
+    """Runs a command. Returns the exit code."""
     given = parse(words)
     try:
         with Server(given.url) as server:
@@ -57,9 +57,9 @@ def run(words: Sequence[str]) -> int:
         return USAGE_CODE
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tell("Given up; scripts/jobs ls shows whether a job was begun.")
+        tell("Interrupted; scripts/jobs ls shows whether a job was begun.")
         return INTERRUPTED_CODE
-    except BrokenPipeError:  # whoever read the answer has enough of it
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CODE
 
@@ -77,7 +77,7 @@ def parse(words: Sequence[str]) -> Given:
     given, rest = parser.parse_known_args(words)
     if rest and ("words" not in given or any(word.startswith("-") for word in rest)):
         parser.error(f"unknown: {' '.join(rest)}")
-    if rest:  # words behind an option
+    if rest:  # words after an option
         given.words = [*given.words, *rest]
     return given
 
@@ -126,8 +126,8 @@ def _add_writers(add: Add) -> None:
     start = add("run", run_job, "begin a job and follow it: run chat TEXT, or run TOOL name=value …")
     start.add_argument("task", metavar="TASK", help="chat, or a tool's name")
     start.add_argument("words", nargs="*", metavar="WORD", help="the message (- reads it), or the tool's arguments")
-    start.add_argument("--file", action="append", default=[], metavar="PATH", help="may be given several times")
-    start.add_argument("--thread", metavar="ID", help="the conversation that it belongs to")
+    start.add_argument("--file", action="append", default=[], metavar="PATH", help="may be repeated")
+    start.add_argument("--thread", metavar="ID", help="the thread that the job belongs to")
     again = add("retry", retry, "go on with a job that failed, was stopped or is incomplete")
     again.add_argument("id", metavar="ID")
     again.add_argument("words", nargs="*", metavar="NAME=VALUE", help="arguments to change")
@@ -155,7 +155,7 @@ def list_jobs(server: Server, given: Given) -> int:
         return 0
     rows: list[tuple[str, ...]] = [("ID", "STATUS", "TASK", "BEGUN", "TOOK", "")]
     rows += [_row(job) for job in jobs]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip())
     return 0
@@ -170,7 +170,7 @@ def _row(job: Job) -> tuple[str, ...]:
 
 
 def _news(job: Job) -> str:
-    """What is worth saying of it in a few words."""
+    """Returns the job's news in a few words."""
     if job["error"]:
         return str(job["error"]["message"])
     if job["queue_position"]:
@@ -209,7 +209,7 @@ def list_tools(server: Server, given: Given) -> int:
     if given.name is not None:
         print(json.dumps(_tool(server, given.name), indent=2, ensure_ascii=False))
         return 0
-    from toolkit.parameters import parameters_of  # here for the reason that _arguments gives
+    from toolkit.parameters import parameters_of  # imported here for the same reason as in _arguments
 
     for tool in server.tools():
         names = " ".join(one.name for one in parameters_of(tool["parameters"]))
@@ -220,7 +220,7 @@ def list_tools(server: Server, given: Given) -> int:
 def _tool(server: Server, name: str) -> Mapping[str, Any]:
     tools = {str(tool["name"]): tool for tool in server.tools()}
     if name not in tools:
-        raise Refused(f"There is no {name!r}; there are: {', '.join([CHAT, *tools])}.")
+        raise Refused(f"There is no tool {name!r}; choose one of: {', '.join([CHAT, *tools])}.")
     return tools[name]
 
 
@@ -231,7 +231,7 @@ def run_job(server: Server, given: Given) -> int:
     body = _turn(server, given) if given.task == CHAT else _call(server, given)
     if given.thread:
         body["thread_id"] = given.thread
-    # The key lets a busy server be asked again without a second job.
+    # With the key, asking a busy server again makes no second job.
     job = server.call("POST", "/api/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
     return _begun(server, job, given)
 
@@ -251,7 +251,7 @@ def _call(server: Server, given: Given) -> dict[str, Any]:
 
 
 def _arguments(server: Server, given: Given, tool: Mapping[str, Any]) -> dict[str, Any]:
-    from scripts.terminal.arguments import read_arguments  # takes 0.1 s, for which ls and tail need not wait
+    from scripts.terminal.arguments import read_arguments  # takes 0.1 s, which ls and tail need not wait for
 
     return read_arguments(given.words, given.json, tool["parameters"], lambda path: upload(server, path, sys.stderr))
 
@@ -277,7 +277,7 @@ def retry(server: Server, given: Given) -> int:
 
 
 def _first_arguments(server: Server, job_id: str) -> dict[str, Any]:
-    """Those that the job was begun with; the log of a tool's job has them."""
+    """Returns the arguments with which a tool's job was begun, from its log."""
     with server.stream(f"/api/jobs/{job_id}/events") as pieces:
         for event in events(pieces):
             if isinstance(event.payload, StepStarted) and event.payload.step == "call:0":
@@ -308,7 +308,7 @@ def _follow(server: Server, job_id: str) -> int:
             screen.feed(event)
         screen.end(event, _reason(server, job_id, event))
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one must not garble the farewell
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the message
         screen.close()
         tell(f"The job goes on. Follow it with: scripts/jobs tail {job_id}  Stop it with: scripts/jobs stop {job_id}")
         return INTERRUPTED_CODE
@@ -319,7 +319,7 @@ def _follow(server: Server, job_id: str) -> int:
 
 
 def _reason(server: Server, job_id: str, event: JobEvent) -> str | None:
-    """Of a job that is incomplete: a tool's own words, or the server's for a code."""
+    """Returns why a job is incomplete: a tool's sentence, or for a code the server's."""
     if not isinstance(event.payload, JobIncompleteEvent):
         return None
     reason = event.payload.reason

@@ -1,4 +1,4 @@
-"""A job's events to the last one, each once: cut connections and restarted servers are survived."""
+"""Reads a job's events to the last one, each once, across cut connections and restarted servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = b"data:"
 
 
 def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
-    """Raises `Refused`, at first also `Unreachable`; later only when the server stays away for a quarter of an hour."""
+    """Yields the events. Raises `Refused`; `Unreachable` at the first connection, later after a quarter of an hour."""
     last, waiting = 0, Waiting(notice)
     while True:
         try:
@@ -42,7 +42,7 @@ def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
 
 
 def events(pieces: Iterable[bytes]) -> Iterator[JobEvent]:
-    """What is cut in the middle of a line is left out: it comes again."""
+    """Yields the events of whole lines; a line that is cut is dropped, as it comes again."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
@@ -59,7 +59,7 @@ def _event(data: bytes) -> JobEvent:
 
 
 class Waiting:
-    """Between two connections. `notice` tells the person."""
+    """The waiting between two connections. `notice` informs the person."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
@@ -74,7 +74,7 @@ class Waiting:
         self._pause = FIRST_PAUSE_SECONDS
 
     def go_on(self, cut: Unreachable) -> None:
-        """Sleeps a while. Raises the cut when there was no connection yet, or none for too long."""
+        """Sleeps a while. Raises the cut before the first connection, or after too long without one."""
         now = time.monotonic()
         if not self._was_connected or (self._since is not None and now - self._since > PATIENCE_SECONDS):
             raise cut

@@ -1,4 +1,4 @@
-"""Standard error while a job is followed: a line for each running step, notices, and how it ended."""
+"""Writes to standard error while a job is followed: a line for each running step, notices, and the end."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from scripts.terminal.words import bar, clipped, duration, one_line, size
 
 MAX_LINES = 8
 PLAIN_SECONDS = 5.0
-"""Progress without a terminal is told at most so often for each step."""
+"""The shortest time between two lines of progress for one step, without a terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Progress, and when it was told."""
+    """Progress, and when it was reported."""
 
     progress: Progress
     at: float
@@ -56,7 +56,7 @@ class Step:
         self.report = report
 
     def left(self) -> float | None:
-        """Seconds, by the pace so far."""
+        """Returns the seconds that are left, at the pace so far."""
         if not self.report or not self.first or not self.report.progress.total:
             return None
         done = self.report.progress.done - self.first.progress.done
@@ -84,7 +84,7 @@ class Step:
 
 
 class Lines:
-    """Lines at the bottom of a terminal, which give way to whatever is printed; nothing where there is none."""
+    """Lines at the bottom of a terminal, erased before other text is printed; none without a terminal."""
 
     def __init__(self, err: TextIO) -> None:
         self._err = err
@@ -92,7 +92,7 @@ class Lines:
         self._drawn: list[str] = []
 
     def draw(self, lines: list[str]) -> None:
-        """Each must be one line, and harmless."""
+        """Draw the lines, each without line breaks and control characters."""
         if lines == self._drawn:
             return
         self.clear()
@@ -109,7 +109,7 @@ class Lines:
 
 
 class Screen:
-    """Feed events in order."""
+    """Shows a job's events, fed in order."""
 
     def __init__(self, job_id: str, *, out: TextIO, err: TextIO) -> None:
         self._job_id = job_id
@@ -148,7 +148,7 @@ class Screen:
             case JobQueued() | JobStarted() | JobCancelling():
                 self._tell_state(payload, event.at)
             case TextDelta() | JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
-                pass  # the answer and the end have places of their own
+                pass  # shown by `Answer` and `end`
             case UnknownEvent():
                 pass
             case _:
@@ -168,7 +168,7 @@ class Screen:
         self._began_at = self._began_at or at
         self._steps.clear()
         if attempt > 1:
-            self.notice("Its worker was lost; another one goes on from the last finished step.")
+            self.notice("The job lost its worker; another one goes on from the last finished step.")
 
     def _step_started(self, started: StepStarted) -> None:
         self._steps[started.step] = Step(name=started.name, kind=started.kind)
@@ -196,12 +196,12 @@ class Screen:
         self._lines.draw(lines)
 
     def close(self) -> None:
-        """Leaves the terminal as a shell wants it."""
+        """Leave the terminal at the start of a line, as a shell expects."""
         self._lines.clear()
         self._answer.end_line()
 
     def end(self, event: JobEvent, reason: str | None) -> None:
-        """`event` is the terminal one; `reason` what the server says of a job that is incomplete."""
+        """Show the end. `event` is the terminal one; `reason` explains why a job is incomplete."""
         self.close()
         for name, artifact in self._artifacts.items():
             command = f"scripts/jobs get {self._job_id} {shlex.quote(name)}"

@@ -1,4 +1,4 @@
-"""The HTTP API as the commands use it: the key of the environment, and every refusal as one sentence."""
+"""The HTTP API for the commands: sends the environment's key, raises every refusal as one sentence."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ VARIABLES = (URL, KEY)
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 75
-"""Longer than the server's heartbeats can be apart: then the connection is dead."""
+"""Longer than any time between two heartbeats of the server; after this the connection is dead."""
 AWAY = frozenset({429, 502, 503, 504})
-"""What passes: a busy server, a starting one, and a proxy that finds none."""
+"""Temporary statuses: a busy server, a starting one, and a proxy that finds none."""
 BUSY_TRIES = 4
 WHOLE_ID = re.compile(r"job_[0-9a-f]{24}")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -29,11 +29,11 @@ Job = Mapping[str, Any]
 
 
 class Refused(Exception):
-    """What went wrong, in a sentence for whoever called."""
+    """The command was refused; the message is for the person who called."""
 
 
 class Unreachable(Refused):
-    """The server does not answer, or not now: the same may work later."""
+    """The server cannot answer now; the same call may work later."""
 
     def __init__(self, sentence: str, *, retry_after: float = 0) -> None:
         super().__init__(sentence)
@@ -58,12 +58,12 @@ class Server:
         except httpx.InvalidURL:
             address = httpx.URL("")
         if address.scheme not in {"http", "https"} or not address.host:
-            raise Refused(f"{self.url!r} is no address of a server, such as {DEFAULT_URL}.")
+            raise Refused(f"{self.url!r} is not the address of a server, such as {DEFAULT_URL}.")
         return httpx.Client(
             base_url=address,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=address.host not in LOOPBACK,  # no proxy has a way to this machine's own server
+            trust_env=address.host not in LOOPBACK,  # a proxy cannot reach a server on this machine's loopback
         )
 
     def __enter__(self) -> Self:
@@ -75,7 +75,7 @@ class Server:
     # -- calls --------------------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """The JSON of the answer, None when there is none. A busy server is asked again."""
+        """Returns the JSON of the response, None if it is empty. Asks a busy server again."""
         for pause in (*(2**number / 2 for number in range(BUSY_TRIES)), None):
             try:
                 return self._once(method, path, options)
@@ -91,11 +91,11 @@ class Server:
         try:
             return response.json() if response.content else None
         except ValueError:
-            raise Refused(f"What answers at {self.url} is no Longhaul server.") from None
+            raise Refused(f"The server at {self.url} is not a Longhaul server.") from None
 
     @contextlib.contextmanager
     def stream(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Iterator[bytes]]:
-        """The answer's bytes while they come; a cut raises `Unreachable` where they are read."""
+        """Yields the response's bytes as they come; reading them raises `Unreachable` after a cut."""
         with self._reaching(), self._client.stream("GET", path, headers=headers) as response:
             if not response.is_success:
                 response.read()
@@ -108,7 +108,7 @@ class Server:
             yield
         except httpx.HTTPError:
             raise Unreachable(
-                f"{self.url} does not answer: start the server, or name another one with --url or {URL}."
+                f"{self.url} does not answer: start the server, or name another with --url or {URL}."
             ) from None
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
@@ -118,7 +118,7 @@ class Server:
             raise Refused(
                 f"The server does not know the key in {KEY}."
                 if self._has_key
-                else f"The server wants a key: put it into the variable {KEY}."
+                else f"The server requires a key: put it into the variable {KEY}."
             )
         sentence = _sentence(response)
         if response.status_code in AWAY:
@@ -132,7 +132,7 @@ class Server:
         return job
 
     def jobs(self, limit: int, **query: str | None) -> list[Job]:
-        """The newest ones, however many pages that takes."""
+        """Returns the newest jobs, from as many responses as it takes."""
         wanted: dict[str, Any] = {name: value for name, value in query.items() if value}
         found: list[Job] = []
         while len(found) < limit:
@@ -148,11 +148,11 @@ class Server:
         return tools
 
     def whole_id(self, text: str) -> str:
-        """The job that is meant by the beginning of an id, with `job_` or without."""
+        """Returns the id that begins with the text, which may lack `job_`."""
         if WHOLE_ID.fullmatch(text):
             return text
         if not re.fullmatch(r"[\w.:-]{1,200}", text, re.ASCII):
-            raise Refused(f"{text!r} is no id of a job: see scripts/jobs ls.")
+            raise Refused(f"{text!r} is not the id of a job: see scripts/jobs ls.")
         ids = [job["id"] for job in self.jobs(100)]
         fitting = [one for one in ids if one.startswith((text, f"job_{text}"))]
         if len(fitting) > 1:

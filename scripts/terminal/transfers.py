@@ -1,4 +1,4 @@
-"""Files on their way to the server and back, with a bar for the large ones."""
+"""Sends files to the server and fetches them, with a bar for large ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRAW_SECONDS = 0.1
 
 
 class Meter:
-    """The bar of one file."""
+    """The progress bar of one file."""
 
     def __init__(self, name: str, total: int, err: TextIO) -> None:
         self._name, self._total = name, total
@@ -46,7 +46,7 @@ class Meter:
 
 
 class Counted(io.FileIO):
-    """A file that tells how much of it was read."""
+    """A file that reports how much of it was read."""
 
     def __init__(self, path: Path, count: Callable[[int], None]) -> None:
         super().__init__(path)
@@ -59,7 +59,7 @@ class Counted(io.FileIO):
 
 
 def upload(server: Server, path: Path, err: TextIO) -> str:
-    """The id of the stored file. Raises `Refused`."""
+    """Uploads a file. Returns its id. Raises `Refused`."""
     with readable(path):
         meter = Meter(path.name, path.stat().st_size, err)
         mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -81,7 +81,7 @@ def download(server: Server, job_id: str, name: str, target: BinaryIO, err: Text
     address = f"/api/jobs/{job_id}/artifacts/{quote(name, safe='')}"
     artifact = next((one for one in server.job(job_id)["artifacts"] if one["name"] == name), None)
     if artifact is None:
-        raise Refused(f"The job has no file {name!r}: scripts/jobs get {job_id} tells what it has.")
+        raise Refused(f"The job has no file {name!r}: scripts/jobs get {job_id} lists its files.")
     with contextlib.closing(Meter(name, artifact["size"], err)) as meter, server.stream(address) as pieces:
         for piece in pieces:
             target.write(piece)
@@ -90,23 +90,23 @@ def download(server: Server, job_id: str, name: str, target: BinaryIO, err: Text
 
 @contextlib.contextmanager
 def new_file(path: Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Appears when it is whole; replaces another one only by `force`. Raises `Refused`."""
+    """Opens a file that appears when it is complete, and replaces another only with `force`. Raises `Refused`."""
     if path.exists() and not force:
-        raise Refused(f"{str(path)!r} is there already: give another name with -o, or --force.")
-    draft = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+        raise Refused(f"{str(path)!r} exists already: choose another name with -o, or pass --force.")
+    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
     with readable(path):
         try:
-            with draft.open("xb") as file:
+            with partial.open("xb") as file:
                 yield file
             if force:
-                draft.replace(path)
+                partial.replace(path)
             else:
-                os.link(draft, path)  # unlike a rename it never replaces what came meanwhile
+                os.link(partial, path)  # unlike a rename, it never replaces a file that appeared meanwhile
         finally:
-            draft.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def safe_name(name: str) -> str:
-    """The last part of an artifact's name, harmless in the current directory."""
+    """Returns the last part of an artifact's name, made safe for the current directory."""
     last = re.split(r"[/\\]", name)[-1]
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", last).lstrip(".-")[:200] or "artifact"

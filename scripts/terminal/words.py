@@ -1,4 +1,4 @@
-"""Numbers, times and foreign text as a terminal may show them."""
+"""Formats numbers, times and text from elsewhere for a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All but tab and newline: what others wrote must not steer the terminal."""
+"""Control characters except tab and newline: text from elsewhere must not control the terminal."""
 
 
 def printable(text: str) -> str:
@@ -27,12 +27,12 @@ def clipped(line: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that it takes."""
+    """Returns the columns that the text takes."""
     return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `3:05`, `2:00:09`."""
+    """Returns `8 s`, `3:05` or `2:00:09`."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     if not minutes:

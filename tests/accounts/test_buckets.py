@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accounts import Buckets
-from accounts.buckets import MOST_BUCKETS
+from accounts.buckets import MAX_BUCKETS
 
 
 class Clock:
@@ -60,9 +60,9 @@ def test_everybody_has_their_own() -> None:
 def test_there_are_not_ever_more_of_them() -> None:
     clock = Clock()
     buckets = Buckets(60, burst=5, clock=clock)
-    for number in range(MOST_BUCKETS + 100):
+    for number in range(MAX_BUCKETS + 100):
         buckets.take(number)
-    assert len(buckets._buckets) == MOST_BUCKETS
+    assert len(buckets._buckets) == MAX_BUCKETS
     clock.now += 5
     buckets.take("ada")
     assert len(buckets._buckets) == 1

@@ -33,7 +33,7 @@ def test_a_spoilt_one_is_made_anew_and_the_log_says_so(
     assert file.stat().st_mode & 0o777 == 0o600
     [record] = caplog.records
     assert record.levelname == "WARNING"
-    assert "everybody logs in again" in record.getMessage()
+    assert "all users must log in again" in record.getMessage()
     assert auth_secret(tmp_path) == secret
     assert len(caplog.records) == 1
 

@@ -19,7 +19,7 @@ from toolkit.pool import HostPool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HANDBOOK = ROOT / "samples" / "signals-handbook.pdf"
-GONE_SECONDS = 1.0
+GONE_SECONDS = 15.0
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -39,7 +39,7 @@ async def test_the_offline_model_gives_the_passages_and_says_what_they_are(offli
     await indexed(offline, "t1")
     text = await offline.answer("When did the mast break?", thread_id="t1")
     assert "page 3" in text
-    assert "no language model is configured" in text
+    assert "No language model is connected" in text
 
 
 async def test_the_offline_model_still_runs_what_it_is_asked_to_run(offline: Desk) -> None:
@@ -51,4 +51,4 @@ async def test_a_tool_that_asks_the_stand_in_says_so_once(offline: Desk) -> None
     ctx = await offline.submit(task="ask_about", arguments={"items": ["The mast broke.", "The crew was saved."]})
     await offline.run(ctx)
     [line] = await offline.logs(ctx)
-    assert "No language model is configured" in line
+    assert "No language model is connected" in line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.sites import MOST_CHARACTERS, named_sites
+from agent.sites import MAX_CHARACTERS, named_sites
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,9 @@ from agent.sites import MOST_CHARACTERS, named_sites
         ("Summarise README.md and notes.zip", []),
         ("https://readme.md/", ["readme.md"]),
         ("ftp://evil.example/ file:///evil.example", []),
+        ("good.org/?u=evil.org good.org?evil.org good.org#evil.org good.org=evil.org", ["good.org"]),
+        ("chapter 3.14 of version 52.30, on 21.11.2026", []),
+        ("Hello.It is finished.My question", []),
         ("nothing", []),
     ],
 )  # fmt: skip
@@ -36,4 +39,4 @@ def test_a_message_names_the_sites_of_its_addresses(text: str, sites: list[str])
 
 
 def test_what_stands_behind_a_long_text_is_not_named() -> None:
-    assert named_sites(["x" * MOST_CHARACTERS + " https://evil.example", "https://good.example"]) == ("good.example",)
+    assert named_sites(["x" * MAX_CHARACTERS + " https://evil.example", "https://good.example"]) == ("good.example",)

@@ -256,7 +256,7 @@ async def test_a_body_that_never_ends_holds_nothing_up() -> None:
         writer.write(HEAD + b"Content-Length: 9999\r\n\r\n" + HI + b"data: [DONE]\n\n")
         await reader.read()
 
-    async with serving(serve, idle_seconds=30) as models, asyncio.timeout(10):
+    async with serving(serve, idle_seconds=30) as models, asyncio.timeout(20):
         assert (await ask(models)).text == "hi"
 
 
@@ -287,7 +287,7 @@ async def test_a_body_whose_pieces_cannot_be_told_apart_is_given_up(then: str) -
         if then == "waits":
             await reader.read()
 
-    async with serving(serve, idle_seconds=0.3) as models, asyncio.timeout(10):
+    async with serving(serve, idle_seconds=0.3) as models, asyncio.timeout(20):
         with pytest.raises(StepFailed) as caught:
             await ask(models)
     assert caught.value.code in {"model_timeout", "model_truncated"}
@@ -300,7 +300,7 @@ async def test_an_answer_that_is_no_http_is_an_endpoint_out_of_reach(monkeypatch
         await received(reader)
         writer.write(b"what?\r\n\r\n")
 
-    async with serving(serve) as models, asyncio.timeout(10):
+    async with serving(serve) as models, asyncio.timeout(20):
         with pytest.raises(StepFailed) as caught:
             await ask(models)
     assert caught.value.code == "model_unreachable"
@@ -315,7 +315,7 @@ async def test_an_endpoint_that_does_not_read_the_request_is_given_up(monkeypatc
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(30)
 
-    async with serving(serve, idle_seconds=0.2) as models, asyncio.timeout(10):
+    async with serving(serve, idle_seconds=0.2) as models, asyncio.timeout(20):
         with pytest.raises(StepFailed) as caught:
             await models.complete("Answer.", "x" * 20_000_000, model=None, warn=unheard)
     assert caught.value.code == "model_timeout"

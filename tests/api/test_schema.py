@@ -12,6 +12,7 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 
 from tests.api.conftest import KEYS
+from tests.conftest import examples
 from tests.server import Server
 
 
@@ -54,7 +55,7 @@ def abuse_all(schema: dict[str, Any], url: str) -> None:
 
 def abuse(operation: Any, mode: schemathesis.GenerationMode, url: str) -> None:
     quick = settings(
-        max_examples=6,
+        max_examples=examples(share=0.25),
         deadline=None,
         database=None,
         derandomize=True,

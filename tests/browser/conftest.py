@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 
 from tests.browser.page import RECORDER, Chat
 from tests.conftest import model_environment
@@ -15,6 +15,7 @@ from tests.endpoint import Endpoint
 from tests.server import Server
 
 HERE = Path(__file__).parent
+expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -47,7 +48,7 @@ async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]
 
     async def open_one(base: str, path: str = "/", *, fresh: bool = False) -> Chat:
         if fresh or not contexts:
-            contexts.append(await browser.new_context())
+            contexts.append(await browser.new_context(reduced_motion="reduce"))  # animations are drawn by the processor
             await contexts[-1].add_init_script(RECORDER)
         tab = Chat(await contexts[-1].new_page(), base)
         tabs.append(tab)
@@ -69,6 +70,29 @@ def shared_endpoint() -> Iterator[Endpoint]:
     """The model of the shared server. Find a test's own requests by their text."""
     with Endpoint() as serving:
         yield serving
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def killed_server(shared_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """See `mortal_server`."""
+    folder = tmp_path_factory.mktemp("mortal")
+    server = Server(folder, model_environment(shared_endpoint) | {"TEST_KILL_AFTER_STEP": str(kill_file(folder))})
+    yield server
+    server.stop()
+    server.check_log()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mortal_server(killed_server: Server) -> Server:
+    """One server for the tests that kill its web process or its workers; `kill_file` tells it the step to die at."""
+    if not killed_server.web_runs():
+        await killed_server.start()
+    await killed_server.workers_ready()
+    return killed_server
+
+
+def kill_file(folder: Path) -> Path:
+    return folder / "kill-after-step"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -135,13 +135,13 @@ class Chat:
         """The numbers of the numbered words in the last answer, as shown."""
         return numbers(await self.answer(), word)
 
-    async def sees_word(self, number: int, *, within: float = 10, word: str = "w") -> None:
+    async def sees_word(self, number: int, *, within: float = 30, word: str = "w") -> None:
         async def shown() -> bool:
             return number in await self.words(word)
 
         await until(shown, within=within, what=f"{word}{number} on the page")
 
-    async def says(self, *texts: str, within: float = 10) -> str:
+    async def says(self, *texts: str, within: float = 30) -> str:
         """Waits until the last answer contains all the texts, whatever their case; gives the answer."""
 
         async def contained() -> str:
@@ -153,7 +153,7 @@ class Chat:
         except AssertionError as missing:
             raise AssertionError(f"{missing}; the answer is {await self.answer()!r}") from None
 
-    async def shows_step(self, name: str, *, within: float = 10) -> None:
+    async def shows_step(self, name: str, *, within: float = 30) -> None:
         """Waits until the page shows a tool's step while the job runs."""
 
         async def shown() -> bool:
@@ -162,14 +162,14 @@ class Chat:
         await until(shown, within=within, what=f"a step of {name} on the page")
         await self.runs()
 
-    async def finishes(self, *, within: float = 10) -> None:
+    async def finishes(self, *, within: float = 30) -> None:
         """Waits until nothing runs any more for this tab."""
         await self.stop_button.wait_for(state="hidden", timeout=within * 1000)
 
-    async def runs(self, *, within: float = 5) -> None:
+    async def runs(self, *, within: float = 30) -> None:
         await self.stop_button.wait_for(state="visible", timeout=within * 1000)
 
-    async def has_words(self, count: int, *, within: float = 15, word: str = "w") -> None:
+    async def has_words(self, count: int, *, within: float = 30, word: str = "w") -> None:
         """Waits for the last word and the end, then every word must be there once, in order."""
         await self.sees_word(count - 1, within=within, word=word)
         await self.finishes()

@@ -29,7 +29,7 @@ async def test_a_tool_is_chosen_filled_in_mended_and_run_by_keyboard(
     await expect(years).to_have_attribute("aria-invalid", "true")
     title = form.get_by_label("Title")
     await expect(title).to_be_focused()
-    await expect(title).to_have_accessible_description("This is needed.")
+    await expect(title).to_have_accessible_description("This is required.")
     await expect(years).to_have_accessible_description(
         "How long to save. At least 1 and at most 80. Must be at least 1."
     )
@@ -144,7 +144,7 @@ async def test_what_is_typed_before_the_page_is_connected_is_not_lost(
     drawn: list[bool] = []
 
     async def answer_when_drawn(route: Route) -> None:
-        await until(lambda: bool(drawn), within=10, what="the composer was drawn before the page knew who is there")
+        await until(lambda: bool(drawn), within=30, what="the composer was drawn before the page knew who is there")
         await route.continue_()
 
     await chat.page.route("**/auth/config", answer_when_drawn)

@@ -13,7 +13,7 @@ async def test_what_begins_in_the_browser_can_be_followed_by_a_program(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     chat = await open_chat(shared_server.url)
-    question = script(tokens=120, rate=100, hold=60)
+    question = script(tokens=120, rate=240, hold=60)
     await chat.send(question)
     await chat.sees_word(40)
     thread = (await chat.in_thread()).rsplit("/", 1)[-1]
@@ -36,7 +36,7 @@ async def test_what_a_program_begins_in_a_thread_appears_in_its_open_page(
     await chat.send(script(tokens=3, word="z"))
     await chat.has_words(3, word="z")
     thread = (await chat.in_thread()).rsplit("/", 1)[-1]
-    question = script(tokens=120, rate=100, hold=60, word="p")
+    question = script(tokens=120, rate=240, hold=60, word="p")
     async with httpx.AsyncClient(base_url=shared_server.url, timeout=30) as program:
         body = {"task": "chat", "input": question, "thread_id": thread}
         job = (await program.post("/api/jobs", json=body)).json()

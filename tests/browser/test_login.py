@@ -50,7 +50,7 @@ async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_l
     alice, bob = (Chat(page, server.url) for page in pages)
     await alice.page.goto(server.url)
     await log_in(alice.page, "alice", "the builder")
-    await alice.page.get_by_text("Name and password do not belong together").wait_for()
+    await alice.page.get_by_text("Wrong name or password").wait_for()
     await log_in(alice.page, "alice", "wonderland")
     await alice.ready()
     await alice.send(script(tokens=TOKENS))

@@ -10,10 +10,10 @@ from tests.server import Server
 from tests.sockets import Proxy
 from tests.waiting import until
 
-RATE = 10
+RATE = 16
 OUTAGE_SECONDS = 5
-REPAIR_SECONDS = 3
-HALF_OPEN_SECONDS = 12
+REPAIR_SECONDS = 15
+HALF_OPEN_SECONDS = 30
 
 
 async def test_a_socket_cut_for_5_seconds_leaves_no_hole(
@@ -37,7 +37,7 @@ async def test_a_job_that_ends_while_the_socket_is_cut_shows_its_end(
 ) -> None:
     async with Proxy(shared_server.port) as proxy:
         chat = await open_chat(proxy.url)
-        question = script(tokens=120, rate=60, hold=30)
+        question = script(tokens=120, rate=240, hold=30)
         await chat.send(question)
         await chat.sees_word(29)
 

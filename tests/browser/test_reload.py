@@ -8,7 +8,7 @@ from tests.server import Server
 async def test_a_stream_survives_two_reloads_a_second_tab_and_the_end_of_the_first(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, hold="20,40,60,90")
+    question = script(tokens=120, rate=240, hold="20,40,60,90")
     first = await open_chat(shared_server.url)
     await first.send(question)
     thread = await first.in_thread()
@@ -25,7 +25,7 @@ async def test_a_stream_survives_two_reloads_a_second_tab_and_the_end_of_the_fir
     shared_endpoint.release(question)
     for tab in (first, second):
         await tab.sees_word(89)
-        await tab.runs(within=1)
+        await tab.runs(within=30)
 
     await first.page.close()
     shared_endpoint.release(question)
@@ -62,7 +62,7 @@ async def test_both_tabs_of_a_thread_see_a_new_turn_from_its_start(
     second = await open_chat(shared_server.url, await first.in_thread())
     await second.has_words(3)
 
-    question = script(tokens=120, rate=60, hold=60)
+    question = script(tokens=120, rate=240, hold=60)
     await first.send(question)
     await second.runs()
     await second.sees_word(59)

@@ -9,13 +9,14 @@ from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
 
-UPSTREAM_SECONDS = 0.5
+UPSTREAM_SECONDS = 10
+"""On a machine that does other things as well. Without Stop the model would go on for a minute."""
 
 
 async def test_stop_in_mid_stream_closes_the_model_stream_and_keeps_the_text(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, hold=40)
+    question = script(tokens=120, rate=240, hold=40)
     chat = await open_chat(shared_server.url)
     await chat.send(question)
     await chat.sees_word(39)
@@ -36,7 +37,7 @@ async def test_stop_before_the_first_token_closes_the_model_stream(
     question = script(delay=60)
     chat = await open_chat(shared_server.url)
     await chat.send(question)
-    await until(lambda: shared_endpoint.requests(question), within=5, what="the model is asked")
+    await until(lambda: shared_endpoint.requests(question), within=30, what="the model is asked")
     await chat.runs()
     clicked_at = await chat.press_stop()
 
@@ -56,11 +57,11 @@ async def test_stop_in_a_tool_ends_the_tool_and_names_it(
     question = script(f"call note_slowly {arguments}")
     chat = await open_chat(shared_server.url)
     await chat.send(question)
-    await until(notes.exists, within=10, what="the tool runs")
+    await until(notes.exists, within=30, what="the tool runs")
     await chat.runs()
     await chat.press_stop()
 
-    answer = await chat.says("stopped", "note_slowly", within=3)
+    answer = await chat.says("stopped", "note_slowly", within=30)
     await chat.finishes()
     await chat.reload()
     assert await chat.says("stopped", "note_slowly") == answer
@@ -70,7 +71,7 @@ async def test_stop_in_a_tool_ends_the_tool_and_names_it(
 async def test_stop_after_a_reload_works_as_before_it(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=60, hold=40)
+    question = script(tokens=120, rate=240, hold=40)
     chat = await open_chat(shared_server.url)
     await chat.send(question)
     await chat.in_thread()
@@ -87,6 +88,6 @@ async def test_stop_after_a_reload_works_as_before_it(
 
 async def closed_upstream(endpoint: Endpoint, question: str, clicked_at: float) -> None:
     [request] = endpoint.requests(question)
-    await until(lambda: request.disconnected_at, within=2, what="the model's stream is closed")
+    await until(lambda: request.disconnected_at, within=30, what="the model's stream is closed")
     assert request.disconnected_at is not None
     assert request.disconnected_at - clicked_at <= UPSTREAM_SECONDS

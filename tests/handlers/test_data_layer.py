@@ -19,7 +19,7 @@ from services.housekeeping import Housekeeping
 from tests.jobs.engine import Engine, anything, chat, sqlite_engine, write
 from tests.waiting import until
 
-SOON = 5.0
+SOON = 30.0
 
 
 @dataclass(kw_only=True)
@@ -42,6 +42,7 @@ class Desk:
             JobCompleted(result={"text": answer}, usage=None),
             epoch=claimed.epoch,
         )
+        await self.engine.store.settle()
         return job.id
 
 

@@ -93,7 +93,7 @@ async def test_a_form_follows_its_tool(desk: Desk) -> None:
 async def test_a_wrong_form_runs_nothing(desk: Desk) -> None:
     draft = await desk.command("")
     assert await desk.drafts.submit(draft.id, "ada", {"years": "0"}) == {
-        "title": "This is needed.",
+        "title": "This is required.",
         "years": "Must be at least 1.",
     }
     assert (await desk.newest()).id == draft.id

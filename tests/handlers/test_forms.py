@@ -149,8 +149,8 @@ def test_what_is_typed_becomes_what_the_tool_takes() -> None:
 @pytest.mark.parametrize(
     ("field", "typed", "sentence"),
     [
-        ("title", "", "This is needed."),
-        ("papers", [], "This is needed."),
+        ("title", "", "This is required."),
+        ("papers", [], "This is required."),
         ("years", "0", "Must be at least 1."),
         ("years", "81", "Must be at most 80."),
         ("years", "many", "Must be a whole number."),
@@ -166,7 +166,7 @@ def test_what_is_typed_becomes_what_the_tool_takes() -> None:
         ("weights", "1\nheavy", "Entry 2: Must be a number."),
         ("point", '{"x": "left"}', "'x': Must be a whole number."),
         ("point", "{", 'Must be JSON, such as {"name": "value"}.'),
-        ("point", "{}", "Something that is needed is missing in it."),
+        ("point", "{}", "A required entry is missing."),
         ("story", "x" * 5001, "Must have at most 5,000 characters."),
     ],
 )

@@ -301,7 +301,7 @@ async def test_no_page_shows_anothers_thread(server: LoginServer, things: Things
         client.on("resume_thread", lambda _: got.put_nowait("resume_thread"))
         client.on("resume_thread_error", lambda _: got.put_nowait("resume_thread_error"))
         await client.emit("connection_successful")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await got.get() == expected
 
 

@@ -37,7 +37,7 @@ def turn_of(*lines: Line, **fields: Any) -> TurnScreen:
         ([started("model:1"), text("model:1", "part"), CANCELLED], "partStopped: the model's answer (within 0.1 s)."),
         ([started("model:1"), text("model:1", "part"), FAILED], "partThe model does not answer."),
         ([("job.cancelled", {"stopped": []})], "Stopped before it began."),
-        ([("job.incomplete", {"reason": "length", "result": None})], "The answer is incomplete: length."),
+        ([("job.incomplete", {"reason": "length", "result": None})], "The answer reached the model's length limit."),
         ([("job.completed", {"result": {"summary": "**short**"}, "usage": None})], "**short**"),
         ([("job.completed", {"result": {"n": 1}, "usage": None})], '```json\n{\n  "n": 1\n}\n```'),
     ],

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.tables import BROKEN, LARGEST_BYTES, TOO_LARGE, drawable
+from handlers.tables import BROKEN, MAX_BYTES, TOO_LARGE, drawable
 
 
 def drawn(table: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_what_is_no_table_says_so(table: Any) -> None:
 def test_what_is_no_json_or_too_much_of_it_says_so() -> None:
     for broken in (b"", b"{", b"\xff", b"[" * 100_000, b'{"columns": ["a"], "data": [[NaN]]}'):
         assert json.loads(drawable(broken))["columns"] == [BROKEN]
-    assert json.loads(drawable(b" " * (LARGEST_BYTES + 1)))["columns"] == [TOO_LARGE]
+    assert json.loads(drawable(b" " * (MAX_BYTES + 1)))["columns"] == [TOO_LARGE]
 
 
 CELLS = st.none() | st.booleans() | st.integers() | st.sampled_from(["", "a", ".", "x.y"]) | st.just([1])

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from jobs import JSON, JobContext, background
-from jobs.background import again_and_again
+from jobs.background import keep_running
 from tests.jobs.engine import Engine, chat
 from tests.waiting import until
 
-SOON = 6.0
+SOON = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ async def test_work_goes_on_after_a_failure_and_ends_when_it_says_so() -> None:
             raise ValueError("once")
         return len(rounds) == 4
 
-    await asyncio.wait_for(again_and_again(work, name="work"), SOON)
+    await asyncio.wait_for(keep_running(work, name="work"), SOON)
     assert rounds == [0, 1, 2, 3]
 
 

@@ -14,7 +14,7 @@ from jobs.models import WorkerRecord
 from tests.jobs.engine import Clock, Engine, OpenEngine, chat, write
 from tests.waiting import until
 
-SOON = 3.0
+SOON = 30.0
 """Above any wake-up or safety poll, below a hang."""
 
 
@@ -75,7 +75,7 @@ async def test_jobs_of_a_dead_worker_are_taken_over(engine: Engine) -> None:
         await taking
     dead._ending.set()
     await asyncio.to_thread(dead._heart.join)
-    dead._deafen()
+    dead._unsubscribe()
 
 
 async def _known(engine: Engine, worker: str, expected: bool) -> bool:

@@ -39,28 +39,19 @@ class FailingStore:
         return getattr(self._store, name)
 
     def append(
-        self,
-        job_id: str,
-        epoch: int,
-        entries: Sequence[Entry],
-        *,
-        after: int,
-        taken: Sequence[int] = (),
-        answer: str | None = None,
+        self, job_id: str, epoch: int, entries: Sequence[Entry], *, after: int, **options: Any
     ) -> asyncio.Future[int]:
         self.appends += 1
         if not self._fails(self.appends, entries):
-            return self._store.append(job_id, epoch, entries, after=after, taken=taken, answer=answer)
+            return self._store.append(job_id, epoch, entries, after=after, **options)
         self.failed += 1
         if self._how == "before the commit":
             return asyncio.ensure_future(fail())
         if self._how == "after the commit":
-            return asyncio.ensure_future(
-                fail(self._store.append(job_id, epoch, entries, after=after, taken=taken, answer=answer))
-            )
+            return asyncio.ensure_future(fail(self._store.append(job_id, epoch, entries, after=after, **options)))
         locked = locked_file(self._engine)
         locked.__enter__()
-        written = self._store.append(job_id, epoch, entries, after=after, taken=taken, answer=answer)
+        written = self._store.append(job_id, epoch, entries, after=after, **options)
         written.add_done_callback(lambda _: locked.__exit__(None, None, None))
         return written
 
@@ -138,7 +129,7 @@ async def test_whichever_append_fails_once_the_log_is_the_same(engine: Engine, h
         assert store.failed == 1
 
 
-async def test_appends_that_fail_again_and_again_for_a_while_change_nothing(engine: Engine) -> None:
+async def test_appends_that_fail_keep_running_for_a_while_change_nothing(engine: Engine) -> None:
     store = FailingStore(engine, "before the commit", lambda number, _: number % 3 != 0)
     events = await run(engine, store)
     assert store.failed > len(events)
@@ -149,7 +140,7 @@ async def test_appends_that_fail_again_and_again_for_a_while_change_nothing(engi
 async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes_on_from_its_checkpoints(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     ran: list[str] = []
 
     async def task(ctx: JobContext) -> JSON:
@@ -177,7 +168,7 @@ async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes
 async def test_a_job_that_is_stopped_while_the_store_fails_is_stopped(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     begun = asyncio.Event()
 
     async def task(ctx: JobContext) -> JSON:
@@ -205,7 +196,7 @@ async def test_a_claim_whose_answer_is_lost_loses_no_job(
     engine: Engine, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker holds a job that it has not heard of."""
-    monkeypatch.setattr(writer_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(writer_module, "MAX_RESEND_SECONDS", 0.05)
     real, lost = getattr(engine.store, call), list[Job]()
 
     async def answer_lost(*args: Any) -> Any:

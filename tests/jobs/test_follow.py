@@ -8,12 +8,12 @@ import pytest
 
 from jobs import JobEvent, JobNotFound
 from jobs.events import JobCompleted, TextDelta
-from jobs.tail import KEPT, PAGE
+from jobs.tail import MAX_BATCH, MAX_TAIL
 from jobs.wake import job_topic
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, is_gapless, types, write
 from tests.waiting import until
 
-SOON = 10.0
+SOON = 30.0
 DONE = JobCompleted(result=None, usage=None)
 
 
@@ -89,7 +89,7 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = await begin(engine)
-    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(5 * PAGE)))
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(5 * MAX_BATCH)))
     await write(engine.store, job_id, DONE)
     reads: list[int] = []
     read = engine.store.read
@@ -109,9 +109,9 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
         await asyncio.gather(early, return_exceptions=True)
     assert is_gapless(logs[0])
     assert all(log == logs[0] for log in logs)
-    assert sum(after == PAGE for after in reads) == 1
+    assert sum(after == MAX_BATCH for after in reads) == 1
     assert len(reads) <= 10
-    assert not engine.client._tails._pages._reads
+    assert not engine.client._tails._batches._reads
 
 
 async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine: Engine) -> None:
@@ -119,7 +119,7 @@ async def test_a_follower_that_pauses_misses_nothing_and_holds_up_nobody(engine:
     slow = engine.client.follow(job_id, "ada")
     seen = list(await anext(slow))
     quick = asyncio.create_task(engine.log(job_id))
-    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(KEPT + 500)))
+    await write(engine.store, job_id, *(TextDelta(step="m", text=str(n)) for n in range(MAX_TAIL + 500)))
     await write(engine.store, job_id, DONE)
     async with asyncio.timeout(SOON):
         whole = await quick
@@ -176,9 +176,9 @@ async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
 
     monkeypatch.setattr(engine.store, "read", slow)
     tails = engine.client._tails
-    first = asyncio.create_task(tails._pages.read(job_id, 2))
+    first = asyncio.create_task(tails._batches.read(job_id, 2))
     await begun.wait()
-    second = asyncio.create_task(tails._pages.read(job_id, 2))
+    second = asyncio.create_task(tails._batches.read(job_id, 2))
     await write(engine.store, job_id, DONE)
     go_on.set()
     async with asyncio.timeout(SOON):
@@ -227,7 +227,7 @@ async def test_a_follower_of_something_purged_gets_an_error_and_the_end(engine: 
 async def test_a_thread_tells_of_jobs_that_begin_elsewhere_and_of_its_end(open_engine: OpenEngine) -> None:
     async with open_engine() as here, open_engine() as elsewhere:
         await here.client.submit(chat("a", thread_id="t"))
-        following = aiter(here.client.follow_thread("t"))
+        following = aiter(here.client.follow_thread("t", "ada"))
         async with asyncio.timeout(SOON):
             assert [job.request.input for job in await anext(following)] == ["a"]
             await elsewhere.client.submit(chat("b", thread_id="t"))
@@ -235,3 +235,23 @@ async def test_a_thread_tells_of_jobs_that_begin_elsewhere_and_of_its_end(open_e
             await elsewhere.client.delete_thread("t", "ada")
             with pytest.raises(StopAsyncIteration):
                 await anext(following)
+
+
+async def test_a_thread_that_another_user_begins_under_the_name_of_a_deleted_one_is_not_followed(
+    engine: Engine,
+) -> None:
+    job = await engine.client.submit(chat("a", thread_id="t"))
+    await engine.client.cancel(job.id, "ada")
+    following = aiter(engine.client.follow_thread("t", "ada"))
+    async with asyncio.timeout(SOON):
+        assert [one.id for one in await anext(following)] == [job.id]
+        await engine.client.delete(job.id, "ada")
+        assert await anext(following) == []
+        await engine.client.delete_thread("t", "ada")
+        await engine.store.purge_thread("t")
+        await engine.client.submit(chat("a secret of Bob's", thread_id="t", user="bob"))
+        with pytest.raises(StopAsyncIteration):
+            await anext(following)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await anext(engine.client.follow_thread("t", "ada"))

@@ -27,6 +27,7 @@ from jobs import EpochStale, Job, JobEvent
 from jobs.errors import LogBehind
 from jobs.events import JobCompleted, TextDelta
 from jobs.models import FINISHED
+from tests.conftest import examples
 from tests.jobs.engine import BACKENDS, Engine, anything, chat, claim, fields, write
 
 T = TypeVar("T")
@@ -158,5 +159,9 @@ class Interleavings(RuleBasedStateMachine):
 
 TestInterleavings = Interleavings.TestCase
 TestInterleavings.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=examples(share=1.2),
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
 )

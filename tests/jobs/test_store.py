@@ -639,10 +639,10 @@ async def test_ended_jobs_come_in_the_order_of_their_ends_in_pages(engine: Engin
     engine.clock.now += 1
     await write(engine.store, first.id, FAILED)
     [page] = await engine.store.ended((0, ""), limit=1)
-    [next_page] = await engine.store.ended(page.place, limit=9)
+    [next_page] = await engine.store.ended(page.cursor, limit=9)
     assert (page.id, page.status) == (second.id, JobStatus.COMPLETED)
     assert (next_page.id, next_page.status) == (first.id, JobStatus.FAILED)
-    assert await engine.store.ended(next_page.place, limit=9) == []
+    assert await engine.store.ended(next_page.cursor, limit=9) == []
 
 
 async def test_an_ended_job_tells_its_times_and_its_tokens(engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """Loaded by every Python process of a server under test: moves its clock, or kills it at a chosen point.
 
 TEST_CLOCK_AHEAD_SECONDS   the wall clock is that much ahead
-TEST_KILL_AFTER_STEP       PATH:FILE; the process that finishes the step PATH is killed (-9) before it does anything
-                           after it, once: FILE is made and says that it happened
+TEST_KILL_AFTER_STEP       a file; the process that finishes the step whose path is written there is killed (-9) before
+                           it does anything after it, once: the file is gone then
 """
 
 import importlib.abc
@@ -25,13 +25,13 @@ def move_clock(seconds: float) -> None:
     time.time_ns = lambda: real_ns() + int(seconds * 1e9)
 
 
-def kill_after_step(context: ModuleType, path: str, happened: Path) -> None:
+def kill_after_step(context: ModuleType, wish: Path) -> None:
     run_step = context.JobContext.step
 
     async def step(self: Any, step_path: str, *arguments: Any, **options: Any) -> Any:
         output = await run_step(self, step_path, *arguments, **options)
-        if step_path == path and not happened.exists():
-            happened.touch()
+        if wish.exists() and wish.read_text() == step_path:
+            wish.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         return output
 
@@ -65,5 +65,4 @@ class AfterImport(importlib.abc.MetaPathFinder):
 if ahead := os.environ.get("TEST_CLOCK_AHEAD_SECONDS"):
     move_clock(float(ahead))
 if chosen := os.environ.get("TEST_KILL_AFTER_STEP"):
-    step_path, _, file = chosen.rpartition(":")
-    sys.meta_path.insert(0, AfterImport("jobs.context", lambda module: kill_after_step(module, step_path, Path(file))))
+    sys.meta_path.insert(0, AfterImport("jobs.context", lambda module: kill_after_step(module, Path(chosen))))

@@ -80,7 +80,7 @@ class Nginx:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.to_thread(self._start)
-        await until(self._listens, within=10, what=f"nginx listens; it says: {self.errors()}")
+        await until(self._listens, within=30, what=f"nginx listens; it says: {self.errors()}")
         return self
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -35,7 +35,7 @@ class House:
     async def delete(self, thread: str) -> None:
         """Until nothing is left of it."""
         await self.store.delete_thread(thread, "ada")
-        await until(lambda: self._is_gone(thread), within=10, what=f"{thread} is cleared away")
+        await until(lambda: self._is_gone(thread), within=30, what=f"{thread} is cleared away")
 
     async def _is_gone(self, thread: str) -> bool:
         return not await self.store.thread_jobs(thread) and not await self.store.deleted_threads()

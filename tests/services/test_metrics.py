@@ -27,7 +27,7 @@ from tests.server import ROOT, Server
 from tests.waiting import until
 from toolkit.watchdog import LoopWatchdog
 
-SOON = 10.0
+SOON = 30.0
 DONE = JobCompleted(result="hi", usage={"input_tokens": 3, "output_tokens": 5})
 FAILED = JobFailedEvent(error={"code": "model_unreachable", "message": "Try again."})
 

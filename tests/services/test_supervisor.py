@@ -16,7 +16,7 @@ from services.supervisor import Supervisor
 from tests.jobs.engine import Engine, sqlite_engine
 from tests.waiting import until
 
-SOON = 10.0
+SOON = 30.0
 
 WORKER = """
 import pathlib, signal, sys, time

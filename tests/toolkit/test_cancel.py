@@ -3,10 +3,12 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.processes import is_dead
 from tests.toolkit.conftest import SAMPLE_TOOLS
@@ -15,15 +17,23 @@ from tests.waiting import until
 from toolkit.errors import ToolTimeout
 from toolkit.pool import HostPool
 
-BOUND_SECONDS = 0.6
+BOUND_SECONDS = 15
+"""Whatever the machine does besides: the tools would wait for a minute."""
 OBEDIENT = ("wait_politely", "wait_on_loop", "wait_in_python")
 STUBBORN = ("wait_stubbornly", "wait_and_swallow", "wait_in_to_thread", "wait_in_process", "wait_for_child")
+
+
+@pytest_asyncio.fixture
+async def patient() -> AsyncIterator[HostPool]:
+    """A long grace: a busy machine makes no tool disobedient."""
+    async with HostPool([SAMPLE_TOOLS], grace_seconds=60) as pool:
+        yield pool
 
 
 async def begin(pool: HostPool, name: str, handler: RecordingHandler, **arguments: Any) -> "asyncio.Task[Any]":
     """A call that has reached its waiting."""
     task = asyncio.create_task(pool.call(name, arguments, ORIGIN, handler))
-    await until(lambda: handler.logs or handler.hanging.is_set() or task.done(), within=10, what="the tool waits")
+    await until(lambda: handler.logs or handler.hanging.is_set() or task.done(), within=30, what="the tool waits")
     return task
 
 
@@ -41,14 +51,14 @@ def threads_of(pid: int) -> int:
 
 @pytest.mark.parametrize("name", OBEDIENT)
 async def test_a_tool_that_can_be_stopped_is_stopped_and_its_host_stays(
-    pool: HostPool, handler: RecordingHandler, name: str
+    patient: HostPool, handler: RecordingHandler, name: str
 ) -> None:
-    await pool.call("add", {"left": 1}, ORIGIN, handler)
-    hosts = {pid: threads_of(pid) for pid in pool.host_pids}
-    task = await begin(pool, name, handler)
+    await patient.call("add", {"left": 1}, ORIGIN, handler)
+    hosts = {pid: threads_of(pid) for pid in patient.host_pids}
+    task = await begin(patient, name, handler)
     assert await cancel(task) < BOUND_SECONDS
     await until(
-        lambda: all(threads_of(pid) <= threads for pid, threads in hosts.items()), within=1, what="no thread is left"
+        lambda: all(threads_of(pid) <= threads for pid, threads in hosts.items()), within=30, what="no thread is left"
     )
 
 
@@ -69,17 +79,17 @@ async def test_children_of_a_tool_end_with_its_process(pool: HostPool, handler: 
     child = int(handler.logs[0][1])
     assert not is_dead(child)
     await cancel(task)
-    await until(lambda: is_dead(child), within=1, what="the child has ended")
+    await until(lambda: is_dead(child), within=30, what="the child has ended")
 
 
 async def test_a_tool_waiting_for_the_worker_is_freed_and_the_workers_part_is_cancelled(
-    pool: HostPool, handler: RecordingHandler
+    patient: HostPool, handler: RecordingHandler
 ) -> None:
-    task = await begin(pool, "wait_in_complete", handler)
-    before = set(pool.host_pids)
-    assert await cancel(task) < 0.3
+    task = await begin(patient, "wait_in_complete", handler)
+    before = set(patient.host_pids)
+    assert await cancel(task) < BOUND_SECONDS
     assert handler.hang_cancelled
-    assert before <= set(pool.host_pids)
+    assert before <= set(patient.host_pids)
 
 
 async def test_neighbours_of_a_killed_call_run_again_elsewhere(
@@ -93,12 +103,13 @@ async def test_neighbours_of_a_killed_call_run_again_elsewhere(
     assert marks.read_text() == "ran\nran\n"
 
 
-async def test_neighbours_of_an_obedient_call_are_left_alone(handler: RecordingHandler, tmp_path: Path) -> None:
+async def test_neighbours_of_an_obedient_call_are_left_alone(
+    patient: HostPool, handler: RecordingHandler, tmp_path: Path
+) -> None:
     marks = tmp_path / "marks"
-    async with HostPool([SAMPLE_TOOLS], grace_seconds=30) as patient:  # a loaded machine makes nobody disobedient
-        neighbour = await begin(patient, "wait_and_count", RecordingHandler(), seconds=1, marks=str(marks))
-        await cancel(await begin(patient, "wait_in_python", handler))
-        assert await neighbour == "done"
+    neighbour = await begin(patient, "wait_and_count", RecordingHandler(), seconds=1, marks=str(marks))
+    await cancel(await begin(patient, "wait_in_python", handler))
+    assert await neighbour == "done"
     assert marks.read_text() == "ran\n"
 
 
@@ -110,7 +121,7 @@ async def test_a_second_cancel_does_not_leave_the_tool_running(pool: HostPool, h
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await until(lambda: before - set(pool.host_pids), within=1, what="the host is gone")
+    await until(lambda: before - set(pool.host_pids), within=30, what="the host is gone")
 
 
 async def test_a_tool_is_stopped_at_its_own_time_limit(pool: HostPool, handler: RecordingHandler) -> None:

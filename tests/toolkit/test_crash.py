@@ -82,7 +82,7 @@ async def test_the_neighbour_of_a_crash_completes(pool: HostPool, handler: Recor
     leaving = asyncio.create_task(pool.call("leave", {"go": str(go)}, ORIGIN, handler))
     arguments = {"seconds": 0.3, "marks": str(marks)}
     neighbour = asyncio.create_task(pool.call("wait_and_count", arguments, ORIGIN, RecordingHandler()))
-    await until(lambda: handler.logs and marks.exists(), within=10, what="both run")
+    await until(lambda: handler.logs and marks.exists(), within=30, what="both run")
     go.touch()
     with pytest.raises(ToolCrashed, match="exit code 1"):
         await leaving
@@ -92,10 +92,12 @@ async def test_the_neighbour_of_a_crash_completes(pool: HostPool, handler: Recor
 
 async def test_a_host_that_is_killed_fails_its_only_call(pool: HostPool, handler: RecordingHandler) -> None:
     call = asyncio.create_task(pool.call("wait_in_process", {}, ORIGIN, handler))
-    await until(lambda: handler.logs, within=10, what="the tool runs")
+    await until(lambda: handler.logs, within=30, what="the tool runs")
     for pid in pool.host_pids:
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(ToolCrashed, match=r"wait_in_process ended its process \(SIGKILL, perhaps for want of memory\)"):
+    with pytest.raises(
+        ToolCrashed, match=r"wait_in_process ended its process \(SIGKILL, perhaps because memory ran out\)"
+    ):
         await call
     assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
 
@@ -140,11 +142,11 @@ async def test_leaving_from_a_task_nobody_awaits_is_a_crash_of_that_call(
 async def test_a_lost_host_is_replaced_before_the_next_call(
     pool: HostPool, handler: RecordingHandler, tmp_path: Path
 ) -> None:
-    await until(lambda: len(pool.host_pids) == 2, within=10, what="a shared host and a spare live")
+    await until(lambda: len(pool.host_pids) == 2, within=30, what="a shared host and a spare live")
     (tmp_path / "go").touch()
     with pytest.raises(ToolCrashed):
         await pool.call("leave", {"go": str(tmp_path / "go")}, ORIGIN, handler)
-    await until(lambda: len(pool.host_pids) == 2, within=10, what="there are two again")
+    await until(lambda: len(pool.host_pids) == 2, within=30, what="there are two again")
 
 
 async def test_hosts_killed_while_idle_are_replaced(pool: HostPool, handler: RecordingHandler) -> None:
@@ -152,11 +154,11 @@ async def test_hosts_killed_while_idle_are_replaced(pool: HostPool, handler: Rec
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     # A successor may be there before the last death is known: look for the dead, not for an empty pool.
-    await until(lambda: not set(killed) & set(pool.host_pids), within=10, what="their death is known")
+    await until(lambda: not set(killed) & set(pool.host_pids), within=30, what="their death is known")
     assert await pool.call("add", {"left": 1}, ORIGIN, handler) == 2
 
 
-async def test_all_hosts_end_within_a_second_of_a_killed_worker() -> None:
+async def test_all_hosts_end_with_a_killed_worker() -> None:
     command = (sys.executable, "-c", ORPHANING_WORKER, str(SAMPLE_TOOLS))
     worker = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert worker.stdout is not None
@@ -167,7 +169,7 @@ async def test_all_hosts_end_within_a_second_of_a_killed_worker() -> None:
     finally:
         worker.kill()
         await worker.wait()
-    await until(lambda: all(is_dead(pid) for pid in pids), within=1, what="all hosts have ended")
+    await until(lambda: all(is_dead(pid) for pid in pids), within=30, what="all hosts have ended")
 
 
 async def test_a_host_that_ends_while_it_loads_its_tools_is_a_clear_error(tmp_path: Path) -> None:

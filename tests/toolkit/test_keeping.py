@@ -109,7 +109,7 @@ async def test_nothing_is_left_of_a_call_however_it_ends(tmp_path: Path, name: s
     handler = RecordingHandler()
     async with HostPool([SAMPLE_TOOLS], scratch=scratch, spare_hosts=0) as pool:
         call = asyncio.create_task(pool.call(name, {"then": then}, kept_in(tmp_path), handler))
-        await until(lambda: handler.logs, within=10, what="the file is left")
+        await until(lambda: handler.logs, within=30, what="the file is left")
         assert Path(handler.logs[0][1]).is_relative_to(scratch)
         if then == "hang":
             call.cancel()
@@ -123,9 +123,9 @@ async def test_a_call_that_runs_again_finds_an_empty_scratch(tmp_path: Path) -> 
     dies, waits = RecordingHandler(), RecordingHandler()
     async with HostPool([SAMPLE_TOOLS]) as pool:
         dying = asyncio.create_task(pool.call("die_once", {"marks": str(tmp_path / "marks")}, ORIGIN, dies))
-        await until(lambda: dies.logs, within=10, what="the first runs")
+        await until(lambda: dies.logs, within=30, what="the first runs")
         neighbour = asyncio.create_task(pool.call("wait_politely", {}, ORIGIN, waits))
-        await until(lambda: waits.logs, within=10, what="the second runs")
+        await until(lambda: waits.logs, within=30, what="the second runs")
         (tmp_path / "go").touch()
         assert await dying == []
         neighbour.cancel()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
         ("object", "it contains a object"),
         ("nan", r"it contains NaN or infinity \(use None\)"),
         ("circle", "it contains itself or is nested too deeply"),
-        ("large", r"it has 10\.0 MB, at most 4\.2 MB can be passed on"),
+        ("large", r"it has 10\.0 MB, and the limit is 4\.2 MB"),
     ],
 )
 async def test_a_result_that_cannot_leave_gives_a_sentence(shared_pool: HostPool, kind: str, reason: str) -> None:

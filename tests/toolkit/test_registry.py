@@ -27,7 +27,7 @@ def test_a_broken_file_is_one_clear_line_and_the_others_load(tmp_path: Path) -> 
     assert told[1].startswith("raises.py: not loaded: line 3: JSONDecodeError: Expecting property name")
     assert told[2] == "syntax.py: not loaded: line 2: SyntaxError: invalid syntax (syntax.py, line 2)"
     assert told[3] == "wrong.py: not loaded: line 3: the tool 'wrong': the parameter 'a' has no type: annotate it"
-    assert told[4] == "zz_again.py: not loaded: there is another tool 'good': give one of them a name of its own"
+    assert told[4] == "zz_again.py: not loaded: there is another tool 'good': rename one of them"
     assert told[5] == "nowhere: not loaded: there is no such directory"
 
 

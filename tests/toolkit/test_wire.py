@@ -50,9 +50,9 @@ async def test_both_ends_read_what_the_other_sends() -> None:
     with theirs:
         reader, writer = await asyncio.open_connection(sock=ours)
         channel = wire.Channel(theirs)
-        channel.send(wire.frame(b"hello" * 1000))
+        channel.send(wire.with_length(b"hello" * 1000))
         assert await wire.read(reader) == b"hello" * 1000
-        writer.write(wire.frame(b"ping"))
+        writer.write(wire.with_length(b"ping"))
         assert await asyncio.to_thread(channel.receive) == b"ping"
         writer.close()
         await writer.wait_closed()
@@ -61,7 +61,7 @@ async def test_both_ends_read_what_the_other_sends() -> None:
 
 def test_a_body_that_is_too_large_gets_no_frame() -> None:
     with pytest.raises(wire.MessageTooLarge):
-        wire.frame(b"x" * (wire.MAX_MESSAGE_BYTES + 1))
+        wire.with_length(b"x" * (wire.MAX_MESSAGE_BYTES + 1))
 
 
 async def test_a_frame_that_announces_too_much_is_refused() -> None:
@@ -73,6 +73,6 @@ async def test_a_frame_that_announces_too_much_is_refused() -> None:
 
 async def test_a_stream_that_ends_within_a_frame_has_ended() -> None:
     reader = asyncio.StreamReader()
-    reader.feed_data(wire.frame(b"hello")[:-1])
+    reader.feed_data(wire.with_length(b"hello")[:-1])
     reader.feed_eof()
     assert await wire.read(reader) is None

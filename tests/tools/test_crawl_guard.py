@@ -242,7 +242,7 @@ def fetcher(guard: Guard, **limits: float) -> Fetcher:
 
 
 async def get(fetching: Fetcher, url: str) -> bytes:
-    return (await fetching.get(httpx.URL(url), None, most_bytes=10_000)).content
+    return (await fetching.get(httpx.URL(url), None, max_bytes=10_000)).content
 
 
 async def test_a_name_that_turns_private_is_refused_on_its_next_connection(site: Site) -> None:
@@ -273,7 +273,7 @@ async def test_redirects_are_not_followed_by_the_client_itself(site: Site) -> No
     site.replies["/"] = redirect("http://169.254.169.254/")
     resolver, asked = answering(["127.0.0.1"])
     async with fetcher(Guard(resolver, ONLY_LOOPBACK)) as fetching:
-        answer = await fetching.get(httpx.URL(site.url()), None, most_bytes=10)
+        answer = await fetching.get(httpx.URL(site.url()), None, max_bytes=10)
     assert str(answer.location) == "http://169.254.169.254/"
     assert asked == ["one.test"]
 

@@ -5,7 +5,7 @@ import pytest
 from tools.documents import Chunk, Citations, Document, Passage, Place, cut
 from tools.documents.chunks import cite
 from tools.documents.document import section
-from tools.documents.sentences import LONGEST, sentences
+from tools.documents.sentences import MAX_SENTENCE, sentences
 
 
 def book(name: str = "book.pdf", pages: int = 40, text: str = "A sentence.") -> Document:
@@ -38,7 +38,7 @@ def test_sentences(text: str, expected: list[str]) -> None:
 
 def test_text_without_full_stops_is_cut_all_the_same() -> None:
     pieces = list(sentences("word " * 1_000))
-    assert all(len(piece) <= LONGEST for piece in pieces)
+    assert all(len(piece) <= MAX_SENTENCE for piece in pieces)
     assert " ".join(pieces).split() == ["word"] * 1_000
 
 

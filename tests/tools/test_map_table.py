@@ -140,7 +140,7 @@ async def test_every_row_gets_its_answer_in_the_tables_order(pool: HostPool, wor
         {"row": 2, "answer": "SHOUT: REVIEW 2 OF 2"},
     ]
     assert result["summary"].startswith("**20 of 20 rows have an answer**, in `reviews-answers.csv`.")
-    assert worker.progresses[-1] == (20, 20, "20 of 20 rows, 200 tokens")
+    assert worker.progresses[-1] == (20, 20, "200 tokens")
 
 
 @on_one_loop
@@ -165,7 +165,7 @@ async def test_rows_with_nothing_to_ask_about_are_skipped(pool: HostPool, tmp_pa
     result = await run(pool, worker)
     assert [row["status"] for row in worker.rows()] == ["done", "skipped: empty", "skipped: empty", "done"]
     assert sorted(worker.asked) == ["bad", "good"]
-    assert "2 were skipped because the columns of the prompt are empty there" in result["summary"]
+    assert "2 were skipped because the columns in the prompt are empty" in result["summary"]
 
 
 @on_one_loop
@@ -224,7 +224,7 @@ async def test_a_row_that_fails_leaves_the_others_alone_and_a_retry_asks_it_agai
 ) -> None:
     worker.model = never(failing=lambda prompt: prompt == "review 7")
     end = await unfinished(pool, worker, retries=1)
-    assert end.reason == "1 of 20 rows failed; a retry asks only them"
+    assert end.reason == "1 of 20 rows failed; a retry asks only these"
     assert end.result["first_failure"] == "The model is down."
     assert Counter(row["status"] for row in worker.rows()) == {"done": 19, "failed: The model is down.": 1}
     assert worker.rows()[6]["answer"] == ""

@@ -32,7 +32,7 @@ def test_placeholders_become_cells_and_nothing_else(prompt: str, filled: str) ->
         ("{}", r"The table has no column ''."),
         ("Rate {id} as {", r"The prompt has a single '{' at character 14."),
         ("Rate } {id}", r"The prompt has a single '}' at character 6."),
-        ("Rate it", r"The prompt names no column, so that all rows would get the same question."),
+        ("Rate it", r"The prompt names no column, so all rows would get the same question."),
     ],
 )
 def test_a_prompt_that_does_not_fit_the_table_is_explained(prompt: str, sentence: str) -> None:

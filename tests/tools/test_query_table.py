@@ -178,7 +178,7 @@ def test_an_unknown_table_comes_with_the_names_there_are(refused: Any) -> None:
         ("FROM duckdb_databases", "'duckdb_databases' cannot be used here"),
         ("FROM query('FROM duckdb_settings()')", "'query' cannot be used here"),
         ("FROM '/etc/passwd'", "does not exist"),
-        ("FROM 'https://example.org/a.parquet'", "the network are out of reach"),
+        ("FROM 'https://example.org/a.parquet'", "Only the tables can be read, not files, settings or the network"),
         ("SELECT * FROM shop_orders WHERE amount = $1", "parameters without values ($1)"),
         ("PIVOT shop_orders ON city", "Name the values of this PIVOT"),
         ("SELECT '\0'", "NUL"),

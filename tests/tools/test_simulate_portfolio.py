@@ -79,7 +79,7 @@ async def test_it_reports_the_years_draws_the_fan_and_says_what_it_assumes(pool:
     assert [year["year"] for year in result["per_year"]] == list(range(1, 13))
     assert result["per_year"][-1]["p50"] == result["p50"]
     assert f"half of 60,000 simulated futures hold {result['p50']:,.0f} or more" in result["summary"]
-    assert "no forecast" in result["summary"]
+    assert "not a forecast" in result["summary"]
     assert len(json.dumps(result)) < 20_000
     assert handler.progresses[-1][:2] == (12, 12)
 
@@ -120,5 +120,5 @@ async def test_a_value_that_cannot_be_used_is_named(pool: HostPool, arguments: A
 
 @in_a_host
 async def test_nothing_to_invest_is_said(pool: HostPool) -> None:
-    with pytest.raises(ToolError, match=r"There is nothing to invest: give a monthly_saving or a starting_balance"):
+    with pytest.raises(ToolError, match=r"There is nothing to invest: set monthly_saving or starting_balance"):
         await pool.call("simulate_portfolio", {"monthly_saving": 0}, ORIGIN, RecordingHandler())

@@ -217,11 +217,11 @@ async def test_the_focus_reaches_every_call(pool: HostPool, tmp_path: Path) -> N
 async def test_documents_that_say_nothing_about_the_focus(pool: HostPool) -> None:
     worker = Worker(SAMPLES, lambda *_: "NOTHING RELEVANT")
     result = await summarize(pool, worker, ["signals-handbook.pdf"], focus="tulips")
-    assert result["summary"] == "Nothing in signals-handbook.pdf bears on 'tulips'."
+    assert result["summary"] == "Nothing in signals-handbook.pdf is about 'tulips'."
 
 
 async def test_a_model_that_says_nothing_is_an_error(pool: HostPool) -> None:
-    with pytest.raises(ToolError, match=r"The model gave no summary of incident-report.md"):
+    with pytest.raises(ToolError, match=r"The model returned no summary of incident-report.md"):
         await summarize(pool, Worker(SAMPLES, lambda *_: " "), ["incident-report.md"])
 
 

@@ -1,4 +1,4 @@
-"""Crawling a site into the conversation's index: politely, within limits, and never into a private network."""
+"""Crawls a site into the conversation's index: politely, within limits, and never into a private network."""
 
 from tools.crawl.crawler import Crawler, Wish
 from tools.crawl.guard import Guard, Refused

@@ -1,4 +1,4 @@
-"""Which addresses of the internet are public: those a stranger's page may lead us to."""
+"""Public IP addresses: the only ones that a crawled page may lead to."""
 
 import ipaddress
 import re
@@ -7,16 +7,16 @@ import socket
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# The IANA registries of special-purpose addresses, and multicast. Written out: Python's own `is_global` changed with
-# its patch releases, and this must not.
+# The IANA registries of special-purpose addresses, and multicast. Listed here because Python's `is_global` changes
+# with patch releases, and this list must not.
 _CLOSED_V4 = tuple(
     ipaddress.IPv4Network(network)
     for network in (
-        "0.0.0.0/8",  # this network; the kernel takes 0.0.0.0 for loopback
+        "0.0.0.0/8",  # this network; the kernel treats 0.0.0.0 as loopback
         "10.0.0.0/8",
         "100.64.0.0/10",  # carrier-grade NAT; metadata of Alibaba Cloud at 100.100.100.200
         "127.0.0.0/8",
-        "168.63.129.16/32",  # public by its number, but Azure's host answers there
+        "168.63.129.16/32",  # a public address, but Azure's host answers there
         "169.254.0.0/16",  # link-local; metadata of nearly every cloud at 169.254.169.254
         "172.16.0.0/12",
         "192.0.0.0/24",  # IETF; metadata of Oracle Cloud at 192.0.0.192
@@ -30,7 +30,7 @@ _CLOSED_V4 = tuple(
         "240.0.0.0/4",
     )
 )
-# Everything public in IPv6 lies in 2000::/3; these parts of it do not.
+# All public IPv6 addresses lie in 2000::/3, except these ranges.
 _GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 _CLOSED_V6 = tuple(
     ipaddress.IPv6Network(network)
@@ -42,12 +42,13 @@ _CLOSED_V6 = tuple(
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
-_ISATAP = (0x00005EFE, 0x02005EFE)  # the 32 bits before the IPv4 address
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""The 32 bits that precede the IPv4 address."""
 _NUMBERS = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.IGNORECASE)
 
 
 def is_public(address: Address) -> bool:
-    """Addresses that carry an IPv4 address inside are as public as that one."""
+    """Whether the address is public. An IPv6 address that embeds an IPv4 address is as public as that one."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _CLOSED_V4)
     inner = _inner(address)
@@ -57,7 +58,7 @@ def is_public(address: Address) -> bool:
 
 
 def literal(host: str) -> Address | None:
-    """The address that `host` is, in any spelling that a resolver takes for one: `127.1`, `0x7f.1`, `2130706433`."""
+    """Returns the address that `host` spells in any form that resolvers accept: `127.1`, `0x7f.1`, `2130706433`."""
     bare = host.strip("[]").partition("%")[0]
     try:
         return ipaddress.ip_address(bare.rstrip(".") if "." in bare else bare)

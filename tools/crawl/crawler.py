@@ -1,4 +1,4 @@
-"""The crawl itself: page after page, each a step of the job, its text in the index before the step is recorded."""
+"""The crawl: each page is a step of the job, and its text is in the index before the step is recorded."""
 
 import asyncio
 import hashlib
@@ -22,28 +22,32 @@ from tools.crawl.robots import Robots, rules_in
 from tools.search import Passage, Source, cut_passages, index_in
 from tools.tables import write_csv
 
-_MOST_ELSEWHERE = 20  # links to other sites that a page's record keeps for the report
-_LONGEST_STEP_NAME = 180
-_LONGEST_PAUSE_SECONDS = 300.0
+_MAX_ELSEWHERE = 20
+"""A page's record keeps this many links to other sites for the report."""
+_MAX_STEP_NAME = 180
+_MAX_PAUSE_SECONDS = 300.0
 
 Record = dict[str, Any]
-"""What the step of a page leaves: see `Crawler._page`."""
+"""The record of a page's step: see `Crawler._page`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What was asked for."""
+    """The arguments of a crawl."""
 
     url: httpx.URL
-    max_pages: int  # that are asked for; redirects do not count
-    max_depth: int  # links from the first page
-    delay_seconds: float  # between two requests to a host
+    max_pages: int
+    """Maximum pages requested; redirects do not count."""
+    max_depth: int
+    """Maximum links from the first page."""
+    delay_seconds: float
+    """Pause between two requests to a host."""
     same_site: bool
     max_seconds: float
 
 
 class Crawler:
-    """One crawl, run once. `guard`, `limits` and `pace` are the real ones unless a test brings its own."""
+    """One crawl, to be run once. Tests may replace `guard`, `limits` and `pace`."""
 
     def __init__(
         self,
@@ -63,23 +67,23 @@ class Crawler:
         self.report = Report()
         self._frontier = Frontier(wish.url, self._limits, self.report, max_depth=wish.max_depth, stay=wish.same_site)
         self._robots: dict[str, Robots] = {}
-        self._hashes: dict[str, str] = {}  # of a page's text to the page that came with it first
+        self._hashes: dict[str, str] = {}  # from the hash of a text to the first page that has it
         self._asked = 0
         self._bytes = 0
-        self._seconds_before = 0.0  # that earlier runs of this job spent on the recorded pages
+        self._seconds_before = 0.0  # spent by earlier runs of this job on the recorded pages
         self._begun = time.monotonic()
 
     async def run(self) -> dict[str, Any]:
-        """The crawl and its report, which is the tool's value; all of it goes into the artifact crawl-report.csv.
+        """Crawls, saves crawl-report.csv and returns the tool's value.
 
-        Raises ToolError when the first page cannot be had or nothing is found to index.
+        Raises ToolError when the first page cannot be fetched or nothing is indexed.
         """
         async with Fetcher(self._guard, self._limits, self._pace) as fetcher:
             ended_by = await self._crawl(fetcher)
         return await self._finish(ended_by)
 
     async def _crawl(self, fetcher: Fetcher) -> str | None:
-        """Until nothing is left or a limit is reached: that limit."""
+        """Visits pages until none is left or a limit is reached. Returns that limit."""
         while (target := self._frontier.next()) is not None:
             if ended_by := self._limit_reached():
                 reason = f"left when the crawl had reached its limit of {ended_by}"
@@ -123,14 +127,14 @@ class Crawler:
         self._learn(target, record)
 
     def _step_name(self, url: str) -> str:
-        """A step's name is its checkpoint: which links a page's record holds depends on whether the crawl stays."""
+        """Returns the step's name, which identifies its checkpoint: the recorded links depend on `same_site`."""
         name = f"page {url}" if self._wish.same_site else f"page {url} and its links to any site"
         return _shortened(name)
 
-    # -- what may be asked for
+    # -- what may be fetched
 
     async def _check_allowed(self, fetcher: Fetcher, target: Target) -> None:
-        """Raises Skipped."""
+        """Raises Skipped when the page may not be fetched."""
         try:
             self._guard.check(target.url)
         except Refused as error:
@@ -138,11 +142,11 @@ class Crawler:
         robots = await self._rules(fetcher, target)
         if not robots.allows(str(target.url)):
             raise Skipped(robots.trouble or "the site's robots.txt asks crawlers to leave it alone")
-        if robots.delay_seconds > self._longest_pause:
+        if robots.delay_seconds > self._max_pause_seconds:
             raise Skipped("the site's robots.txt asks for longer pauses than a crawl can make")
 
     async def _rules(self, fetcher: Fetcher, target: Target) -> Robots:
-        """Of the target's origin; recorded, so that a resumed crawl goes by the same rules."""
+        """Returns the rules of the target's origin. They are recorded, so that a resumed crawl obeys the same rules."""
         site = origin(target.url)
         if site not in self._robots:
 
@@ -156,37 +160,37 @@ class Crawler:
             record = await self._ctx.step(_shortened(f"robots {site}"), fetch)
             robots = await asyncio.to_thread(Robots, record["rules"], trouble=record["trouble"])
             self._robots[site] = robots
-            self._pace.ask_for(target.url.host, min(robots.delay_seconds, self._longest_pause))
+            self._pace.ask_for(target.url.host, min(robots.delay_seconds, self._max_pause_seconds))
         return self._robots[site]
 
     @property
-    def _longest_pause(self) -> float:
-        """Of what a stranger's robots.txt may ask; a site that asks for more is left alone."""
-        return min(_LONGEST_PAUSE_SECONDS, self._wish.max_seconds)
+    def _max_pause_seconds(self) -> float:
+        """The longest pause that a robots.txt may ask for; a site that asks for more is skipped."""
+        return min(_MAX_PAUSE_SECONDS, self._wish.max_seconds)
 
     async def _fetch_rules(self, fetcher: Fetcher, page: httpx.URL) -> str:
-        """By RFC 9309: no rules when there is no such file, no crawl when the server cannot tell. Raises Skipped."""
+        """Returns the rules, empty if there is no such file (RFC 9309). Raises Skipped when the server fails."""
         url = page.copy_with(raw_path=b"/robots.txt")
         for _ in range(self._limits.redirects + 1):
-            answer = await fetcher.get(url, None, most_bytes=self._limits.robots_bytes, cut=True)
+            answer = await fetcher.get(url, None, max_bytes=self._limits.robots_bytes, cut=True)
             if answer.location is None:
                 break
             url = answer.location
         if answer.status >= 500:
-            raise OutOfReach("its robots.txt cannot be read, so nobody knows what may be fetched")
+            raise OutOfReach("its robots.txt cannot be read because its server failed")
         return rules_in(answer.content.decode("utf-8-sig", "replace"))
 
     # -- one page
 
     async def _page(self, fetcher: Fetcher, target: Target) -> Record:
-        """Fetch it and put its text into the index. Its record is small: no text, but where it leads.
+        """Fetches a page and puts its text into the index. Returns its record, which holds links but no text.
 
-        Either `redirect`, or `skipped` (why), or `title`, `passages` and `hash`; links go with the latter two.
+        Has `redirect`, or `skipped` (the reason), or `title`, `passages` and `hash`. The last two kinds have links.
         """
         url = str(target.url)
         record: Record = {"url": url, "status": None, "bytes": 0, "links": [], "elsewhere": []}
         try:
-            answer = await fetcher.get(target.url, READABLE, most_bytes=self._limits.page_bytes)
+            answer = await fetcher.get(target.url, READABLE, max_bytes=self._limits.page_bytes)
             record |= {"status": answer.status, "bytes": len(answer.content)}
             if answer.location is not None:
                 return record | {"redirect": str(answer.location)}
@@ -195,7 +199,7 @@ class Crawler:
             return record | await self._indexed(url, page)
         except Skipped as error:
             self._check_first(target, error)
-            await asyncio.to_thread(self._index.remove, url)  # of an earlier crawl: it is no longer what the site says
+            await asyncio.to_thread(self._index.remove, url)  # an earlier crawl may have indexed an outdated text
             return record | {"skipped": str(error)}
 
     async def _read(self, answer: Answer) -> Page:
@@ -207,7 +211,7 @@ class Crawler:
         stay = self._wish.same_site
         here = [str(link) for link in page.links if not stay or same_site(link, self._frontier.site)]
         elsewhere = [str(link) for link in page.links if stay and not same_site(link, self._frontier.site)]
-        return {"links": here[: self._limits.links_per_page], "elsewhere": elsewhere[:_MOST_ELSEWHERE]}
+        return {"links": here[: self._limits.links_per_page], "elsewhere": elsewhere[:_MAX_ELSEWHERE]}
 
     async def _indexed(self, url: str, page: Page) -> Record:
         if not page.indexable:
@@ -217,7 +221,7 @@ class Crawler:
         passages = await asyncio.to_thread(lambda: list(_passages(page)))
         digest = hashlib.sha256("\n".join(passage.text for passage in passages).encode()).hexdigest()[:16]
         if self._hashes.get(digest, url) != url:
-            raise _LeftOut("its text is that of another page")
+            raise _LeftOut("its text is the same as another page's")
         document = page.document
         source = Source(
             key=url,
@@ -238,7 +242,7 @@ class Crawler:
     # -- what comes of it
 
     def _learn(self, target: Target, record: Record) -> None:
-        """From the record alone: a resumed crawl must learn the same."""
+        """Updates the crawl from the record alone, so that a resumed crawl takes the same course."""
         url = record["url"]
         self._bytes += record["bytes"]
         if "redirect" in record:
@@ -271,7 +275,7 @@ class Crawler:
             self.report.skip(reason, record["url"], record["status"])
 
     async def _finish(self, ended_by: str | None) -> dict[str, Any]:
-        """The tool's value, and the artifact. Raises ToolError when nothing was indexed."""
+        """Saves the artifact and returns the tool's value. Raises ToolError when nothing was indexed."""
         path = self._ctx.scratch / "crawl-report.csv"
         await asyncio.to_thread(write_csv, path, COLUMNS, self.report.rows())
         await self._ctx.save_artifact(path.name, path, "text/csv")
@@ -284,7 +288,7 @@ class Crawler:
 
 
 class _LeftOut(Skipped):
-    """There is nothing to index on the page, but its links are followed."""
+    """The page is not indexed, but its links are followed."""
 
 
 _STATUS = {
@@ -292,8 +296,8 @@ _STATUS = {
     403: "its server forbids it",
     404: "there is no such page (404)",
     410: "there is no such page any more (410)",
-    429: "its server asked for patience (429)",
-    503: "its server asked for patience (503)",
+    429: "its server said to try again later (429)",
+    503: "its server said to try again later (503)",
 }
 
 
@@ -302,7 +306,7 @@ def _urls(addresses: Iterable[str]) -> Iterable[httpx.URL]:
 
 
 def _passages(page: Page) -> Iterable[Passage]:
-    """Sections and pages are places that a reader of the site finds; lines of our own making are not."""
+    """Yields passages. Keeps places that a reader of the site can find (sections, pages) and drops our line numbers."""
     assert page.document is not None
     for passage in cut_passages(page.document):
         named = page.document.kind == "PDF" or passage.place.startswith("§")
@@ -310,7 +314,7 @@ def _passages(page: Page) -> Iterable[Passage]:
 
 
 def _shortened(name: str) -> str:
-    """Names of steps are bounded; what is cut off still tells two apart."""
-    if len(name) <= _LONGEST_STEP_NAME:
+    """Returns a name of bounded length; a hash replaces what is cut off, so that names stay distinct."""
+    if len(name) <= _MAX_STEP_NAME:
         return name
-    return f"{name[: _LONGEST_STEP_NAME - 20]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name[: _MAX_STEP_NAME - 20]}… {hashlib.sha256(name.encode()).hexdigest()[:16]}"

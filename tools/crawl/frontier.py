@@ -1,4 +1,4 @@
-"""Which page comes next: breadth first, each address once, so that the same answers lead to the same order."""
+"""The order of pages: breadth first, each address once, so that the same answers lead to the same order."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -15,19 +15,21 @@ class Target:
     """A page to fetch."""
 
     url: httpx.URL
-    depth: int  # links from the first page
-    hops: int = 0  # redirects that led here
+    depth: int
+    """Number of links from the first page."""
+    hops: int = 0
+    """Number of redirects that led here."""
 
 
 class Frontier:
-    """Takes links and redirects, gives targets; tells the report what is left out."""
+    """The queue of targets. It reports the links and redirects that it leaves out."""
 
     def __init__(self, start: httpx.URL, limits: Limits, report: Report, *, max_depth: int, stay: bool) -> None:
         self.site = start
         self._limits = limits
         self._report = report
         self._max_depth = max_depth
-        self._stay = stay  # on the site of the first page
+        self._stay = stay  # only on the site of the first page
         self._waiting = deque([Target(url=start, depth=0)])
         self._seen = {str(start)}
 
@@ -38,7 +40,7 @@ class Frontier:
         return self._waiting.popleft() if self._waiting else None
 
     def link(self, url: httpx.URL, target: Target) -> None:
-        """A link that stands on the target."""
+        """Adds a link found on the target, or reports why not."""
         address = str(url)
         if address in self._seen:
             return
@@ -55,28 +57,28 @@ class Frontier:
             self._waiting.append(Target(url=url, depth=target.depth + 1))
 
     def redirect(self, url: httpx.URL, target: Target) -> str | None:
-        """The target leads there, which is next. Returns why not, when it is not."""
+        """Puts the address to which the target redirects first. Returns a reason if it is not to be fetched."""
         address = str(url)
         if target.hops >= self._limits.redirects:
             return f"it redirects more than {self._limits.redirects} times"
         if target.depth == 0:
-            self.site = url  # who asks for example.org means the site to which that leads
+            self.site = url  # a user who names example.org means the site to which it redirects
         elif self._stay and not same_site(url, self.site):
             return "it redirects to another site"
-        if address in self._seen and not self._waits(address):
-            # Where a circle closes there is nothing to read; where two ways meet, the page was read on the other.
+        if address in self._seen and not self._take_waiting(address):
+            # The redirect is either circular or leads to a page that was read already.
             return "it redirects to a page that was asked for already"
         self._seen.add(address)
         self._waiting.appendleft(Target(url=url, depth=target.depth, hops=target.hops + 1))
         return None
 
     def leave(self, reason: str) -> None:
-        """What waits is left out."""
+        """Leaves out all waiting targets."""
         while self._waiting:
             self._report.skip(reason, str(self._waiting.popleft().url))
 
-    def _waits(self, address: str) -> bool:
-        """Whether it was to come later; then it comes now."""
+    def _take_waiting(self, address: str) -> bool:
+        """Removes a waiting target, which a redirect moves to the front. Returns whether there was one."""
         for waiting in self._waiting:
             if str(waiting.url) == address:
                 self._waiting.remove(waiting)

@@ -1,4 +1,4 @@
-"""The guard between a crawl and the network: only public servers are reached, whatever a page or a name server says."""
+"""The guard between a crawl and the network: only public servers are reached, whatever pages or DNS answers say."""
 
 import asyncio
 import ipaddress
@@ -11,12 +11,13 @@ from tools.crawl.addresses import Address, Network, is_public, literal
 from tools.crawl.links import site, sites_called
 
 Resolver = Callable[[str, int], Awaitable[list[Address]]]
-"""Host and port to addresses; an empty list or an OSError when the name is not known."""
+"""Resolves host and port to addresses. Returns an empty list or raises OSError when the name is unknown."""
 
 _RESOLVE_SECONDS = 10.0
-_MOST_ADDRESSES = 16
+_MAX_ADDRESSES = 16
 _PORTS = (80, 443)
-_FIRST_FREE_PORT = 1024  # below are the ports of mail, files and logins, which must not be spoken to in HTTP
+_FIRST_FREE_PORT = 1024
+"""Lower ports serve mail, files and logins, and must not receive HTTP."""
 _NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback", "metadata", "instance-data"})
 _DOMAINS = (".localhost", ".local", ".localdomain", ".internal", ".intranet", ".lan", ".home.arpa", ".in-addr.arpa")
 
@@ -27,11 +28,11 @@ _UNNAMED = (
 
 
 class Refused(Exception):
-    """An address that must not be fetched. The message completes "… is not fetched: "."""
+    """The address must not be fetched. The message completes the sentence "… is not fetched: "."""
 
 
 class Unresolved(Exception):
-    """The name of a server is not known."""
+    """The name of the server is unknown."""
 
 
 async def system_resolver(host: str, port: int) -> list[Address]:
@@ -42,10 +43,10 @@ async def system_resolver(host: str, port: int) -> list[Address]:
 
 
 class Guard:
-    """Decides before each connection, on the address that is then connected to.
+    """Checks each address before the connection to that same address.
 
-    `permit`: networks that are reached although they are not public. It exists for tests, which serve from loopback;
-    nothing that a user or an administrator can set leads here. `named_sites`: the only ones to visit; None is all.
+    `permit`: networks that are allowed although they are not public. It exists for tests, which serve from loopback; no
+    setting leads here. `named_sites`: the only sites that may be visited; None means all.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Guard:
         self._sites = None if named_sites is None else sites_called(named_sites)
 
     def check(self, url: httpx.URL) -> None:
-        """What can be told without asking a name server. Raises Refused."""
+        """Makes the checks that need no name server. Raises Refused."""
         if url.scheme not in ("http", "https"):
             raise Refused("only http and https addresses are")
         if url.userinfo:
@@ -70,17 +71,17 @@ class Guard:
         port = url.port
         if port is not None and port not in _PORTS and not _FIRST_FREE_PORT <= port <= 65_535:
             raise Refused(f"port {port} is not one of the web")
-        self._check_host(url.raw_host.decode("ascii"))  # the name as the resolver gets it
+        self._check_host(url.raw_host.decode("ascii"))  # the name that the resolver receives
         if self._sites is not None and site(url) not in self._sites:
             raise Refused(_UNNAMED)
 
     async def addresses(self, host: str, port: int) -> list[Address]:
-        """Where to connect for `host`, each address checked. Raises Refused, Unresolved."""
+        """Returns the checked addresses of `host`. Raises Refused, Unresolved."""
         self._check_host(host)
         address = literal(host)
         found = [address] if address is not None else await self._resolved(host, port)
         for one in found:
-            # One private address among public ones is enough: a name that has both is up to something.
+            # One private address among public ones is enough to refuse: a name that has both suggests an attack.
             self._check_address(one)
         return found
 
@@ -101,8 +102,11 @@ class Guard:
     async def _resolved(self, host: str, port: int) -> list[Address]:
         try:
             found = await self._resolver(host, port)
-        except (OSError, UnicodeError) as error:  # a TimeoutError is an OSError; names too long break the codec
+        except (
+            OSError,
+            UnicodeError,
+        ) as error:  # TimeoutError is an OSError; the codec fails on names that are too long
             raise Unresolved from error
         if not found:
             raise Unresolved
-        return found[:_MOST_ADDRESSES]
+        return found[:_MAX_ADDRESSES]

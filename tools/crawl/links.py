@@ -1,4 +1,4 @@
-"""Addresses of pages: one spelling for each, whose site they belong to, and which lead to no text."""
+"""Addresses of pages: their normal form, their site, and whether they lead to media."""
 
 import re
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ _MEDIA = frozenset(
     """.split()  # noqa: SIM905 - a hundred quotation marks read worse
 )
 Site = tuple[str, int | None]
-"""Host and port; None is the usual port of http and https."""
+"""Host and port; None means the default port of http or https."""
 
 _SPACE = re.compile(r"[\x00-\x20\x7f]+")
 
 
 def page_url(address: str, base: httpx.URL | None = None) -> httpx.URL | None:
-    """The address as it is asked for: absolute, without a fragment; None when it is none."""
+    """Returns the absolute address without its fragment; None if it is not valid."""
     try:
         url = httpx.URL(_SPACE.sub("", address) if base is None else address.strip())
         if base is not None:
@@ -36,28 +36,28 @@ def page_url(address: str, base: httpx.URL | None = None) -> httpx.URL | None:
 
 
 def same_site(one: httpx.URL, other: httpx.URL) -> bool:
-    """The same host and port, with or without `www.`, by http or https."""
+    """Whether host and port are the same, with or without `www.`, by http or https."""
     return site(one) == site(other)
 
 
 def site(url: httpx.URL) -> Site:
-    """What two addresses of the same site share."""
+    """Returns the site of an address."""
     return url.raw_host.decode("ascii").rstrip(".").removeprefix("www."), url.port
 
 
 def sites_called(names: Iterable[str]) -> frozenset[Site]:
-    """The sites that somebody calls `example.org` or `example.org:8080`."""
+    """Returns the sites with names such as `example.org` or `example.org:8080`."""
     urls = (page_url(f"{scheme}://{name}") for name in names for scheme in ("http", "https"))
     return frozenset(site(url) for url in urls if url is not None)
 
 
 def origin(url: httpx.URL) -> str:
-    """`https://example.org`, with a port if it is not the usual one."""
+    """Returns `https://example.org`, with a port unless it is the default one."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
 def media_kind(url: httpx.URL) -> str | None:
-    """`.jpg` and the like: what its name says is no text need not be asked for."""
+    """Returns a suffix such as `.jpg` if it marks a file that is not text, which need not be fetched."""
     suffix = PurePosixPath(url.path).suffix.lower().lstrip(".")
     return f".{suffix}" if suffix in _MEDIA else None
 

@@ -1,4 +1,4 @@
-"""Politeness in time: requests to one host keep their distance."""
+"""The pause between requests to a host."""
 
 import asyncio
 import time
@@ -22,11 +22,11 @@ class Pace:
         self._asked: dict[str, float] = {}
 
     def ask_for(self, host: str, delay_seconds: float) -> None:
-        """The host wants this distance; a shorter one than it wanted before, or than our own, changes nothing."""
+        """Lengthens the pause for a host to what it asks for; a shorter pause than before changes nothing."""
         self._asked[host] = max(delay_seconds, self._asked.get(host, 0.0))
 
     async def turn(self, host: str) -> None:
-        """Wait until the host may be asked again."""
+        """Waits until the host may receive the next request."""
         last = self._last.get(host)
         if last is None:
             return
@@ -35,5 +35,5 @@ class Pace:
             await self._sleep(wait)
 
     def done(self, host: str) -> None:
-        """A request to the host has ended."""
+        """Records the end of a request to the host."""
         self._last[host] = self._clock()

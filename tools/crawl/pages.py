@@ -1,4 +1,4 @@
-"""From what a server sent to a page: its text with sections, its title and its links."""
+"""Reads a server's answer as a page: its text with sections, its title and its links."""
 
 import re
 from collections.abc import Iterator
@@ -24,25 +24,30 @@ _PDF = "application/pdf"
 _TEXTUAL = {"text/plain": "text", "text/markdown": "Markdown", "text/x-markdown": "Markdown"}
 READABLE = (*_HTML, *_TEXTUAL, _PDF)
 
-_LONGEST_TITLE = 200
-_LEAST_TEXT = 250  # characters; less is what is left of a page of links, which then is read whole
-_MOST_LINKS = 2_000  # that are looked at; a directory of a hundred thousand would take seconds
-_SLOW_CHARACTERS = 1_500_000  # finding the article in a larger page takes seconds, of which a reader gains little
+_MAX_TITLE = 200
+_MIN_TEXT = 250
+"""Characters. If the article is shorter, the page is mostly links, and all of it is read."""
+_MAX_LINKS = 2_000
+"""Maximum links examined; a directory of a hundred thousand would take seconds."""
+_SLOW_CHARACTERS = 1_500_000
+"""Extracting the article of a larger page takes seconds, for little gain."""
 _SLOW_TAGS = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What is indexed of a page and where it leads."""
+    """The text of a page for the index, and its links."""
 
     title: str
-    document: Document | None  # None when the page asks not to be indexed, or holds no text
-    links: tuple[httpx.URL, ...] = ()  # each once, in order
+    document: Document | None
+    """None when the page asks not to be indexed or has no text."""
+    links: tuple[httpx.URL, ...] = ()
+    """Each link once, in order."""
     indexable: bool = True
 
 
 def read_page(answer: Answer, folder: Path, limits: Limits) -> Page:
-    """Blocking and busy: call it in a thread. `folder`: for what must lie in a file. Raises Skipped."""
+    """Reads the page. CPU-bound: call it in a thread. `folder` is for temporary files. Raises Skipped."""
     kind = answer.content_type or _sniffed(answer.content)
     if kind in _HTML:
         return _html(answer, limits)
@@ -65,10 +70,10 @@ def _html(answer: Answer, limits: Limits) -> Page:
 
 
 def _article(text: str, name: str) -> Document | None:
-    """The text without menus and footers, as Markdown with its headings; of a page that is all menu, all of it."""
+    """Returns the text without menus and footers, with headings; all text if little is left otherwise."""
     quick = len(text) <= _SLOW_CHARACTERS and text.count("<") <= _SLOW_TAGS
     found = _extracted(text) if quick else ""
-    if len(found) >= _LEAST_TEXT:
+    if len(found) >= _MIN_TEXT:
         return markdown_reader.read(found, name)
     whole = html_reader.read(text, name)
     if len(found) > whole.characters:
@@ -77,16 +82,16 @@ def _article(text: str, name: str) -> Document | None:
 
 
 def _extracted(text: str) -> str:
-    import trafilatura  # 0.3 s, which no host should pay that crawls nothing
+    import trafilatura  # takes 0.3 s, which tool hosts that do not crawl need not spend
 
-    # Pages are as broken as they like, and the library's parsers raise what they stumble over.
+    # The library's parsers may raise any exception on broken pages.
     with suppress(Exception):
         return trafilatura.extract(text, output_format="markdown", include_comments=False, favor_recall=True) or ""
     return ""
 
 
 def _asked(tree: LexborHTMLParser, answer: Answer) -> set[str]:
-    """What the page asks of crawlers: `noindex`, `nofollow`."""
+    """Returns the page's requests to crawlers: `noindex`, `nofollow`."""
     said = [answer.headers.get("x-robots-tag", "")]
     said += [
         node.attributes.get("content") or ""
@@ -99,15 +104,15 @@ def _asked(tree: LexborHTMLParser, answer: Answer) -> set[str]:
 
 def _title(tree: LexborHTMLParser) -> str:
     node = tree.css_first("head > title") or tree.css_first("h1")
-    return " ".join(node.text().split())[:_LONGEST_TITLE] if node is not None else ""
+    return " ".join(node.text().split())[:_MAX_TITLE] if node is not None else ""
 
 
 def _links(tree: LexborHTMLParser, url: httpx.URL, limits: Limits) -> Iterator[httpx.URL]:
     base = _base(tree, url)
-    # As written first: making addresses of a hundred thousand equal ones would take ten seconds.
+    # Drop duplicates before parsing: a hundred thousand equal addresses would take ten seconds.
     written = dict.fromkeys(href for node in tree.css("a[href], area[href]") if (href := _href(node)))
     seen: set[str] = set()
-    for href in list(written)[:_MOST_LINKS]:
+    for href in list(written)[:_MAX_LINKS]:
         link = page_url(href, base)
         if link is None or link.scheme not in ("http", "https") or str(link) in seen:
             continue
@@ -123,7 +128,7 @@ def _base(tree: LexborHTMLParser, url: httpx.URL) -> httpx.URL:
 
 
 def _href(node: LexborNode) -> str:
-    """Where the link leads; empty when it leads nowhere, or is not to be followed."""
+    """Returns the link's address; empty when it is a fragment or not to be followed."""
     href = (node.attributes.get("href") or "").strip()
     if href.startswith("#") or "nofollow" in (node.attributes.get("rel") or "").lower().split():
         return ""
@@ -137,7 +142,7 @@ def _text(answer: Answer, kind: str) -> Page:
         document = markdown_reader.read(text, name)
     else:
         document = text_reader.read(text, name)
-    return Page(title=name[:_LONGEST_TITLE], document=document if document.words else None)
+    return Page(title=name[:_MAX_TITLE], document=document if document.words else None)
 
 
 def _pdf(answer: Answer, folder: Path) -> Page:
@@ -150,11 +155,11 @@ def _pdf(answer: Answer, folder: Path) -> Page:
         raise Skipped("a PDF that is damaged, encrypted or without text") from error
     finally:
         path.unlink(missing_ok=True)
-    return Page(title=name[:_LONGEST_TITLE], document=document)
+    return Page(title=name[:_MAX_TITLE], document=document)
 
 
 def _decoded(answer: Answer, *, markup: bool) -> str:
-    """By what the server says, else as the content says of itself."""
+    """Decodes by the server's charset, or else by the content."""
     content = answer.content
     charset = answer.headers.get("content-type", "").lower().partition("charset=")[2].strip(" \"';").partition(";")[0]
     if charset:
@@ -166,12 +171,12 @@ def _decoded(answer: Answer, *, markup: bool) -> str:
         return text_reader.decode(content, "page", markup=markup)
     except DocumentError as error:
         if markup:
-            return content.decode("utf-8", "replace").replace("\0", " ")  # most of it is tags and can be read
+            return content.decode("utf-8", "replace").replace("\0", " ")  # most of it is tags, which are ASCII
         raise Skipped("its text is in no known encoding") from error
 
 
 def _sniffed(content: bytes) -> str:
-    """The type of what a server sent without one."""
+    """Returns the type of an answer for which the server named none."""
     head = content[:1_024].lstrip().lower()
     if head.startswith(b"%pdf-"):
         return _PDF

@@ -1,13 +1,13 @@
-"""What a crawl did: pages that were indexed, pages that were not and why."""
+"""The report of a crawl: the indexed pages, and the others with the reasons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_PAGES_SHOWN = 40
-_MOST_REASONS_SHOWN = 15
-_MOST_EXAMPLES = 3
-_LONGEST_SHOWN = 120
+_MAX_PAGES_SHOWN = 40
+_MAX_REASONS_SHOWN = 15
+_MAX_EXAMPLES = 3
+_MAX_SHOWN_CHARACTERS = 120
 COLUMNS = ("outcome", "url", "title", "status", "depth", "passages", "bytes", "reason")
 
 
@@ -18,38 +18,39 @@ class Indexed:
     url: str
     title: str
     status: int
-    depth: int  # links from the first page
+    depth: int
+    """Number of links from the first page."""
     passages: int
     bytes: int
 
 
 class Report:
-    """Collects outcomes in the order in which they come; each address counts once."""
+    """Collects outcomes in order; each address counts once."""
 
     def __init__(self) -> None:
         self.indexed: list[Indexed] = []
-        self._skipped: dict[str, dict[str, int | None]] = {}  # reason to address to status
-        self._told: set[str] = set()
+        self._skipped: dict[str, dict[str, int | None]] = {}  # from reason to address to status
+        self._skipped_urls: set[str] = set()
 
     def page(self, page: Indexed) -> None:
         self.indexed.append(page)
 
     def skip(self, reason: str, url: str, status: int | None = None) -> None:
-        if url not in self._told:
-            self._told.add(url)
+        if url not in self._skipped_urls:
+            self._skipped_urls.add(url)
             self._skipped.setdefault(reason, {})[url] = status
 
     @property
     def skipped(self) -> int:
-        return len(self._told)
+        return len(self._skipped_urls)
 
     @property
     def main_reason(self) -> str:
-        """For which most pages were skipped."""
+        """The reason for which most pages were skipped."""
         return self._by_count()[0][0] if self._skipped else "no page was asked for"
 
     def rows(self) -> Iterator[tuple[object, ...]]:
-        """For COLUMNS."""
+        """Yields rows with the columns of COLUMNS."""
         for page in self.indexed:
             yield ("indexed", page.url, page.title, page.status, page.depth, page.passages, page.bytes, "")
         for reason, urls in self._skipped.items():
@@ -57,18 +58,18 @@ class Report:
                 yield ("skipped", url, "", "" if status is None else status, "", "", "", reason)
 
     def result(self, start: str, ended_by: str | None) -> dict[str, Any]:
-        """For the model and the person: at most 20 kB, whatever the crawl met."""
+        """Returns the tool's value, for the model and the user; at most 20 kB."""
         return {
             "summary": self._summary(start, ended_by),
             "pages_indexed": len(self.indexed),
             "passages": sum(page.passages for page in self.indexed),
             "pages": [
                 {"url": _short(page.url), "title": _short(page.title), "passages": page.passages}
-                for page in self.indexed[:_MOST_PAGES_SHOWN]
+                for page in self.indexed[:_MAX_PAGES_SHOWN]
             ],
             "skipped": [
-                {"reason": reason, "count": len(urls), "examples": [_short(url) for url in list(urls)[:_MOST_EXAMPLES]]}
-                for reason, urls in self._by_count()[:_MOST_REASONS_SHOWN]
+                {"reason": reason, "count": len(urls), "examples": [_short(url) for url in list(urls)[:_MAX_EXAMPLES]]}
+                for reason, urls in self._by_count()[:_MAX_REASONS_SHOWN]
             ],
             "ended_by": ended_by,
         }
@@ -83,9 +84,9 @@ class Report:
             lines.append(f"The crawl ended at its limit: {ended_by}.")
         if self._skipped:
             lines += ["", "Left out:"]
-            lines += [f"- {len(urls):,}: {reason}" for reason, urls in self._by_count()[:_MOST_REASONS_SHOWN]]
+            lines += [f"- {len(urls):,}: {reason}" for reason, urls in self._by_count()[:_MAX_REASONS_SHOWN]]
         return "\n".join([*lines, "", "The whole list is in crawl-report.csv."])
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[: _MAX_SHOWN_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""robots.txt by RFC 9309: what a site asks crawlers to leave alone, and how slowly to come."""
+"""robots.txt (RFC 9309): the pages that a site asks crawlers to skip, and the pause that it asks for."""
 
 import re
 
@@ -6,7 +6,7 @@ from protego import Protego
 
 from tools.crawl.limits import AGENT
 
-# The lines that say something to us. Comments and maps of a site can be a hundred times as long.
+# The lines that matter. Comments and sitemaps can be a hundred times as long.
 _RULE = re.compile(r"\s*(?:user-?agent|allow|disallow|crawl-delay)\s*:", re.IGNORECASE)
 _CLOSED = "User-agent: *\nDisallow: /"
 
@@ -15,7 +15,7 @@ class Robots:
     """The rules of one origin."""
 
     def __init__(self, text: str, *, trouble: str = "") -> None:
-        """`trouble`: why there are no rules to read, when that forbids the site."""
+        """`trouble`: why the rules could not be read, which forbids the site."""
         self.trouble = trouble
         self._rules = Protego.parse(_CLOSED if trouble else text)
 
@@ -28,5 +28,5 @@ class Robots:
 
 
 def rules_in(text: str) -> str:
-    """The lines of a robots.txt that make a difference to us, as they are kept in the job's record."""
+    """Returns the lines of a robots.txt that matter, for the job's record."""
     return "\n".join(line.partition("#")[0].strip()[:2_000] for line in text.splitlines() if _RULE.match(line))

@@ -1,4 +1,4 @@
-"""How httpx reaches the network in a crawl: each connection goes to an address that the guard has just checked."""
+"""The transport of a crawl: each connection goes to an address that the guard has just checked."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,13 +9,14 @@ import httpx
 
 from tools.crawl.guard import Guard
 
-_MOST_TRIED = 4  # addresses of one server, before it counts as out of reach
+_MAX_TRIED = 4
+"""Addresses of one server that are tried before it counts as unreachable."""
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves by the guard and connects to the address itself, so that no second answer of a name server counts.
+    """Resolves names through the guard and connects to the checked address, so that the name is not resolved again.
 
-    TLS and the Host header keep the name: httpcore takes them from the address of the page.
+    TLS and the Host header still use the name, which httpcore takes from the URL.
     """
 
     def __init__(self, guard: Guard, inner: httpcore.AsyncNetworkBackend | None = None) -> None:
@@ -30,9 +31,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises what the guard and httpcore raise."""
+        """Connects to the first address that works. Raises the errors of the guard and of httpcore."""
         failed: Exception | None = None
-        for address in (await self._guard.addresses(host, port))[:_MOST_TRIED]:
+        for address in (await self._guard.addresses(host, port))[:_MAX_TRIED]:
             try:
                 return await self._inner.connect_tcp(
                     str(address), port, timeout=timeout, local_address=local_address, socket_options=socket_options
@@ -46,10 +47,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """httpx.AsyncHTTPTransport takes no network backend, hence this one. It knows no proxies: they would resolve."""
+    """A transport with a network backend, which httpx's own lacks. It uses no proxies, as they resolve names."""
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
-        # The public certificate authorities, not what SSL_CERT_FILE and the like name.
+        # Trust the public certificate authorities, not those that SSL_CERT_FILE and the like name.
         context = httpx.create_ssl_context(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=context, network_backend=backend, max_connections=4, keepalive_expiry=15.0

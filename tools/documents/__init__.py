@@ -1,4 +1,4 @@
-"""Documents as tools see them: files of many kinds read into sentences that know their place, and citations of it."""
+"""Documents for tools: files of many kinds read into sentences with their places, and citations of these places."""
 
 from tools.documents.chunks import Chunk, cut
 from tools.documents.citations import Citations

@@ -1,4 +1,4 @@
-"""Documents cut into chunks of the size a model reads in one call; every sentence carries its citation."""
+"""Cuts documents into chunks that a model reads in one call; every sentence has its citation."""
 
 import math
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tools.documents.document import Document, Place, range_label
 from tools.documents.sentences import sentences
 
-# About 1,700 tokens: small enough for any model's context and for one checkpoint to be a small loss,
-# large enough that a 500-page book is some 150 calls and not a thousand.
+# About 1,700 tokens: small enough for any model's context and for little loss after a crash, large enough that a
+# 500-page book takes about 150 calls and not a thousand.
 CHUNK_CHARACTERS = 7_000
 
 _FULL_STOP = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
@@ -17,12 +17,14 @@ _FULL_STOP = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A stretch of one document."""
+    """A range of one document."""
 
-    document: str  # its name
+    document: str
+    """The document's name."""
     first: Place
     last: Place
-    material: str  # one sentence to a line, each with its citation: `The lamp was lit at dusk [p. 3].`
+    material: str
+    """One sentence a line, each with its citation: `The lamp was lit at dusk [p. 3].`"""
 
     @property
     def label(self) -> str:
@@ -30,7 +32,7 @@ class Chunk:
 
 
 def cite(sentence: str, citation: str) -> str:
-    """The sentence with its citation inside the final punctuation, where no splitter can part the two."""
+    """Returns the sentence with its citation before the final punctuation, so that sentence splitters keep both."""
     end = _FULL_STOP.search(sentence)
     if end is None:
         return f"{sentence} [{citation}]."
@@ -38,14 +40,14 @@ def cite(sentence: str, citation: str) -> str:
 
 
 def cite_heading(title: str, citation: str) -> str:
-    """A heading announces and claims nothing, which a colon says to any reader of the material."""
+    """Returns a heading with its citation and a colon, which marks it as a heading and not a claim."""
     return f"{title.rstrip(':')} [{citation}]:"
 
 
 def cut(documents: Iterable[Document], *, named: bool, characters: int = CHUNK_CHARACTERS) -> list[Chunk]:
-    """The documents as chunks of about `characters`, in order; no chunk spans two documents.
+    """Returns the documents as chunks of about `characters`, in order; no chunk spans two documents.
 
-    `named`: citations carry the document's name, as they must when there are several.
+    `named`: citations include the document's name, which is needed when there are several documents.
     """
     return [chunk for document in documents for chunk in _cut_one(document, named, characters)]
 
@@ -53,7 +55,7 @@ def cut(documents: Iterable[Document], *, named: bool, characters: int = CHUNK_C
 def _cut_one(document: Document, named: bool, characters: int) -> Iterator[Chunk]:
     cited = list(_lines(document, named))
     total = sum(len(line) for _, line in cited)
-    # Even parts: a last chunk of three sentences would cost a call, and give them the weight of twenty pages.
+    # Cut into equal parts: a short last chunk would cost a call and weigh as much as twenty pages.
     parts = math.ceil(total / characters)
     begun, seen, made = 0, 0, 0
     for index, (_, line) in enumerate(cited):

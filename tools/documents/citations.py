@@ -1,7 +1,7 @@
-"""Citations in what a model wrote, held against the documents: repaired where the meaning is plain, else dropped.
+"""Checks the citations in a model's text against the documents: repairs those with a clear meaning, drops the others.
 
-The forms are `[p. 3]`, `[pp. 3–5]`, `[§ Findings]`, `[line 40]`, `[¶ 7]`, and with the document's name before them when
-there are several: `[report.pdf p. 12]`. Models write `[page 3]`, `[p.3, 5]`, `[P. 3; p. 9]`, too: those are repaired.
+The forms are `[p. 3]`, `[pp. 3–5]`, `[§ Findings]`, `[line 40]`, `[¶ 7]`, preceded by the document's name when there
+are several: `[report.pdf p. 12]`. Models also write `[page 3]`, `[p.3, 5]`, `[P. 3; p. 9]`: those are repaired.
 """
 
 import difflib
@@ -11,19 +11,21 @@ from dataclasses import dataclass, field
 
 from tools.documents.document import Document, Place, PlaceKind, range_label
 
-_BRACKET = re.compile(r"[ \t]?\[([^\[\]\n]{1,300})\](?!\()")  # not a Markdown link
+_BRACKET = re.compile(r"[ \t]?\[([^\[\]\n]{1,300})\](?!\()")
+"""Square brackets that are not a Markdown link."""
 _NUMBERED = re.compile(
     r"(?P<kind>pages?|pp?\b\.?|lines?|ll?\b\.|paragraphs?|para\.?|¶+)\s*(?P<numbers>\d[\d\s,–—&-]*(?:(?:and|to)[\d\s,–—&-]+)*)",
     re.IGNORECASE,
 )
 _SECTION = re.compile(r"(?:§+|section:?)\s*(?P<title>\S.*)", re.IGNORECASE)
 _RANGE = re.compile(r"(\d{1,9})\s*(?:[–—-]|to)\s*(\d{1,9})|(\d{1,9})", re.IGNORECASE)
-_NEAR_ENOUGH = 0.85  # of difflib's ratio: a heading with a letter wrong, not another heading
+_MIN_RATIO = 0.85
+"""Minimum difflib ratio: accepts a heading with a wrong letter, not another heading."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """Text whose citations all lead somewhere."""
+    """Text in which every citation refers to a place that exists."""
 
     text: str
     kept: int
@@ -32,7 +34,7 @@ class Checked:
 
 @dataclass(kw_only=True)
 class Citations:
-    """Every place that may be cited. `named`: citations carry the document's name."""
+    """All places that may be cited. `named`: citations include the document's name."""
 
     documents: Iterable[Document]
     named: bool
@@ -48,14 +50,14 @@ class Citations:
         }
 
     def check(self, text: str) -> Checked:
-        """`text` with each citation in its one form; those that lead nowhere are gone."""
+        """Returns `text` with its citations normalised, without those that refer to no place."""
         kept = dropped = 0
 
         def replace(match: re.Match[str]) -> str:
             nonlocal kept, dropped
             labels, lost = self._labels(match.group(1))
             if not labels and not lost:
-                return match.group(0)  # brackets that cite nothing: [sic], [ ], [1]
+                return match.group(0)  # brackets that are not citations: [sic], [ ], [1]
             kept, dropped = kept + len(labels), dropped + lost
             lead = match.group(0)[: match.group(0).index("[")]
             return f"{lead}[{'; '.join(labels)}]" if labels else ""
@@ -63,14 +65,14 @@ class Citations:
         return Checked(text=_BRACKET.sub(replace, text), kept=kept, dropped=dropped)
 
     def cited(self, text: str) -> bool:
-        """Whether `text` holds a citation that leads somewhere."""
+        """Whether `text` has a citation of a place that exists."""
         return self.check(text).kept > 0
 
     def _labels(self, inside: str) -> tuple[list[str], int]:
-        """The citations in one pair of brackets, each in its one form, and how many led nowhere."""
+        """Returns the normalised citations in one pair of brackets, and how many refer to no place."""
         labels: list[str] = []
         lost = 0
-        previous: str | None = None  # `[report.pdf p. 3; p. 9]`: the name carries on
+        previous: str | None = None  # `[report.pdf p. 3; p. 9]`: the name applies to both
         for part in inside.split(";"):
             name, rest = self._name(part.strip())
             name = name or previous
@@ -85,7 +87,7 @@ class Citations:
         return labels, lost
 
     def _name(self, part: str) -> tuple[str | None, str]:
-        """The document's name at the head of a citation, and what follows it."""
+        """Returns the document's name at the start of a citation, and the rest."""
         for name in sorted(self._places, key=len, reverse=True):
             rest = part[len(name) :]
             if part.casefold().startswith(name.casefold()) and (not rest or rest[0] in " ,:"):
@@ -93,12 +95,12 @@ class Citations:
         return None, part
 
     def _numbered(self, name: str | None, text: str) -> list[str | None] | None:
-        """Labels for `p. 3, 5–7`; None in the list for what does not exist; None when it is no such citation."""
+        """Returns labels for `p. 3, 5–7`, with None for places that do not exist; None if it is not such a citation."""
         head = _NUMBERED.search(text)
         if head is None or (head.start() > 0 and name is not None):
             return None
         if head.start() > 0 and not re.search(r"\.\w{2,5}[\s,:]+$", text[: head.start()]):
-            return None  # words before it that are no file name: not a citation
+            return None  # other words before it than a file name: not a citation
         if head.start() > 0:
             return [None]  # a file that is not among the documents
         kind = _kind(head.group("kind"))
@@ -130,7 +132,7 @@ class Citations:
         near = [
             (one, self._sections[one][key])
             for one in owners
-            for key in difflib.get_close_matches(title, list(self._sections[one]), n=1, cutoff=_NEAR_ENOUGH)
+            for key in difflib.get_close_matches(title, list(self._sections[one]), n=1, cutoff=_MIN_RATIO)
         ]
         return [self._qualified(near[0][0], near[0][1].label) if len(near) == 1 else None]
 

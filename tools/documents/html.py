@@ -1,4 +1,4 @@
-"""HTML by selectolax: the text a reader sees, block by block, under its headings."""
+"""Reads HTML with selectolax: the visible text, block by block, under its headings."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ _BLOCKS = _HEADINGS | {
     "figcaption", "figure", "footer", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary",
     "table", "tbody", "tfoot", "thead", "tr", "ul",
 }  # fmt: skip
-_SPACED = frozenset({"br", "td", "th"})  # end a word, not a passage
+_SPACED = frozenset({"br", "td", "th"})
+"""Elements that end a word but not a passage."""
 
 
 def read(text: str, name: str) -> Document:
@@ -35,7 +36,7 @@ def read(text: str, name: str) -> Document:
 
 
 def _passages(body: LexborNode) -> Iterator[tuple[bool, str]]:
-    """(is a heading, text): a passage ends wherever a block begins or ends."""
+    """Yields (is a heading, text). A passage ends where a block begins or ends."""
     words: list[str] = []
     for node, entered in _walk(body):
         tag = node.tag or ""
@@ -51,7 +52,7 @@ def _passages(body: LexborNode) -> Iterator[tuple[bool, str]]:
 
 
 def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
-    """Each node when it is entered (True) and left (False); no recursion, since pages nest as deep as they like."""
+    """Yields each node when it is entered (True) and left (False). Not recursive, because pages may nest deeply."""
     stack = [(root, True)]
     while stack:
         node, entered = stack.pop()

@@ -1,4 +1,4 @@
-"""Markdown: passages under their headings. Only what tells headings from text is parsed; the rest is text already."""
+"""Reads Markdown as passages under their headings. Parses only what tells headings from text."""
 
 import re
 
@@ -35,7 +35,7 @@ def read(text: str, name: str) -> Document:
 
 
 class _Blocks:
-    """Takes lines one after the other; `done` are the blocks so far: (is a heading, line it starts at, text)."""
+    """Collects lines into blocks. `done` lists them as (is a heading, first line, text)."""
 
     def __init__(self) -> None:
         self.done: list[tuple[bool, int, str]] = []

@@ -1,4 +1,4 @@
-"""Documents without pages: passages are cited by the heading they stand under, or by number where there are none."""
+"""Documents without pages: passages are cited by their heading, or by number if there are no headings."""
 
 from typing import Literal
 
@@ -8,18 +8,18 @@ BEFORE_FIRST_HEADING = "Beginning"
 
 
 class Outline:
-    """Collects headings and passages in order. `fallback`: how passages are cited when there was no heading at all."""
+    """Collects headings and passages in order. `fallback`: how passages are cited if there are no headings."""
 
     def __init__(self, *, fallback: Literal["line", "paragraph"]) -> None:
         self._fallback = fallback
         self._headings: list[str] = []
-        self._passages: list[tuple[int, int, str]] = []  # (headings so far, own number, text)
+        self._passages: list[tuple[int, int, str]] = []  # (number of headings so far, number, text)
 
     def head(self, text: str) -> None:
         self._headings.append(text)
 
     def add(self, text: str, number: int | None = None) -> None:
-        """`number`: the line it starts at; by default its ordinal."""
+        """Adds a passage. `number`: its first line; by default its ordinal."""
         if text.strip():
             self._passages.append((len(self._headings), number or len(self._passages) + 1, text))
 

@@ -1,4 +1,4 @@
-"""PDF by pypdf: the text page by page, without running heads, hyphens at line ends and broken lines."""
+"""Reads PDF with pypdf: the text of each page, without running heads, line breaks and their hyphens."""
 
 import re
 from collections import Counter
@@ -12,10 +12,10 @@ from pypdf.errors import DependencyError, LimitReachedError
 
 from tools.documents.document import Document, DocumentError, Passage, Place, Watch
 
-_FEWEST_PAGES_WITH_HEADS = 4
+_MIN_PAGES_WITH_HEADS = 4
 _ENDS_SENTENCE = re.compile(r"""[.!?:;…]["'”’)\]]*$""")
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)\]]*(?=\s|$)""")
-_LONGEST_HEADING = 70
+_MAX_HEADING = 70
 _HYPHEN = re.compile(r"(\w)[-\u00ad\u2010]$")
 
 
@@ -49,10 +49,10 @@ def read(path: Path, name: str, watch: Watch) -> Document:
 def _open(file: object, name: str) -> PdfReader:
     try:
         reader = PdfReader(file, strict=False)  # type: ignore[arg-type]  # an open binary file
-        locked = reader.is_encrypted and not reader.decrypt("")  # an owner's password alone does not forbid reading
+        locked = reader.is_encrypted and not reader.decrypt("")  # a file with only an owner's password may be read
     except DependencyError as error:
         raise DocumentError(f"{name!r} is encrypted in a way that cannot be read here.") from error
-    except Exception as error:  # broken files make pypdf raise whatever its parser stumbles over
+    except Exception as error:  # pypdf may raise any exception on a broken file
         raise _damaged(name) from error
     if locked:
         raise DocumentError(f"{name!r} is encrypted. Save it without a password and send that.")
@@ -62,7 +62,7 @@ def _open(file: object, name: str) -> PdfReader:
 def _count(reader: PdfReader, name: str) -> int:
     try:
         count = len(reader.pages)
-    except Exception as error:  # as above: the page tree is the next thing that can be broken
+    except Exception as error:  # as above, on a broken page tree
         raise _damaged(name) from error
     if count == 0:
         raise _damaged(name)
@@ -79,8 +79,10 @@ def _lines_by_page(reader: PdfReader, name: str, count: int, watch: Watch) -> tu
         if text is None:
             damaged.append(number)
         characters += len(text or "")
-        if characters > 2 * watch.limits.characters:  # headroom for what cleaning takes away
-            raise DocumentError(f"{name!r} holds more than {watch.limits.characters:,} characters of text: too much.")
+        if characters > 2 * watch.limits.characters:  # cleaning may remove up to half
+            raise DocumentError(
+                f"{name!r} has more than {watch.limits.characters:,} characters of text: the limit. Split it up."
+            )
         pages.append([line.strip() for line in (text or "").splitlines() if line.strip()])
         watch.page(number, count)
     if len(damaged) == count:
@@ -89,34 +91,34 @@ def _lines_by_page(reader: PdfReader, name: str, count: int, watch: Watch) -> tu
 
 
 def _text(reader: PdfReader, number: int) -> str | None:
-    """None when the page is damaged: one broken page must not cost the others."""
+    """Returns a page's text; None when the page is damaged, so that the others can still be read."""
     try:
         page = reader.pages[number - 1]
         text = page.extract_text()
     except (LimitReachedError, RecursionError, MemoryError):
         return None
-    except Exception:  # noqa: BLE001 - broken pages make pypdf raise whatever its parser stumbles over
+    except Exception:  # noqa: BLE001 - pypdf may raise any exception on a broken page
         return None
-    # Fonts without a usable character map give NULs and lone surrogates, which no JSON can carry.
+    # Fonts without a usable character map produce NULs and lone surrogates, which JSON cannot hold.
     return text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 def _anonymous(line: str) -> str:
-    """The line without its numbers: `Chapter 3 · 41` and `Chapter 3 · 42` are one running head."""
+    """Returns the line without its numbers, so that `Chapter 3 · 41` and `Chapter 3 · 42` are the same running head."""
     return re.sub(r"\d+", "#", line).strip().casefold()
 
 
 def _running_heads(pages: list[list[str]]) -> set[str]:
-    """First and last lines that come back on most pages, page numbers among them."""
+    """Returns first and last lines that recur on most pages, such as page numbers."""
     filled = [page for page in pages if len(page) > 1]
-    if len(filled) < _FEWEST_PAGES_WITH_HEADS:
+    if len(filled) < _MIN_PAGES_WITH_HEADS:
         return set()
     counts = Counter(line for page in filled for line in {_anonymous(page[0]), _anonymous(page[-1])})
     return {line for line, seen in counts.items() if seen > len(filled) / 2}
 
 
 def _paragraphs(lines: list[str]) -> list[str]:
-    """Lines joined to running text; a short line without a full stop is a heading and stands alone."""
+    """Joins lines to paragraphs. A short line without a full stop is a heading and stays separate."""
     if not lines:
         return []
     usual = median(len(line) for line in lines)
@@ -140,7 +142,7 @@ def _grouped(lines: list[str], usual: float) -> Iterator[list[str]]:
 
 
 def _mend(pages: list[list[str]]) -> None:
-    """Sentences that go on overleaf are made whole, on the page on which they begin."""
+    """Moves the rest of a sentence that continues on the next page to the page on which it begins."""
     for page, following in pairwise(pages):
         if not page or not following or _ENDS_SENTENCE.search(page[-1]) or _is_heading(page[-1]):
             continue
@@ -156,7 +158,7 @@ def _mend(pages: list[list[str]]) -> None:
 
 
 def _is_heading(text: str) -> bool:
-    return len(text) < _LONGEST_HEADING and not _ENDS_SENTENCE.search(text)
+    return len(text) < _MAX_HEADING and not _ENDS_SENTENCE.search(text)
 
 
 def _remarks(name: str, empty: list[int], damaged: list[int]) -> Iterator[str]:

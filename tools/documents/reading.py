@@ -1,4 +1,4 @@
-"""From a file to a Document. Its kind is told by its content first, by its name only where the content is silent."""
+"""Reads a file as a Document. Its kind is found by its content, or by its name if the content does not tell."""
 
 import re
 import zipfile
@@ -10,16 +10,17 @@ from tools.documents import html, markdown, pdf, text, word
 from tools.documents.document import Document, DocumentError, Limits, Watch, quotable
 
 _HEAD_BYTES = 2_048
-_OLE = bytes.fromhex("D0CF11E0A1B11AE1")  # .doc, .xls, .ppt, and .docx with a password
+_OLE = bytes.fromhex("D0CF11E0A1B11AE1")
+"""The signature of .doc, .xls, .ppt, and of a .docx with a password."""
 _OFFICE = {"xl/": "a spreadsheet", "ppt/": "a presentation", "content.xml": "an OpenDocument file"}
 _MEDIA = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"ID3", b"OggS", b"fLaC", b"\x00\x00\x00\x18ftyp")
-_LONGEST_NAME = 60
+_MAX_NAME = 60
 READABLE = "PDF, Word (.docx), HTML, Markdown and text files"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A file to read: where its content lies, and what its sender called it."""
+    """A file to read: the path of its content, and the name that the user gave it."""
 
     path: Path
     name: str
@@ -27,9 +28,9 @@ class Reading:
 
 
 def read_document(reading: Reading, watch: Watch | None = None) -> Document:
-    """Read one file. Blocking and busy: call it in a thread.
+    """Reads one file. CPU-bound: call it in a thread.
 
-    Raises DocumentError, with a sentence for the sender, when the file cannot be read or exceeds the limits.
+    Raises DocumentError, with a sentence for the user, when the file cannot be read or exceeds the limits.
     """
     watch = watch or Watch()
     _check_size(reading, watch.limits)
@@ -45,7 +46,7 @@ def read_document(reading: Reading, watch: Watch | None = None) -> Document:
         raise DocumentError(f"{reading.name!r} holds no text to read.")
     if document.characters > watch.limits.characters:
         raise DocumentError(
-            f"{reading.name!r} holds {document.characters:,} characters of text; at most {watch.limits.characters:,} "
+            f"{reading.name!r} has {document.characters:,} characters of text; at most {watch.limits.characters:,} "
             "can be read in one call. Split it into parts."
         )
     return document
@@ -55,11 +56,11 @@ _TEXTUAL = {"html": html.read, "markdown": markdown.read, "text": text.read}
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """Names fit for citations, in order: quotable, short, and different from each other."""
+    """Returns names for citations, in order: quotable, short and unique."""
     taken: set[str] = set()
     result = []
     for name in names:
-        base = quotable(Path(name).name, _LONGEST_NAME) or "document"
+        base = quotable(Path(name).name, _MAX_NAME) or "document"
         candidate, n = base, 2
         while candidate.casefold() in taken:
             candidate, n = f"{base} ({n})", n + 1
@@ -69,7 +70,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def check_together(documents: Iterable[Document], limits: Limits) -> None:
-    """Raises DocumentError when the documents of one call are too much together."""
+    """Raises DocumentError when the documents of one call exceed the limits together."""
     documents = list(documents)
     pages = sum(document.pages or 0 for document in documents)
     if pages > limits.pages:
@@ -79,7 +80,7 @@ def check_together(documents: Iterable[Document], limits: Limits) -> None:
     characters = sum(document.characters for document in documents)
     if characters > limits.characters:
         raise DocumentError(
-            f"The documents hold {characters:,} characters of text together; at most {limits.characters:,} can be "
+            f"The documents have {characters:,} characters of text together; at most {limits.characters:,} can be "
             "read in one call. Send fewer of them at a time."
         )
 

@@ -1,10 +1,10 @@
-"""Running text cut into sentences, so that each can carry its citation. Rules, not a model: nothing is downloaded."""
+"""Splits text into sentences, so that each can have its citation. Works by rules, without a downloaded model."""
 
 import re
 from collections.abc import Iterator
 
-# Longer "sentences" are tables, code or text without punctuation; a chunk must be able to end inside them.
-LONGEST = 900
+# Longer "sentences" are tables, code or text without punctuation; a chunk may end inside them.
+MAX_SENTENCE = 900
 
 _END = re.compile(r"""(?<=[.!?…])["'”’»)\]]*\s+(?=["'“‘«(\[]?[A-Z0-9À-ÖØ-ÞΑ-ΩА-Я])|(?<=[。！？])(?=\S)""")
 _ABBREVIATION = re.compile(
@@ -14,14 +14,14 @@ _ABBREVIATION = re.compile(
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of `text` in order, on one line each, at most LONGEST characters long."""
+    """Yields the sentences of `text` in order, each on one line and at most MAX_SENTENCE characters long."""
     flat = re.sub(r"\s+", " ", text).strip()
     start = 0
     for end in _END.finditer(flat):
         piece = flat[start : end.start()]
         if _ABBREVIATION.search(piece):
             continue
-        # Closing quotation marks are part of the match, and of the sentence.
+        # The match begins with closing quotation marks, which belong to the sentence.
         yield from _bounded(flat[start : end.end()].strip())
         start = end.end()
     if start < len(flat):
@@ -29,9 +29,9 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def _bounded(sentence: str) -> Iterator[str]:
-    while len(sentence) > LONGEST:
-        cut = sentence.rfind(" ", LONGEST // 2, LONGEST)
-        cut = cut if cut > 0 else LONGEST
+    while len(sentence) > MAX_SENTENCE:
+        cut = sentence.rfind(" ", MAX_SENTENCE // 2, MAX_SENTENCE)
+        cut = cut if cut > 0 else MAX_SENTENCE
         yield sentence[:cut].strip()
         sentence = sentence[cut:].strip()
     if sentence:

@@ -1,4 +1,4 @@
-"""Plain text of any common encoding, cited by line."""
+"""Reads plain text of any common encoding, cited by line."""
 
 import re
 from collections.abc import Iterator
@@ -16,20 +16,22 @@ _MARKS = (  # longest first: the UTF-32 mark begins with the UTF-16 one
     (b"\xfe\xff", "utf-16"),
 )
 _META = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})""", re.IGNORECASE)
-_SAMPLE_BYTES = 64_000  # enough to tell an encoding; charset-normalizer takes seconds for each further megabyte
-_LONGEST_PASSAGE = 1_200  # characters after which a text without blank lines gets a new passage, and a new line to cite
+_SAMPLE_BYTES = 64_000
+"""Enough to detect an encoding; charset-normalizer takes seconds for each further megabyte."""
+_MAX_PASSAGE = 1_200
+"""In text without blank lines, a new passage begins after this many characters."""
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
 def looks_binary(head: bytes) -> bool:
-    """Whether these first bytes are no text in any encoding we read."""
+    """Whether these first bytes are not text in any supported encoding."""
     if any(head.startswith(mark) for mark, _ in _MARKS) or _utf16_without_mark(head):
         return False
     return head.count(0) > 0 or len(head.translate(None, _CONTROL)) < 0.95 * len(head)
 
 
 def decode(content: bytes, name: str, *, markup: bool = False) -> str:
-    """The text of `content`: by its byte order mark, by what HTML says of itself, as UTF-8, else by its statistics."""
+    """Decodes by byte order mark, as UTF-8, by HTML's declared charset, or by statistics. Raises DocumentError."""
     for encoding in _candidates(content, markup):
         try:
             text = content.decode(encoding)
@@ -38,7 +40,7 @@ def decode(content: bytes, name: str, *, markup: bool = False) -> str:
         return _clean(text)
     best = from_bytes(_sample(content)).best()
     if best is None:
-        raise DocumentError(f"The text of {name!r} is in no encoding that can be recognised. Save it as UTF-8.")
+        raise DocumentError(f"The encoding of {name!r} cannot be recognised. Save it as UTF-8.")
     return _clean(content.decode(best.encoding, "replace"))
 
 
@@ -85,11 +87,11 @@ def _clean(text: str) -> str:
 
 
 def _passages(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """(line it starts at, text): paragraphs between blank lines, long ones cut at line ends."""
+    """Yields (first line, text): paragraphs between blank lines, long ones cut at line ends."""
     block: list[str] = []
     size = 0
     for number, line in enumerate(lines, 1):
-        if block and (not line.strip() or size > _LONGEST_PASSAGE):
+        if block and (not line.strip() or size > _MAX_PASSAGE):
             yield number - len(block), "\n".join(block)
             block, size = [], 0
         if line.strip():

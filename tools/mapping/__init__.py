@@ -1,4 +1,4 @@
-"""A prompt over every row of a table: the template, the rows at work, and what became of them."""
+"""A prompt for every row of a table: the template, the asking, and the answers."""
 
 from tools.mapping.answers import Answers, added_columns
 from tools.mapping.asking import Asking, Budget

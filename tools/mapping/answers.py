@@ -1,4 +1,4 @@
-"""What became of each row, and the table that comes out of it."""
+"""The outcome of each row, and the table with the answers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ class Row:
     """One row's outcome."""
 
     answer: str | None = None
-    failure: str | None = None  # a sentence: why there is no answer
-    empty: bool = False  # all cells that the prompt uses are empty: it was not asked
-    tokens: int = 0  # sent and received
+    failure: str | None = None
+    """A sentence: why the row has no answer."""
+    empty: bool = False
+    """All cells that the prompt uses are empty, so the row was not asked."""
+    tokens: int = 0
+    """Tokens sent and received."""
 
     @property
     def status(self) -> str:
@@ -46,7 +49,7 @@ class Answers:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows by what became of them."""
+        """Returns the number of rows by outcome."""
         return {
             "done": self._kinds[DONE],
             "failed": self._kinds[FAILED],
@@ -56,19 +59,19 @@ class Answers:
 
     @property
     def first_failure(self) -> str:
-        """The sentence of the first failed row; empty if there is none."""
+        """Returns the sentence of the first failed row; empty if none failed."""
         failed = (row.failure for _, row in sorted(self._rows.items()) if row.failure is not None)
         return next(failed, "")
 
     def examples(self, count: int) -> list[dict[str, int | str]]:
-        """The first answers, cut, with their row numbers from 1."""
+        """Returns the first answers, shortened, with their row numbers from 1."""
         answered = ((number, row.answer) for number, row in sorted(self._rows.items()) if row.answer is not None)
         return [
             {"row": number + 1, "answer": answer[:EXAMPLE_CHARACTERS]} for number, answer in islice(answered, count)
         ]
 
     def enriched(self, rows: Sequence[Mapping[str, Cell]], columns: Sequence[str]) -> Iterator[list[Cell]]:
-        """The table's own cells in its own order, each row with its answer, status and tokens."""
+        """Yields the table's rows in their order, each with its answer, status and tokens."""
         for number, cells in enumerate(rows):
             row = self._rows.get(number)
             added: list[Cell] = [None, NOT_ASKED, None] if row is None else [row.answer, row.status, row.tokens]
@@ -76,9 +79,9 @@ class Answers:
 
 
 def added_columns(columns: Sequence[str], output_column: str) -> list[str]:
-    """Names for answer, status and tokens that the table does not have. Raises ToolError when the first is taken.
+    """Returns unused names for answer, status and tokens. Raises ToolError when `output_column` is taken.
 
-    Names that differ in case only count as the same: Parquet's readers take them so.
+    Names that differ only in case count as the same, because Parquet's readers do so.
     """
     taken = {name.casefold() for name in columns}
     if output_column.casefold() in taken:

@@ -1,4 +1,4 @@
-"""The rows at work: each is a step, so many at a time, until all are asked, the budget is spent or all fails."""
+"""Asks the rows, each as a step, until all are asked, the budget is spent, or every row fails."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ INSTRUCTION = (
     "You fill one cell of a table. Do what the user asks about one row of it and answer with the content of the cell "
     "alone: no preamble, no repetition of the question, no Markdown unless it is asked for."
 )
-LONGEST_PROMPT = 100_000
-"""Characters; some 25,000 tokens."""
+MAX_PROMPT_CHARACTERS = 100_000
+"""Characters; about 25,000 tokens."""
 CHARACTERS_PER_TOKEN = 4
-"""Where the model counts none."""
-WAITING = 0.25
-"""Rows beyond the concurrency, as a share of it, that are being begun or recorded: writing them down takes time."""
-LEAST_FAILURES = 5
-"""Of so many rows at least, when all fail, it is not the rows."""
+"""Used when the model does not count tokens."""
+EXTRA_SHARE = 0.25
+"""Additional rows, as a share of the concurrency, that are begun or recorded meanwhile, because writing takes time."""
+MIN_FAILURES = 5
+"""If at least this many rows in succession fail, the cause is not in the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What one call may use."""
+    """The limits of one call."""
 
     concurrency: int
-    retries: int  # of one row
-    max_tokens: int | None  # of all rows together, those of earlier runs included
+    retries: int
+    """Maximum retries of one row."""
+    max_tokens: int | None
+    """Maximum for all rows together, including those of earlier runs."""
 
 
 class _Refused(Exception):
-    """The budget is spent: the row is not begun."""
+    """The budget is spent, so the row is not asked."""
 
 
 class _Failed(Exception):
-    """The model gave no answer to this row, however often it was asked; the argument is why."""
+    """The model did not answer this row in any attempt. The argument is the reason."""
 
 
 class Asking:
-    """One call's rows. A row that was answered is recorded under its number and what its answer depends on; one that
-    failed is not, so that a retry asks it again."""
+    """Asks the rows of one call. An answered row is recorded under its number and a digest of prompt and table. Failed
+    rows are not recorded, so that a retry asks them again."""
 
     def __init__(
         self,
@@ -56,14 +58,14 @@ class Asking:
         rows: Sequence[Mapping[str, Cell]],
         budget: Budget,
         *,
-        source: str,  # what tells this prompt and table from others
+        source: str,  # identifies the table
         told: Callable[[Answers], None],  # called after each row
     ) -> None:
         self.answers = Answers(len(rows))
         self.stopped = ""
-        """Why not all rows were asked, as a sentence without a full stop."""
+        """Why some rows were not asked, as a sentence without a full stop."""
         self.estimated = False
-        """The model counted no tokens for some rows: they were estimated from the characters."""
+        """The tokens of some rows were estimated from characters, because the model did not count them."""
         self._ctx = ctx
         self._template = template
         self._rows = rows
@@ -72,13 +74,13 @@ class Asking:
         self._digest = hashlib.sha256("\0".join([source, *template.pieces]).encode()).hexdigest()[:8]
         self._slots = asyncio.Semaphore(budget.concurrency)
         self._waiting = iter(range(len(rows)))
-        self._tokens = 0  # counted when the model answers, which is before the row is recorded and added
-        self._replayed = False  # this call has found rows of an earlier one
-        self._refused = self._failed = 0  # rows in a row
+        self._tokens = 0  # counted when the model answers, before the row is recorded and added
+        self._replayed = False  # some rows were recorded by an earlier run
+        self._refused = self._failed = 0  # consecutive rows
 
     async def run(self) -> Answers:
-        """Raises ToolError when the model answers nothing from the start."""
-        at_work = self._budget.concurrency + math.ceil(WAITING * self._budget.concurrency)
+        """Asks all rows. Raises ToolError when rows failed and none was answered."""
+        at_work = self._budget.concurrency + math.ceil(EXTRA_SHARE * self._budget.concurrency)
         workers = [asyncio.create_task(self._work()) for _ in range(min(at_work, len(self._rows)))]
         try:
             await asyncio.gather(*workers)
@@ -106,12 +108,12 @@ class Asking:
             self._told(self.answers)
 
     def _over(self) -> bool:
-        """No further row is begun."""
+        """Whether to begin no further row; sets `stopped` to the reason."""
         if self._spent() and (not self._replayed or self._refused > self._patience):
-            # Behind a row that failed there may be recorded ones: those are read whatever the budget.
+            # Rows after a failed one may be recorded: those are read whatever the budget.
             self.stopped = self._why_refused
             return True
-        least = self._patience if self.answers.counts["done"] else LEAST_FAILURES
+        least = self._patience if self.answers.counts["done"] else MIN_FAILURES
         if self._failed >= least:
             self.stopped = f"the last {self._failed} rows failed"
             return True
@@ -119,7 +121,7 @@ class Asking:
 
     @property
     def _patience(self) -> int:
-        return 2 * self._budget.concurrency + LEAST_FAILURES
+        return 2 * self._budget.concurrency + MIN_FAILURES
 
     @property
     def _why_refused(self) -> str:
@@ -133,8 +135,8 @@ class Asking:
         if self._template.has_nothing_of(cells):
             return Row(empty=True)
         prompt = self._template.fill(cells)
-        if len(prompt) > LONGEST_PROMPT:
-            long = f"The prompt of this row has {len(prompt):,} characters; at most {LONGEST_PROMPT:,} are sent."
+        if len(prompt) > MAX_PROMPT_CHARACTERS:
+            long = f"The prompt of this row has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are sent."
             return Row(failure=long)
         asked = False
 
@@ -162,7 +164,7 @@ class Asking:
         for attempt in range(self._budget.retries + 1):
             try:
                 reply = await self._ctx.complete(INSTRUCTION, prompt)
-            except ToolError as error:  # the model's: what goes wrong with the step itself is no matter of the row
+            except ToolError as error:  # only the model's errors: failures of the step are not the row's
                 if attempt == self._budget.retries:
                     raise _Failed(str(error)) from error
             else:

@@ -20,5 +20,5 @@ __all__ = [
 
 
 def index_in(storage: Path) -> IndexStore:
-    """The conversation's one index. Nothing is created before the first source."""
+    """Returns the conversation's index. Its file is created with the first source."""
     return SqliteIndex(storage / "index.db")

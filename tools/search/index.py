@@ -1,4 +1,4 @@
-"""What an index of passages is: sources go in whole, and a search brings back passages with their source and place."""
+"""The index of passages: sources are added whole, and a search returns passages with their source and place."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,32 +6,40 @@ from typing import Protocol
 
 from toolkit import ToolError
 
-LONGEST_PASSAGE = 1_200
-"""Characters. A store cuts off what is longer; `cut_passages` makes none that is."""
+MAX_PASSAGE = 1_200
+"""Characters. A store cuts off longer passages; `cut_passages` makes none."""
 
 
 class IndexUnusable(ToolError):
-    """The index cannot be read or written; the message is a sentence for the person who asked."""
+    """The index cannot be read or written. The message is a sentence for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Something whose passages are in the index: a document or a web page."""
+    """A document or a web page in the index."""
 
-    key: str  # what makes it the same source: the content's hash of a file, a page's address
-    name: str  # as it is cited; the store makes it unique among its sources
-    title: str = ""  # of a web page
-    kind: str = ""  # "PDF", "Word", "HTML", "Markdown", "text"
-    pages: int | None = None  # None when it has none
-    remarks: tuple[str, ...] = ()  # what a reader of it should know
-    passages: int = 0  # how many the store holds; set by the store
+    key: str
+    """Identifies the source: the hash of a file's content, or a page's address."""
+    name: str
+    """The name in citations; the store makes it unique among its sources."""
+    title: str = ""
+    """The title of a web page."""
+    kind: str = ""
+    """One of "PDF", "Word", "HTML", "Markdown", "text"."""
+    pages: int | None = None
+    """None when it has no pages."""
+    remarks: tuple[str, ...] = ()
+    """Sentences for the user about the source."""
+    passages: int = 0
+    """Number of passages; set by the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A piece of a source that is found and quoted as one."""
+    """A piece of a source that is found and quoted as a whole."""
 
-    place: str  # "page 12", "§ Findings", "lines 40–52"; empty when the source has no places
+    place: str
+    """Such as "page 12", "§ Findings", "lines 40–52"; empty when the source has no places."""
     text: str
 
 
@@ -42,33 +50,35 @@ class Hit:
     source: Source
     place: str
     text: str
-    score: float  # the higher the better; comparable only within one search
-    snippet: str  # a line of the text around the words that were found, with MARK_START and MARK_END about them
+    score: float
+    """Higher is better; comparable only within one search."""
+    snippet: str
+    """A line of text around the words found, which stand between MARK_START and MARK_END."""
 
 
 MARK_START, MARK_END = "\x02", "\x03"
 
 
 class IndexStore(Protocol):
-    """Holds the sources of one conversation. Blocking: call it in a thread.
+    """The sources of one conversation. Blocking: call it in a thread.
 
-    May be used by several callers at once, in other processes too; each opens its own. A killed caller leaves a
-    source whole or as it was. Every method raises IndexUnusable when the store is damaged or stays busy.
+    Several callers, in any process, may each open the same index. A killed caller leaves a source either complete or
+    unchanged. Every method raises IndexUnusable when the store is damaged or stays busy.
     """
 
     def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
-        """Put the source in, in the place of one with the same key. Returns it as it is stored: under its name."""
+        """Adds the source, or replaces one with the same key. Returns it with its stored name and count."""
 
     def remove(self, key: str) -> bool:
-        """Whether there was one."""
+        """Removes the source. Returns whether there was one."""
 
     def source(self, key: str) -> Source | None: ...
 
     def sources(self) -> list[Source]:
-        """All, in the order in which they came first."""
+        """Returns all sources, in the order in which they were first added."""
 
     def search(self, query: str, limit: int) -> list[Hit]:
-        """The passages with any of the words, best first; those in quotation marks must all occur, as phrases.
+        """Returns passages with any of the words, best first. Phrases in quotation marks must all occur.
 
-        No query is an error: one without a word finds nothing.
+        Every query is valid; one without words finds nothing.
         """

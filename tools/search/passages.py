@@ -1,17 +1,18 @@
-"""Documents cut into passages for the index: short enough to be quoted, each at one place or a short stretch."""
+"""Cuts documents into passages for the index: short enough to quote, each at one place or a short range of places."""
 
 from collections.abc import Iterator
 
 from tools.documents import Document, Place
 from tools.documents import Passage as Block
 from tools.documents.sentences import sentences
-from tools.search.index import LONGEST_PASSAGE, Passage
+from tools.search.index import MAX_PASSAGE, Passage
 
-_GOOD_LENGTH = 900  # characters: a few paragraphs, so that the words of a question meet in one passage
+_GOOD_LENGTH = 900
+"""Characters; a few paragraphs, so that one passage can hold all words of a question."""
 
 
 def cut_passages(document: Document) -> Iterator[Passage]:
-    """In the document's order. A passage never spans two pages or sections, and ends with a sentence if it can."""
+    """Yields passages in order. None spans two pages or sections; they end with a sentence where possible."""
     held: list[str] = []
     first = last = document.passages[0].place
     for block in document.passages:
@@ -28,7 +29,7 @@ def cut_passages(document: Document) -> Iterator[Passage]:
 
 
 def _pieces(block: Block) -> Iterator[str]:
-    """The block's text if it fits into one passage, else as many sentences at a time as do."""
+    """Yields the block's text if it fits into one passage, else groups of sentences that fit."""
     text = block.text.strip()
     if len(text) <= _GOOD_LENGTH:
         if text:
@@ -45,7 +46,7 @@ def _pieces(block: Block) -> Iterator[str]:
 
 
 def _together(first: Place, place: Place) -> bool:
-    """Lines and paragraphs are too small to be passages of their own."""
+    """Whether both places may share a passage: lines and paragraphs may, pages and sections may not."""
     return first == place or first.kind in ("line", "paragraph")
 
 
@@ -54,7 +55,7 @@ def _length(held: list[str]) -> int:
 
 
 def _label(first: Place, last: Place) -> str:
-    """In words, as it is read aloud: `page 12`, `lines 40–52`; a section by its title."""
+    """Returns the place in words: `page 12`, `lines 40–52`; for a section, its title."""
     if first.kind == "section":
         return first.label
     if first == last:
@@ -62,4 +63,4 @@ def _label(first: Place, last: Place) -> str:
     return f"{first.kind}s {first.number}–{last.number}"
 
 
-assert _GOOD_LENGTH <= LONGEST_PASSAGE
+assert _GOOD_LENGTH <= MAX_PASSAGE

@@ -1,4 +1,4 @@
-"""What people type, as words and phrases to search for; nothing of it is ever taken for search syntax."""
+"""Parses what users type into words and phrases; no part of it is search syntax."""
 
 import re
 import unicodedata
@@ -7,25 +7,27 @@ from dataclasses import dataclass
 
 from tools.search.index import MARK_END, MARK_START
 
-_MOST_TERMS = 48  # a question has some twenty words; a pasted page must not become a query of a thousand
-_LONGEST_QUERY = 10_000
+_MAX_TERMS = 48
+"""A question has about twenty words; a pasted page must not become a query of a thousand."""
+_MAX_QUERY = 10_000
 _PHRASE = re.compile(r'["“„”«»]([^"“„”«»]*)["“„”«»]')
 _WORD = re.compile(r"[^\W_]+")
-# What parts the words of a question. Other signs stand within words: e-mail, 3.14, accents of many scripts.
+# Characters between words. Other signs occur within words: e-mail, 3.14, accents of many scripts.
 _BETWEEN = re.compile(r"""[\s\x00-\x1f\x7f,;:!?()\[\]{}<>|/\\"“„”«»=+*&^%$#~`、。，；：！？（）「」『』]+""")
 
-# Written without spaces between words: each character is a word to the index, and a run of them a phrase.
+# Scripts without spaces between words: the index treats each character as a word, and a run of them as a phrase.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
 _CHARACTER = re.compile(f"[{_UNSPACED}]")
 _RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_SIGNS = "\u3000-\u303f\uff00-\uffef"  # the punctuation beside them
+_SIGNS = "\u3000-\u303f\uff00-\uffef"
+"""The punctuation of these scripts."""
 _MARKS = f"[{MARK_START}{MARK_END}]*"
 _GAP = re.compile(f"([{_UNSPACED}{_SIGNS}]{_MARKS}) (?={_MARKS}[{_UNSPACED}{_SIGNS}])")
 
-# Words that are in every passage and so tell none from another: English, German, French, Spanish.
+# Words too common to tell passages apart: English, German, French, Spanish.
 _COMMON = frozenset(
     """
     a about all also am an and any are as at be been being but by can could did do does for from had has have he her
@@ -45,18 +47,19 @@ _COMMON = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """Terms are lists of words that stand one after another."""
+    """A parsed query. A term is a sequence of consecutive words."""
 
-    required: tuple[tuple[str, ...], ...]  # phrases in quotation marks
+    required: tuple[tuple[str, ...], ...]
+    """Phrases in quotation marks."""
     optional: tuple[tuple[str, ...], ...]
 
     @classmethod
     def parse(cls, text: str) -> "Query":
-        text = normal(text[:_LONGEST_QUERY])
+        text = normal(text[:_MAX_QUERY])
         required = _terms(_PHRASE.findall(text))
         optional = _terms(part for word in _BETWEEN.split(_PHRASE.sub(" ", text)) for part in _parts(word))
         telling = tuple(term for term in optional if " ".join(term).casefold() not in _COMMON)
-        return cls(required=required[:_MOST_TERMS], optional=(telling or optional)[:_MOST_TERMS])
+        return cls(required=required[:_MAX_TERMS], optional=(telling or optional)[:_MAX_TERMS])
 
     @property
     def empty(self) -> bool:
@@ -64,12 +67,12 @@ class Query:
 
 
 def normal(text: str) -> str:
-    """With each accented letter as one character, and without what UTF-8 refuses."""
+    """Returns the text with each accented letter as one character, and without unpaired surrogates."""
     return unicodedata.normalize("NFC", text).encode("utf-8", "replace").decode()
 
 
 def spaced(text: str) -> str:
-    """The text with each character of scripts without spaces as a word of its own."""
+    """Returns the text with spaces around each character of a script without spaces."""
     return _CHARACTER.sub(r" \g<0> ", text)
 
 
@@ -79,12 +82,12 @@ def unspaced(text: str) -> str:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """As the index has them."""
+    """Returns the words as the index stores them."""
     return tuple(_WORD.findall(spaced(text)))
 
 
 def _parts(word: str) -> Iterator[str]:
-    """Nobody marks where a word of Chinese ends: pairs of neighbours find it wherever it does."""
+    """Splits a word; a run of Chinese characters into adjacent pairs, because word boundaries are not marked."""
     for run in _RUN.findall(word):
         if len(run) > 2 and _CHARACTER.match(run):
             yield from (run[at : at + 2] for at in range(len(run) - 1))
@@ -93,5 +96,5 @@ def _parts(word: str) -> Iterator[str]:
 
 
 def _terms(pieces: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Each once, in order; what holds no word is left out."""
+    """Returns each term once, in order, without empty ones."""
     return tuple(dict.fromkeys(term for piece in pieces if (term := words(piece.casefold()))))

@@ -1,4 +1,4 @@
-"""The index in one SQLite file: full text by FTS5, ranked by BM25."""
+"""The index in one SQLite file: full-text search with FTS5, ranked by BM25."""
 
 import json
 import sqlite3
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.search.index import LONGEST_PASSAGE, MARK_END, MARK_START, Hit, IndexUnusable, Passage, Source
+from tools.search.index import MARK_END, MARK_START, MAX_PASSAGE, Hit, IndexUnusable, Passage, Source
 from tools.search.query import Query, normal, spaced, unspaced
 
 _BUSY_SECONDS = 20.0
-_HEADING_WEIGHT = 2.0  # a word in the section's or the page's title counts for two in its text
+_HEADING_WEIGHT = 2.0
+"""A word in the title of the section or page counts as much as two in the text."""
 _SNIPPET_WORDS = 28
 _VERSION = 1
 
@@ -39,13 +40,13 @@ _COLUMNS = "s.key, s.name, s.title, s.kind, s.pages, s.remarks, s.passages"
 
 
 class SqliteIndex:
-    """IndexStore in the file at `path`, which the first source creates."""
+    """An IndexStore in the file at `path`, which is created with the first source."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
-        cut = [(passage.place, _storable(passage.text)[:LONGEST_PASSAGE]) for passage in passages]
+        cut = [(passage.place, _storable(passage.text)[:MAX_PASSAGE]) for passage in passages]
         with self._writing() as db:
             known = db.execute("SELECT id, name FROM sources WHERE key = ?", (source.key,)).fetchone()
             if known is not None:
@@ -98,12 +99,12 @@ class SqliteIndex:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection of its own each time, None when there is no index: threads and processes come as they like."""
+        """Opens a new connection each time, for use in any thread or process; None when there is no index."""
         if not self._path.exists():
             yield None
             return
         with _sentences(), _connection(self._path) as db:
-            # A file without a table was left by a first writer that was killed, or is at work.
+            # A file without tables: its first writer was killed or has not committed yet.
             if db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'passage_words'").fetchone()[0]:
                 yield db
             else:
@@ -128,7 +129,9 @@ class SqliteIndex:
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        db.execute("PRAGMA synchronous = FULL")  # a source's step is recorded elsewhere once it is in here
+        db.execute(
+            "PRAGMA synchronous = FULL"
+        )  # the source's step is recorded after this commit and must not outlive it
         yield db
     finally:
         db.close()
@@ -176,7 +179,7 @@ def _fill(db: sqlite3.Connection, source_id: int | None, title: str, cut: list[t
 
 
 def _free_name(db: sqlite3.Connection, source: Source) -> str:
-    """The name it asks for, or has already, with a number behind it when another source bears it."""
+    """Returns the source's name, with a number appended if another source has this name."""
     name, number = source.name, 2
     while db.execute("SELECT 1 FROM sources WHERE name = ? AND key <> ?", (name, source.key)).fetchone():
         name, number = f"{source.name} ({number})", number + 1
@@ -184,12 +187,12 @@ def _free_name(db: sqlite3.Connection, source: Source) -> str:
 
 
 def _match(query: Query) -> str:
-    """As an FTS5 expression. Every term is in quotes and holds letters and digits alone: there is no syntax in it."""
+    """Returns an FTS5 expression. Terms are quoted and hold only letters and digits, so users cannot inject syntax."""
     required = [_quoted(term) for term in query.required]
     optional = " OR ".join(_quoted(term) for term in query.optional)
     if not required:
         return optional
-    # Beside a phrase the other words decide the order alone: the phrase itself makes the bracket true.
+    # With a required phrase, the other words only affect the ranking: the phrase always satisfies the parentheses.
     ranking = [f"({optional} OR {required[0]})"] if optional else []
     return " AND ".join([*required, *ranking])
 

@@ -1,4 +1,4 @@
-"""Tables as tools see them: CSV, TSV, Excel and Parquet files in a locked database, or as rows; CSV and Parquet out."""
+"""Tables for tools: reads CSV, TSV, Excel and Parquet into a locked database or as rows; writes CSV and Parquet."""
 
 from tools.tables.database import RESULT, Column, Database, Interrupted, Table
 from tools.tables.kinds import READABLE, looks_like_table

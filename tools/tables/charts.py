@@ -1,4 +1,4 @@
-"""Charts as Plotly figures: plain JSON of counts and aggregates, never a big table's points."""
+"""Charts as Plotly figures: JSON of counts and aggregates, without the rows of big tables."""
 
 import html
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ Figure = dict[str, Any]
 
 _COLOR = "#3b6fb6"
 _PALETTE = ("#3b6fb6", "#d1762c", "#3f9163", "#b5485d", "#7a5ea8")
-_LONGEST_LABEL = 40
-_SERIES = 5
+_MAX_LABEL = 40
+_MAX_SERIES = 5
 
 
 def label(text: Any) -> str:
-    """Text from a file in a chart, where Plotly would read some HTML."""
-    return html.escape(shortened(str(text), _LONGEST_LABEL), quote=False)
+    """Returns text from a file for a chart, escaped because Plotly interprets some HTML."""
+    return html.escape(shortened(str(text), _MAX_LABEL), quote=False)
 
 
 def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
@@ -28,8 +28,8 @@ def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
 
 
 def result_chart(kind: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Figure | None:
-    """The first column across, up to five number columns as series; None when there is no such column."""
-    numbers = [place for place, column in enumerate(columns) if place > 0 and is_number(column.type)][:_SERIES]
+    """Draws the first column on the x axis and up to five number columns as series; None if there are none."""
+    numbers = [place for place, column in enumerate(columns) if place > 0 and is_number(column.type)][:_MAX_SERIES]
     if not numbers or not rows:
         return None
     across = [_place(row[0]) for row in rows]
@@ -43,7 +43,7 @@ def result_chart(kind: str, columns: Sequence[Column], rows: Sequence[Sequence[A
     names = ", ".join(label(columns[place].name) for place in numbers)
     axis = {"title": {"text": label(columns[0].name)}, "automargin": True}
     if columns[0].type == "VARCHAR":
-        axis["type"] = "category"  # else Plotly takes texts such as "1-2" for dates
+        axis["type"] = "category"  # otherwise Plotly reads texts such as "1-2" as dates
     return figure(f"{names} by {label(columns[0].name)}", data, xaxis=axis, yaxis={"automargin": True})
 
 
@@ -52,7 +52,7 @@ def _place(value: Any) -> Any:
 
 
 def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
-    """`columns` are names with their share of missing cells in percent, the worst first."""
+    """`columns` are names with their share of missing cells in percent, the largest first."""
     names = [label(name) for name, _ in columns][::-1]
     bars = {"type": "bar", "orientation": "h", "x": [round(share, 2) for _, share in columns][::-1]}
     data = [{**bars, "y": _distinct(names), "marker": {"color": _COLOR}}]
@@ -62,7 +62,7 @@ def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
 
 
 def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int = 3) -> Figure:
-    """Small charts beside each other, each a trace with its own heading and axes."""
+    """Arranges small charts in a grid, each a trace with its own heading and axes."""
     down = (len(panels) + across - 1) // across
     data: list[dict[str, Any]] = []
     layout: Figure = {}
@@ -88,14 +88,14 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
-    """A trace: `edges` has one more than `counts`."""
+    """Returns a trace. `edges` has one element more than `counts`."""
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     widths = [high - low for low, high in pairwise(edges)]
     return {"type": "bar", "x": middles, "y": list(counts), "width": widths, "marker": {"color": _COLOR}}
 
 
 def ranking(values: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    """A trace of values with how often they occur, the most frequent at the top."""
+    """Returns a trace of values and their counts, the most frequent at the top."""
     names = _distinct([label(value) for value, _ in values][::-1])
     counts = [count for _, count in values][::-1]
     return {"type": "bar", "orientation": "h", "x": counts, "y": names, "marker": {"color": _COLOR}}
@@ -110,7 +110,7 @@ def correlation_chart(names: Sequence[str], matrix: Sequence[Sequence[float | No
 
 
 def timeline(unit: str, places: Sequence[str], series: Sequence[tuple[str, Sequence[float | int | None]]]) -> Figure:
-    """Series over time, one above the other; `unit` is hour, day, week, month or year."""
+    """Draws series over time, one below the other. `unit` is hour, day, week, month or year."""
     data: list[dict[str, Any]] = []
     layout: Figure = {}
     height = 1 / len(series)
@@ -129,7 +129,7 @@ def timeline(unit: str, places: Sequence[str], series: Sequence[tuple[str, Seque
 
 
 def _distinct(labels: list[str]) -> list[str]:
-    """Labels cut short may be alike, and Plotly would draw them on one place."""
+    """Makes labels unique: shortened labels may be equal, and Plotly would draw them in the same place."""
     seen: dict[str, int] = {}
     result = []
     for text in labels:

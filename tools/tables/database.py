@@ -1,4 +1,4 @@
-"""Tables in a database on disk: loaded by our own statements, then opened read-only and shut off from everything."""
+"""Tables in a database on disk: loaded by our statements, then read-only and without access to anything else."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,10 @@ from tools.tables.limits import LIMITS, MEMORY_LIMIT, SPILL_LIMIT, THREADS, Tabl
 from tools.tables.names import literal, quoted
 
 Row = tuple[Any, ...]
-RESULT = "memory.main.result"  # where a statement's result may be kept once the tables are locked
+RESULT = "memory.main.result"
+"""The table for a statement's result once the tables are locked."""
 
-# A database beside the user's: nothing may be fetched, kept or read by the way.
+# Nothing may be fetched, stored or read besides the loaded tables.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY_LIMIT,
     "threads": THREADS,
@@ -34,12 +35,14 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 @dataclass(frozen=True, kw_only=True)
 class Column:
     name: str
-    type: str  # in the words of SQL
+    type: str
+    """The SQL type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    name: str  # in SQL
+    name: str
+    """The table's name in SQL."""
     file_name: str
     columns: tuple[Column, ...]
     rows: int
@@ -47,11 +50,11 @@ class Table:
 
 
 class Interrupted(Exception):
-    """A statement ran into its time limit."""
+    """A statement exceeded its time limit."""
 
 
 class Database:
-    """A folder's own database. First `load` what there is, then `lock`, then read."""
+    """A database in a folder. First `load` the files, then `lock`, then read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -67,7 +70,7 @@ class Database:
         self._connection.close()
 
     def load(self, path: Path, file_name: str, name: str, *, sheet: str = "") -> Table:
-        """Read a file into a new table. Raises TableError, with a sentence, when it cannot be."""
+        """Reads a file into a new table. Raises TableError, with a sentence, when it cannot be read."""
         try:
             remarks = self._load(path, file_name, name, sheet)
             columns = self._columns(name)
@@ -86,38 +89,40 @@ class Database:
         return Table(name=name, file_name=file_name, columns=columns, rows=rows, remarks=tuple(remarks))
 
     def lock(self) -> None:
-        """From now on the tables can be read, and nothing else be done: no writing, files, network or settings."""
+        """Allows only reading the tables from now on: no writing, files, network or settings."""
         self._connection.close()
-        # What is made from the tables stays in memory (and spills), in a database that their names do not meet.
+        # Results stay in memory (and spill) in a separate database, so that their names cannot clash with the tables'.
         self._connection = self._open(":memory:")
         self._connection.execute(f"ATTACH {literal(str(self._path))} AS tables (READ_ONLY)")
         self._connection.execute("USE tables")
-        self._connection.execute("SET http_proxy = 'none'")  # it would show the environment's, password and all
+        self._connection.execute(
+            "SET http_proxy = 'none'"
+        )  # otherwise it shows the environment's proxy with its password
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
-        """All rows of a statement. Raises duckdb.Error."""
+        """Returns all rows of a statement. Raises duckdb.Error."""
         rows: list[Row] = self._connection.execute(sql, list(values)).fetchall()
         return rows
 
     def describe(self, sql: str) -> list[Column]:
-        """The columns that a statement yields."""
+        """Returns the columns of a statement's result."""
         return [Column(name=row[0], type=row[1]) for row in self.read(f"DESCRIBE {sql}")]
 
     def batches(self, sql: str, size: int = 10_000) -> Iterator[list[Row]]:
-        """The rows of a statement, some at a time."""
+        """Yields the rows of a statement in batches of `size`."""
         cursor = self._connection.execute(sql)
         while rows := cursor.fetchmany(size):
             yield rows
 
     def statements(self, sql: str) -> list[duckdb.Statement]:
-        """What the database's parser makes of the text. Raises duckdb.ParserException."""
+        """Parses the text. Raises duckdb.ParserException."""
         return self._connection.extract_statements(sql)
 
     @contextmanager
     def at_most(self, seconds: float) -> Iterator[None]:
-        """Interrupts what runs after that time, raising Interrupted."""
+        """Interrupts statements that run longer, raising Interrupted."""
         late = threading.Event()
 
         def interrupt() -> None:
@@ -139,7 +144,7 @@ class Database:
     def _open(self, path: str) -> duckdb.DuckDBPyConnection:
         places = {"temp_directory": str(self._folder / "spill"), "secret_directory": str(self._folder / "secrets")}
         connection = duckdb.connect(path, config={**_CONFIG, **places})
-        connection.execute("SET enable_progress_bar = false")  # it would draw one on the worker's own output
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn on the worker's output
         return connection
 
     def _load(self, path: Path, file_name: str, name: str, sheet: str) -> list[str]:
@@ -163,7 +168,7 @@ class Database:
         if rows > LIMITS.rows:
             raise TableError(f"{file_name!r} has {rows:,} rows; at most {LIMITS.rows:,} can be read.")
         [(columns,)] = self.read(f"SELECT count(*) FROM (DESCRIBE FROM read_parquet({literal(str(path))}))")
-        if columns <= LIMITS.columns:  # else `load` refuses what is then a table without rows
+        if columns <= LIMITS.columns:  # otherwise an empty table suffices, which `load` then refuses
             self._connection.execute(f"CREATE TABLE {quoted(name)} AS FROM read_parquet(?)", [str(path)])
         else:
             self._connection.execute(f"CREATE TABLE {quoted(name)} AS FROM read_parquet(?) LIMIT 0", [str(path)])

@@ -1,4 +1,4 @@
-"""CSV and TSV into a table: the database reads what is in order; the rest is put in order row by row first."""
+"""Loads CSV and TSV into a table. The database reads regular files; irregular ones are first rewritten row by row."""
 
 import csv
 import re
@@ -16,17 +16,19 @@ from tools.tables.names import literal, quoted
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 50
 _SAMPLE_CHARACTERS = 200_000
-_SAMPLE_ROWS = 20_480  # to tell the types from; when they do not hold, the whole file is the sample
+_SAMPLE_ROWS = 20_480
+"""The rows from which types are detected; if later rows do not fit, the whole file is the sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
     delimiter: str
-    decimal: str  # sign between whole and fraction
+    decimal: str
+    """The decimal separator."""
 
 
 def load(connection: duckdb.DuckDBPyConnection, path: Path, name: str, *, table: str, folder: Path) -> list[str]:
-    """Fill a new table from the file; returns remarks. Raises TableError."""
+    """Fills a new table from the file; returns remarks. Raises TableError."""
     text, remarks = to_utf8(path, name, folder / f"{table}.utf8.csv")
     dialect = _dialect(text, name)
     try:
@@ -35,7 +37,7 @@ def load(connection: duckdb.DuckDBPyConnection, path: Path, name: str, *, table:
         ordered = folder / f"{table}.ordered.csv"
         remarks += _put_in_order(text, name, ordered, dialect)
         if not _read(connection, ordered, table, dialect):
-            raise TableError(f"{name!r} cannot be read as a table: its rows have no common form.")
+            raise TableError(f"{name!r} cannot be read as a table: its rows do not have a common format.")
         return remarks
     finally:
         for rest in folder.glob(f"{table}.*.csv"):
@@ -50,7 +52,7 @@ def _dialect(path: Path, name: str) -> Dialect:
     lines = [line for line in sample.splitlines()[:_SAMPLE_LINES] if line.strip()]
     if len(lines[0]) >= _SAMPLE_CHARACTERS:
         raise TableError(
-            f"{name!r} has a first line of more than {_SAMPLE_CHARACTERS:,} characters: that is no header."
+            f"{name!r} has a first line of more than {_SAMPLE_CHARACTERS:,} characters: this is not a header."
         )
     delimiter = max(_DELIMITERS, key=lambda sign: _evenness(lines, sign))
     columns = len(next(csv.reader([lines[0]], delimiter=delimiter)))
@@ -64,7 +66,7 @@ def _dialect(path: Path, name: str) -> Dialect:
 
 
 def _evenness(lines: list[str], sign: str) -> tuple[float, int]:
-    """How many of the lines have as many of this sign, outside quotes, as the first one does; and how many that is."""
+    """Returns the share of lines with as many of this sign, outside quotes, as the first line, and that number."""
     counts = [re.sub(r'"[^"]*"', "", line).count(sign) for line in lines]
     if not counts[0]:
         return 0.0, 0
@@ -73,7 +75,7 @@ def _evenness(lines: list[str], sign: str) -> tuple[float, int]:
 
 
 def _read(connection: duckdb.DuckDBPyConnection, path: Path, table: str, dialect: Dialect) -> bool:
-    """Whether the database could read it. A type that does not hold to the end is told from the whole file."""
+    """Whether the database could read the file. If types fail in later rows, they are detected from the whole file."""
     options = (
         f"delim={literal(dialect.delimiter)}, quote='\"', escape='\"', comment='', skip=0, "
         f"decimal_separator={literal(dialect.decimal)}, max_line_size={LIMITS.line_bytes}"
@@ -91,10 +93,11 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path, table: str, dialect
 
 @dataclass
 class _Order:
-    """Rows of the header's width, and what had to be done for it."""
+    """Fits rows to the header's width, and counts those that had to be changed."""
 
     width: int
-    longer: list[int] = field(default_factory=lambda: [0, 0])  # how many, the first one's line
+    longer: list[int] = field(default_factory=lambda: [0, 0])
+    """Their number, and the line of the first."""
     shorter: list[int] = field(default_factory=lambda: [0, 0])
 
     def row(self, row: list[str], line: int) -> list[str]:
@@ -108,7 +111,7 @@ class _Order:
         if self.longer[0]:
             yield (
                 f"{name!r}: {_rows(self.longer[0])} more cells than the header has columns (first in line "
-                f"{self.longer[1]:,}); what is too much was left out."
+                f"{self.longer[1]:,}); the extra cells were left out."
             )
         if self.shorter[0]:
             yield (
@@ -145,7 +148,7 @@ def _put_in_order(source: Path, name: str, target: Path, dialect: Dialect) -> li
             ) from error
     remarks = list(order.remarks(name)) if order else []
     if marks % 2:
-        remarks.append(f"{name!r}: a quotation mark is not closed; the cell it opens may have swallowed rows.")
+        remarks.append(f"{name!r}: a quotation mark is not closed; the cell that it opens may contain further rows.")
     return remarks
 
 

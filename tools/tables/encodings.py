@@ -1,4 +1,4 @@
-"""Any common text encoding to UTF-8 on disk, in one pass of constant memory."""
+"""Converts text of any common encoding to UTF-8 on disk, in one pass and constant memory."""
 
 import codecs
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _HEAD = 4_096
 
 
 def to_utf8(path: Path, name: str, target: Path) -> tuple[Path, list[str]]:
-    """The path of the text as clean UTF-8, the file's own where it is that already; and remarks on what was changed.
+    """Returns the path of the text as clean UTF-8 (of the file itself if possible), and remarks on changes.
 
     Raises TableError for a line too long to be a row.
     """
@@ -51,14 +51,14 @@ def _is_clean(path: Path) -> bool:
 
 
 def _rewrite_lines(path: Path, name: str, target: Path, skip: int) -> list[str]:
-    """Line by line: UTF-8 where it is, Windows-1252 where it is not (a superset of Latin-1 in what text uses)."""
+    """Rewrites line by line. Lines that are not UTF-8 are read as Windows-1252, which covers printable Latin-1."""
     other = nuls = 0
     with path.open("rb") as source, target.open("wb") as sink:
         source.seek(skip)
         while line := source.readline(LIMITS.line_bytes + 1):
             if len(line) > LIMITS.line_bytes:
                 raise TableError(
-                    f"{name!r} has a line of more than {LIMITS.line_bytes / 1e6:.0f} MB, which is no row of a table."
+                    f"{name!r} has a line of more than {LIMITS.line_bytes / 1e6:.0f} MB, too long for a row of a table."
                 )
             if b"\0" in line:
                 nuls += line.count(0)
@@ -75,7 +75,7 @@ def _rewrite_lines(path: Path, name: str, target: Path, skip: int) -> list[str]:
 def _windows(line: bytes) -> bytes:
     try:
         return line.decode("cp1252").encode()
-    except UnicodeDecodeError:  # five bytes mean nothing in Windows-1252
+    except UnicodeDecodeError:  # five bytes are undefined in Windows-1252
         return line.decode("latin-1").encode()
 
 
@@ -88,7 +88,7 @@ def _transcode(path: Path, name: str, target: Path, encoding: str, skip: int) ->
             nuls += text.count("\0")
             broken += text.count("\ufffd")
             sink.write(text.replace("\0", "").encode("utf-8", "replace"))
-    remarks = [f"{name!r}: {broken:,} characters are no valid UTF-16 and were replaced."] if broken else []
+    remarks = [f"{name!r}: {broken:,} characters are not valid UTF-16 and were replaced."] if broken else []
     return [*remarks, *_remark_on_nuls(name, nuls)]
 
 

@@ -1,4 +1,4 @@
-"""What kind of table a file is: told by its content, by its name only where the content is silent."""
+"""Detects the kind of a table file by its content, or by its name if the content does not tell."""
 
 import re
 import zipfile
@@ -14,7 +14,8 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".xlsx", ".parquet")
 _HEAD_BYTES = 4_096
 _ARCHIVE = b"PK\x03\x04"
 _PARQUET = b"PAR1"
-_OLE = bytes.fromhex("D0CF11E0A1B11AE1")  # .xls, and .xlsx with a password
+_OLE = bytes.fromhex("D0CF11E0A1B11AE1")
+"""The signature of .xls, and of .xlsx with a password."""
 _GZIP = b"\x1f\x8b"
 _MEDIA = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"ID3", b"OggS", b"fLaC", b"%PDF-", b"\x7fELF", b"SQLite f")
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -23,12 +24,12 @@ _NO_TABLES = {".pdf", ".docx", ".html", ".htm", ".md", ".json", ".jsonl", ".xml"
 
 
 def looks_like_table(name: str) -> bool:
-    """By its name alone: which files of a conversation are tables."""
+    """Whether a file of the conversation is a table, by its name alone."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
 def kind_of(path: Path, name: str) -> Kind:
-    """Raises TableError for what is no table, or empty, or too large."""
+    """Returns the file's kind. Raises TableError when it is not a table, empty or too large."""
     size = path.stat().st_size
     if size == 0:
         raise TableError(f"{name!r} is empty.")
@@ -87,11 +88,11 @@ def _refuse(name: str, head: bytes) -> None:
     if re.match(rb"\s*(?:<!doctype|<html|<\?xml)", head.removeprefix(_MARKS[0]), re.IGNORECASE):
         raise _unreadable(name, "a web page or XML")
     if suffix in _NO_TABLES:
-        raise _unreadable(name, "by its name no table")
+        raise _unreadable(name, "not a table, by its name")
 
 
 def _binary(head: bytes) -> bool:
-    """Text may hold a stray NUL; UTF-16 is full of them, in every other place."""
+    """Whether the bytes are not text. Text may have a stray NUL; UTF-16 has one in every other byte."""
     if head.startswith(_MARKS):
         return False
     if len(head.translate(None, _CONTROL)) < 0.98 * len(head):

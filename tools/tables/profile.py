@@ -1,4 +1,4 @@
-"""What a table holds, column by column: counted and measured in the database, one small statement at a time."""
+"""Measures a table column by column, in the database, with one small statement at a time."""
 
 import math
 from contextlib import suppress
@@ -12,33 +12,42 @@ from tools.tables.names import quoted
 from tools.tables.types import Kind, in_words, is_float, is_whole, kind_of
 
 EXACT_ROWS = 5_000_000
-"""Up to so many rows values and quartiles are counted exactly; above, estimated to about 2 %, in constant memory."""
+"""Up to this many rows, values and quartiles are exact; above, they are estimated to about 2 % in constant memory."""
 
 FEW = 10
-"""A column of fewer different numbers is a scale or a set of prices: it has no outliers."""
+"""A column of fewer different numbers is a scale or a set of prices, and has no outliers."""
 
 BINS = 30
 TOP = 10
-_FENCE = 1.5  # times the interquartile range, after Tukey
-_LONGEST_VALUE = 60
-_MANY = 20  # cells from which a column may be an identifier
-_DENSE = 3  # how far apart the numbers of an identifier are on average, at most
+_FENCE = 1.5
+"""Multiple of the interquartile range, after Tukey."""
+_MAX_VALUE = 60
+_MIN_CELLS = 20
+"""Minimum cells of a column that may be an identifier."""
+_MAX_GAP = 3
+"""Maximum mean gap between the numbers of an identifier."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """Of the finite values of a number column."""
+    """Measurements of the finite values of a number column."""
 
     minimum: float
     maximum: float
-    mean: float | None  # None: too large to add up
-    deviation: float | None  # standard deviation of the sample
+    mean: float | None
+    """None: the sum is too large."""
+    deviation: float | None
+    """The sample standard deviation."""
     quartiles: tuple[float, float, float]
-    fences: tuple[float, float]  # what lies outside is an outlier
-    low: int  # outliers below
-    high: int  # and above
+    fences: tuple[float, float]
+    """Values outside these are outliers."""
+    low: int
+    """Number of outliers below the fences."""
+    high: int
+    """Number of outliers above the fences."""
     zeros: int
-    edges: tuple[float, ...] = ()  # of the histogram; outermost at most twice as far out as the fences
+    edges: tuple[float, ...] = ()
+    """Edges of the histogram, at most twice as far out as the fences."""
     counts: tuple[int, ...] = ()
 
     @property
@@ -48,20 +57,27 @@ class Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One column."""
+    """Measurements of one column."""
 
     name: str
-    type: str  # in the words of SQL
+    type: str
+    """The SQL type."""
     rows: int
-    repeated: int  # rows of the table that repeat an earlier one
+    repeated: int
+    """Duplicate rows of the table."""
     missing: int
     distinct: int
-    exact: bool  # whether `distinct` was counted, or estimated
+    exact: bool
+    """Whether `distinct` was counted exactly and not estimated."""
     numbers: Numbers | None = None
-    span: tuple[str, str] | None = None  # of a column of dates: the first and the last
-    top: tuple[tuple[str, int], ...] = field(default=())  # the most frequent values, and how often they occur
-    blank: int = 0  # of text: cells of nothing but spaces
-    spellings: int = 0  # of text: values that differ from another one in capitals or outer spaces only
+    span: tuple[str, str] | None = None
+    """The first and last date of a column of dates."""
+    top: tuple[tuple[str, int], ...] = field(default=())
+    """The most frequent values and their counts."""
+    blank: int = 0
+    """Text cells with only spaces."""
+    spellings: int = 0
+    """Text values that differ from another only in capitals or outer spaces."""
 
     @property
     def kind(self) -> Kind:
@@ -81,18 +97,18 @@ class Profile:
 
     @property
     def identifier(self) -> bool:
-        """Each value once, repeated rows aside: a key, whose spread and outliers say nothing."""
-        if not self.exact or self.filled < _MANY or self.distinct < self.filled - self.repeated:
+        """Whether each value occurs once, except in duplicate rows: outliers of such a key mean nothing."""
+        if not self.exact or self.filled < _MIN_CELLS or self.distinct < self.filled - self.repeated:
             return False
         if self.numbers is None:
             return self.kind == "text"
-        # Counted on, with few gaps; a measurement whose values happen to differ is none.
-        dense = self.numbers.maximum - self.numbers.minimum < _DENSE * self.distinct
+        # An identifier is sequential with few gaps, unlike a measurement whose values happen to differ.
+        dense = self.numbers.maximum - self.numbers.minimum < _MAX_GAP * self.distinct
         return is_whole(self.type) and dense
 
 
 def duplicates(database: Database, table: Table) -> int:
-    """Rows that repeat an earlier one in every cell; rows are told apart by a hash of 64 bits."""
+    """Counts rows that equal an earlier one in every cell, compared by a 64-bit hash."""
     name = quoted(table.name)
     sql = f"SELECT count(*) AS n FROM (SELECT hash({name}) AS h FROM {name}) GROUP BY h HAVING count(*) > 1"
     [(count,)] = database.read(f"SELECT coalesce(sum(n - 1), 0)::BIGINT FROM ({sql})")
@@ -100,7 +116,7 @@ def duplicates(database: Database, table: Table) -> int:
 
 
 def profile(database: Database, table: Table, column: Column, repeated: int) -> Profile:
-    """Measure one column. Raises duckdb.Error."""
+    """Measures one column. Raises duckdb.Error."""
     cells = _Cells(database, table, column)
     kind = kind_of(column.type)
     exact = table.rows <= EXACT_ROWS
@@ -127,7 +143,7 @@ def profile(database: Database, table: Table, column: Column, repeated: int) -> 
 
 
 class _Cells:
-    """Statements on one column. `raw` is the column itself, `value` the same as something that can be compared."""
+    """Statements on one column. `raw` is the column, `value` a comparable form of it."""
 
     def __init__(self, database: Database, table: Table, column: Column) -> None:
         self._database = database
@@ -148,7 +164,7 @@ class _Cells:
         return self._database.read(statement.format(table=self._table))
 
     def top(self) -> tuple[tuple[str, int], ...]:
-        value = f"left(regexp_replace({self.raw}::VARCHAR, '\\s+', ' ', 'g'), {_LONGEST_VALUE})"
+        value = f"left(regexp_replace({self.raw}::VARCHAR, '\\s+', ' ', 'g'), {_MAX_VALUE})"
         sql = f"SELECT {value} AS v, count(*) AS n FROM {self._table} WHERE {self.raw} IS NOT NULL GROUP BY v"
         rows = self._database.read(f"{sql} ORDER BY n DESC, v LIMIT {TOP}")
         return tuple((str(value), int(count)) for value, count in rows)
@@ -164,7 +180,7 @@ def _spelling(cells: _Cells, exact: bool) -> tuple[int, int]:
 
 
 def _numbers(cells: _Cells, column: Column, exact: bool, distinct: int) -> Numbers | None:
-    """None when there is no finite value."""
+    """Returns None when there is no finite value."""
     x = f"{cells.raw}::DOUBLE"
     if is_float(column.type):
         x = f"CASE WHEN isfinite({cells.raw}) THEN {x} END"
@@ -180,7 +196,7 @@ def _numbers(cells: _Cells, column: Column, exact: bool, distinct: int) -> Numbe
     below, above = cells.one(
         f"count(*) FILTER ({x} < {fences[0]!r}::DOUBLE), count(*) FILTER ({x} > {fences[1]!r}::DOUBLE)"
     )
-    # Among ratings and the like, or where half of the values are alike, every rare one would be an outlier.
+    # In ratings, or if half of the values are equal, every rare value would be an outlier.
     if distinct < FEW or reach <= 0 or not math.isfinite(reach):
         below = above = 0
     mean = deviation = None
@@ -205,7 +221,7 @@ def _numbers(cells: _Cells, column: Column, exact: bool, distinct: int) -> Numbe
 def _histogram(
     cells: _Cells, x: str, low: float, high: float, fences: tuple[float, float], reach: float
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Equal bins; what lies far outside the fences is left out, since it would press all the rest into one bin."""
+    """Returns equal bins. Leaves out values far outside the fences, which would push all others into one bin."""
     start, end = (max(low, fences[0] - reach), min(high, fences[1] + reach)) if reach > 0 else (low, high)
     width = (end - start) / BINS
     if not math.isfinite(width) or width <= 0 or start + width == start:
@@ -224,7 +240,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def correlations(database: Database, table: Table, names: list[str]) -> list[list[float | None]]:
-    """Pearson's r of every pair, over the rows in which both have a finite value; None where it is not defined."""
+    """Returns Pearson's r of every pair, over rows in which both are finite; None where it is undefined."""
     finite = [f"CASE WHEN isfinite({quoted(name)}::DOUBLE) THEN {quoted(name)}::DOUBLE END" for name in names]
     matrix: list[list[float | None]] = [[1.0 if i == j else None for j in range(len(names))] for i in range(len(names))]
     for i in range(len(names)):

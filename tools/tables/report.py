@@ -1,4 +1,4 @@
-"""The analysis as one HTML page that needs nothing else: no network, no other file."""
+"""The analysis as one self-contained HTML page, which needs no network and no other file."""
 
 import html
 import json
@@ -17,7 +17,7 @@ code { background: #eef1f6; border-radius: 3px; padding: 0 .25em; overflow-wrap:
 th, td { border-bottom: 1px solid #dde2ea; padding: .35rem .6rem; text-align: left; white-space: nowrap; }
 td { max-width: 24rem; overflow: hidden; text-overflow: ellipsis; } .note { color: #5a6478; font-size: .875rem; }
 """
-# The page may run what it brings along and load nothing: plotly.js makes its styles and pictures itself.
+# The page may run its own scripts and load nothing; plotly.js creates its styles and pictures itself.
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
     "font-src data:"
@@ -70,10 +70,10 @@ def _items(sentences: Sequence[str]) -> str:
 
 
 def _plotly() -> str:
-    """The library's own JavaScript, as its package has it."""
+    """Returns the JavaScript that the plotly package includes."""
     return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def _embedded(figure: Figure) -> str:
-    """JSON within a script element: no `<` in it can end the element."""
+    """Returns JSON for a script element, with `<` escaped so that it cannot end the element."""
     return json.dumps(figure, ensure_ascii=True).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""A table's rows as Python values, for tools that go through them one by one."""
+"""A table's rows as Python values, for tools that process them one by one."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -12,23 +12,25 @@ from tools.tables.database import Database
 from tools.tables.limits import TableError
 from tools.tables.names import quoted
 
-LARGEST = 2**63  # what JSON and Parquet carry as a whole number
+INTEGER_LIMIT = 2**63
+"""Whole numbers below this fit into JSON and Parquet."""
 
 Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    name: str  # of the file
+    name: str
+    """The file's name."""
     columns: list[str]
     rows: list[dict[str, Cell]]
     remarks: list[str]
 
 
 def read_rows(file: UploadedFile, *, folder: Path, max_rows: int) -> Rows:
-    """All rows of a CSV, TSV, Parquet or XLSX file; `folder` is for temporary files. Busy: call it in a thread.
+    """Reads all rows of a CSV, TSV, Parquet or XLSX file; temporary files go into `folder`. CPU-bound: use a thread.
 
-    Raises TableError, with a sentence, for a file that is no table, is damaged, or has more than `max_rows` rows.
+    Raises TableError, with a sentence, if the file is not a table, is damaged, or has more than `max_rows` rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with Database(folder) as database:
@@ -48,11 +50,11 @@ def read_rows(file: UploadedFile, *, folder: Path, max_rows: int) -> Rows:
 
 
 def cell(value: Any) -> Cell:
-    """A value of the database as JSON can carry it: dates as ISO text, what is nested as text."""
+    """Returns a database value for JSON: dates as ISO text, nested values as text."""
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, int):
-        return value if -LARGEST <= value < LARGEST else str(value)
+        return value if -INTEGER_LIMIT <= value < INTEGER_LIMIT else str(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""One SELECT of a stranger: checked by the database's own parser, and its errors told as sentences with their place."""
+"""Checks a user's SELECT with the database's parser, and turns its errors into sentences with their position."""
 
 import json
 import re
@@ -11,21 +11,21 @@ import duckdb
 from tools.tables.database import Database
 from tools.tables.limits import MEMORY_LIMIT, TableError
 
-# What reads files, settings or the machine, or takes SQL as text and so hides it from this check. Most of it would
-# fail in a locked database anyway; what would not shows where on the machine things lie.
+# Functions that read files, settings or the machine, or that take SQL as text and so hide it from this check. Most
+# would fail in a locked database anyway; the others reveal paths of the machine.
 _FORBIDDEN = re.compile(
     r"(read_|duckdb_|pragma_|parquet_|sniff_|json_execute|json_serialize|json_deserialize|which_secret|write_log"
     r"|parse_duckdb|enable_|disable_|(query|glob|current_setting|getenv|force_checkpoint|checkpoint|pg_settings)$)",
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *)(\^+)?", re.DOTALL)
-_LONGEST_SQL = 20_000
-_LONGEST_MESSAGE = 600
+_MAX_SQL = 20_000
+_MAX_MESSAGE = 600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """A statement that reads, and nothing else. `inner` puts it in parentheses, its lines moved down by one."""
+    """A statement that only reads. `inner` is the statement in parentheses, with its lines moved down by one."""
 
     sql: str
 
@@ -35,9 +35,9 @@ class Select:
 
 
 def check(database: Database, sql: str) -> Select:
-    """Raises TableError for what is not exactly one statement that reads the tables."""
-    if len(sql) > _LONGEST_SQL:
-        raise TableError(f"The SQL has {len(sql):,} characters; at most {_LONGEST_SQL:,} can be run.")
+    """Returns the statement. Raises TableError unless it is exactly one statement that reads the tables."""
+    if len(sql) > _MAX_SQL:
+        raise TableError(f"The SQL has {len(sql):,} characters; at most {_MAX_SQL:,} can be run.")
     if "\0" in sql:
         raise TableError("The SQL holds a NUL character. Take it out.")
     try:
@@ -64,19 +64,18 @@ def _check_names(database: Database, sql: str) -> None:
     try:
         tree = json.loads(text)
     except RecursionError as error:
-        raise TableError("The SQL is nested too deep. Write it in steps, by WITH.") from error
+        raise TableError("The SQL is nested too deeply. Write it in steps, using WITH.") from error
     if tree.get("error"):
         raise TableError("The tables can only be read: write a SELECT, WITH, DESCRIBE or SUMMARIZE.")
     for name in _names(tree):
         if _FORBIDDEN.match(name):
             raise TableError(
-                f"{name!r} cannot be used here: files, settings and the network are out of reach, only the tables "
-                "can be read."
+                f"{name!r} cannot be used here: only the tables can be read, not files, settings or the network."
             )
 
 
 def _names(tree: Any) -> Iterator[str]:
-    """The functions and tables that a parsed statement names. Without recursion: SQL may be nested deep."""
+    """Yields the functions and tables that a parsed statement names. Not recursive, because SQL may nest deeply."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -88,8 +87,8 @@ def _names(tree: Any) -> Iterator[str]:
 
 
 def _without_end(sql: str) -> str:
-    """Without the semicolon at its end and what follows: the statement is to stand in parentheses."""
-    content = sql.encode()  # the tokens' places are counted in bytes
+    """Returns the SQL without its final semicolon and later comments, because it will stand in parentheses."""
+    content = sql.encode()  # the positions of tokens are counted in bytes
     end = len(content)
     for place, kind in reversed(duckdb.tokenize(sql)):
         if kind == duckdb.token_type.comment:
@@ -101,19 +100,19 @@ def _without_end(sql: str) -> str:
 
 
 def refusal(error: duckdb.Error, sql: str, *, tables: Iterable[str] = (), moved: int = 0) -> TableError:
-    """The error as a sentence, with line, column and a caret below it. `moved`: lines the SQL was moved down by."""
+    """Returns the error as a sentence with line, column and a caret. `moved`: how many lines the SQL was moved down."""
     if isinstance(error, duckdb.OutOfMemoryException):
         return TableError(
             f"The query needs more than {MEMORY_LIMIT.replace('MB', ' MB')} of memory. Filter or group earlier, or ask "
             "for fewer columns."
         )
     if isinstance(error, duckdb.PermissionException):
-        return TableError("Files, settings and the network are out of reach: only the tables can be read.")
+        return TableError("Only the tables can be read, not files, settings or the network.")
     if isinstance(error, duckdb.InternalException | duckdb.FatalException):
-        return TableError("The database gave up on this SQL. Write it in another way.")
+        return TableError("The database failed on this SQL. Write it in another way.")
     text = str(error)
     place = _PLACE.search(text)
-    message = " ".join((text[: place.start()] if place else text).split())[:_LONGEST_MESSAGE]
+    message = " ".join((text[: place.start()] if place else text).split())[:_MAX_MESSAGE]
     message = re.sub(r"^[A-Z][\w-]*(?: [\w-]+)? Error: ", "", message)
     message = re.sub(r' Use "SET .*', "", message)  # settings are locked
     sentence = f"The SQL cannot be run: {message.rstrip(' .!?')}"
@@ -123,12 +122,12 @@ def refusal(error: duckdb.Error, sql: str, *, tables: Iterable[str] = (), moved:
 
 
 def _shown(place: "re.Match[str] | None", sql: str, moved: int) -> str:
-    """Where it is: the line of the SQL, and a caret under the column."""
+    """Returns the line of the SQL and a caret under the column."""
     lines = sql.splitlines()
     number = int(place[1]) - moved if place else 0
     if place is None or not place[4] or not 1 <= number <= len(lines):
         return "."
-    # The database shows a long line in part, with dots where it cuts: look up where that part stands.
+    # The database shows a part of a long line, with dots at the cuts: find where that part begins.
     shown = place[2].removeprefix("...")
     offset = len(place[3]) - len(f"LINE {place[1]}: ") - (len(place[2]) - len(shown))
     start = max(0, lines[number - 1].find(shown.removesuffix("...")))

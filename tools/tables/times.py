@@ -1,4 +1,4 @@
-"""A table along its dates: how many rows, and the mean of some columns, per hour, day, week, month or year."""
+"""A table over time: the number of rows and the means of some columns per hour, day, week, month or year."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,21 +11,24 @@ from tools.tables.names import quoted
 
 Unit = Literal["hour", "day", "week", "month", "year"]
 _DAYS: tuple[tuple[float, Unit], ...] = ((3, "hour"), (120, "day"), (1_100, "week"), (11_000, "month"))
-_MOST = 2_000
+_MAX_PERIODS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
     column: str
     unit: Unit
-    places: tuple[str, ...]  # the start of each stretch of time that has rows, as ISO text
+    places: tuple[str, ...]
+    """The start of each period that has rows, as ISO text."""
     rows: tuple[int, ...]
-    means: tuple[tuple[str, tuple[float | None, ...]], ...]  # of number columns
-    empty: int  # stretches between the first and the last without a row
+    means: tuple[tuple[str, tuple[float | None, ...]], ...]
+    """The means of number columns, by name."""
+    empty: int
+    """Number of periods without rows between the first and the last."""
 
 
 def series(database: Database, table: Table, column: str, numbers: list[str]) -> Series | None:
-    """None when the column holds fewer than two different dates. Raises duckdb.Error."""
+    """Returns None when the column has fewer than two different dates. Raises duckdb.Error."""
     when = f"CASE WHEN isfinite({quoted(column)}) THEN {quoted(column)}::TIMESTAMP END"
     source = quoted(table.name)
     [(days,)] = database.read(f"SELECT date_diff('day', min({when}), max({when})) FROM {source}")
@@ -36,7 +39,7 @@ def series(database: Database, table: Table, column: str, numbers: list[str]) ->
     means = [f"avg(CASE WHEN isfinite({quoted(name)}::DOUBLE) THEN {quoted(name)}::DOUBLE END)" for name in numbers]
     start = f"date_trunc('{unit}', {when})"
     rows = None
-    with suppress(duckdb.OutOfRangeException):  # numbers too large to add up
+    with suppress(duckdb.OutOfRangeException):  # the sum is too large
         rows = database.read(_grouped(start, ", ".join(["count(*)", *means]), source))
     if rows is None:
         numbers, rows = [], database.read(_grouped(start, "count(*)", source))
@@ -54,5 +57,5 @@ def series(database: Database, table: Table, column: str, numbers: list[str]) ->
 def _grouped(start: str, what: str, source: str) -> str:
     return (
         f"SELECT strftime({start}, '%Y-%m-%d %H:%M'), {what} FROM {source} WHERE {start} NOTNULL "
-        f"GROUP BY {start} ORDER BY {start} LIMIT {_MOST}"
+        f"GROUP BY {start} ORDER BY {start} LIMIT {_MAX_PERIODS}"
     )

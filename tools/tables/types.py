@@ -1,4 +1,4 @@
-"""Types of SQL in everyday words."""
+"""SQL types in everyday words."""
 
 from typing import Literal
 
@@ -38,7 +38,7 @@ def kind_of(sql_type: str) -> Kind:
 
 
 def in_words(sql_type: str) -> str:
-    """`whole number`, `number`, `date`, `date and time`, `text`, `yes/no`; else the type's own name, shortened."""
+    """Returns `whole number`, `number`, `date`, `date and time`, `text` or `yes/no`; else the SQL name, shortened."""
     kind = kind_of(sql_type)
     if kind == "number":
         return "whole number" if is_whole(sql_type) else "number"

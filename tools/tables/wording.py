@@ -1,21 +1,21 @@
-"""Numbers, names and small tables in Markdown that people read."""
+"""Numbers, names and small tables as Markdown for users."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_LONGEST_NAME = 60
-_LONGEST_CELL = 80
+_MAX_NAME = 60
+_MAX_CELL = 80
 
 
 def code(name: str) -> str:
-    """A name from a file as code: nothing in it is markup."""
+    """Returns a name from a file as inline code, so that it cannot contain markup."""
     text = re.sub(r"\s+", " ", str(name)).replace("`", "'").strip()
-    return f"`{shortened(text, _LONGEST_NAME) or ' '}`"
+    return f"`{shortened(text, _MAX_NAME) or ' '}`"
 
 
-def shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def shortened(text: str, max_characters: int) -> str:
+    return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
 def count_of(count: int, noun: str) -> str:
@@ -23,7 +23,7 @@ def count_of(count: int, noun: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """`3.4 %`; never a rounded 0 or 100 that is none."""
+    """Returns a percentage such as `3.4 %`. Never rounds to 0 or 100."""
     percent = 100 * part / whole if whole else 0.0
     if 0 < percent < 0.1:
         return "below 0.1 %"
@@ -33,7 +33,7 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: Any) -> str:
-    """Readable: four significant digits of what is small, thousands separated in what is large."""
+    """Returns small numbers with four significant digits, large ones with thousands separators."""
     if value is None:
         return "–"
     if isinstance(value, int) or (abs(value) >= 1_000 and abs(value) < 1e15):
@@ -55,5 +55,5 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
-    text = shortened(re.sub(r"\s+", " ", str(value)), _LONGEST_CELL)
+    text = shortened(re.sub(r"\s+", " ", str(value)), _MAX_CELL)
     return re.sub(r"([\\`*_\[\]<>|#~$!])", r"\\\1", text)

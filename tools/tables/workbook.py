@@ -1,4 +1,4 @@
-"""One sheet of an XLSX workbook to CSV on disk; checked before it is parsed, since parsing takes it whole."""
+"""Converts one sheet of an XLSX workbook to CSV on disk. Checks it first, because the parser loads all of it."""
 
 import csv
 import re
@@ -14,7 +14,8 @@ from python_calamine import CalamineError, CalamineWorkbook
 from tools.tables.limits import LIMITS, TableError
 
 _CHUNK = 1 << 18
-_LONGEST_TAG = 1 << 16  # bytes kept of a tag, or of a text, that the end of a chunk cuts
+_MAX_TAG = 1 << 16
+"""Maximum bytes kept of a tag or text that is cut by the end of a chunk."""
 _CELL = re.compile(rb"""\sr\s*=\s*["']\s*([A-Za-z]{1,8})(\d{1,12})""")
 _ROW = re.compile(rb"""\sr\s*=\s*["']\s*(\d{1,12})""")
 _ROW_TAG = re.compile(rb"<(?:[\w.-]+:)?row(?=[\s/>])")
@@ -23,7 +24,7 @@ _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 
 
 def to_csv(path: Path, name: str, target: Path, sheet: str = "") -> list[str]:
-    """Write the sheet of that name, or the first that is not empty; returns remarks. Raises TableError."""
+    """Writes the named sheet, or the first that is not empty; returns remarks. Raises TableError."""
     try:
         _check(path, name)
         with CalamineWorkbook.from_path(path) as workbook:
@@ -31,7 +32,7 @@ def to_csv(path: Path, name: str, target: Path, sheet: str = "") -> list[str]:
     except (CalamineError, zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
         raise _damaged(name) from error
     except BaseException as error:
-        # A panic of the parser is no Exception; anything else that is none must pass.
+        # A panic of the parser is not an Exception; other such errors must pass.
         if type(error).__name__ == "PanicException":
             raise _damaged(name) from error
         raise
@@ -42,7 +43,7 @@ def _damaged(name: str) -> TableError:
 
 
 def _check(path: Path, name: str) -> None:
-    """What the archive says of its sizes, then what it really holds: the first may lie."""
+    """Checks the sizes that the archive states, then the real ones, because the former may be false."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         entries = archive.infolist()
         if any(entry.flag_bits & 1 for entry in entries):
@@ -50,7 +51,7 @@ def _check(path: Path, name: str) -> None:
         _check_size(sum(entry.file_size for entry in entries), name)
         total = 0
         for entry in entries:
-            extent = _Extent()  # of whatever it is: a workbook may keep its sheets anywhere
+            extent = _Extent()  # measured for every entry, because a workbook may keep its sheets anywhere
             for chunk in _inflated(file, entry):
                 total += len(chunk)
                 _check_size(total, name)
@@ -58,20 +59,20 @@ def _check(path: Path, name: str) -> None:
             if extent.cells > LIMITS.sheet_cells:
                 raise TableError(
                     f"A sheet of {name!r} spans {extent.cells:,} cells; at most {LIMITS.sheet_cells:,} can be read. "
-                    "Save it as CSV, or delete what stands far outside the table."
+                    "Save it as CSV, or delete cells far outside the table."
                 )
 
 
 def _check_size(size: int, name: str) -> None:
     if size > LIMITS.unpacked_bytes:
         raise TableError(
-            f"{name!r} unpacks to more than {LIMITS.unpacked_bytes / 1e6:,.0f} MB, the most that can be read of an "
+            f"{name!r} unpacks to more than {LIMITS.unpacked_bytes / 1e6:,.0f} MB, which is the limit for an "
             "Excel file. Save it as CSV and send that."
         )
 
 
 def _inflated(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The entry's content as its bytes give it, not as its header promises."""
+    """Yields the entry's real content, whatever size its header states."""
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
@@ -94,23 +95,23 @@ def _inflated(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 class _Extent:
-    """The rectangle that a sheet's cells span: the parser allocates all of it, however few are filled.
+    """The rectangle that a sheet's cells span. The parser allocates all of it, even if few cells are filled.
 
-    Cells and rows say where they stand, or stand next to the one before.
+    Cells and rows state their position, or follow the previous one.
     """
 
     def __init__(self) -> None:
         self._rest = b""
         self._row_tags = 0
         self._cells_in_row = 0
-        self._rows = [0, 0]  # the least and the greatest number named; 0: none yet
+        self._rows = [0, 0]  # the least and the greatest number stated; 0: none yet
         self._columns = [0, 0]
         self._widest = 0
 
     def see(self, chunk: bytes) -> None:
         text = self._rest + chunk
-        end = text.rfind(b"<")  # a tag is looked at when it is whole
-        self._rest = text[max(end, len(text) - _LONGEST_TAG) :]
+        end = text.rfind(b"<")  # tags are examined only when complete
+        self._rest = text[max(end, len(text) - _MAX_TAG) :]
         text = text[: len(text) - len(self._rest)]
         _widen(self._rows, {int(number) for number in _ROW.findall(text)})
         references = _CELL.findall(text)
@@ -159,7 +160,7 @@ def _write(workbook: CalamineWorkbook, name: str, target: Path, sheet: str) -> l
 
 
 def _write_rows(rows: Iterator[Sequence[object]], name: str, target: Path) -> bool:
-    """Whether there were any."""
+    """Writes the rows. Returns whether there were any."""
     any_row = False
     with target.open("w", encoding="utf-8", newline="") as sink:
         writer = csv.writer(sink, lineterminator="\n")

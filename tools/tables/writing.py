@@ -1,4 +1,4 @@
-"""Tables on their way out: CSV that no spreadsheet runs, and Parquet."""
+"""Writes tables as CSV, safe from formulas in spreadsheets, and as Parquet."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import duckdb
 
 from tools.tables.limits import MEMORY_LIMIT, THREADS
 from tools.tables.names import literal, quoted
-from tools.tables.rows import LARGEST, cell
+from tools.tables.rows import INTEGER_LIMIT, cell
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:[eE][+-]?\d+)?%?")
@@ -19,7 +19,7 @@ _TYPES = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMP"
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """UTF-8 with a header. A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """Writes UTF-8 with a header. Puts an apostrophe before cells that a spreadsheet would read as formulas."""
     with path.open("w", encoding="utf-8", newline="", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([safe(column) for column in columns])
@@ -27,7 +27,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def safe(value: object) -> object:
-    """The value as a cell of CSV."""
+    """Returns the value as a cell of CSV."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None or isinstance(value, int | float):
@@ -39,7 +39,7 @@ def safe(value: object) -> object:
 
 
 def write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Each column gets the type that all its values have, text where they differ. Writes beside `path` by the way."""
+    """Writes columns with the type of all their values, else as text. Uses a temporary file beside `path`."""
     draft = path.with_name(f".{path.name}.jsonl")
     try:
         kinds = _write_lines(draft, len(columns), rows)
@@ -58,7 +58,7 @@ def write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[ob
 
 
 def _write_lines(draft: Path, width: int, rows: Iterable[Sequence[object]]) -> list[str]:
-    """The rows as JSON lines, and the type of each column."""
+    """Writes the rows as JSON lines. Returns the type of each column."""
     kinds: list[str | None] = [None] * width
     with draft.open("w", encoding="utf-8", errors="replace") as file:
         for row in rows:
@@ -73,7 +73,7 @@ def _common(kind: str | None, value: object) -> str | None:
     if value is None:
         return kind
     own = _TYPES.get(type(value), "VARCHAR")
-    if isinstance(value, int) and not -LARGEST <= value < LARGEST:
+    if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
         own = "VARCHAR"
     if kind in (None, own):
         return own

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from toolkit import AsyncToolContext, ToolContext, tool
-from toolkit.wire import frame
+from toolkit.wire import with_length
 
 
 @tool
@@ -51,7 +51,7 @@ def speak_out_of_turn(ctx: ToolContext) -> str:
     """Find the socket of the host and write what no worker understands."""
     control = next(thread for thread in threading.enumerate() if thread.name == "control")
     host = control._target.__self__  # type: ignore[attr-defined]
-    host._channel.send(frame(b'{"t":"Pong","words":"number"}'))
+    host._channel.send(with_length(b'{"t":"Pong","words":"number"}'))
     while True:
         time.sleep(0.05)
 
