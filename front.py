@@ -6,8 +6,10 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from accounts import UsersFile
+from services import logs
 from services.lifecycle import Lifecycle
 from services.web import open_web, prepare
 from settings import Settings, refuse
@@ -19,7 +21,7 @@ class Front:
     """Made once, before the server starts: Chainlit takes its callbacks when it is imported."""
 
     def __init__(self, settings: Settings) -> None:
-        quieten()
+        logs.configure(settings, "web")
         prepare(settings)
         # Chainlit reads the environment when it is imported, so that settings come first.
         from api import create_api
@@ -48,23 +50,19 @@ class Front:
         nothing works."""
         from handlers.chat import open_chat
 
+        logs.configure(self._settings, "web")  # the server has set up a log of its own
         async with AsyncExitStack() as stack:
             stack.enter_context(self._lifecycle.drained_by_signals())
             try:
                 services = await stack.enter_async_context(open_web(self._settings, embedded_workers=embedded_workers))
                 chat = await stack.enter_async_context(open_chat(services))
             except Exception as error:
-                logger.exception("the start failed")
+                logger.exception("start failed")
                 refuse(f"The server could not start: {error}.")
+            self._lifecycle.on_drain(partial(logger.info, "server draining"))
             self._lifecycle.on_drain(services.jobs.end_follows)
             gc.freeze()  # what is imported stays: no need to look through it for garbage again and again
             with self._lifecycle.serving(services, chat):
+                logger.info("server started", extra={"fields": {"data_dir": str(self._settings.data)}})
                 yield
-
-
-def quieten() -> None:
-    """What libraries say about their daily work is no news."""
-    for chatty in ("alembic", "httpx"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    # The welcome is in English whatever the browser asks for.
-    logging.getLogger("chainlit").addFilter(lambda record: "Translated markdown" not in record.getMessage())
+        logger.info("server stopped")

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn, Self
+from typing import Annotated, Literal, NoReturn, Self
 
 from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -96,6 +96,10 @@ def _sqlite_only(url: str | None) -> str | None:
     if url is not None:
         raise ValueError("unset: this version stores everything in SQLite files in the data dir")
     return url
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
 
 
 def _api_keys(text: object) -> object:
@@ -211,6 +215,14 @@ class Settings(BaseSettings):
     """A JSON file of MCP servers, whose tools are offered like the others."""
     drain_seconds: float = Field(10, ge=0, le=3600, validation_alias="LONGHAUL_DRAIN_SECONDS")
     """How long running steps may take to reach a checkpoint when the server is stopped."""
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", validation_alias="LONGHAUL_LOG_LEVEL"
+    )
+    """The least level of the lines that are written."""
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        "text", validation_alias="LONGHAUL_LOG_FORMAT"
+    )
+    """Lines for people, or JSON for collectors."""
     worker_ttl_seconds: float = Field(10, ge=1, le=3600, validation_alias="LONGHAUL_WORKER_TTL_SECONDS")
     """A worker whose heartbeat stands still for longer counts as stopped, and its jobs are taken over."""
     max_upload_mb: int = Field(200, ge=1, le=100_000, validation_alias="LONGHAUL_MAX_UPLOAD_MB")

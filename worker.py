@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from pathlib import Path
@@ -18,12 +17,13 @@ def main() -> None:
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = Settings.load()
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s worker %(levelname)s %(message)s")
 
     # After the settings: a bad value is told without a second's imports.
+    from services import logs
     from services.event_loop import run
     from services.worker import run_worker
 
+    logs.configure(settings, "worker")
     run(run_worker(settings, supervised=options.supervised))
 
 

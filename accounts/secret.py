@@ -40,7 +40,9 @@ def _read(path: Path) -> str | None:
         return None
     if USABLE.fullmatch(secret):
         return secret
-    logger.warning("%s in the data directory is empty or damaged; made a new one, so all users must log in again", FILE)
+    logger.warning(
+        "secret empty or damaged; made a new one, so all users must log in again", extra={"fields": {"file": FILE}}
+    )
     return None
 
 

@@ -59,7 +59,7 @@ class UsersFile:
             if stamp != self._stamp:
                 self._hashes, self._stamp = parse(self._path.read_text("utf-8")), stamp
         except (OSError, UnicodeDecodeError):
-            logger.warning("the users file cannot be read: no user can log in")
+            logger.error("users file not readable; no user can log in")  # noqa: TRY400
             self._hashes, self._stamp = {}, None
         return self._hashes
 

@@ -88,6 +88,8 @@ class Toolbox:
             files=tuple(files),
             named_sites=named_sites,
             storage=str(self._storage(ctx.job)),
+            job=ctx.job.id,
+            step=path,
         )
         async with JobCall(ctx, path, self._models, self._files, self._gate, spent or Spent()) as call:
             return await self._pool.call(name, dict(arguments), context, call)

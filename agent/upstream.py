@@ -208,7 +208,8 @@ def _malformed(error: Exception) -> Fault:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown place"
     # The error's message may quote the answer, so only its type and place are logged.
-    logger.warning("malformed chunk from the model endpoint: %s at %s", type(error).__name__, place)
+    fields = {"error": type(error).__name__, "place": place}
+    logger.warning("malformed chunk from the model endpoint", extra={"fields": fields})
     return Fault(
         code="model_error",
         reason="The model endpoint sent something unreadable.",

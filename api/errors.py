@@ -146,7 +146,8 @@ def install_errors(app: FastAPI) -> None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)  # the client disconnected: not an error of the server
 
     async def answer_unforeseen(request: Request, error: Exception) -> JSONResponse:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        fields = {"method": request.method, "path": request.url.path}
+        logger.error("request failed", exc_info=error, extra={"fields": fields})
         return answer(request, ApiError(500, "internal_error", "Something went wrong inside the server."))
 
     for kind in (ApiError, RequestValidationError, HTTPException, *STATUSES):

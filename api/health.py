@@ -34,7 +34,7 @@ async def readyz(request: Request) -> JSONResponse:
         await services.jobs.ping()
         workers = await services.workers()
     except Exception:  # whatever the reason, the store is out of reach
-        logger.exception("the store does not answer")
+        logger.exception("store does not answer")
         return _not_ready("unreachable")
     return JSONResponse({"store": "ok", "workers": workers, "model": await services.model.state()})
 

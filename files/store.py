@@ -228,7 +228,8 @@ def _stored(file_id: str, content: Path) -> StoredFile | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, RecursionError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        logger.warning("the record of %s cannot be read (%s): treated as missing", file_id, type(error).__name__)
+        fields = {"file": file_id, "error": type(error).__name__}
+        logger.error("record of a file not readable; treated as missing", extra={"fields": fields})  # noqa: TRY400
         return None
     return stored if content.is_file() else None
 

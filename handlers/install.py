@@ -68,7 +68,7 @@ def install_chat(
     if config.features.spontaneous_file_upload is not None:
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # the page checks this before it uploads
     app.add_exception_handler(ClientDisconnect, _unheard)
-    app.add_exception_handler(NotServing, _not_serving)
+    app.add_exception_handler(NotServing, not_serving)
     put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
     put_first(artifact_routes(lifecycle))
 
@@ -78,7 +78,7 @@ def _unheard(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
 
 
-def _not_serving(_: Request, error: Exception) -> Response:
+def not_serving(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503, headers={"Retry-After": str(RETRY_SECONDS)})
 
 

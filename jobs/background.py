@@ -22,5 +22,5 @@ async def keep_running(work: Callable[[], Awaitable[bool | None]], *, name: str)
             if await work():
                 return
         except Exception:
-            logger.exception("%s failed; trying again", name)
+            logger.exception("background work failed; trying again", extra={"fields": {"work": name}})
             await asyncio.sleep(PAUSE_SECONDS)

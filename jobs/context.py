@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jobs.deltas import DeltaBuffer, Frames
 from jobs.errors import StepFailed
 from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
+from jobs.journal import of_job
 from jobs.models import JSON, InboxMessage, Job
 from jobs.store import JobStore
 from jobs.transcript import Transcript
 from jobs.writer import LogWriter
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -237,12 +241,29 @@ class JobContext:
         finished = StepFinished(step=path, seconds=seconds, output=output, error=error)
         late = self._late_progress.pop(path, None)
         await self.emit(*([late] if late is not None else []), finished)
+        self._tell_finished(finished)
+
+    def _tell_finished(self, finished: StepFinished) -> None:
+        """Tools make parts by the thousand: these are for those who look closely."""
+        kind = self._transcript.steps[finished.step].started.kind
+        if kind == "part":
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("part finished", extra=self._of_step(finished.step, finished.seconds, finished.error))
+        else:
+            logger.info("step finished", extra=self._of_step(finished.step, finished.seconds, finished.error))
+
+    def _of_step(self, path: str, seconds: float, error: Mapping[str, JSON] | None = None) -> Mapping[str, Any]:
+        """`error`: its code is told, its sentence may hold people's words."""
+        step = self._transcript.steps[path].started
+        code = None if error is None else error.get("code")
+        return of_job(self.job, step=path, name=step.name, kind=step.kind, seconds=seconds, error=code)
 
     def _note_stopped(self, path: str) -> None:
         if self.cancelled_at is not None:
             step = self._transcript.steps[path].started
             seconds = round(time.monotonic() - self.cancelled_at, 3)
             self.stopped.append({"step": path, "name": step.name, "kind": step.kind, "seconds": seconds})
+            logger.info("step stopped", extra=self._of_step(path, seconds))
 
 
 def _replay(record: StepFinished) -> JSON:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence, Set
 from typing import Protocol
 
 from jobs.models import Job, WorkerRecord
+from jobs.store import JobStore
+
+logger = logging.getLogger(__name__)
 
 
 class Dispatcher(Protocol):
@@ -34,3 +38,9 @@ class Liveness(Protocol):
 
     def process_id(self, worker: str) -> int | None:
         """Returns the worker's process id, if it runs on this machine."""
+
+
+async def declare_stopped(store: JobStore, worker: WorkerRecord) -> None:
+    """Say that the worker stands still. Of several observers, the first writes the line."""
+    if await store.declare_stopped(worker.id, worker.beat):
+        logger.warning("worker declared stopped", extra={"fields": {"worker": worker.id}})

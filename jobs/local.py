@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import logging
 import os
 import secrets
 import threading
@@ -15,10 +17,13 @@ from types import TracebackType
 from typing import Self
 
 from jobs.background import keep_running
+from jobs.dispatch import declare_stopped
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.store import JobStore
 from jobs.wake import Wake
+
+logger = logging.getLogger(__name__)
 
 SAFETY_POLL_SECONDS = 1.0
 """The longest delay that a lost wake-up causes."""
@@ -100,7 +105,9 @@ class LocalLiveness:
         for one in workers:
             if is_free(self._directory, one.id) and not await store.held(one.id):
                 await store.remove_worker(one.id)
-                (self._directory / f"{one.id}.lock").unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # else another process has told of it
+                    (self._directory / f"{one.id}.lock").unlink()
+                    logger.warning("dead worker removed", extra={"fields": {"worker": one.id}})
 
 
 class LocalDispatcher:
@@ -186,7 +193,7 @@ class LocalDispatcher:
     async def _observe(self) -> None:
         workers = await self._store.workers()
         for one in self._liveness.stopped([w for w in workers if w.id != self.worker_id]):
-            await self._store.declare_stopped(one.id, one.beat)
+            await declare_stopped(self._store, one)
         await self._liveness.bury(self._store, [w for w in workers if w.id != self.worker_id])
 
     def _on_wake(self, topics: frozenset[str]) -> None:

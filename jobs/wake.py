@@ -77,7 +77,7 @@ class DatagramWake:
                 for peer in self._known_peers():
                     self._send(datagram, peer)
         except OSError as error:  # such as no more descriptors: the safety polls find the change
-            logger.warning("a wake-up could not be sent: %s", error.strerror)
+            logger.warning("wake-up not sent", extra={"fields": {"problem": error.strerror}})
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -23,6 +23,7 @@ from jobs.events import (
     JobIncompleteEvent,
     Terminal,
 )
+from jobs.journal import of_job
 from jobs.models import InboxMessage, Job
 from jobs.rules import FruitlessAttempts
 from jobs.store import JobStore
@@ -143,6 +144,8 @@ class Worker:
 
     async def drain(self, seconds: float) -> None:
         """Claim nothing more, begin no step, and leave each job at its next checkpoint or after `seconds`."""
+        fields = {"worker": self._dispatcher.worker_id, "jobs": len(self._running), "seconds": seconds}
+        logger.info("worker draining", extra={"fields": fields})
         self._dispatcher.stop_taking()
         self._draining.set()
         deadline = time.monotonic() + seconds
@@ -167,10 +170,10 @@ class Worker:
             while not (job.finished or await self._attempt(job)):
                 job = await self._renew(job)
         except (EpochStale, JobNotFound):
-            logger.warning("%s is not ours any more: stopped", job.id)
+            logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))
         except Exception:
             # The next claim takes it up again; the pause keeps a lasting defect from filling the log.
-            logger.exception("%s: the attempt broke off", job.id)
+            logger.exception("attempt broke off", extra=of_job(job))
             await asyncio.sleep(BROKEN_PAUSE_SECONDS)
         finally:
             self._running.discard(job.id)
@@ -192,13 +195,25 @@ class Worker:
                     raise held.context.failure
                 if ending is not None:
                     await _in_any_case(self._write_end(held.context, ending))
+                else:
+                    self._note_left(job)
         except (StoreUnavailable, LogBehind) as failure:
-            logger.error("%s: the store failed: %s", job.id, failure.__cause__ or failure)  # noqa: TRY400  # the cause is in the message
+            problem = str(failure.__cause__ or failure)
+            logger.error("store failed", extra=of_job(job, problem=problem))  # noqa: TRY400  # the cause is a field
+            if self._draining.is_set():
+                self._note_left(job)
             return self._draining.is_set()
         finally:
             if (over := self._held.pop(job.id, None)) is not None:
                 over.told = True  # a caller that still has this attempt must not cancel the next one
         return True
+
+    def _note_left(self, job: Job) -> None:
+        """The job goes on elsewhere."""
+        if self._draining.is_set():
+            logger.info("job handed over", extra=of_job(job, worker=self._dispatcher.worker_id))
+        else:
+            logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))
 
     async def _log(self, job: Job) -> _Log:
         log, seq = _Log(), 0
@@ -209,7 +224,7 @@ class Worker:
         except StoreUnavailable:
             raise
         except Exception:
-            logger.exception("%s: its log cannot be read", job.id)
+            logger.exception("log not readable", extra=of_job(job))
             log.readable = False
         return log
 
@@ -253,7 +268,7 @@ class Worker:
             raise
         except Exception:
             if context.failure is None:
-                logger.exception("%s (task %s) failed", context.job.id, context.job.request.task)
+                logger.exception("task failed", extra=of_job(context.job))
             return INTERNAL_FAILURE
         finally:
             context.deltas.flush()
@@ -262,7 +277,7 @@ class Worker:
         try:
             await context.emit(ending)
         except (TypeError, ValueError):  # the result is not JSON
-            logger.exception("%s (task %s) returned what cannot be stored", context.job.id, context.job.request.task)
+            logger.exception("result not storable", extra=of_job(context.job))
             await context.emit(INTERNAL_FAILURE)
 
     def _on_wake(self, topics: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 
 from jobs.errors import EpochStale, LogBehind, StoreUnavailable
 from jobs.events import Entry, KnownPayload
+from jobs.journal import of_job
 from jobs.models import Job
 from jobs.store import JobStore
 from jobs.transcript import Transcript
@@ -95,7 +96,8 @@ class LogWriter:
         elif not isinstance(error, (StoreUnavailable, LogBehind)):
             self._give_up(error)
         elif self._resending is None and self.failure is None:
-            logger.warning("%s: a write failed and is sent again: %s", self._job.id, error.__cause__ or error)
+            problem = str(error.__cause__ or error)
+            logger.warning("write failed; sending it again", extra=of_job(self._job, problem=problem))
             self._resending = asyncio.create_task(self._resend(), name=f"resend {self._job.id}")
 
     def _confirm(self, write: _Write) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from files import DirectoryFileStore, FileStore
+from jobs import journal
 from jobs.dispatch import Dispatcher, Liveness
 from jobs.local import LocalDispatcher, LocalLiveness
 from jobs.models import JSON
@@ -57,6 +58,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
 async def _open_local(settings: Settings, data: DataDir) -> AsyncIterator[Backend]:
     """SQLite, files, locks and sockets in the data dir: one machine."""
     transitions = Transitions()
+    transitions.listen(journal.write)
     async with DatagramWake(data.wake) as wake, SqliteStore(data.jobs, wake, transitions=transitions) as store:
         liveness = LocalLiveness(data.workers, ttl_seconds=settings.worker_ttl_seconds)
         yield Backend(

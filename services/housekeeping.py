@@ -65,4 +65,4 @@ class Housekeeping:
             await self._files.delete_artifacts(job.root_id)
         await self._files.delete_storage(thread.owner, "thread", thread.id)
         await self._store.purge_thread(thread.id)
-        logger.info("deleted thread cleared: %d turns", len(jobs))
+        logger.info("deleted thread cleared", extra={"fields": {"thread": thread.id, "turns": len(jobs)}})

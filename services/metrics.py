@@ -212,7 +212,8 @@ class Metrics:
                 await self._look()
                 self._now.store_up = True
             except StoreUnavailable as unavailable:
-                logger.warning("a scrape could not read the store: %s", unavailable.__cause__)
+                fields = {"problem": str(unavailable.__cause__)}
+                logger.warning("store not readable for a scrape", extra={"fields": fields})
                 self._now.store_up = False
             return generate_latest(self._registry)
 

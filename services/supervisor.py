@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from jobs import WorkerRecord
 from jobs.background import keep_running
-from jobs.dispatch import Liveness
+from jobs.dispatch import Liveness, declare_stopped
 from jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ class Supervisor:
                 return
             if loop.time() - begun > STEADY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            logger.warning("the worker %s; starting another in %.1f s", ended, backoff)
+            fields = {"how": ended, "restart_seconds": round(backoff, 1)}
+            logger.warning("worker process ended; starting another", extra={"fields": fields})
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
             self.restarts += 1
@@ -117,6 +118,7 @@ class Supervisor:
             *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
         self._children.add(child)
+        logger.info("worker process started", extra={"fields": {"child": child.pid}})
         return child
 
     async def _observe(self) -> None:
@@ -130,7 +132,7 @@ class Supervisor:
                 self._replace(self._liveness.process_id(worker.id))
 
     async def _declare(self, worker: WorkerRecord) -> None:
-        declaring = asyncio.ensure_future(self._store.declare_stopped(worker.id, worker.beat))
+        declaring = asyncio.ensure_future(declare_stopped(self._store, worker))
         try:
             async with asyncio.timeout(LOCKED_SECONDS):
                 await asyncio.shield(declaring)
@@ -142,14 +144,16 @@ class Supervisor:
     def _kill(self, process_id: int | None) -> None:
         for child in self._children:
             if child.pid == process_id and child.returncode is None:
-                logger.warning("worker process %d stands still and holds up every write; killing it", child.pid)
+                logger.warning(
+                    "worker process holds up every write; killing it", extra={"fields": {"child": child.pid}}
+                )
                 child.kill()
 
     def _replace(self, process_id: int | None) -> None:
         """The stopped child's stdin is closed: should it wake up, it finishes what is left to it, and ends."""
         for child in self._children - self._retired:
             if child.pid == process_id and child.stdin is not None:
-                logger.warning("worker process %d has stood still for too long; starting another", child.pid)
+                logger.warning("worker process stands still; starting another", extra={"fields": {"child": child.pid}})
                 self._retired.add(child)
                 child.stdin.close()
                 self._own(self._keep_running())

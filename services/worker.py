@@ -39,6 +39,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
                 environment=settings.tool_environment,
                 scratch=data.scratch,
                 mcp_servers=settings.mcp_file,
+                log_format=settings.log_format,
             )
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
@@ -48,7 +49,10 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
             backend.dispatcher(tasks=tuple(tasks), catalogue=[tool.to_json() for tool in pool.catalogue])
         )
         worker = Worker(backend.store, dispatcher, backend.wake, tasks, slots=settings.worker_slots)
+        offers = {"worker": dispatcher.worker_id, "slots": settings.worker_slots, "tools": len(pool.catalogue)}
+        logger.info("worker started", extra={"fields": offers})
         await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
+        logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})
 
 
 async def _guard_loop(models: Models) -> None:
@@ -100,7 +104,7 @@ async def _on_end_of_input(finish: Callable[[], None]) -> None:
     def readable() -> None:
         if not os.read(sys.stdin.fileno(), 1024):
             loop.remove_reader(sys.stdin)
-            logger.info("the web process is gone: finishing what runs here")
+            logger.warning("web process gone; finishing what runs here")
             finish()
 
     loop.add_reader(sys.stdin, readable)

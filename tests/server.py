@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -35,7 +36,10 @@ NOISE = (
     "was never awaited",
     "Exception in ASGI",
     "Unclosed",
+    " ERROR ",
 )
+LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (web|worker|tool)\[\d+\] (DEBUG|INFO|WARNING|ERROR) \S|\{")
+"""How a line of the log begins, as text or as JSON (docs/logs.md)."""
 
 
 def free_port() -> int:
@@ -206,10 +210,15 @@ class Server:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def check_log(self) -> None:
-        """Fails when the log has a traceback or another sign of an error that nobody handled."""
+        """Fails when the log has an ERROR, a traceback or another sign that something was not handled.
+
+        Lines that are not ours fail too, except where tests expect noise: a traceback has such lines.
+        """
         noisy = [line for line in self.log().splitlines() if any(sign in line for sign in NOISE)]
         noisy = [line for line in noisy if not any(expected in line for expected in self.expected_noise)]
         assert not noisy, f"{noisy[:3]} in the server's log:\n{self.log()[-4000:]}"
+        strange = [] if self.expected_noise else [line for line in self.log().splitlines() if not LINE.match(line)]
+        assert not strange, f"{strange[:3]}, which is no line of ours, in the server's log:\n{self.log()[-4000:]}"
 
 
 def latencies(url: str, until_event: threading.Event) -> list[float]:

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tools": {"toolkit"},
     "agent": {"jobs", "toolkit", "files"},
     "services": {"settings", "jobs", "files", "accounts"},
+    "services/logs": {"settings", "toolkit"},
     "services/web": {"settings", "jobs", "files", "accounts", "toolkit"},
     "services/worker": {"settings", "jobs", "files", "toolkit", "agent"},
     "handlers": {"services", "jobs", "toolkit", "accounts"},

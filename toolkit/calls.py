@@ -59,6 +59,8 @@ class Call:
             scratch=scratch,
             storage=self.context.storage,
             named_sites=self.context.named_sites,
+            job=self.context.job,
+            step=self.context.step,
         )
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 

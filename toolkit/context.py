@@ -50,6 +50,9 @@ class CallInfo:
     """A directory of the thread."""
     named_sites: tuple[str, ...] | None = None
     """The sites that a call by a model may visit; None when a person calls."""
+    job: str | None = None
+    step: str | None = None
+    """The job, and the step of it that is this call; for the log."""
 
 
 class Link(Protocol):

@@ -22,6 +22,9 @@ class CallContext:
     """Path of the thread's directory, or of the job's if it has no thread; need not exist yet."""
     named_sites: tuple[str, ...] | None = None
     """The sites that a call by a model may visit; None when a person calls."""
+    job: str | None = None
+    step: str | None = None
+    """The job, and the step of it that is this call; for the log."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from toolkit import messages
+from toolkit.lines import LineFormat
 from toolkit.messages import (
     Answer,
     CancelCall,
@@ -29,6 +30,7 @@ from toolkit.messages import (
     ToHost,
     ToWorker,
 )
+from toolkit.output import JSON_OPTION, Fields, Output, take_over
 from toolkit.registry import Registry, load_tools
 from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
@@ -41,26 +43,34 @@ NICENESS = 19
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """The host's command line: the number of the control socket, then tool directories, or the file of MCP servers."""
+    """The host's command line: the number of the control socket, the format of its log lines, then tool directories or
+    the file of MCP servers."""
 
     control: int
     directories: tuple[Path, ...] = ()
     mcp_servers: Path | None = None
     connect_seconds: float = 0
+    log_format: LineFormat = "text"
 
     @classmethod
     def parse(cls, arguments: list[str]) -> "HostOptions":
         control, rest = int(arguments[0]), arguments[1:]
+        log_format: LineFormat = "text"
+        if rest[:1] == [JSON_OPTION]:
+            log_format, rest = "json", rest[1:]
         if rest[:1] == [MCP_OPTION]:
-            return cls(control=control, mcp_servers=Path(rest[1]), connect_seconds=float(rest[2]))
-        return cls(control=control, directories=tuple(Path(argument) for argument in rest))
+            mcp_servers, seconds = Path(rest[1]), float(rest[2])
+            return cls(control=control, log_format=log_format, mcp_servers=mcp_servers, connect_seconds=seconds)
+        directories = tuple(Path(argument) for argument in rest)
+        return cls(control=control, log_format=log_format, directories=directories)
 
 
 class Host:
     """The host. A thread reads the control socket, so that a blocked loop delays neither commands nor the end."""
 
-    def __init__(self, channel: Channel, options: HostOptions) -> None:
+    def __init__(self, channel: Channel, options: HostOptions, output: Output) -> None:
         self._channel = channel
+        self._output = output
         self._options = options
         self._tools: dict[str, Tool[..., Any]] = {}
         self._calls: dict[int, RunningCall] = {}
@@ -114,7 +124,7 @@ class Host:
         if tool is None:  # its file has changed since the catalogue was read
             self._send(Failed(call=start.call, message=f"The tool {start.tool} is no longer there."))
             return
-        call = RunningCall(start, tool, self._send, self._loop, self._ended)
+        call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output)
         self._calls[call.id] = call
         if tool.spec.run_in == "loop":
             self._watchdog.watch()
@@ -122,6 +132,7 @@ class Host:
 
     def _ended(self, call: RunningCall) -> None:
         """Called just before the call's end is sent."""
+        self._output.end(call.fields)
         del self._calls[call.id]
         if call.tool.spec.run_in == "loop":
             self._watchdog.recovered()
@@ -137,7 +148,7 @@ class Host:
         so_far = "" if stall.over else " so far"
         seconds = f"{stall.seconds:.1f} s{so_far}"
         text = f"blocked the loop for {seconds} {stall.where}: use asyncio.to_thread or make it `def`"
-        sys.stderr.write(f"The tool {context.tool.name} {text}\n")
+        self._output.line("warning", text, context.fields)
         self._send(Log(call=context.id, level="warning", message=text))
 
 
@@ -187,6 +198,11 @@ def end_process_group() -> None:
     os._exit(1)
 
 
+def _fields_of_call() -> Fields:
+    call = current_call.get()
+    return {} if call is None else call.fields
+
+
 def _offer_to_be_killed() -> None:
     """Make the kernel kill a host first when memory runs out, not the worker, the web process or others."""
     with contextlib.suppress(OSError):
@@ -203,10 +219,9 @@ def main(arguments: list[str]) -> None:
     _offer_to_be_killed()
     options = HostOptions.parse(arguments)
     os.set_inheritable(options.control, False)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(line_buffering=True)  # shows what tools print line by line
+    output = take_over(options.log_format, _fields_of_call)
     sys.path.extend(str(directory.resolve()) for directory in options.directories)
     try:
-        Host(Channel(socket.socket(fileno=options.control)), options).run()
+        Host(Channel(socket.socket(fileno=options.control)), options, output).run()
     except SystemExit as error:  # raised in a task that a tool started
         os._exit(error.code if isinstance(error.code, int) else 1)

@@ -233,7 +233,7 @@ class HostProcess:
             while body := await wire.read(self._reader):
                 self._receive(messages.for_worker(body))
         except (NotJson, ValueError, LookupError, TypeError) as error:
-            logger.warning("a tool host broke the protocol: %s", error)
+            logger.warning("tool host broke the protocol", extra={"fields": {"host": self.pid, "problem": str(error)}})
         finally:
             if self._process.returncode is None:
                 self.kill()  # it closed its socket or broke the protocol, so it can no longer be told anything

@@ -12,6 +12,8 @@ from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
 from toolkit.handler import CallContext, CallHandler
 from toolkit.hosts import HostProcess
+from toolkit.lines import LineFormat
+from toolkit.output import JSON_OPTION
 from toolkit.scratch import Scratch
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON, MCP_OPTION
@@ -33,6 +35,7 @@ class HostPool:
         tool_dirs: Sequence[Path],
         *,
         environment: Mapping[str, str] | None = None,  # the hosts' whole environment; None: empty
+        log_format: LineFormat = "text",  # of the lines that the hosts write to the log
         scratch: Path | None = None,  # holds the calls' temporary directories; None: the system's
         mcp_servers: Path | None = None,  # the file that names MCP servers
         connect_seconds: float = 10,  # how long such a server may take to connect; delays the start by as much
@@ -48,6 +51,7 @@ class HostPool:
         self._directories = [str(directory.absolute()) for directory in tool_dirs]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
         self._environment = dict(environment or {})  # never the worker's own, which contains the server's secrets
+        self._log_options = [JSON_OPTION] if log_format == "json" else []
         self._mcp_names: frozenset[str] = frozenset()
         self._mcp_host: HostProcess | None = None
         self._scratch = Scratch(None if scratch is None else scratch.absolute())
@@ -74,7 +78,7 @@ class HostPool:
             await self.__aexit__(None, None, None)
             raise
         for problem in self.problems:
-            logger.warning("%s", problem)
+            logger.warning("tools not offered", extra={"fields": {"problem": problem}})
         return self
 
     async def __aexit__(
@@ -247,7 +251,9 @@ class HostPool:
             self._spares.append(asyncio.create_task(self._start_host(self._directories)))
 
     async def _start_host(self, source: Sequence[str]) -> HostProcess:
-        return await HostProcess.start(source, self._environment, self._start_seconds, self._spawned)
+        return await HostProcess.start(
+            [*self._log_options, *source], self._environment, self._start_seconds, self._spawned
+        )
 
     def _spawned(self, host: HostProcess) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}

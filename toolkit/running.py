@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import os
 import resource
-import sys
 import tempfile
 import threading
 import traceback
@@ -33,10 +32,12 @@ from toolkit.messages import (
     Stopped,
     WrongArguments,
 )
+from toolkit.output import Fields, Output
 from toolkit.reports import Reports
 from toolkit.tool import Tool
 
-# The call whose code runs. Tasks that a tool starts inherit it, so that they are found when the call ends.
+# The call whose code runs. Tasks that a tool starts inherit it, so that they are found when the call ends, and so that
+# what they print is known to be the call's.
 current_call: contextvars.ContextVar["RunningCall | None"] = contextvars.ContextVar("current_call", default=None)
 
 _request_ids = itertools.count(1)
@@ -56,6 +57,7 @@ class RunningCall:
         send: Callable[[OfCall], None],
         loop: asyncio.AbstractEventLoop,
         on_end: Callable[["RunningCall"], None],
+        output: Output,
     ) -> None:
         self.id = start.call
         self.tool = tool
@@ -66,12 +68,18 @@ class RunningCall:
         self._send = send
         self._loop = loop
         self._on_end = on_end
+        self._output = output
         self._cancelled = threading.Event()
         self._reports = Reports(self.id, send, loop)
         self._pending: dict[int, Future[Reply]] = {}
         self._threads: set[int] = set()
         self._interrupting = threading.Lock()
         self.tasks: set[asyncio.Task[Any]] = set()  # on the loop: the tool's own and all that it started
+
+    @property
+    def fields(self) -> Fields:
+        """What lines of the log say of it."""
+        return {"job": self._info.job, "tool": self.tool.name, "call": self._info.step}
 
     # -- life
 
@@ -164,6 +172,7 @@ class RunningCall:
     # -- running
 
     def _run_in_thread(self) -> None:
+        current_call.set(self)
         try:
             with self.interruptible():
                 value = self._call_sync()
@@ -255,7 +264,7 @@ class RunningCall:
             return f"The tool {self.tool.name} produced a value that is not JSON: {error}."
         if isinstance(error, MemoryError) and self.tool.spec.memory_mb:
             return f"The tool {self.tool.name} needed more than its {self.tool.spec.memory_mb} MB of memory."
-        traceback.print_exception(error, file=sys.stderr)
+        self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
         return f"The tool {self.tool.name} failed unexpectedly."
 
     def _send_value(self, message: Result | Incomplete) -> None:
@@ -298,8 +307,12 @@ class CallThreads(ThreadPoolExecutor):
 
 
 def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    with call.interruptible():
-        return fn(*args, **kwargs)
+    token = current_call.set(call)
+    try:
+        with call.interruptible():
+            return fn(*args, **kwargs)
+    finally:
+        current_call.reset(token)
 
 
 def _use_for_temporary_files(directory: str) -> None:

@@ -173,8 +173,8 @@ class LoopWatchdog:
     def _tell(self, stall: Stall) -> None:
         self.longest_seconds = max(self.longest_seconds, stall.seconds)
         if not self._told and (stall.over or stall.seconds >= TOLD_SECONDS):
-            so_far = "" if stall.over else " so far"
-            logger.warning("the %s loop was blocked for %.1f s%s %s", self._name, stall.seconds, so_far, stall.where)
+            fields = {"loop": self._name, "seconds": round(stall.seconds, 1), "over": stall.over, "where": stall.where}
+            logger.warning("event loop blocked", extra={"fields": fields})
             self.stalls += 1
             self._told = True
         if stall.over:

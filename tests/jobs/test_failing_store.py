@@ -161,7 +161,8 @@ async def test_what_cannot_be_written_for_long_ends_the_attempt_and_the_job_goes
     assert [fields(e)["attempt"] for e in events if e.type == "job.started"] == [1, 2]
     assert Transcript.of(events).answer == "model:1 model:2 "
     assert fields(events[-1])["result"] == "done"
-    assert "disk I/O error" in caplog.text, "the operator reads the store's own reason"
+    problems = [record.__dict__.get("fields", {}).get("problem") for record in caplog.records]
+    assert "disk I/O error" in problems, "the operator reads the store's own reason"
 
 
 async def test_a_job_that_is_stopped_while_the_store_fails_is_stopped(

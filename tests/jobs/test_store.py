@@ -587,6 +587,7 @@ async def test_a_worker_is_declared_stopped_only_while_its_counter_stands(engine
     engine.store.beat("w1")
     assert not await engine.store.declare_stopped("w1", 0)
     assert await engine.store.declare_stopped("w1", 1)
+    assert not await engine.store.declare_stopped("w1", 1), "it was said before"
     assert [worker.stopped for worker in await engine.store.workers()] == [True]
     engine.store.beat("w1")
     await engine.store.ping()

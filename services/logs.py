@@ -1,0 +1,69 @@
+"""The log of a process: its own lines by level, as text or JSON, on stderr; of libraries what is amiss."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+
+from settings import Settings
+from toolkit.lines import LineFormat, line_of
+
+OURS = ("accounts", "agent", "api", "files", "handlers", "jobs", "longhaul", "services", "toolkit")
+"""The loggers that `LONGHAUL_LOG_LEVEL` is for, with all below them."""
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+logger = logging.getLogger("longhaul")
+
+
+class LineFormatter(logging.Formatter):
+    """A record with its fields, which the caller gives as `extra={"fields": {…}}`."""
+
+    def __init__(self, form: LineFormat, process: str) -> None:
+        super().__init__()
+        self._form = form
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        return line_of(
+            self._form,
+            at=record.created,
+            process=self._process,
+            level=record.levelname.lower(),
+            message=record.getMessage(),
+            fields=getattr(record, "fields", {}),
+            trace=self.formatException(record.exc_info) if record.exc_info else "",
+        )
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Call it again when a library may have set up its own log meanwhile."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(settings.log_format, process))
+    level = LEVELS[settings.log_level]
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _unforeseen
+    _quieten(level)
+
+
+def _quieten(level: int) -> None:
+    """What libraries say about their daily work is no news, but where the server can be reached is."""
+    logging.getLogger("chainlit").setLevel(max(level, logging.INFO))
+    for name in ("chainlit", "uvicorn.error"):
+        logging.getLogger(name).addFilter(_is_news)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        # A line for each request would drown the jobs, and hold what addresses hold. A proxy writes such a log.
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """What is amiss, and where the server can be reached."""
+    return record.levelno > logging.INFO or record.getMessage().startswith(("Your app is available", "Uvicorn running"))
+
+
+def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logger.error("process failed", exc_info=(kind, error, trace))
