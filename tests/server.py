@@ -209,6 +209,10 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
+    def complaints(self) -> list[str]:
+        """The lines of the log that are not mere transitions."""
+        return [line for line in self.log().splitlines() if " INFO " not in line]
+
     def check_log(self) -> None:
         """Fails when the log has an ERROR, a traceback or another sign that something was not handled.
 

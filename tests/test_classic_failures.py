@@ -129,7 +129,7 @@ async def test_nobody_hears_of_a_viewer_who_leaves(naive: Naive, ours: Server, e
         await socket.recv()
     await until(lambda: "Traceback" in naive.log.read_text(), within=30, what="the naive server's traceback")
 
-    before, question = ours.log(), script(tokens=6, hold=3)
+    before, question = ours.complaints(), script(tokens=6, hold=3)
     async with client_of(ours.url) as client:
         job_id = await submitted(client, task="chat", input=question)
         at_rest = await figure(client, "longhaul_followers")
@@ -145,7 +145,7 @@ async def test_nobody_hears_of_a_viewer_who_leaves(naive: Naive, ours: Server, e
             return await figure(client, "longhaul_followers") == at_rest
 
         await until(left, within=30, what="no follower is left")
-    assert ours.log() == before
+    assert ours.complaints() == before
 
 
 async def test_a_blocking_call_stops_nobody_else(naive: Naive, ours: Server) -> None:

@@ -42,7 +42,7 @@ async def test_leaving_closes_the_models_stream_and_leaves_nothing_behind(
     api_server: Server, api_endpoint: Endpoint, ada: httpx.AsyncClient, door: str, moment: str
 ) -> None:
     await send(ada, completion, "tokens=1")  # the first job of a worker waits for its imports
-    log, (faults, reached) = api_server.log(), MOMENTS[moment]
+    complaints, (faults, reached) = api_server.complaints(), MOMENTS[moment]
     question = script(faults)
     asked = asyncio.create_task(send(ada, LEAVABLE[door], question))
     await until(lambda: [*filter(reached, api_endpoint.requests(question))], within=PATIENCE, what="the model answers")
@@ -54,7 +54,7 @@ async def test_leaving_closes_the_models_stream_and_leaves_nothing_behind(
     assert (upstream.disconnected_at or 0) - left_at <= SOON_SECONDS
     await until(lambda: newest_is(ada, "cancelled"), within=PATIENCE, what="the job is cancelled")
     await until(lambda: followers_gone(ada), within=PATIENCE, what="the follower is gone")
-    assert api_server.log() == log
+    assert api_server.complaints() == complaints
 
 
 async def send(
