@@ -229,7 +229,7 @@ def _stored(file_id: str, content: Path) -> StoredFile | None:
         return None
     except (ValueError, TypeError, RecursionError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         fields = {"file": file_id, "error": type(error).__name__}
-        logger.error("record of a file not readable; treated as missing", extra={"fields": fields})  # noqa: TRY400
+        logger.warning("record of a file not readable; treated as missing", extra={"fields": fields})
         return None
     return stored if content.is_file() else None
 

@@ -61,8 +61,11 @@ def _quieten(level: int) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """What is amiss, and where the server can be reached."""
-    return record.levelno > logging.INFO or record.getMessage().startswith(("Your app is available", "Uvicorn running"))
+    """Problems, and where the server can be reached. To refuse a stranger's socket is no problem."""
+    message = record.getMessage()
+    if message.startswith(("Authorization for the session failed", "Authentication failed in websocket connect")):
+        return False
+    return record.levelno > logging.INFO or message.startswith(("Your app is available", "Uvicorn running"))
 
 
 def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

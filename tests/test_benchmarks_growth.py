@@ -198,7 +198,7 @@ def test_time_is_where_a_thread_works_and_not_where_it_waits(profile: ModuleType
 
 
 def test_a_process_that_only_waited_is_told_of_as_such(profile: ModuleType) -> None:
-    with pytest.raises(profile.Refused, match="did nothing"):
+    with pytest.raises(profile.Refused, match="was idle"):
         profile.read(RAW[2:4])
 
 

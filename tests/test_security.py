@@ -77,7 +77,7 @@ async def test_an_empty_secret_is_made_anew_and_everybody_can_come_in(server: Se
     assert page.status_code == 200
     assert "set-cookie" in page.headers
     assert len((server.data_dir / "auth_secret").read_text()) >= 43
-    assert "auth_secret in the data directory is empty or damaged" in server.log()
+    assert "WARNING secret empty or damaged; made a new one" in server.log()
 
 
 async def test_every_process_makes_files_for_its_own_user_alone(server: Server) -> None:

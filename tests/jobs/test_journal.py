@@ -72,7 +72,9 @@ async def test_a_cancel_is_asked_for_and_obeyed_in_the_log(engine: Engine, writt
         await begun.wait()
         await engine.client.cancel(job.id, "ada")
         await engine.log(job.id)
-    assert told(written) == ["job submitted", "job claimed", "cancel requested", "step stopped", "job ended"]
+    # The one who asks and the one who obeys are two: either may be told of first.
+    assert sorted(told(written)[2:4]) == ["cancel requested", "step stopped"]
+    assert [*told(written)[:2], *told(written)[4:]] == ["job submitted", "job claimed", "job ended"]
     assert written.records[-1].__dict__["fields"]["status"] == "cancelled"
 
 

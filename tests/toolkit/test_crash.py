@@ -52,7 +52,7 @@ async def test_a_host_that_breaks_the_protocol_is_ended(
 ) -> None:
     with pytest.raises(ToolCrashed, match=r"^The tool speak_out_of_turn ended its process \(SIGKILL"):
         await pool.call("speak_out_of_turn", {}, ORIGIN, handler)
-    assert "a tool host broke the protocol: a Pong has other fields than words" in caplog.text
+    assert "tool host broke the protocol" in caplog.text
 
 
 async def test_a_call_that_dies_every_time_is_the_culprit_at_the_third(
