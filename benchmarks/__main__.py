@@ -42,13 +42,13 @@ def loads(text: str) -> tuple[tuple[int, float], ...]:
 
 
 def _no_load(text: str) -> tuple[int, float]:
-    raise argparse.ArgumentTypeError(f"{text!r} is no list of sessions × tokens per second, such as 50x20,20x100")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a list of sessions × tokens per second, such as 50x20,20x100")
 
 
 def options() -> Options:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure Longhaul beside its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", type=known, help=f"of {', '.join(PARTS)}; none: all")
-    parser.add_argument("--pairs", type=int, default=2, help="how often ours and the peer are measured in turn")
+    parser.add_argument("--pairs", type=int, default=2, help="how often Longhaul and the peer are measured in turn")
     parser.add_argument("--seconds", type=float, default=10, help="how long each answer streams")
     parser.add_argument("--short", action="store_true", help="one pair, tiny loads: shows that it works, no more")
     parser.add_argument("--json", type=Path, metavar="DIR", help="save all that was measured, a file for each name")

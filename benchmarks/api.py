@@ -42,7 +42,7 @@ RATE = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The loads to measure, and the entry of the server."""
+    """The loads to measure, and the server's entry point."""
 
     entry: type[Longhaul]
     loads: Sequence[Load]

@@ -145,7 +145,7 @@ class Longhaul(App):
 
 
 class Production(Longhaul):
-    """Longhaul by its entry for servers, which also starts the worker here."""
+    """Longhaul by its entry point for servers, which also starts the worker here."""
 
     name = "Longhaul by uvicorn"
 

@@ -137,7 +137,7 @@ class Stop(Enum):
 
     NOTHING = "it has ended, or was cancelled before"
     END = "no worker has begun it, so it ends at once"
-    TELL = "its holder is told, and ends it"
+    TELL = "its holder gets a message and ends it"
 
 
 def stop(job: Job) -> Stop:

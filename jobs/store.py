@@ -77,7 +77,7 @@ class JobStore(Protocol):
         """
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
-        """Take the next eligible job: give it its next epoch and write `job.started`. Ends a cancelled job instead."""
+        """Take the next eligible job: raise its epoch and write `job.started`. Ends a cancelled job instead."""
 
     async def renew(self, job_id: str, epoch: int) -> Job:
         """Begin the job anew as its holder, under the next epoch. Writes that are still on their way are then refused.

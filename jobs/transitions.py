@@ -1,4 +1,4 @@
-"""The changes that a store makes to jobs, told to listeners such as log lines and traces."""
+"""The changes that a store makes to jobs, passed to listeners such as log lines and traces."""
 
 from __future__ import annotations
 

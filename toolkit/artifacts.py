@@ -21,7 +21,7 @@ def as_file(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
     if not isinstance(data, bytes | bytearray | memoryview):
         path = Path(data).absolute()
         if not _is_file(path):
-            raise ValueError(f"the artifact {name!r}: give its bytes, or the path of a file that exists (encode text)")
+            raise ValueError(f"the artifact {name!r}: pass its bytes, or the path of an existing file (encode text)")
         yield str(path)
         return
     with tempfile.NamedTemporaryFile(dir=scratch, prefix=".artifact-") as file:

@@ -141,7 +141,7 @@ class _Context:
     def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second."""
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
-            raise ValueError(f"progress {done!r} of {total!r}: give finite numbers, or None as the total")
+            raise ValueError(f"progress {done!r} of {total!r}: pass finite numbers, or None as the total")
         self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
@@ -395,7 +395,7 @@ def _limit_rate(requests_per_minute: float | None, tokens_per_minute: float | No
     rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     for name, rate in rates.items():
         if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"{name} is {rate!r}: give a number above 0, or None for no limit")
+            raise ValueError(f"{name} is {rate!r}: pass a number above 0, or None for no limit")
     return LimitRate(**rates)
 
 

@@ -163,7 +163,7 @@ def _head(row: sqlite3.Row) -> JobHead:
 
 
 def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) -> Job:
-    """Give the job to the worker, under the next epoch. A cancelled job ends here, without running."""
+    """Claim the job for the worker, under its next epoch. A cancelled job ends here, without running."""
     connection.execute(
         "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
         " WHERE id = ?",

@@ -65,31 +65,31 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     """
-    -- What the worker that came last offers: shown while there is none.
+    -- The tools of the newest worker, offered while there is no worker.
     CREATE TABLE known_tools (
         name TEXT PRIMARY KEY,
         tool TEXT NOT NULL
     ) WITHOUT ROWID;
 
-    -- When each bucket lets the next one through, in Unix seconds.
+    -- When each bucket is free again, in Unix seconds.
     CREATE TABLE rates (
         bucket TEXT PRIMARY KEY,
         free_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
     """
-    -- What a job shows of itself in a list is found without reading its log.
+    -- For lists: a job's progress and artifacts are found without reading its log.
     CREATE INDEX job_progress ON job_events (job_id, seq) WHERE type = 'progress';
     CREATE INDEX job_artifacts ON job_events (job_id, seq) WHERE type = 'artifact';
     """,
     """
-    -- For the figures that are read again and again: what there is, and what has ended since the last look.
+    -- For the metrics, which are read often: the jobs that exist, and those that ended since the last read.
     ALTER TABLE jobs ADD COLUMN first_text_at REAL;
     CREATE INDEX jobs_by_status ON jobs (task, status);
     CREATE INDEX jobs_by_end ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
     """,
     """
-    -- What others want of a running job, until its holder writes it into the log. Numbers never come twice.
+    -- Messages to a running job's holder, until it writes them into the log. Numbers are never used twice.
     CREATE TABLE job_inbox (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         job_id TEXT NOT NULL,
@@ -98,7 +98,7 @@ MIGRATIONS = (
         at REAL NOT NULL
     );
     CREATE INDEX job_inbox_by_job ON job_inbox (job_id, number);
-    -- Ended by others than their holder, who would have known the answer.
+    -- Jobs that another process than their holder ended, without their answers.
     CREATE INDEX jobs_unsettled ON jobs (number) WHERE finished_at IS NOT NULL AND answer IS NULL;
     INSERT INTO job_inbox (job_id, type, data, at)
     SELECT id, 'job.cancelling', json_object('by', cancelled_by), created_at FROM jobs

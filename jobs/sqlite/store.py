@@ -42,7 +42,7 @@ class SqliteStore:
         clock: Callable[[], float] = time.time,
         transitions: Transitions | None = None,
     ) -> None:
-        """`transitions` is told, on a thread of the store, what calls of this object have changed."""
+        """`transitions` receives, on a thread of the store, the changes that calls of this object make."""
         self._database = Database(path, self._tell)
         self._wake = wake
         self._transitions = transitions or Transitions()
@@ -413,7 +413,7 @@ class SqliteStore:
 
 
 def _hand_out(waiting: Sequence[asyncio.Future[int]], written: asyncio.Future[list[Appended | Exception]]) -> None:
-    """Give each append's future its own outcome."""
+    """Set each append's future to the append's outcome."""
     failure = written.exception()
     outcomes = [failure] * len(waiting) if failure is not None else written.result()
     for done, outcome in zip(waiting, outcomes, strict=True):
