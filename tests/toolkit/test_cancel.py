@@ -17,7 +17,7 @@ from tests.waiting import until
 from toolkit.errors import ToolTimeout
 from toolkit.pool import HostPool
 
-BOUND_SECONDS = 15
+BOUND_SECONDS = 30
 """Whatever the machine does besides: the tools would wait for a minute."""
 OBEDIENT = ("wait_politely", "wait_on_loop", "wait_in_python")
 STUBBORN = ("wait_stubbornly", "wait_and_swallow", "wait_in_to_thread", "wait_in_process", "wait_for_child")
@@ -25,8 +25,8 @@ STUBBORN = ("wait_stubbornly", "wait_and_swallow", "wait_in_to_thread", "wait_in
 
 @pytest_asyncio.fixture
 async def patient() -> AsyncIterator[HostPool]:
-    """A long grace: a busy machine makes no tool disobedient."""
-    async with HostPool([SAMPLE_TOOLS], grace_seconds=60) as pool:
+    """A long grace, half of which passes before a call is interrupted: a busy machine makes no tool disobedient."""
+    async with HostPool([SAMPLE_TOOLS], grace_seconds=10) as pool:
         yield pool
 
 
