@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from jobs.events import (
     Artifact,
@@ -30,8 +30,7 @@ from jobs.events import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnswerChange:
+class AnswerChange(NamedTuple):
     """The change that an event made to the answer."""
 
     step: str

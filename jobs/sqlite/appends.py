@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jobs.errors import EpochStale, JobNotFound, LogBehind
 from jobs.events import TERMINAL, Entry, Payload
@@ -15,23 +16,21 @@ EventRow = tuple[str, int, int, str, str, float]
 """job_id, seq, epoch, type, data, at."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Append:
+class Append(NamedTuple):
     """Events that the holder of an epoch writes after seq `after`."""
 
     job_id: str
     epoch: int
     after: int
     entries: Sequence[Entry]
+    at: float
     taken: Sequence[int] = ()
     """Numbers of the inbox messages that these events replace."""
     answer: str | None = None
     """The text by which the search finds a job that ends here; None leaves it to `settle`, which reads the log."""
-    at: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Appended:
+class Appended(NamedTuple):
     last_seq: int
     ended: bool
 
