@@ -155,9 +155,8 @@ class Worker:
                 if late or held.context.at_checkpoint():
                     held.leave()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(
-                    DRAIN_LOOK_SECONDS
-                ):  # not wait_for: until Python 3.12 it may swallow a cancel
+                # Not wait_for: until Python 3.12 it may swallow a cancel.
+                async with asyncio.timeout(DRAIN_LOOK_SECONDS):
                     await self._ended.wait()
 
     async def _next(self) -> Job | None:

@@ -54,6 +54,8 @@ def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> lis
     for one in appends:
         try:
             outcomes.append(_add_rows(connection, heads, one, events))
+        except sqlite3.Error:  # the database failed, for all of them: nobody's append is refused
+            raise
         except Exception as refusal:  # noqa: BLE001  # a refused append does not affect the others
             outcomes.append(refusal)
     _insert(connection, events)
