@@ -33,6 +33,8 @@ MAX_LINE_BYTES = 16 * 1024 * 1024
 """No chunk is that long: a longer line means that the body is not a stream of chunks."""
 LATER_SECONDS = 0.5
 """Our limit on silence is this much longer than aiohttp's."""
+MOVE_SECONDS = 0.25
+"""The limit is moved this often at most: a timer for each chunk takes a twelfth of a worker's time."""
 END_SECONDS = 0.1
 """A complete answer waits this long for the end of its body, without which its connection cannot be reused."""
 
@@ -81,9 +83,11 @@ class StreamedChat(ChatOpenAI):
             asyncio.timeout(longest) as silence,
             self.async_client.with_streaming_response.create(**sent) as response,
         ):
-            request = response.http_request
+            request, moved = response.http_request, 0.0
             async for chunks in _chunks(_received(response)):
-                silence.reschedule(loop.time() + longest)
+                if loop.time() - moved > MOVE_SECONDS:
+                    moved = loop.time()
+                    silence.reschedule(moved + longest)
                 answer.take(chunks, request)
 
     @property

@@ -116,12 +116,13 @@ class TurnScreen:
     def _render(self, event: JobEvent, payload: EventPayload) -> list[Change]:
         answer = self._transcript.feed(payload)
         match payload:
-            case TextDelta() | StepFinished() if answer is not None:
-                return self._answer(answer, event.at) + self._close_message(payload)
+            case TextDelta():
+                return [] if answer is None else self._answer(answer, event.at)
             case StepFinished(step=step) if step in self._tools:
                 return self._finish_tool(payload, event.at)
-            case StepFinished():
-                return self._close_message(payload)
+            case StepFinished(step=step):
+                changes = [] if answer is None else self._answer(answer, event.at)
+                return changes + self._hide_cursor(step)
             case StepStarted(kind="tool"):
                 return [self._start_tool(payload, event.at)]
             case Progress():
@@ -133,7 +134,7 @@ class TurnScreen:
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.ended = payload
                 return self._end(payload, event.at)
-            case StepStarted() | TextDelta() | JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+            case StepStarted() | JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
                 return []
             case _:
                 assert_never(payload)
@@ -152,11 +153,8 @@ class TurnScreen:
         step.update(output=change.text.lstrip("\n"), streaming=True)
         return [change for change in changes if change != Remove(first)] + [self._put(step)]
 
-    def _close_message(self, payload: TextDelta | StepFinished) -> list[Change]:
-        """Hides the cursor when the step has finished."""
-        if isinstance(payload, TextDelta):
-            return []
-        return [self._patch(one, streaming=False) for one in self._messages.get(payload.step, [])[-1:]]
+    def _hide_cursor(self, path: str) -> list[Change]:
+        return [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
 
     def _start_tool(self, started: StepStarted, at: float) -> Change:
         tool = self._tools[started.step] = ToolScreen(started.name)
@@ -333,6 +331,8 @@ def _continues(before: EventPayload | None, delta: TextDelta) -> bool:
 
 
 def _combined(row: Sequence[tuple[JobEvent, TextDelta]]) -> Iterator[tuple[JobEvent, TextDelta]]:
-    if row:
+    if len(row) == 1:
+        yield row[0]
+    elif row:
         last, delta = row[-1]
         yield last, TextDelta(step=delta.step, text="".join(one.text for _, one in row))

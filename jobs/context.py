@@ -85,7 +85,7 @@ class JobContext:
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written at the step's end
         self._writer = LogWriter(store, job, transcript, lost=lost)
-        self.deltas = DeltaBuffer(self._writer.append, frames=frames)
+        self.deltas = DeltaBuffer(self._writer.post, frames=frames)
 
     @property
     def cancelled(self) -> bool:
@@ -123,7 +123,7 @@ class JobContext:
     def take(self, message: InboxMessage, payload: KnownPayload) -> None:
         """Write this event in place of the inbox message, without waiting for the store."""
         self.deltas.flush()
-        self._writer.append([payload], taken=[message.number])
+        self._writer.post([payload], taken=[message.number])
 
     async def log(self, level: str, message: str, *, step: str | None = None) -> None:
         await self.emit(Log(step=step, level=level, message=message))

@@ -49,16 +49,16 @@ class Frames:
 
 
 class DeltaBuffer:
-    """The text of one job that is not sent yet. `append` keeps the order of its calls and handles their failures."""
+    """The text of one job that is not sent yet. `write` keeps the order of its calls and handles their failures."""
 
     def __init__(
         self,
-        append: Callable[[Sequence[KnownPayload]], asyncio.Future[int]],
+        write: Callable[[Sequence[KnownPayload]], None],
         *,
         frames: Frames | None = None,
     ) -> None:
         self._frames = frames or Frames()
-        self._append = append
+        self._write = write
         self._step = ""
         self._text: list[str] = []
         self._size = 0
@@ -87,7 +87,7 @@ class DeltaBuffer:
         self._size = 0
         self._written_at = asyncio.get_running_loop().time()
         pieces = [text[at : at + PIECE_CHARACTERS] for at in range(0, len(text), PIECE_CHARACTERS)]
-        self._append([TextDelta(step=self._step, text=piece) for piece in pieces])
+        self._write([TextDelta(step=self._step, text=piece) for piece in pieces])
 
     def _is_due(self) -> bool:
         if len(self._text) > 1 or self._written_at is None:

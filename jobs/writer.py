@@ -33,8 +33,16 @@ class _Write:
     taken: Sequence[int]
     answer: str | None
     """The whole job's answer, sent with its end."""
-    confirmed: asyncio.Future[int]
-    """Its result is the last seq."""
+    confirmed: asyncio.Future[int] | None
+    """Its result is the last seq. None if nothing waits for it."""
+
+    def confirm(self) -> None:
+        if self.confirmed is not None and not self.confirmed.done():
+            self.confirmed.set_result(self.after + len(self.entries))
+
+    def fail(self, failure: Exception) -> None:
+        if self.confirmed is not None and not self.confirmed.done():
+            self.confirmed.set_exception(failure)
 
 
 class LogWriter:
@@ -58,24 +66,35 @@ class LogWriter:
         """Why nothing more can be written; None while writes are possible."""
 
     def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
-        """Write events after all others; the future's result is the last seq. `taken` is as in `JobStore.append`.
+        """As `post`; the future's result is the last seq."""
+        confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.post(payloads, taken=taken, confirmed=confirmed)
+        return confirmed
+
+    def post(
+        self,
+        payloads: Sequence[KnownPayload],
+        *,
+        taken: Sequence[int] = (),
+        confirmed: asyncio.Future[int] | None = None,
+    ) -> None:
+        """Write events after all others. `taken` is as in `JobStore.append`.
 
         Raises `TypeError` or `ValueError`, with nothing written, for a payload that is not JSON.
         """
         entries = [payload.entry() for payload in payloads]
-        confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        write = _Write(after=self._end, entries=entries, taken=taken, answer=None, confirmed=confirmed)
         if self.failure is not None:
-            _fail(confirmed, self.failure)
-            return confirmed
+            write.fail(self.failure)
+            return
         for payload in payloads:
             self._transcript.feed(payload)
-        answer = None if self._transcript.end is None else self._transcript.answer
-        write = _Write(after=self._end, entries=entries, taken=taken, answer=answer, confirmed=confirmed)
+        if self._transcript.end is not None:
+            write.answer = self._transcript.answer
         self._end += len(entries)
         self._writes.append(write)
         if self._resending is None:
             self._send(write).add_done_callback(partial(self._answered, write))
-        return confirmed
 
     def close(self) -> None:
         """End the attempt: nothing is sent again."""
@@ -103,9 +122,7 @@ class LogWriter:
     def _confirm(self, write: _Write) -> None:
         """Confirm a write and all before it: the store takes a write only after the one before it."""
         while write in self._writes:
-            first = self._writes.popleft()
-            if not first.confirmed.done():
-                first.confirmed.set_result(first.after + len(first.entries))
+            self._writes.popleft().confirm()
 
     async def _resend(self) -> None:
         """Send the kept writes one at a time until none is left."""
@@ -137,11 +154,5 @@ class LogWriter:
             return
         self.failure = error if isinstance(error, Exception) else StoreUnavailable()
         while self._writes:
-            _fail(self._writes.popleft().confirmed, self.failure)
+            self._writes.popleft().fail(self.failure)
         self._lost()
-
-
-def _fail(confirmed: asyncio.Future[int], failure: Exception) -> None:
-    if not confirmed.done():
-        confirmed.set_exception(failure)
-        confirmed.exception()  # marks it as retrieved: nothing awaits streamed text

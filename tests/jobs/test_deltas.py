@@ -13,14 +13,11 @@ class Job:
 
     def __init__(self, frames: Frames) -> None:
         self.written: list[tuple[float, str]] = []
-        self.buffer = DeltaBuffer(self._append, frames=frames)
+        self.buffer = DeltaBuffer(self._write, frames=frames)
 
-    def _append(self, payloads: Sequence[Payload]) -> asyncio.Future[int]:
+    def _write(self, payloads: Sequence[Payload]) -> None:
         now = asyncio.get_running_loop().time()
         self.written += [(now, payload.text) for payload in payloads if isinstance(payload, TextDelta)]
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        done.set_result(1)
-        return done
 
     @property
     def text(self) -> str:
