@@ -13,6 +13,8 @@ from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from names import SHARED_USER
+
 ROOT = Path(__file__).parent
 MEGABYTE = 1_000_000
 
@@ -25,7 +27,6 @@ NOT_YET = ("LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
-LOCAL = "local"
 """The shared user of a server without a login; no other user may have this name."""
 MAX_NAME_CHARACTERS = 100
 MIN_KEY_CHARACTERS = 20
@@ -120,8 +121,8 @@ def _api_keys(text: object) -> object:
 
 
 def _name_problem(name: str) -> str | None:
-    if name == LOCAL:
-        return f"the name is {LOCAL!r}, which is the shared user of a server without a login"
+    if name == SHARED_USER:
+        return f"the name is {SHARED_USER!r}, which is the shared user of a server without a login"
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
         return f"the name must be at most {MAX_NAME_CHARACTERS} printable characters, without a space at either end"
     return None
@@ -148,7 +149,7 @@ def _users_file(path: Path | None) -> Path | None:
             continue
         if not name or name in seen or _name_problem(name) or not ARGON2.fullmatch(stored):
             raise ValueError(
-                f"a file of lines name:argon2-hash, each name once and never {LOCAL!r}; "
+                f"a file of lines name:argon2-hash, each name once and never {SHARED_USER!r}; "
                 f"line {number} does not fit (scripts/add-user NAME writes one)"
             )
         seen.add(name)

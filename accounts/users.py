@@ -11,11 +11,12 @@ from pathlib import Path
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from names import SHARED_USER
+
 NAME_CHARACTERS = 100
 PASSWORD_CHARACTERS = 1000
 MAX_CHECKS = 2
 """Passwords checked at the same time. One check takes 64 MiB and a tenth of a second of a core."""
-RESERVED = "local"
 """The user that all callers share on a server without login."""
 
 logger = logging.getLogger(__name__)
@@ -74,4 +75,4 @@ def parse(text: str) -> dict[str, str]:
 def name_allowed(name: str) -> bool:
     """Whether the name is short, printable and unreserved. `local` and `provider:name` have other meanings."""
     plain = name.isprintable() and ":" not in name and name == name.strip() and not name.startswith("#")
-    return plain and 0 < len(name) <= NAME_CHARACTERS and name != RESERVED
+    return plain and 0 < len(name) <= NAME_CHARACTERS and name != SHARED_USER

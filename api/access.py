@@ -11,7 +11,7 @@ from fastapi.security import HTTPBearer
 
 from accounts import ApiKeys, Buckets, is_local, network_of
 from api.errors import ApiError
-from jobs import SHARED_USER
+from names import SHARED_USER
 from services.lifecycle import Lifecycle
 from services.web import WebServices
 

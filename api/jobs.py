@@ -15,9 +15,10 @@ from api.errors import ApiError
 from api.job_view import JobList, JobView, views
 from api.stream import EventStream
 from api.strict import StrictRoute
-from api.submit import CHAT, MAX_FILES, Key, submit
+from api.submit import MAX_FILES, Key, submit
 from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus, is_thread_id
+from names import CHAT
 from services.web import WebServices
 from toolkit.artifacts import mime_of
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from api.doors import abort
+from background import cancel_and_wait
 from jobs.encoding import encode
 
 SLOW_SECONDS = 30.0
@@ -92,7 +93,7 @@ async def await_first_frame(request: Request, frames: Frames, *, seconds: float 
     try:
         await wait_while_connected(request, first, seconds=seconds)
     except BaseException:
-        await _cancel_and_wait(first)
+        await cancel_and_wait(first)
         await frames.aclose()
         raise
     return _continue(first, frames)
@@ -104,7 +105,7 @@ async def wait_while_connected(request: Request, task: asyncio.Future[Any], *, s
     try:
         await asyncio.wait({task, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _cancel_and_wait(leaving)
+        await cancel_and_wait(leaving)
     if task.done():
         task.result()
     elif not leaving.cancelled():
@@ -124,13 +125,8 @@ async def _continue(first: asyncio.Future[bytes | None], frames: Frames) -> Fram
             yield frame
             frame = await anext(frames, None)
     finally:
-        await _cancel_and_wait(first)
+        await cancel_and_wait(first)
         await frames.aclose()
-
-
-async def _cancel_and_wait(task: asyncio.Future[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def data_frame(value: Any) -> bytes:

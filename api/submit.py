@@ -9,9 +9,9 @@ from fastapi import Header
 
 from api.errors import ApiError
 from jobs import Job, JobRequest
+from names import CHAT
 from services.web import WebServices
 
-CHAT = "chat"
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
 """The caller's idempotency key: calls with the same key submit once."""
 MAX_FILES = 100

@@ -14,6 +14,7 @@ from api.descriptions import errors
 from api.errors import ApiError
 from api.strict import StrictRoute
 from api.submit import MAX_FILES
+from names import CHAT
 from services.web import WebServices
 from toolkit.catalogue import RunIn
 from toolkit.parameters import file_ids, parameters_of
@@ -58,7 +59,7 @@ async def check_arguments(services: WebServices, name: str, arguments: Mapping[s
     tools = await services.jobs.tools()
     tool = next((one for one in tools if one["name"] == name), None)
     if tool is None:
-        known = ", ".join(["chat", *(str(one["name"]) for one in tools)])
+        known = ", ".join([CHAT, *(str(one["name"]) for one in tools)])
         raise ApiError(422, "unknown_task", f"task: there is no {name[:80]!r}; use one of: {known}.", param="task")
     if has_more_than(MAX_VALUES, arguments):
         raise ApiError(422, "invalid_arguments", f"arguments: more than {MAX_VALUES:,} values.", param="arguments")

@@ -13,7 +13,7 @@ from benchmarks.endpoint import TICKS_PER_SECOND, now_ticks
 
 WORD = re.compile(rb"\bw(\d+)@(\d+) ")
 """A word with the space after it, as a read may end within a word."""
-LONGEST_WORD = 40
+MAX_WORD = 40
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -83,7 +83,7 @@ class Call(asyncio.Protocol):
                 self.delays.append((arrived - sent) / TICKS_PER_SECOND)
                 if len(self.delays) == 1:
                     self.first_token_at, self.asked_at = arrived / TICKS_PER_SECOND, sent / TICKS_PER_SECOND
-        self._rest = data[behind:][-LONGEST_WORD:]
+        self._rest = data[behind:][-MAX_WORD:]
 
     def _finish(self) -> None:
         if not self._over.done():

@@ -17,11 +17,12 @@ from benchmarks.figures import Figure, Measured
 from benchmarks.parts import Bench, Options, Pair, Part, tell
 from benchmarks.stored import STEP, claim, opened, submit, word, write_job
 from benchmarks.streaming import percentile
-from jobs import SHARED_USER, JobFilter
+from jobs import JobFilter
 from jobs.events import JobCancelled, TextDelta
 from jobs.models import Job
 from jobs.sqlite import SqliteStore
 from jobs.tail import MAX_BATCH
+from names import SHARED_USER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,7 +135,7 @@ async def _submit(client: JobClient, files: DirectoryFileStore, work: Work) -> J
 async def _end(client: JobClient, job: Job, within: float) -> Job:
     async def over() -> Job | None:
         seen = await client.get(job.id, USER)
-        return seen if seen.finished else None
+        return seen if seen.ended else None
 
     ended = await until(over, within=within, what="the rows are done")
     assert ended is not None

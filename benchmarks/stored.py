@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.replies import ModelReply
-from jobs import SHARED_USER, Job, JobRequest
+from jobs import Job, JobRequest
 from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
 from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
 from jobs.transcript import Transcript
 from jobs.wake import DatagramWake
 from jobs.writer import LogWriter
+from models.replies import ModelReply
+from names import SHARED_USER
 
 WORKER = "bench"
 TASK = "chat"

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from accounts import UsersFile
-from jobs import SHARED_USER
+from names import SHARED_USER
 
 CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
 """The current request's user; empty for an unknown caller, None outside requests."""

@@ -16,11 +16,12 @@ from handlers.commands import Commands
 from handlers.data_layer import DataLayer
 from handlers.drafts import Drafts, UnknownCommand
 from handlers.starters import SampleStarter, starter_of
-from handlers.turns import CHAT, Turns
+from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
-from jobs import SHARED_USER, JobConflict, JobNotFound, JobRequest, JobsError
+from jobs import JobConflict, JobNotFound, JobRequest, JobsError
+from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
 
 
@@ -98,7 +99,7 @@ class Chat:
         thread.update(await self._views.of(cl.context.session).load())
 
     async def on_stop(self, session: WebsocketSession) -> None:
-        for job_id in self._views.of(session).unfinished:
+        for job_id in self._views.of(session).active:
             await self._jobs.cancel(job_id, user_of(session))
 
     async def on_retry(self, action: cl.Action) -> None:

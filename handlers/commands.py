@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from chainlit.session import WebsocketSession
 
+from background import cancel_and_wait, keep_running
 from handlers.forms import ToolForm
 from jobs import JSON, JobClient
-from jobs.background import keep_running
 
 TYPED = re.compile(r"/([\w-]+)(?:\s+(.*))?", re.DOTALL)
 """A command typed instead of chosen from the list."""
@@ -26,12 +26,11 @@ class Commands:
         self._sessions: dict[str, WebsocketSession] = {}
 
     async def __aenter__(self) -> Self:
-        self._following = asyncio.create_task(keep_running(self._follow, name="the watch for changed tools"))
+        self._following = asyncio.create_task(keep_running(self._follow, name="tool list"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
+        await cancel_and_wait(self._following)
 
     async def connected(self, session: WebsocketSession) -> None:
         """Sends the commands; a page that connects has none, or old ones."""

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounts import Buckets, UsersFile, network_of
 from handlers.callers import MARK, Logins
-from jobs import SHARED_USER
+from names import SHARED_USER
 
 ATTEMPTS_PER_MINUTE = 10
 """Failed logins to one name from one address."""

@@ -36,13 +36,12 @@ from jobs.events import (
     UnknownEvent,
 )
 from jobs.transcript import AnswerChange, Transcript
+from names import DIRECT_CALL
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
 MESSAGE_CHARACTERS = 20_000
 """A longer answer continues in another message, because a page renders the whole message again for each piece."""
-DIRECT_CALL = "call:0"
-"""The step of a job whose task is a tool."""
 ARGUMENTS_INVALID = "tool_arguments_invalid"
 
 

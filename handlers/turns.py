@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import JSON, Job, JobClient
+from names import CHAT
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
-CHAT = "chat"
-"""The task of a message that is not a command. All others are tools."""
 MAX_KEPT = 200
 """Ended turns whose rendering is cached: Chainlit asks for a thread three times when a page opens it."""
 

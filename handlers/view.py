@@ -8,6 +8,7 @@ from typing import Any
 
 from chainlit.session import WebsocketSession
 
+from background import cancel_and_wait, keep_running
 from handlers.actions import change_action, retry_action
 from handlers.changes import Append, Change, Remove, Show, StepDict, Upsert
 from handlers.render import TurnScreen
@@ -15,7 +16,6 @@ from handlers.sockets import send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
-from jobs.background import keep_running
 
 
 def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class ThreadView:
         return str(self._session.thread_id)
 
     @property
-    def unfinished(self) -> list[str]:
+    def active(self) -> list[str]:
         """The jobs that Stop cancels."""
         return [turn.job_id for turn in self._turns.values() if turn.ended is None]
 
@@ -82,9 +82,7 @@ class ThreadView:
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
         self._watching = None
         self._following.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_and_wait(*tasks)
 
     async def load(self) -> dict[str, Any]:
         """Stops following and returns the thread's current state, from which `connected` continues."""
@@ -114,12 +112,12 @@ class ThreadView:
 
     def _begin(self) -> None:
         if self._watching is None or self._watching.done():
-            watching = keep_running(self._watch, name="the view of a thread")
+            watching = keep_running(self._watch, name="thread view")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     def show_running(self) -> None:
         """Shows Stop while a turn runs, and hides it otherwise."""
-        loading = bool(self.unfinished)
+        loading = bool(self.active)
         if loading != self._loading:
             self._loading = loading
             self._emit("task_start" if loading else "task_end", {})
@@ -147,7 +145,7 @@ class ThreadView:
         known = self._turns.get(job.root_id)
         if known is None or known.job_id != job.id:
             # An ended job, such as a command's draft, is shown whole, because nothing follows it.
-            turn = await (self._open.open(job) if job.finished else self._open.begin(job))
+            turn = await (self._open.open(job) if job.ended else self._open.begin(job))
             async with self._page:
                 self._turns[job.root_id] = turn
                 if known is not None:
@@ -161,7 +159,7 @@ class ThreadView:
                 self.show_running()
         turn = self._turns[job.root_id]
         if turn.ended is None:
-            self._own(job.id, keep_running(lambda: self._follow(turn), name="the view of a turn"))
+            self._own(job.id, keep_running(lambda: self._follow(turn), name="turn view"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
         """Returns whether the turn may not be last: another one is later, or may precede this page's own message."""

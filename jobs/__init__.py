@@ -18,7 +18,6 @@ from jobs.events import JobEvent
 from jobs.models import (
     JSON,
     NEEDS_ARGUMENTS,
-    SHARED_USER,
     Job,
     JobRequest,
     JobStatus,
@@ -31,7 +30,6 @@ from jobs.store import JobFilter
 __all__ = [
     "JSON",
     "NEEDS_ARGUMENTS",
-    "SHARED_USER",
     "EpochStale",
     "Job",
     "JobClient",

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Self
 
+from background import wait_event
 from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Thread, WorkerRecord
@@ -97,7 +98,7 @@ class JobClient:
         """
         job = await self._store.get(job_id, user)
         after = min(max(starting_after, 0), job.last_seq)
-        if job.finished and after == job.last_seq:
+        if job.ended and after == job.last_seq:
             return
         async with contextlib.aclosing(self._tails.follow(job_id, after)) as batches:
             async for batch in batches:
@@ -185,9 +186,7 @@ class JobClient:
             while True:
                 changed.clear()
                 yield
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
-                        await changed.wait()
+                await wait_event(changed, POLL_SECONDS)
         finally:
             unsubscribe()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jobs.background import keep_running
+from background import keep_running, wait_event
 from jobs.dispatch import declare_stopped
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import Eligibility
@@ -158,7 +158,7 @@ class LocalDispatcher:
         self._lock.__exit__(None, None, None)
 
     async def take(self, running: Set[str]) -> Job | None:
-        await keep_running(partial(self._look, running), name="the look for jobs")
+        await keep_running(partial(self._look, running), name="job claims")
         taken, self._taken = self._taken, None
         return taken
 
@@ -172,12 +172,8 @@ class LocalDispatcher:
         if self._closed:
             return True
         self._taken = await self._claim(running)
-        if self._taken is None:
-            try:
-                async with asyncio.timeout(SAFETY_POLL_SECONDS):
-                    await self._changed.wait()
-            except TimeoutError:
-                await self._observe()
+        if self._taken is None and not await wait_event(self._changed, SAFETY_POLL_SECONDS):
+            await self._observe()
         return self._taken is not None
 
     async def _claim(self, running: Set[str]) -> Job | None:

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-SHARED_USER = "local"
-"""The one user of a server without a login: one person on a laptop, or a team whose members trust each other."""
-
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
 
@@ -31,15 +28,15 @@ class JobStatus(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-UNFINISHED = frozenset({JobStatus.QUEUED, JobStatus.IN_PROGRESS})
-FINISHED = frozenset(JobStatus) - UNFINISHED
-RETRYABLE = FINISHED - {JobStatus.COMPLETED}
+ACTIVE = frozenset({JobStatus.QUEUED, JobStatus.IN_PROGRESS})
+ENDED = frozenset(JobStatus) - ACTIVE
+RETRYABLE = ENDED - {JobStatus.COMPLETED}
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     # A wish to cancel is a column, not a status: the status changes when the work has stopped.
     JobStatus.QUEUED: frozenset({JobStatus.IN_PROGRESS, JobStatus.CANCELLED, JobStatus.INCOMPLETE}),
     # A job that is taken over stays in progress: the epoch changes, the status does not.
-    JobStatus.IN_PROGRESS: frozenset({JobStatus.IN_PROGRESS}) | FINISHED,
+    JobStatus.IN_PROGRESS: frozenset({JobStatus.IN_PROGRESS}) | ENDED,
     JobStatus.COMPLETED: frozenset(),
     JobStatus.FAILED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
@@ -112,8 +109,8 @@ class Job:
         return self.epoch
 
     @property
-    def finished(self) -> bool:
-        return self.status in FINISHED
+    def ended(self) -> bool:
+        return self.status in ENDED
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,8 @@ from jobs.events import (
     TextDelta,
     UnknownEvent,
 )
-from jobs.models import JSON, RETRYABLE, SHARED_USER, Job, JobRequest, JobStatus
+from jobs.models import JSON, RETRYABLE, Job, JobRequest, JobStatus
+from names import SHARED_USER
 
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
@@ -55,7 +56,7 @@ class Eligibility:
 
 @dataclass(frozen=True, kw_only=True)
 class JobHead:
-    """The fields of an unfinished job that a claim reads."""
+    """The fields of an active job that a claim reads."""
 
     id: str
     number: int
@@ -141,7 +142,7 @@ class Stop(Enum):
 
 
 def stop(job: Job) -> Stop:
-    if job.finished or job.cancelled_by is not None:
+    if job.ended or job.cancelled_by is not None:
         return Stop.NOTHING
     return Stop.END if job.status is JobStatus.QUEUED else Stop.TELL
 

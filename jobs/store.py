@@ -127,7 +127,7 @@ class JobStore(Protocol):
         """
 
     async def held(self, worker: str) -> list[HeldJob]:
-        """Returns the unfinished jobs whose epoch this worker holds."""
+        """Returns the active jobs whose epoch this worker holds."""
 
     async def position(self, job_id: str) -> int | None:
         """Returns the number of queued jobs before this one, or None when it is not queued."""
@@ -167,7 +167,7 @@ class JobStore(Protocol):
     async def rename_thread(self, thread_id: str, owner: str, title: str) -> None: ...
 
     async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
-        """Hide the thread, cancel its jobs, return the unfinished ones. `purge_thread` follows once those end."""
+        """Hide the thread, cancel its jobs, return the active ones. `purge_thread` follows once those end."""
 
     async def deleted_threads(self) -> list[Thread]:
         """Returns the hidden threads whose jobs have all ended."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Self
 
-from jobs.background import keep_running
+from background import cancel_and_wait, keep_running
 from jobs.errors import JobNotFound
 from jobs.events import JobEvent
 from jobs.store import JobStore
@@ -149,13 +149,12 @@ class Tails:
 
     async def __aenter__(self) -> Self:
         self._unsubscribe = self._wake.listen(self._on_wake)
-        self._reader = asyncio.create_task(keep_running(self._read_once, name="the log reader"))
+        self._reader = asyncio.create_task(keep_running(self._read_once, name="log reader"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._unsubscribe()
-        self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        await cancel_and_wait(self._reader)
 
     async def follow(self, job_id: str, after: int) -> AsyncGenerator[list[JobEvent], None]:
         """Yields batches of the events after `after`, stored ones first, then live ones, up to the terminal event.

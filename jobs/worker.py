@@ -9,7 +9,7 @@ import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from jobs.background import keep_running
+from background import cancel_and_wait, keep_running, wait_event
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Frames
 from jobs.dispatch import Dispatcher
@@ -126,7 +126,7 @@ class Worker:
     async def run(self) -> None:
         """Run jobs until told to stop. Returns when the last one has ended or was left to other workers."""
         unsubscribe = self._wake.listen(self._on_wake)
-        watcher = asyncio.create_task(keep_running(self._watch_wishes, name="the look for cancels"))
+        watcher = asyncio.create_task(keep_running(self._watch_wishes, name="inbox"))
         try:
             async with asyncio.TaskGroup() as jobs:
                 while (job := await self._next()) is not None:
@@ -135,8 +135,7 @@ class Worker:
         finally:
             self._ended.set()
             unsubscribe()
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            await cancel_and_wait(watcher)
 
     def finish(self) -> None:
         """Claim nothing more; `run` returns when the jobs that run here have ended."""
@@ -154,10 +153,7 @@ class Worker:
             for held in tuple(self._held.values()):
                 if late or held.context.at_checkpoint():
                     held.leave()
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: until Python 3.12 it may swallow a cancel.
-                async with asyncio.timeout(DRAIN_LOOK_SECONDS):
-                    await self._ended.wait()
+            await wait_event(self._ended, DRAIN_LOOK_SECONDS)
 
     async def _next(self) -> Job | None:
         await self._slots.acquire()
@@ -166,7 +162,7 @@ class Worker:
     async def _run(self, job: Job) -> None:
         """Run the job to its end. No failure of it may end the worker and its other jobs."""
         try:
-            while not (job.finished or await self._attempt(job)):
+            while not (job.ended or await self._attempt(job)):
                 job = await self._renew(job)
         except (EpochStale, JobNotFound):
             logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))
@@ -285,9 +281,7 @@ class Worker:
 
     async def _watch_wishes(self) -> None:
         """Obey cancels, and leave jobs that another worker has taken over."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_POLL_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
-                await self._wishes.wait()
+        await wait_event(self._wishes, CANCEL_POLL_SECONDS)
         self._wishes.clear()
         if self._held:
             await self._obey()
@@ -308,7 +302,7 @@ class Worker:
         """Whether the job is no longer held because this worker has just ended it."""
         try:
             job = await self._store.get(job_id)
-            return job.finished and job.worker == self._dispatcher.worker_id
+            return job.ended and job.worker == self._dispatcher.worker_id
         except JobNotFound:
             return False
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Self
 
+from background import cancel_and_wait, keep_running, wait_event
 from files import FileStore
 from jobs import Thread
-from jobs.background import keep_running
 from jobs.store import JobStore
 from jobs.wake import Wake
 
@@ -35,11 +34,10 @@ class Housekeeping:
 
     async def __aexit__(self, *_: object) -> None:
         self._unsubscribe()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_and_wait(self._task)
 
     async def _keep_house(self) -> None:
-        await keep_running(self._settle, name="the look for answers that the search does not know")
+        await keep_running(self._settle, name="search index")
         await keep_running(self._clear_once, name="housekeeping")
 
     async def _settle(self) -> bool:
@@ -51,9 +49,7 @@ class Housekeeping:
         self._woken.clear()
         for thread in await self._store.deleted_threads():
             await self._purge(thread)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(EVERY_SECONDS):  # not wait_for: until Python 3.12 it may swallow a cancel
-                await self._woken.wait()
+        await wait_event(self._woken, EVERY_SECONDS)
 
     async def _purge(self, thread: Thread) -> None:
         """Files first: while the jobs are there, a crash in between is made good by the next round."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from settings import Settings
 from toolkit.lines import LineFormat, line_of
 
-OURS = ("accounts", "agent", "api", "files", "handlers", "jobs", "longhaul", "services", "toolkit")
+OURS = ("accounts", "api", "background", "files", "handlers", "jobs", "longhaul", "models", "services", "toolkit")
 """The loggers that `LONGHAUL_LOG_LEVEL` is for, with all below them."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

@@ -21,8 +21,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from background import cancel_and_wait, keep_running
 from jobs import JobClient, JobStatus
-from jobs.background import keep_running
 from jobs.dispatch import Liveness
 from jobs.errors import StoreUnavailable
 from jobs.store import EndedJob, JobStore
@@ -37,10 +37,10 @@ KEPT_SECONDS = 5.0
 LOOK_BACK_SECONDS = 60.0
 """An end is stamped before it is committed, by a clock that need not be ours: what was passed by is looked at again."""
 PAGE = 500
-MOST_AT_ONCE = 5_000
+MAX_ENDS = 5_000
 """Ended jobs that one scrape takes in; the next one goes on."""
 LAG_EVERY_SECONDS = 1.0
-MOST_TASKS = 100
+MAX_TASK_LABELS = 100
 OTHER = "other"
 """The label of the tasks beyond these, so that nobody can make series without end."""
 
@@ -57,13 +57,13 @@ class Stalls(Protocol):
 
 
 class TaskLabels:
-    """The names of tasks as labels: the first `MOST_TASKS` that are seen, and one for all others."""
+    """The names of tasks as labels: the first `MAX_TASK_LABELS` that are seen, and one for all others."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
 
     def __call__(self, task: str) -> str:
-        if len(self._known) < MOST_TASKS:
+        if len(self._known) < MAX_TASK_LABELS:
             self._known.add(task)
         return task if task in self._known else OTHER
 
@@ -79,7 +79,7 @@ class EndedJobs:
     async def new(self) -> AsyncIterator[EndedJob]:
         place = (self._looked_from(), "")
         given = 0
-        while given < MOST_AT_ONCE and (page := await self._store.ended(place, PAGE)):
+        while given < MAX_ENDS and (page := await self._store.ended(place, PAGE)):
             place = page[-1].cursor
             for job in page:
                 if job.id not in self._seen:
@@ -198,12 +198,11 @@ class Metrics:
         return Histogram(f"longhaul_{name}", what, registry=self._registry, buckets=buckets)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(keep_running(self._look_at_lag, name="the look at the loop's lag"))
+        self._task = asyncio.create_task(keep_running(self._look_at_lag, name="loop lag"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await cancel_and_wait(self._task)
 
     async def render(self) -> bytes:
         """The text. While the store is out of reach it shows what is known here, and `longhaul_store_up` 0."""

@@ -26,7 +26,7 @@ from jobs.events import (
     UnknownEvent,
 )
 
-MOST_STEPS = 1_000
+MAX_STEPS = 1_000
 """A table of 100,000 rows is as many steps: what is beyond this is counted, not drawn."""
 INTERRUPTED = "interrupted"
 WITHDRAWN = "withdrawn"
@@ -125,7 +125,7 @@ class _Drawing:
         if (before := self._steps.pop(path, None)) is not None:
             self._close(before, event.at, WITHDRAWN)
         self._begun_steps += 1
-        if self._begun_steps > MOST_STEPS:
+        if self._begun_steps > MAX_STEPS:
             return
         # Parts are named by what they work on, files and addresses: those are people's words.
         name = kind if kind == "part" else f"{kind} {started.name}"
@@ -154,7 +154,7 @@ class _Drawing:
 
     def _figures(self, end: Terminal) -> Attributes:
         usage = (end.usage if isinstance(end, JobCompleted) else None) or {}
-        left_out = max(0, self._begun_steps - MOST_STEPS)
+        left_out = max(0, self._begun_steps - MAX_STEPS)
         return {
             "longhaul.job.id": self._job.id,
             "longhaul.job.task": self._job.request.task,

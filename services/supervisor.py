@@ -10,8 +10,8 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from background import cancel_and_wait, keep_running
 from jobs import WorkerRecord
-from jobs.background import keep_running
 from jobs.dispatch import Liveness, declare_stopped
 from jobs.store import JobStore
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 WORKER = Path(__file__).parent.parent / "worker.py"
 FIRST_BACKOFF_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 15.0
+MAX_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 20.0
 """A worker that lived this long was well: the next restart is quick again."""
 OBSERVE_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Supervisor:
         for _ in range(self._processes):
             self._own(self._keep_running())
         if self._processes:
-            self._own(keep_running(self._observe, name="the look at the workers' heartbeats"))
+            self._own(keep_running(self._observe, name="worker heartbeats"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,9 +74,7 @@ class Supervisor:
                 if child.returncode is None:
                     child.kill()
                     await child.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(*self._tasks)
 
     def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -96,7 +94,7 @@ class Supervisor:
             fields = {"how": ended, "restart_seconds": round(backoff, 1)}
             logger.warning("worker process ended; starting another", extra={"fields": fields})
             await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
             self.restarts += 1
 
     async def _run_one(self) -> str | None:

@@ -7,8 +7,8 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Self
 
+from background import cancel_and_wait, keep_running
 from jobs import Job, JobNotFound
-from jobs.background import keep_running
 from jobs.store import JobStore
 from jobs.transitions import Change, Transition, Transitions
 
@@ -62,8 +62,7 @@ class Traces:
         except TimeoutError:
             outlet.give_up()
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await cancel_and_wait(sending)
 
 
 def _open_outlet() -> Outlet:

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from agent.model import Models, ModelSettings, open_models
-from agent.tasks import build_tasks
+from background import cancel_and_wait
 from jobs.worker import Worker
+from models.models import Models, ModelSettings, open_models
+from models.tasks import build_tasks
 from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
@@ -43,7 +44,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
             )
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
-        stack.push_async_callback(_ended, asyncio.create_task(_guard_loop(models), name="watchdog"))
+        stack.push_async_callback(cancel_and_wait, asyncio.create_task(_guard_loop(models), name="watchdog"))
         tasks = build_tasks(models, pool, backend.files)
         dispatcher = await stack.enter_async_context(
             backend.dispatcher(tasks=tuple(tasks), catalogue=[tool.to_json() for tool in pool.catalogue])
@@ -61,11 +62,6 @@ async def _guard_loop(models: Models) -> None:
     gc.freeze()  # what is imported stays: to look through it for garbage again and again is a tenth of all the work
     async with LoopWatchdog("worker"):
         await asyncio.Future()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def model_settings(settings: Settings) -> ModelSettings:

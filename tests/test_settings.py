@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -295,24 +295,18 @@ def test_a_variable_that_chainlit_would_read_stops_the_start_with_one_line(name:
     assert ended.stderr.startswith(f"longhaul: The variable {name} cannot be set")
 
 
-def test_a_variable_that_chainlit_has_read_without_a_trace_stops_the_start(tmp_path: Path) -> None:
-    ended = start(*entry_of(ENTRIES[0]), ROOT=str(tmp_path / "nowhere"), LONGHAUL_DATA_DIR=str(tmp_path))
-    assert ended.returncode == 2
-    assert "longhaul: The variable ROOT cannot be set" in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_such_variables_do_no_harm_under_scripts_run(tmp_path: Path) -> None:
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "run", tmp_path / "scripts")
-    (tmp_path / "scripts" / "install").write_text("#!/bin/sh\n")
-    (tmp_path / "scripts" / "install").chmod(0o755)
-    (tmp_path / ".venv").symlink_to(sys.prefix)
+def test_such_variables_do_no_harm_under_chainlit_run(tmp_path: Path) -> None:
     said = f"import os; print([name for name in os.environ if name.upper() in {sorted(CHAINLIT_FIELDS)}])"
     (tmp_path / "app.py").write_text(f"{said}\nimport chainlit as cl\nos._exit(7)\n")
     names = dict.fromkeys([*CHAINLIT_FIELDS, "project", "Ui"], "x")
-    ended = start(str(tmp_path / "scripts" / "run"), "--headless", **names)
+    ended = start(*entry_of(("chainlit", "run", str(tmp_path / "app.py"), "--headless")), **names)
     assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (7, ["[]"]), ended.stderr
+
+
+def test_the_installed_environment_ignores_all_of_chainlits_fields() -> None:
+    shipped = (ROOT / "scripts" / "chainlit.pth").read_text()
+    assert (Path(sysconfig.get_path("purelib")) / "chainlit.pth").read_text() == shipped, "run ./scripts/install"
+    assert set(re.findall(r'"([A-Z]+)"', shipped)) == CHAINLIT_FIELDS
 
 
 def entry_of(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
-POLL_SECONDS, LONGEST_POLL_SECONDS = 0.02, 0.2
+POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.2
 
 
 @overload
@@ -30,4 +30,4 @@ async def until(condition: Callable[[], T | Awaitable[T]], *, within: float, wha
         waited = time.monotonic() - begin
         if waited >= within:
             raise AssertionError(f"not within {within} s: {what}; last seen {value!r}")
-        await asyncio.sleep(min(max(POLL_SECONDS, waited / 20), LONGEST_POLL_SECONDS))
+        await asyncio.sleep(min(max(POLL_SECONDS, waited / 20), MAX_POLL_SECONDS))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from background import cancel_and_wait
 from toolkit.catalogue import ToolSpec
 from toolkit.context import CallInfo
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError, ToolIncomplete
@@ -127,10 +128,7 @@ class Attempt:
     async def close(self) -> None:
         """Stop handling messages; cancel and await the requests that a handler works on."""
         self._outcome.cancel()
-        tasks = [self._pump, *self._requests.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_and_wait(self._pump, *self._requests.values())
 
     async def _handle_all(self) -> None:
         while not self._outcome.done():

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from background import wait_event
 from toolkit import messages, wire
 from toolkit.calls import Attempt, Call, Moved
 from toolkit.catalogue import ToolSpec
@@ -120,10 +121,7 @@ class HostProcess:
         number = next(_numbers)
         pong = self._pongs[number] = asyncio.Event()
         self.send(Ping(number=number))
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await pong.wait()
-        except TimeoutError:
+        if not await wait_event(pong, timeout_seconds):
             self.stalled = True
         return self.alive and not self.stalled
 
@@ -206,11 +204,8 @@ class HostProcess:
     # -- life
 
     async def _hello(self, timeout_seconds: float) -> None:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._ready.wait()
-        except TimeoutError as error:
-            raise ToolHostsUnavailable(f"A tool host did not load its tools within {timeout_seconds:g} s.") from error
+        if not await wait_event(self._ready, timeout_seconds):
+            raise ToolHostsUnavailable(f"A tool host did not load its tools within {timeout_seconds:g} s.")
         if not self.catalogue and self.closed.is_set():
             raise ToolHostsUnavailable(f"A tool host ended while it loaded its tools ({self._how()}).")
 

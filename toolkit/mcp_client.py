@@ -11,6 +11,7 @@ from mcp import ClientSession, McpError, types
 from mcp.shared.message import SessionMessage
 from mcp.shared.session import ProgressFnT
 
+from background import cancel_and_wait
 from toolkit.errors import ToolError
 from toolkit.mcp_servers import McpServer
 from toolkit.mcp_transport import open_transport
@@ -120,9 +121,7 @@ class McpClient:
             alone = self._working == 1 and not pinged.is_set()
         finally:
             self._working -= 1
-            for task in (working, pinging):
-                task.cancel()
-            await asyncio.gather(working, pinging, return_exceptions=True)
+            await cancel_and_wait(working, pinging)
         await self._close(life)
         # The refused request was this one, unless it was a ping or another call's.
         raise ServerLost(unsent=_was_not_taken(working) or (alone and _was_refused(life)))

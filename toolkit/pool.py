@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from background import cancel_and_wait
 from toolkit.calls import Call, Moved
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
@@ -85,9 +86,7 @@ class HostPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        for spare in self._spares:
-            spare.cancel()
-        await asyncio.gather(*self._spares, return_exceptions=True)
+        await cancel_and_wait(*self._spares)
         for host in list(self._hosts):
             host.kill()
             await host.closed.wait()
@@ -100,8 +99,7 @@ class HostPool:
             first = await self._take_spare()
             offered, problems = await connecting
         finally:
-            connecting.cancel()
-            await asyncio.gather(connecting, return_exceptions=True)
+            await cancel_and_wait(connecting)
         self._shared.append(first)
         own = {spec.name: spec for spec in first.catalogue}
         added = {spec.name: spec for spec in offered if spec.name not in own}

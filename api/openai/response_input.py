@@ -10,10 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from api.errors import ApiError
 from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, few_parts, refusal
 from api.openai.response_events import ASKED
-from api.submit import CHAT
 from jobs import Job, JobClient
 from jobs.encoding import encode
 from jobs.transcript import Transcript
+from names import CHAT
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"

@@ -20,9 +20,10 @@ from api.openai.response_view import DeletedView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream
 from api.strict import StrictRoute
-from api.submit import CHAT, Key, chat_request, submit
+from api.submit import Key, chat_request, submit
 from jobs import Job, JobNotFound, JobRequest
 from jobs.encoding import encode
+from names import CHAT
 from services.web import WebServices
 
 router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])
@@ -125,7 +126,7 @@ async def _request(services: WebServices, body: NewResponse, user: str, key: str
 
 async def _before(services: WebServices, response_id: str, user: str) -> list[Any]:
     job = await _find(services, response_id, user, param="previous_response_id")
-    if not job.finished:
+    if not job.ended:
         message = "previous_response_id: that response has not ended; wait for its end, or cancel it."
         raise ApiError(409, "conflict", message, param="previous_response_id")
     return await conversation_of(services.jobs, job)

@@ -10,9 +10,9 @@ import time
 
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from agent.calls import TokenStream
-from agent.model import ModelSettings
-from agent.upstream import Upstream
+from models.calls import TokenStream
+from models.models import ModelSettings
+from models.upstream import Upstream
 from tools.mapping.asking import INSTRUCTION
 
 

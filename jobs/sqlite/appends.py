@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jobs.errors import EpochStale, JobNotFound, LogBehind
 from jobs.events import TERMINAL, Entry, Payload
-from jobs.models import TRANSITIONS, UNFINISHED, Job, JobStatus
+from jobs.models import ACTIVE, TRANSITIONS, Job, JobStatus
 from jobs.sqlite import inbox, rows
 
 EventRow = tuple[str, int, int, str, str, float]
@@ -88,7 +88,7 @@ class _Head:
 
     def take(self, append: Append) -> list[EventRow]:
         """Returns the rows of the append's events. Raises and changes nothing when the append is refused."""
-        if self.ended or self.status not in UNFINISHED:
+        if self.ended or self.status not in ACTIVE:
             raise EpochStale(self.job_id)
         if append.after > self.last_seq:
             raise LogBehind(self.job_id, append.after, self.last_seq)

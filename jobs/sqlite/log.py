@@ -239,7 +239,7 @@ def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
     last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     found = [*connection.execute(last, [job.id]), *connection.execute(made, [job.id])]
-    end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.finished else []
+    end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.ended else []
     return Transcript.of([*map(rows.event, found), *end])
 
 

@@ -113,7 +113,7 @@ class SqliteStore:
         newest = log.newest_of_chain(connection, failed.root_id)
         if newest.thread_id is not None:
             threads.find(connection, newest.thread_id, newest.user)  # raises when the thread is being deleted
-        if newest.id != job_id and not newest.finished:
+        if newest.id != job_id and not newest.ended:
             return newest
         if (newest.id, newest.status) != (failed.id, failed.status):
             return None
@@ -130,7 +130,7 @@ class SqliteStore:
             ended.clear()
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
                 claimed = self._take(connection, job_id, worker, Change.CLAIMED)
-                if not claimed.finished:
+                if not claimed.ended:
                     return claimed
                 ended.append(job_id)
             return None
@@ -143,7 +143,7 @@ class SqliteStore:
     def _take(self, connection: sqlite3.Connection, job_id: str, worker: str, change: Change) -> Job:
         taken = log.take(connection, job_id, worker, self._clock())
         self._topics.add(job_topic(job_id))
-        if taken.finished:
+        if taken.ended:
             self._topics.add("queue")
             return self._note(Change.ENDED, taken)
         return self._note(Change.TAKEN_OVER if change is Change.CLAIMED and taken.attempt > 1 else change, taken)
@@ -151,12 +151,12 @@ class SqliteStore:
     async def renew(self, job_id: str, epoch: int) -> Job:
         def transaction(connection: sqlite3.Connection) -> Job:
             job = log.find(connection, job_id)
-            if job.finished or job.epoch != epoch or job.worker is None:
+            if job.ended or job.epoch != epoch or job.worker is None:
                 raise EpochStale(job_id)
             return self._take(connection, job_id, job.worker, Change.BEGUN_AGAIN)
 
         renewed = await self._write(transaction)
-        if renewed.finished:
+        if renewed.ended:
             await self._settle(job_id)
         return renewed
 
@@ -204,7 +204,7 @@ class SqliteStore:
             before = log.find(connection, job_id)
             job = self._wish_to_stop(connection, before, by)
             self._topics.update({job_topic(job_id), "cancel", "queue"})
-            return job, job.finished and not before.finished
+            return job, job.ended and not before.ended
 
         job, ended = await self._write(transaction)
         if ended:
@@ -215,7 +215,7 @@ class SqliteStore:
         job = log.wish_to_stop(connection, before.id, by, self._clock())
         if job.cancelled_by is not None and before.cancelled_by is None:
             self._note(Change.CANCEL_REQUESTED, job)
-        if job.finished and not before.finished:
+        if job.ended and not before.ended:
             self._note(Change.ENDED, job)
         return job
 
@@ -269,7 +269,7 @@ class SqliteStore:
     async def delete_job(self, job_id: str, user: str) -> Job | None:
         def transaction(connection: sqlite3.Connection) -> Job | None:
             job = log.find(connection, job_id, user)
-            if not job.finished:
+            if not job.ended:
                 raise JobConflict("The job is still running; cancel it first.")
             log.purge(connection, job_id)
             self._announce(job_id, job.thread_id)
@@ -303,9 +303,9 @@ class SqliteStore:
             threads.find(connection, thread_id, owner)
             connection.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [self._clock(), thread_id])
             sql = "SELECT id FROM jobs WHERE thread_id = ? AND status IN ('queued', 'in_progress')"
-            unfinished = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
-            self._topics.update({thread_topic(thread_id), "cancel", "queue", *map(job_topic, unfinished)})
-            return [self._wish_to_stop(connection, log.find(connection, job_id), owner) for job_id in unfinished]
+            active = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
+            self._topics.update({thread_topic(thread_id), "cancel", "queue", *map(job_topic, active)})
+            return [self._wish_to_stop(connection, log.find(connection, job_id), owner) for job_id in active]
 
         return await self._write(transaction)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from jobs import JobEvent
 from jobs.events import TERMINAL, JobIncompleteEvent, StepStarted
+from names import CHAT, DIRECT_CALL
 from scripts.terminal.following import EXIT_CODES, events, follow
 from scripts.terminal.screen import Screen
 from scripts.terminal.server import KEY, URL, Job, Refused, Server
@@ -25,7 +26,6 @@ from scripts.terminal.words import duration, one_line, printable
 USAGE_CODE = 2
 INTERRUPTED_CODE = 130
 PIPE_CODE = 141
-CHAT = "chat"
 STATUSES = ("queued", "in_progress", "completed", "failed", "cancelled", "incomplete")
 EPILOG = f"""\
 examples:
@@ -280,7 +280,7 @@ def _first_arguments(server: Server, job_id: str) -> dict[str, Any]:
     """Returns the arguments with which a tool's job was begun, from its log."""
     with server.stream(f"/api/jobs/{job_id}/events") as pieces:
         for event in events(pieces):
-            if isinstance(event.payload, StepStarted) and event.payload.step == "call:0":
+            if isinstance(event.payload, StepStarted) and event.payload.step == DIRECT_CALL:
                 return dict(event.payload.input or {})
     return {}
 

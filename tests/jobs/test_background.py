@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from jobs import JSON, JobContext, background
-from jobs.background import keep_running
+import background
+from background import keep_running
+from jobs import JSON, JobContext
 from tests.jobs.engine import Engine, chat
 from tests.waiting import until
 

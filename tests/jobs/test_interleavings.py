@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from jobs import EpochStale, Job, JobEvent
 from jobs.errors import LogBehind
 from jobs.events import JobCompleted, TextDelta
-from jobs.models import FINISHED
+from jobs.models import ENDED
 from tests.conftest import examples
 from tests.jobs.engine import BACKENDS, Engine, anything, chat, claim, fields, write
 
@@ -129,7 +129,7 @@ class Interleavings(RuleBasedStateMachine):
             events = self.do(self.engine.store.read(job_id, 0, 1000))
             assert [event.seq for event in events] == list(range(1, job.last_seq + 1))
             ends = [event for event in events if event.terminal]
-            assert len(ends) == (job.status in FINISHED)
+            assert len(ends) == (job.status in ENDED)
             assert all(end is events[-1] for end in ends)
             written = [fields(event)["text"] for event in events if event.type == "text.delta"]
             assert written == self.accepted[job_id]
@@ -148,7 +148,7 @@ class Interleavings(RuleBasedStateMachine):
     def _append(self, claim: tuple[str, int], *payloads: TextDelta | JobCompleted) -> bool:
         job_id, epoch = claim
         job: Job = self.do(self.engine.store.get(job_id))
-        holds = job.epoch == epoch and job.status not in FINISHED
+        holds = job.epoch == epoch and job.status not in ENDED
         if holds:
             self.do(write(self.engine.store, job_id, *payloads, epoch=epoch))
         else:

@@ -20,7 +20,7 @@ async def test_two_processes_of_one_data_dir_share_jobs_workers_and_files(tmp_pa
             assert taken is not None
             assert taken.id == job.id
             await write(worker.store, job.id, JobCompleted(result="done", usage=None))
-        assert (await web.store.get(job.id)).finished
+        assert (await web.store.get(job.id)).ended
         stored = await web.files.save(
             name="a.txt", mime="text/plain", owner="ada", source=Path(__file__), limit_bytes=10**6
         )

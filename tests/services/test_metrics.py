@@ -18,7 +18,7 @@ from jobs import JobRequest, JobStatus
 from jobs.events import JobCancelled, JobCancelling, JobCompleted, JobFailedEvent, Payload, TextDelta
 from jobs.local import LocalLiveness
 from services import metrics as module
-from services.metrics import MOST_TASKS, OTHER, Metrics, TaskLabels
+from services.metrics import MAX_TASK_LABELS, OTHER, Metrics, TaskLabels
 from services.supervisor import Supervisor
 from tests.conftest import StartServer
 from tests.endpoint import Endpoint
@@ -170,7 +170,7 @@ async def test_a_scrape_goes_on_where_the_bound_of_the_last_one_was(
     measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE", 2)
-    monkeypatch.setattr(module, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(module, "MAX_ENDS", 4)
     for _ in range(9):
         await measured.run(DONE)
     measures = [(await measured.scrape()).value("job_queue_wait_seconds_count", task="chat") for _ in range(4)]
@@ -193,8 +193,8 @@ async def test_scraping_counts_the_jobs_once_in_a_while(measured: Measured, monk
 
 def test_tasks_without_end_make_no_series_without_end() -> None:
     label = TaskLabels()
-    labels = [label(f"task {number}") for number in range(2 * MOST_TASKS)]
-    assert len(set(labels)) == MOST_TASKS + 1
+    labels = [label(f"task {number}") for number in range(2 * MAX_TASK_LABELS)]
+    assert len(set(labels)) == MAX_TASK_LABELS + 1
     assert label("task 0") == "task 0"
     assert label("task never seen") == OTHER
 

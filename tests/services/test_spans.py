@@ -17,7 +17,7 @@ from jobs.events import (
     StepFinished,
     StepStarted,
 )
-from services.spans import MOST_STEPS, Span, draw, span_id, trace_id
+from services.spans import MAX_STEPS, Span, draw, span_id, trace_id
 from tests.jobs.engine import chat, logged
 
 DONE = JobCompleted(result={"text": "secret words"}, usage={"input_tokens": 3, "output_tokens": 5})
@@ -159,9 +159,9 @@ def test_a_retry_hangs_on_its_original_and_leaves_it_the_steps_that_it_took_over
 
 
 def test_steps_without_end_are_counted_not_drawn() -> None:
-    steps = [one for number in range(MOST_STEPS + 7) for one in (begin(f"m:{number}"), finish(f"m:{number}"))]
+    steps = [one for number in range(MAX_STEPS + 7) for one in (begin(f"m:{number}"), finish(f"m:{number}"))]
     spans = draw(job(JobStatus.COMPLETED), log(started(), *steps, DONE))
-    assert len(spans) == MOST_STEPS + 3
+    assert len(spans) == MAX_STEPS + 3
     assert spans[-1].attributes["longhaul.job.steps_left_out"] == 7
 
 

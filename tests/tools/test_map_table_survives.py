@@ -38,7 +38,7 @@ ROWS, KILLS, CONCURRENCY = 1_000, 10, 8
 NURSERY = """
 import asyncio, os, signal, sys
 
-import agent.chat, agent.upstream, langchain_openai  # what takes a worker seconds at its start
+import models.chat, models.upstream, langchain_openai  # what takes a worker seconds at its start
 from services.worker import run_worker
 from settings import Settings
 from tests.jobs.engine import fields
@@ -92,7 +92,7 @@ class Place:
     async def ended(self, job: Job, *, within: float) -> Job:
         async def now() -> Job | None:
             seen = await self.client.get(job.id, USER)
-            return seen if seen.finished else None
+            return seen if seen.ended else None
 
         seen = await until(now, within=within, what="the job ends")
         assert seen is not None

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from pypdf import PdfReader
 
-from agent.extract import follow_instruction
+from models.extract import follow_instruction
 from tests.toolkit.recording import RecordingHandler
 from tests.tools import making
 from toolkit.errors import ToolArgumentsInvalid, ToolError

@@ -13,14 +13,14 @@ import pytest
 from httpx2 import Request
 from langchain_core.messages import AIMessage
 
-from agent import streaming, upstream
-from agent.calls import TokenStream
-from agent.model import Models, open_models
-from agent.replies import ModelReply
-from agent.streaming import Answer, _chunks
-from agent.upstream import fault_of
 from jobs.errors import StepFailed
-from tests.agent.desk import settings_for
+from models import streaming, upstream
+from models.calls import TokenStream
+from models.models import Models, open_models
+from models.replies import ModelReply
+from models.streaming import Answer, _chunks
+from models.upstream import fault_of
+from tests.models.desk import settings_for
 
 REQUEST = Request("POST", "http://localhost")
 HIGH, LOW = r'{"choices": [{"delta": {"content": "\ud83d"}}]}', r'{"choices": [{"delta": {"content": "\ude00"}}]}'

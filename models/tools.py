@@ -9,14 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.model import Models
-from agent.rates import Gate, Rate, expected_tokens
-from agent.replies import ModelReply, Spent
 from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, StepFailed
 from jobs.models import JSON, Job
+from models.models import Models
+from models.rates import Gate, Rate, expected_tokens
+from models.replies import ModelReply, Spent
+from names import DIRECT_CALL
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import (
     ToolArgumentsInvalid,
@@ -30,9 +31,6 @@ from toolkit.errors import (
 from toolkit.handler import CallContext, Completed, Recorded
 from toolkit.pool import HostPool
 from toolkit.uploads import FileInfo
-
-DIRECT_CALL = "call:0"
-"""The path of the only step of a job that calls a tool directly."""
 
 NO_MODEL = "No language model is connected: its answers are replaced by sentences chosen by word counts."
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agent.calls import Ask, ModelSource, Warn
-    from agent.replies import ModelReply
+    from models.calls import Ask, ModelSource, Warn
+    from models.replies import ModelReply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +63,14 @@ class Models:
 
     async def chat(self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], warn: Warn) -> ModelReply:
         """Runs a call whose text is shown as it arrives. Raises `StepFailed`."""
-        from agent.calls import call_model
+        from models.calls import call_model
 
         source = await asyncio.shield(self._source)
         return await call_model(source, ask, model=model, purpose="chat", on_text=on_text, warn=warn)
 
     async def complete(self, instruction: str, material: str, *, model: str | None, warn: Warn) -> ModelReply:
         """Runs a call for a tool, whose text is not shown. Raises `StepFailed`."""
-        from agent.calls import call_model, instruct
+        from models.calls import call_model, instruct
 
         source = await asyncio.shield(self._source)
         ask = instruct(instruction, material)
@@ -90,12 +90,12 @@ async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
 
 
 async def _open_source(settings: ModelSettings) -> ModelSource:
-    await asyncio.to_thread(_load, "agent.chat", "agent.offline" if settings.offline else "agent.upstream")
+    await asyncio.to_thread(_load, "models.chat", "models.offline" if settings.offline else "models.upstream")
     if settings.offline:
-        from agent.offline import OfflineSource
+        from models.offline import OfflineSource
 
         return OfflineSource()
-    from agent.upstream import Upstream
+    from models.upstream import Upstream
 
     return Upstream(settings)
 

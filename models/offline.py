@@ -22,10 +22,10 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 
-from agent.calls import TokenStream
-from agent.extract import follow_instruction, summary
-from agent.faults import Fault
-from agent.replies import SEARCH_CALL
+from models.calls import TokenStream
+from models.extract import follow_instruction, summary
+from models.faults import Fault
+from models.replies import SEARCH_CALL
 from toolkit.parameters import Parameter, arguments_of_files, parameters_of
 from toolkit.typed import find_pairs
 

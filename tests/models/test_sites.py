@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.sites import MAX_CHARACTERS, named_sites
+from models.sites import MAX_CHARACTERS, named_sites
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import openai
 from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
-from agent.calls import Purpose, TokenStream
-from agent.faults import LIMITED, ONCE, TRANSIENT, TRUNCATED, CutShort, Fault
-from agent.model import ModelSettings
-from agent.streaming import StreamedChat
+from models.calls import Purpose, TokenStream
+from models.faults import LIMITED, ONCE, TRANSIENT, TRUNCATED, CutShort, Fault
+from models.models import ModelSettings
+from models.streaming import StreamedChat
 
-logger = logging.getLogger("longhaul.agent")
+logger = logging.getLogger("longhaul.models")
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_SECONDS = 10.0

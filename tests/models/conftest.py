@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.agent.desk import TOOLBOX, Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
+from tests.models.desk import TOOLBOX, Desk, open_desk, settings_for
 from toolkit.pool import HostPool
 
 

@@ -19,15 +19,15 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.utils import count_tokens_approximately
 
-from agent.replies import ModelReply
-from agent.sites import named_sites, own_words
 from files.errors import StoredFileNotFound
 from files.store import FileStore, StoredFile
 from jobs.context import JobContext, Turn
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished
 from jobs.models import JSON, Job, JobStatus
+from models.replies import ModelReply
+from models.sites import named_sites, own_words
+from names import CHAT
 
-CHAT = "chat"
 MODEL_STEP = re.compile(r"model:(\d+)")
 INDEXING_TOOLS = frozenset({"index_documents", "crawl_site"})
 """These tools make documents searchable."""

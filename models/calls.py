@@ -13,8 +13,8 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from agent.faults import CutShort, Fault
-from agent.replies import ModelReply, ToolCall
+from models.faults import CutShort, Fault
+from models.replies import ModelReply, ToolCall
 
 Purpose = Literal["chat", "complete"]
 Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent.chat import MESSAGES_LEFT_OUT
-from tests.agent.desk import Desk, open_desk, settings_for
+from models.chat import MESSAGES_LEFT_OUT
 from tests.endpoint import Endpoint
+from tests.models.desk import Desk, open_desk, settings_for
 from toolkit.pool import HostPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

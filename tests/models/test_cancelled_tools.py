@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.agent.desk import Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
+from tests.models.desk import Desk, open_desk, settings_for
 from tests.waiting import until
 from toolkit.pool import HostPool
 

@@ -12,9 +12,9 @@ import pytest
 from files.errors import StoredFileNotFound
 from jobs.errors import EpochStale, JobIncomplete, StepFailed, ThreadNotFound
 from jobs.models import JSON, JobRequest
-from tests.agent.desk import USER, Desk, open_desk, settings_for
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
+from tests.models.desk import USER, Desk, open_desk, settings_for
 from tests.waiting import until
 from toolkit.pool import HostPool
 

@@ -10,14 +10,14 @@ import pytest
 from httpx2 import Request, Response
 from openai import RateLimitError
 
-from agent.calls import storable
-from agent.faults import LIMITED
-from agent.model import Models, open_models
-from agent.replies import ModelReply, ToolCall
-from agent.upstream import fault_of
 from jobs.errors import StepFailed
-from tests.agent.desk import settings_for
+from models.calls import storable
+from models.faults import LIMITED
+from models.models import Models, open_models
+from models.replies import ModelReply, ToolCall
+from models.upstream import fault_of
 from tests.endpoint import Endpoint
+from tests.models.desk import settings_for
 from tests.waiting import until
 
 REFUSED = (
@@ -247,7 +247,7 @@ def test_starting_needs_no_heavy_library(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    listing = "import sys, agent.tasks; print(*sys.modules)"
+    listing = "import sys, models.tasks; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"langchain", "langchain_core", "langgraph", "openai", "sklearn", "numpy"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.desk import Desk
+from tests.models.desk import Desk
 from tests.waiting import until
 
 PARAGRAPH = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.agent.desk import Desk
 from tests.endpoint import Endpoint
+from tests.models.desk import Desk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.model import Models, ModelSettings, open_models
-from agent.tasks import build_tasks
 from files.store import DirectoryFileStore, StoredFile
 from jobs.context import JobContext, TaskFunction
 from jobs.errors import JobFailed, JobIncomplete
@@ -19,6 +17,8 @@ from jobs.rules import Eligibility
 from jobs.sqlite.store import SqliteStore
 from jobs.transcript import Transcript
 from jobs.wake import DatagramWake
+from models.models import Models, ModelSettings, open_models
+from models.tasks import build_tasks
 from tests.jobs.engine import fields
 from toolkit.pool import HostPool
 

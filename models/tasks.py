@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.model import Models
-from agent.tools import Toolbox, tool_task
 from files.store import FileStore
 from jobs.context import JobContext, TaskFunction
 from jobs.models import JSON
+from models.models import Models
+from models.tools import Toolbox, tool_task
+from names import CHAT
 from toolkit.pool import HostPool
 
 
@@ -18,8 +19,10 @@ def build_tasks(models: Models, pool: HostPool, files: FileStore) -> Mapping[str
 
     async def answer(ctx: JobContext) -> JSON:
         await models.ready()
-        from agent.chat import chat  # loaded by now; an import at the top would delay the worker's start by two seconds
+        from models.chat import (
+            chat,  # loaded by now; an import at the top would delay the worker's start by two seconds
+        )
 
         return await chat(ctx, models, toolbox, files)
 
-    return {**{spec.name: tool_task(toolbox, spec.name) for spec in pool.catalogue}, "chat": answer}
+    return {**{spec.name: tool_task(toolbox, spec.name) for spec in pool.catalogue}, CHAT: answer}

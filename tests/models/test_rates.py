@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from agent.rates import Gate, Rate, expected_tokens
-from tests.agent.desk import Desk
+from models.rates import Gate, Rate, expected_tokens
+from tests.models.desk import Desk
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.extract import follow_instruction, key_sentences, sentences, summary
+from models.extract import follow_instruction, key_sentences, sentences, summary
 
 MATERIAL = "\n".join(
     [

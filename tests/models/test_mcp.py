@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.desk import TOOLBOX, open_desk, settings_for
 from tests.endpoint import Endpoint
+from tests.models.desk import TOOLBOX, open_desk, settings_for
 from tests.server import free_port
 from toolkit.pool import HostPool
 

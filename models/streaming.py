@@ -24,7 +24,7 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncAPIResponse
 from pydantic import PrivateAttr
 
-from agent.calls import TokenStream, storable
+from models.calls import TokenStream, storable
 
 DATA = b"data:"
 STARTS = (DATA, codecs.BOM_UTF8 + DATA)

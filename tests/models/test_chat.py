@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from agent.chat import MAX_MODEL_CALLS
-from agent.replies import ModelReply, ToolCall
 from jobs.context import Step
 from jobs.errors import JobFailed, JobIncomplete, StepFailed
 from jobs.events import JobCancelled
 from jobs.models import JSON
-from tests.agent.desk import Desk
+from models.chat import MAX_MODEL_CALLS
+from models.replies import ModelReply, ToolCall
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
+from tests.models.desk import Desk
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

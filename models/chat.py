@@ -15,15 +15,15 @@ from langchain_core.messages import ToolCall as ToolCallDict
 from langchain_core.tools import BaseTool
 from langgraph.types import Command
 
-from agent.history import Conversation, ai_message, content_of, read_conversation, tool_message
-from agent.model import Models
-from agent.offline import OfflineModel
-from agent.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
-from agent.tools import Toolbox, count_usage
 from files.store import FileStore
 from jobs.context import JobContext, Step
 from jobs.errors import JobFailed, JobIncomplete
 from jobs.models import JSON
+from models.history import Conversation, ai_message, content_of, read_conversation, tool_message
+from models.models import Models
+from models.offline import OfflineModel
+from models.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
+from models.tools import Toolbox, count_usage
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolIncomplete
 
