@@ -18,12 +18,12 @@ import chainlit as cl
 from chainlit.config import config
 from chainlit.server import app
 
-from api import Doors
+from api import ApiOrChat
 from services import event_loop
 
 require_login(settings, config.run.host)
-# Chainlit hands this very application to its server: the doors become its outermost layer.
-app.middleware_stack = Doors(api=front.api, chat=app.build_middleware_stack())
+# Chainlit hands this very application to its server: `ApiOrChat` becomes its outermost layer.
+app.middleware_stack = ApiOrChat(api=front.api, chat=app.build_middleware_stack())
 event_loop.take_over()
 opened = AsyncExitStack()
 

@@ -17,7 +17,7 @@ from settings import Settings, require_login
 
 
 def listening_on() -> str:
-    """The address uvicorn was told to listen on; another server's is not known, and its own affair."""
+    """Returns the address that uvicorn listens on; other servers do not expose theirs."""
     context = click.get_current_context(silent=True)
     host = context.params.get("host") if context else None
     return "127.0.0.1" if host is None else str(host)  # an empty one is every address
@@ -30,7 +30,7 @@ front = Front(settings)
 from chainlit.utils import mount_chainlit
 from fastapi import FastAPI
 
-from api import Doors
+from api import ApiOrChat
 
 ROOT = Path(__file__).parent
 
@@ -46,4 +46,4 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 chat = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
 mount_chainlit(chat, target=str(ROOT / "front.py"), path="/")  # which defines, and registers nothing twice
-app = Doors(api=front.api, chat=chat)
+app = ApiOrChat(api=front.api, chat=chat)

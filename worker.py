@@ -18,7 +18,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = Settings.load()
 
-    # After the settings: a bad value is told without a second's imports.
+    # Imported after the settings, so that a bad value is reported without a second of imports.
     from services import logs
     from services.event_loop import run
     from services.worker import run_worker

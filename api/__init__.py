@@ -1,6 +1,6 @@
 """The HTTP API: jobs, files, tools, Deep Chat, OpenAI; health and metrics."""
 
+from api.api_or_chat import ApiOrChat
 from api.app import create_api
-from api.doors import Doors
 
-__all__ = ["Doors", "create_api"]
+__all__ = ["ApiOrChat", "create_api"]

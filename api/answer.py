@@ -105,14 +105,14 @@ class AnswerPieces:
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:
-    """Yields pages of pieces. The last one is `Ended` or `Failed`, even if the job is deleted or the server stops."""
+    """Yields batches of pieces. The last one is `Ended` or `Failed`, even if the job is deleted or the server stops."""
     answer = AnswerPieces()
     ended = False
     try:
-        async with contextlib.aclosing(jobs.follow(job.id, job.user)) as pages:
-            async for page in pages:
-                pieces = [piece for event in page if (piece := answer.feed(event)) is not None]
-                ended = page[-1].terminal
+        async with contextlib.aclosing(jobs.follow(job.id, job.user)) as batches:
+            async for batch in batches:
+                pieces = [piece for event in batch if (piece := answer.feed(event)) is not None]
+                ended = batch[-1].terminal
                 if pieces:
                     yield pieces
     except JobNotFound:

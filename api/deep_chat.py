@@ -71,8 +71,8 @@ async def ask(
 async def frames(jobs: JobClient, job: Job) -> Frames:
     """Raises `ApiError` when the answer fails before its first word."""
     rendering = Rendering()
-    async with contextlib.aclosing(follow_answer(jobs, job)) as pages:
-        async for pieces in pages:
+    async with contextlib.aclosing(follow_answer(jobs, job)) as batches:
+        async for pieces in batches:
             if rendered := b"".join(map(rendering.feed, pieces)):
                 yield rendered
 

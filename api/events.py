@@ -21,11 +21,11 @@ UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"Th
 
 
 async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Frames:
-    """Yields one frame per page of the log, until the terminal event or the end of this process."""
+    """Yields one frame per batch of the log, until the terminal event or the end of this process."""
     try:
-        async with contextlib.aclosing(jobs.follow(job_id, user, starting_after=after)) as pages:
-            async for page in pages:
-                yield b"".join(map(frame, page))
+        async with contextlib.aclosing(jobs.follow(job_id, user, starting_after=after)) as batches:
+            async for batch in batches:
+                yield b"".join(map(frame, batch))
     except JobNotFound:
         yield GONE
     except StoreUnavailable:

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from pydantic import BaseModel, Field
 
-from jobs import Job, JobStatus
+from jobs import CUT_SHORT, NEEDS_ARGUMENTS, Job, JobStatus
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
 from jobs.transcript import Transcript
 from services.web import WebServices
@@ -105,9 +105,8 @@ def _end(end: Terminal | None) -> dict[str, Any]:
 
 
 REASONS = {
-    "length": "The answer reached the model's length limit.",
-    "content_filter": "The answer was cut off by the model's content filter.",
-    "needs_arguments": "The tool waits for its arguments: retry with them.",
+    **CUT_SHORT,
+    NEEDS_ARGUMENTS: "The tool waits for its arguments: retry with them.",
 }
 
 

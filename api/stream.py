@@ -12,7 +12,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from api.doors import abort
+from api.api_or_chat import abort
 from background import cancel_and_wait
 from jobs.encoding import encode
 

@@ -20,7 +20,7 @@ class Upsert:
 
 
 @dataclass(frozen=True)
-class Append:
+class AddText:
     """Add text to a message."""
 
     id: str
@@ -41,7 +41,7 @@ class Show:
     element: ElementDict
 
 
-Change = Upsert | Append | Remove | Show
+Change = Upsert | AddText | Remove | Show
 
 
 def merge(changes: Sequence[Change]) -> list[Change]:
@@ -49,8 +49,8 @@ def merge(changes: Sequence[Change]) -> list[Change]:
     merged: list[Change] = []
     for change in changes:
         last = merged[-1] if merged else None
-        if isinstance(change, Append) and isinstance(last, Append) and last.id == change.id:
-            merged[-1] = Append(change.id, last.text + change.text)
+        if isinstance(change, AddText) and isinstance(last, AddText) and last.id == change.id:
+            merged[-1] = AddText(change.id, last.text + change.text)
         else:
             merged.append(change)
     return merged

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
-from handlers.changes import Append, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
+from handlers.changes import AddText, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
 from handlers.elements import artifact_element, file_element, form_element
 from handlers.forms import ToolForm
 from handlers.tool_screen import ToolScreen
@@ -251,9 +251,9 @@ class TurnScreen:
             self._messages[path].append(further)
             step = self._new(further, "assistant_message", ASSISTANT, self.run_id, at)
             step.update(output=text, streaming=True)
-            return [Append(current["id"], head), self._patch(current["id"], streaming=False), self._put(step)]
+            return [AddText(current["id"], head), self._patch(current["id"], streaming=False), self._put(step)]
         current["output"] += text
-        return [Append(current["id"], text)]
+        return [AddText(current["id"], text)]
 
     def _clear(self, path: str) -> list[Change]:
         """Removes the withdrawn text of a step."""

@@ -10,7 +10,7 @@ from chainlit.session import WebsocketSession
 
 from background import cancel_and_wait, keep_running
 from handlers.actions import change_action, retry_action
-from handlers.changes import Append, Change, Remove, Show, StepDict, Upsert
+from handlers.changes import AddText, Change, Remove, Show, StepDict, Upsert
 from handlers.render import TurnScreen
 from handlers.sockets import send
 from handlers.turns import Turns
@@ -178,10 +178,10 @@ class ThreadView:
         try:
             if self._unsure:
                 await self._refresh()
-            async for page in self._jobs.follow(turn.job_id, self._user, turn.seq):
+            async for batch in self._jobs.follow(turn.job_id, self._user, turn.seq):
                 async with self._page:
                     self._unsure = True
-                    self._show(turn.feed(page))
+                    self._show(turn.feed(batch))
                     if turn.ended is not None:
                         self._offer_actions(turn)
                         self.show_running()
@@ -199,7 +199,7 @@ class ThreadView:
             match change:
                 case Upsert(step):
                     self._emit(*upsert(step))
-                case Append(step_id, text):
+                case AddText(step_id, text):
                     token = {"id": step_id, "token": text, "isSequence": False, "isInput": False}
                     self._emit("stream_token", token)
                 case Remove(step_id):

@@ -7,15 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
-from jobs import JSON, NEEDS_ARGUMENTS
+from jobs import CUT_SHORT, JSON, NEEDS_ARGUMENTS
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Progress, StepFinished, Terminal
 
 BAR_CELLS = 20
-REASONS = {
-    "length": "The answer reached the model's length limit.",
-    "content_filter": "The answer was cut off by the model's content filter.",
-}
-"""Why the model ended an answer early; other reasons are phrases of tools."""
 
 
 def describe_progress(progress: Progress) -> str:
@@ -73,7 +68,7 @@ def describe_end(end: Terminal, *, answered: bool) -> str:
             return ""  # the form shows it
         case JobIncompleteEvent(reason=reason, result=result):
             told = describe_result(result, answered=answered)
-            why = REASONS.get(reason, f"The answer is incomplete: {reason}.")
+            why = CUT_SHORT.get(reason, f"The answer is incomplete: {reason}.")
             return "\n\n".join([part for part in (told, why) if part])
         case JobCompleted(result=result):
             return describe_result(result, answered=answered)

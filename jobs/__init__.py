@@ -16,6 +16,7 @@ from jobs.errors import (
 )
 from jobs.events import JobEvent
 from jobs.models import (
+    CUT_SHORT,
     JSON,
     NEEDS_ARGUMENTS,
     Job,
@@ -28,6 +29,7 @@ from jobs.models import (
 from jobs.store import JobFilter
 
 __all__ = [
+    "CUT_SHORT",
     "JSON",
     "NEEDS_ARGUMENTS",
     "EpochStale",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jobs.deltas import DeltaBuffer, Frames
+from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
 from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
 from jobs.journal import of_job
@@ -69,7 +69,7 @@ class JobContext:
         *,
         draining: asyncio.Event,
         lost: Callable[[], None],
-        frames: Frames | None = None,
+        ticks: Ticks | None = None,
     ) -> None:
         self.job = job
         self.stopped: list[dict[str, JSON]] = []
@@ -85,7 +85,7 @@ class JobContext:
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written at the step's end
         self._writer = LogWriter(store, job, transcript, lost=lost)
-        self.deltas = DeltaBuffer(self._writer.post, frames=frames)
+        self.deltas = DeltaBuffer(self._writer.post, ticks=ticks)
 
     @property
     def cancelled(self) -> bool:
@@ -253,7 +253,7 @@ class JobContext:
             logger.info("step finished", extra=self._of_step(finished.step, finished.seconds, finished.error))
 
     def _of_step(self, path: str, seconds: float, error: Mapping[str, JSON] | None = None) -> Mapping[str, Any]:
-        """`error`: its code is told, its sentence may hold people's words."""
+        """Logs the code of `error`; its message may hold user content."""
         step = self._transcript.steps[path].started
         code = None if error is None else error.get("code")
         return of_job(self.job, step=path, name=step.name, kind=step.kind, seconds=seconds, error=code)

@@ -7,39 +7,39 @@ from collections.abc import Callable, Sequence
 
 from jobs.events import KnownPayload, TextDelta
 
-FRAME_SECONDS = 0.03
-"""The length of a frame; the text of one job is written at most once in each."""
+TICK_SECONDS = 0.03
+"""The length of a tick; the text of one job is written at most once in each."""
 MAX_EARLY_WRITERS = 3
-"""Jobs that may write before a frame ends. If more want to, they wait for its end, so that one commit, one wake-up and
+"""Jobs that may write before a tick ends. If more want to, they wait for its end, so that one commit, one wake-up and
 one read on the other side serve them all: a third of the cost of 50 streams of 20 tokens a second."""
 PIECE_CHARACTERS = 4096
 
 
-class Frames:
-    """The frames that the jobs of one worker share: a grid of time."""
+class Ticks:
+    """The ticks that the jobs of one worker share: a grid of time."""
 
     def __init__(self) -> None:
         self._waiting: set[DeltaBuffer] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._frame = 0.0
+        self._tick = 0.0
         self._wanted = 0
         self._before = 0
 
-    def try_claim_frame(self) -> bool:
-        """Whether one more job may write now: at most `MAX_EARLY_WRITERS` asked in this frame and in the last."""
-        frame = asyncio.get_running_loop().time() // FRAME_SECONDS
-        if frame != self._frame:
-            self._before = self._wanted if frame == self._frame + 1 else 0
-            self._frame, self._wanted = frame, 0
+    def try_claim_tick(self) -> bool:
+        """Whether one more job may write now: at most `MAX_EARLY_WRITERS` asked in this tick and in the last."""
+        tick = asyncio.get_running_loop().time() // TICK_SECONDS
+        if tick != self._tick:
+            self._before = self._wanted if tick == self._tick + 1 else 0
+            self._tick, self._wanted = tick, 0
         self._wanted += 1
         return max(self._before, self._wanted) <= MAX_EARLY_WRITERS
 
     def wait(self, buffer: DeltaBuffer) -> None:
-        """Flush the buffer at the end of the frame."""
+        """Flush the buffer at the end of the tick."""
         self._waiting.add(buffer)
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at((loop.time() // FRAME_SECONDS + 1) * FRAME_SECONDS, self._end)
+            self._timer = loop.call_at((loop.time() // TICK_SECONDS + 1) * TICK_SECONDS, self._end)
 
     def _end(self) -> None:
         self._timer = None
@@ -55,9 +55,9 @@ class DeltaBuffer:
         self,
         write: Callable[[Sequence[KnownPayload]], None],
         *,
-        frames: Frames | None = None,
+        ticks: Ticks | None = None,
     ) -> None:
-        self._frames = frames or Frames()
+        self._ticks = ticks or Ticks()
         self._write = write
         self._step = ""
         self._text: list[str] = []
@@ -73,10 +73,10 @@ class DeltaBuffer:
         self._text.append(text)
         self._size += len(text)
         first = self._written_at is None
-        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._frames.try_claim_frame()):
+        if first or self._size >= PIECE_CHARACTERS or (self._is_due() and self._ticks.try_claim_tick()):
             self.flush()
         else:
-            self._frames.wait(self)
+            self._ticks.wait(self)
 
     def flush(self) -> None:
         """Send the text now."""
@@ -91,5 +91,5 @@ class DeltaBuffer:
 
     def _is_due(self) -> bool:
         if len(self._text) > 1 or self._written_at is None:
-            return False  # earlier text waits for the frame's end
-        return asyncio.get_running_loop().time() - self._written_at > FRAME_SECONDS
+            return False  # earlier text waits for the tick's end
+        return asyncio.get_running_loop().time() - self._written_at > TICK_SECONDS

@@ -29,7 +29,7 @@ class JobEvent:
 
     @property
     def payload(self) -> EventPayload:
-        """Decoded once, by whoever asks first. (`cached_property` takes a lock, which costs more than the decoding.)"""
+        """Decoded once, at the first access. (`cached_property` takes a lock, which costs more than the decoding.)"""
         known: EventPayload | None = self.__dict__.get("_payload")
         if known is None:
             known = self.__dict__["_payload"] = decode(self.type, self.data)

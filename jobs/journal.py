@@ -1,6 +1,6 @@
-"""What the operator reads of jobs: a line for each transition, with the job's ids as fields.
+"""The operator's view of jobs: a log line per transition, with the job's ids as fields.
 
-No line holds what people wrote, nor a secret.
+No line holds user content or a secret.
 """
 
 from __future__ import annotations

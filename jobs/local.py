@@ -105,7 +105,7 @@ class LocalLiveness:
         for one in workers:
             if is_free(self._directory, one.id) and not await store.held(one.id):
                 await store.remove_worker(one.id)
-                with contextlib.suppress(FileNotFoundError):  # else another process has told of it
+                with contextlib.suppress(FileNotFoundError):  # otherwise another process has logged it
                     (self._directory / f"{one.id}.lock").unlink()
                     logger.warning("dead worker removed", extra={"fields": {"worker": one.id}})
 

@@ -10,6 +10,11 @@ from typing import Any
 
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
+CUT_SHORT = {
+    "length": "The answer reached the model's length limit.",
+    "content_filter": "The answer was cut off by the model's content filter.",
+}
+"""Sentences for people, by the reason of an answer that the model ended early. Other reasons are phrases of tools."""
 
 THREAD_ID = re.compile(r"(?!job_|file_)[A-Za-z0-9_.:-]{1,200}")
 
@@ -126,7 +131,7 @@ class InboxMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldJob:
-    """What a holder rereads of a running job: its epoch, which tells whether it is still the holder, and the inbox."""
+    """The part of a running job that its holder rereads: the inbox, and the epoch, which shows who holds the job."""
 
     id: str
     epoch: int

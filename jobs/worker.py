@@ -11,7 +11,7 @@ from typing import Any
 
 from background import cancel_and_wait, keep_running, wait_event
 from jobs.context import JobContext, TaskFunction
-from jobs.deltas import Frames
+from jobs.deltas import Ticks
 from jobs.dispatch import Dispatcher
 from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable
 from jobs.events import (
@@ -51,7 +51,7 @@ KILLS_WORKERS = JobFailedEvent(
         "message": "This job was interrupted too often before it could finish a step. Retry starts it again.",
     }
 )
-PAGE = 2_000
+MAX_BATCH = 2_000
 """Events of a log that are read at a time."""
 
 
@@ -92,8 +92,8 @@ class _Log:
         self.readable = True
         self.fruitless = FruitlessAttempts()
 
-    def feed(self, page: Sequence[JobEvent]) -> None:
-        for event in page:
+    def feed(self, batch: Sequence[JobEvent]) -> None:
+        for event in batch:
             self.transcript.feed(event.payload)
             self.fruitless.feed(event.payload)
 
@@ -116,7 +116,7 @@ class Worker:
         self._wake = wake
         self._tasks = tasks
         self._slots = asyncio.Semaphore(slots)
-        self._frames = Frames()
+        self._ticks = Ticks()
         self._held: dict[str, _Held] = {}
         self._running: set[str] = set()  # from the claim to the end, even between two attempts
         self._wishes = asyncio.Event()
@@ -213,9 +213,9 @@ class Worker:
     async def _log(self, job: Job) -> _Log:
         log, seq = _Log(), 0
         try:
-            while seq < job.last_seq and (page := await self._store.read(job.id, seq, PAGE)):
-                log.feed(page)
-                seq = page[-1].seq
+            while seq < job.last_seq and (batch := await self._store.read(job.id, seq, MAX_BATCH)):
+                log.feed(batch)
+                seq = batch[-1].seq
         except StoreUnavailable:
             raise
         except Exception:
@@ -241,9 +241,7 @@ class Worker:
         return now
 
     def _context(self, job: Job, log: _Log, held: _Held) -> JobContext:
-        return JobContext(
-            job, self._store, log.transcript, draining=self._draining, lost=held.leave, frames=self._frames
-        )
+        return JobContext(job, self._store, log.transcript, draining=self._draining, lost=held.leave, ticks=self._ticks)
 
     async def _ending(self, held: _Held) -> Terminal | None:
         """Runs the task. Returns the job's end, or None when the job is left to another worker or cannot be written."""

@@ -1,4 +1,4 @@
-"""The one place that opens what stores jobs and files, and what tells processes of each other. Web and worker use it.
+"""Opens the stores of jobs and files and the channels between processes, for web and worker alike.
 
 Another back end is another branch of `open_backend`.
 """
@@ -25,7 +25,7 @@ from settings import Settings
 
 
 class OpenDispatcher(Protocol):
-    """Announces a worker with its tasks and tools, and takes it off at the end."""
+    """Registers a worker with its tasks and tools; unregisters it at the end."""
 
     def __call__(
         self, *, tasks: Sequence[str], catalogue: Sequence[Mapping[str, JSON]]
@@ -41,7 +41,7 @@ class Backend:
     files: FileStore
     liveness: Liveness
     transitions: Transitions
-    """Tells of what this process changes about jobs; any number of listeners."""
+    """Reports each change that this process makes to a job, to any number of listeners."""
     dispatcher: OpenDispatcher
     chat_url: str
     """The database of the chat's own tables, as SQLAlchemy names it."""
@@ -49,7 +49,7 @@ class Backend:
 
 @asynccontextmanager
 async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
-    """Open what the settings name, in order; close it in reverse."""
+    """Opens the parts that the settings name, in order; closes them in reverse."""
     async with _open_local(settings, DataDir(settings.data)) as backend:
         yield backend
 

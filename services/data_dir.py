@@ -1,4 +1,4 @@
-"""What lies in the data dir, and under which names."""
+"""The names of everything in the data dir."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DataDir:
-    """The generated secret lies there as well (`accounts/secret.py`)."""
+    """It also holds the generated secret (`accounts/secret.py`)."""
 
     path: Path
 
@@ -19,12 +19,12 @@ class DataDir:
 
     @property
     def chat(self) -> Path:
-        """SQLite: what Chainlit keeps of users and their feedback."""
+        """SQLite: Chainlit's users and their feedback."""
         return self.path / "chat.db"
 
     @property
     def files(self) -> Path:
-        """Uploads and what tools made."""
+        """Uploads and artifacts."""
         return self.path / "files"
 
     @property

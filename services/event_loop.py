@@ -1,4 +1,4 @@
-"""The event loop of Longhaul's own processes: uvloop, which takes a third less of the processor than asyncio's."""
+"""The event loop of Longhaul's processes: uvloop, which uses a third less CPU than asyncio's loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the model endpoint answers, asked at most every few seconds however often somebody looks."""
+"""Checks whether the model endpoint answers, at most once every few seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelProbe:
         await self._http.aclose()
 
     async def state(self) -> ModelState:
-        """Any HTTP answer means that the endpoint is there; whether the key is good shows at the first call."""
+        """Any HTTP response counts as an answer. A wrong key shows only at the first call."""
         async with self._asking:
             if not self._offline and time.monotonic() - self._asked_at >= KEPT_SECONDS:
                 self._state = await self._ask()

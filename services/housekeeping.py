@@ -1,4 +1,4 @@
-"""Clears away what people deleted, once its jobs have ended."""
+"""Removes deleted threads once their jobs have ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jobs.wake import Wake
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
-"""A deletion is cleared when its last job ends, which is a wake-up; this is the bound when that was lost."""
+"""The end of a thread's last job wakes the housekeeping; this limits the delay when the wake-up is lost."""
 
 
 class Housekeeping:
@@ -41,7 +41,7 @@ class Housekeeping:
         await keep_running(self._clear_once, name="housekeeping")
 
     async def _settle(self) -> bool:
-        """Once: a process may have been killed between the end of a job and its answer's becoming known."""
+        """Runs once: a process may have been killed after a job's end and before its answer was indexed."""
         await self._store.settle()
         return True
 
@@ -52,7 +52,7 @@ class Housekeeping:
         await wait_event(self._woken, EVERY_SECONDS)
 
     async def _purge(self, thread: Thread) -> None:
-        """Files first: while the jobs are there, a crash in between is made good by the next round."""
+        """Files first: after a crash in between, the jobs are still there and the next round continues."""
         jobs = await self._store.thread_jobs(thread.id)
         files = [file_id for job in jobs for file_id in job.request.files]
         for file_id in await self._store.unused_files(thread.owner, files, without_thread=thread.id):

@@ -1,6 +1,6 @@
-"""The life of the web process: opening, open, draining, closed. Front ends ask it for what is open.
+"""The life of the web process: opening, open, draining, closed. Front ends ask it for the open parts.
 
-Their routes and callbacks are registered before anything may be opened, and some are called after everything is closed.
+Their routes and callbacks are registered before anything opens, and some are called after everything has closed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Phase(Enum):
     OPENING = auto()
     OPEN = auto()
     DRAINING = auto()
-    """From the signal to stop: nothing new begins, and streams end cleanly. Everything is still there."""
+    """A signal to stop has arrived: nothing new begins, and streams end cleanly. All parts are still open."""
     CLOSED = auto()
 
 
 class NotServing(Exception):
-    """The process has not opened yet, or is about to end. Come again."""
+    """The process has not opened yet, or is about to end. Try again later."""
 
     def __init__(self) -> None:
         super().__init__("The server is starting or stopping; try again.")
 
 
 class Lifecycle:
-    """One for each web process; `Front` moves it on."""
+    """One per web process; `Front` advances it."""
 
     def __init__(self) -> None:
         self.phase = Phase.OPENING
@@ -48,22 +48,22 @@ class Lifecycle:
         return self.phase is Phase.OPEN
 
     def get(self, kind: type[T]) -> T:
-        """Returns what was opened of this class, also while the process drains. Raises `NotServing`."""
+        """Returns the open part of this class, also while the process drains. Raises `NotServing`."""
         if kind not in self._parts:
             raise NotServing
         return cast("T", self._parts[kind])
 
     def admit(self, kind: type[T]) -> T:
-        """`get` for new work. Raises `NotServing` while the process drains, too."""
+        """`get` for new work: also raises `NotServing` while the process drains."""
         if not self.open:
             raise NotServing
         return self.get(kind)
 
     @contextmanager
     def serving(self, *parts: object) -> Iterator[None]:
-        """Open with these parts inside of the block, closed behind it."""
+        """Open with these parts inside the block, closed after it."""
         self._parts = {type(part): part for part in parts}
-        if self.phase is Phase.OPENING:  # else the signal to stop came first
+        if self.phase is Phase.OPENING:  # otherwise the signal to stop came first
             self.phase = Phase.OPEN
         try:
             yield
@@ -72,13 +72,13 @@ class Lifecycle:
             self.phase, self._parts = Phase.CLOSED, {}
 
     def on_drain(self, call: Callable[[], None]) -> None:
-        """Call it on the loop when draining begins, or now if it has."""
+        """Calls it on the loop when draining begins; immediately if it has begun."""
         self._on_drain.append(call)
         if self.phase in {Phase.DRAINING, Phase.CLOSED}:
             call()
 
     def drain(self) -> None:
-        """Admit nothing new."""
+        """Admits nothing new."""
         if self.phase in {Phase.OPENING, Phase.OPEN}:
             self.phase = Phase.DRAINING
             for call in self._on_drain:
@@ -86,9 +86,9 @@ class Lifecycle:
 
     @contextmanager
     def drained_by_signals(self) -> Iterator[None]:
-        """In the main thread. Drain at a signal, beside whoever listened before, as the server does.
+        """Call in the main thread. Drains at a signal, then calls the earlier handler, such as the server's.
 
-        A server waits for its streams before it closes anything, so that what it closes comes too late to end them.
+        The server waits for its streams before it closes anything, so closing a part is too late to end them.
         """
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -104,6 +104,6 @@ class Lifecycle:
         loop.call_soon_threadsafe(self.drain)
         if callable(before):
             before(number, frame)
-        elif before is signal.SIG_DFL:  # nobody listens besides us: the process would never end
+        elif before is signal.SIG_DFL:  # no other handler exists: the process would never end
             signal.signal(number, before)
             loop.call_soon_threadsafe(signal.raise_signal, number)

@@ -1,4 +1,4 @@
-"""The log of a process: its own lines by level, as text or JSON, on stderr; of libraries what is amiss."""
+"""A process's log on stderr, as text or JSON: its own lines by level, and the problems of libraries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from settings import Settings
 from toolkit.lines import LineFormat, line_of
 
 OURS = ("accounts", "api", "background", "files", "handlers", "jobs", "longhaul", "models", "services", "toolkit")
-"""The loggers that `LONGHAUL_LOG_LEVEL` is for, with all below them."""
+"""`LONGHAUL_LOG_LEVEL` applies to these loggers and their children."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 logger = logging.getLogger("longhaul")
 
 
 class LineFormatter(logging.Formatter):
-    """A record with its fields, which the caller gives as `extra={"fields": {…}}`."""
+    """A record with its fields, passed as `extra={"fields": {…}}`."""
 
     def __init__(self, form: LineFormat, process: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Call it again when a library may have set up its own log meanwhile."""
+    """Call it again after a library may have configured logging."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(settings.log_format, process))
     level = LEVELS[settings.log_level]
@@ -50,18 +50,18 @@ def configure(settings: Settings, process: str) -> None:
 
 
 def _quieten(level: int) -> None:
-    """What libraries say about their daily work is no news, but where the server can be reached is."""
+    """Drops the routine messages of libraries, except the server's address."""
     logging.getLogger("chainlit").setLevel(max(level, logging.INFO))
     for name in ("chainlit", "uvicorn.error"):
         logging.getLogger(name).addFilter(_is_news)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
-        # A line for each request would drown the jobs, and hold what addresses hold. A proxy writes such a log.
+        # A line per request would drown the jobs' lines and record query strings. A proxy writes such a log.
         logging.getLogger(name).propagate = name != "uvicorn.access"
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Problems, and where the server can be reached. To refuse a stranger's socket is no problem."""
+    """Passes problems and the server's address. A refused socket of a stranger is not a problem."""
     message = record.getMessage()
     if message.startswith(("Authorization for the session failed", "Authentication failed in websocket connect")):
         return False

@@ -1,4 +1,4 @@
-"""The figures of this process and of all jobs, as Prometheus text; docs/metrics.md lists them."""
+"""Metrics of this process and of all jobs in Prometheus's text format; docs/metrics.md lists them."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_SECONDS = 5.0
-"""How old the counts of jobs may be: scraping must not load the store, however many scrape."""
+"""The maximum age of the job counts: scrapes must not load the store, however many there are."""
 LOOK_BACK_SECONDS = 60.0
-"""An end is stamped before it is committed, by a clock that need not be ours: what was passed by is looked at again."""
+"""Finish times precede commits and may come from another clock, so each scrape rereads this window."""
 PAGE = 500
 MAX_ENDS = 5_000
-"""Ended jobs that one scrape takes in; the next one goes on."""
+"""Ended jobs that one scrape reads; the next scrape continues."""
 LAG_EVERY_SECONDS = 1.0
 MAX_TASK_LABELS = 100
 OTHER = "other"
-"""The label of the tasks beyond these, so that nobody can make series without end."""
+"""The label of all further tasks: the number of series stays bounded."""
 
 JOB_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
@@ -50,14 +50,14 @@ LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 
 class Stalls(Protocol):
-    """How often the loop of this process was blocked, and for how long at most."""
+    """How often this process's loop was blocked, and the longest time."""
 
     stalls: int
     longest_seconds: float
 
 
 class TaskLabels:
-    """The names of tasks as labels: the first `MAX_TASK_LABELS` that are seen, and one for all others."""
+    """Task names as labels: the first `MAX_TASK_LABELS` seen, and one label for all others."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
@@ -69,7 +69,7 @@ class TaskLabels:
 
 
 class EndedJobs:
-    """Gives every job that ends from now on, once."""
+    """Returns each job that ends from now on, once."""
 
     def __init__(self, store: JobStore, clock: Callable[[], float]) -> None:
         self._store = store
@@ -94,7 +94,7 @@ class EndedJobs:
 
 
 class JobTimes:
-    """What is measured of each job when it has ended."""
+    """The metrics of a job, recorded at its end."""
 
     def __init__(self, registry: CollectorRegistry, label: TaskLabels) -> None:
         def seconds(name: str, what: str, *labels: str, buckets: tuple[float, ...] = JOB_BUCKETS) -> Histogram:
@@ -123,7 +123,7 @@ class JobTimes:
 
 
 class Now(Collector):
-    """What is read off at the moment of a scrape."""
+    """The metrics that are read at the time of a scrape."""
 
     def __init__(self, figures: Figures, supervisor: Supervisor, watchdog: Stalls, label: TaskLabels) -> None:
         self._figures = figures
@@ -149,7 +149,7 @@ class Now(Collector):
         yield _gauge("loop_longest_stall_seconds", "The longest of these.", watchdog.longest_seconds)
 
     def _jobs(self) -> Metric:
-        """All statuses of each task, so that one that is empty reads 0."""
+        """Sets all statuses of each task, so that an empty one reads 0."""
         sums: dict[tuple[str, JobStatus], int] = {}
         for (task, status), count in self.counts.items():
             for each in JobStatus:
@@ -164,8 +164,8 @@ class Now(Collector):
 class Metrics:
     """`async with Metrics(...) as metrics`; `await metrics.render()` is one scrape.
 
-    Of the jobs it shows what ended while this process lived, wherever it ran. `supervisor` and `watchdog` are those of
-    this process.
+    Counts jobs that ended during this process's life, wherever they ran. `supervisor` and `watchdog` are those of this
+    process.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Metrics:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # series that nobody asks for, one for each other
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # unneeded extra series
         label = TaskLabels()
         self._store = store
         self._liveness = liveness
@@ -205,7 +205,7 @@ class Metrics:
         await cancel_and_wait(self._task)
 
     async def render(self) -> bytes:
-        """The text. While the store is out of reach it shows what is known here, and `longhaul_store_up` 0."""
+        """Returns the text. While the store is unreachable, `longhaul_store_up` is 0 and old values remain."""
         async with self._scraping:
             try:
                 await self._look()

@@ -1,4 +1,4 @@
-"""Sends spans to an OTLP/HTTP collector by the OpenTelemetry SDK; imported only when traces are on."""
+"""Sends spans to an OTLP/HTTP collector with the OpenTelemetry SDK. Imported only when tracing is on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ NANOSECONDS = 1_000_000_000
 
 
 class Outlet:
-    """Takes jobs that have ended; a thread of the SDK sends them in batches. The SDK reads its own variables."""
+    """Accepts ended jobs; a thread of the SDK sends them in batches. The SDK reads its own variables."""
 
     def __init__(self) -> None:
-        # Whatever it says of a collector that is away, `_Exporter` says once.
+        # The SDK repeats that a collector is unreachable; `_Exporter` logs it once.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         self._resource = Resource({SERVICE_NAME: "longhaul"}).merge(OTELResourceDetector().detect())
         self._sampler = TracerProvider(resource=self._resource, shutdown_on_exit=False).sampler
@@ -41,11 +41,11 @@ class Outlet:
                 self._processor.on_end(self._readable(trace, span))
 
     def close(self) -> None:
-        """Send what is left; takes as long as the collector takes, unless `give_up` is called."""
+        """Sends the rest. Takes as long as the collector does, unless `give_up` is called."""
         self._processor.shutdown()  # type: ignore[no-untyped-call]
 
     def give_up(self) -> None:
-        """Stop waiting for the collector. Callable from any thread."""
+        """Stops waiting for the collector. Callable from any thread."""
         self._exporter.shutdown()
 
     def _readable(self, trace: int, span: Span) -> ReadableSpan:
@@ -70,7 +70,7 @@ def _context(trace: int, span: int) -> SpanContext:
 
 
 class _Exporter(SpanExporter):
-    """Says once that the collector cannot be reached, and once that it can again."""
+    """Logs once that the collector is unreachable, and once that it is back."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Only the user that the server runs as may read what it keeps, also in a data dir that others may open."""
+"""Makes stored files readable by the server's user only, even in a data dir that others may open."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from services.data_dir import DataDir
 
 
 def keep_private(data: DataDir) -> None:
-    """For all that this process and its children make from now on, and for what earlier versions left to others."""
+    """Applies to files that this process and its children create, and repairs those of earlier versions."""
     os.umask(0o077)
     for name in (data.jobs.name, data.chat.name, "auth_secret"):
         for file in data.path.glob(f"{name}*"):
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # a database was closed; another user's file
+            with contextlib.suppress(
+                FileNotFoundError, PermissionError
+            ):  # a database was closed meanwhile, or another user owns the file
                 file.chmod(0o600)

@@ -1,4 +1,4 @@
-"""A job's log drawn as spans: the job, its wait, its attempts, their steps. Pure; no words of people are in it."""
+"""A job's log as spans: the job, its wait, its attempts, their steps. Pure; spans hold no user content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jobs.events import (
 )
 
 MAX_STEPS = 1_000
-"""A table of 100,000 rows is as many steps: what is beyond this is counted, not drawn."""
+"""A table of 100,000 rows has as many steps. Steps beyond this number are counted, but get no span."""
 INTERRUPTED = "interrupted"
 WITHDRAWN = "withdrawn"
 
@@ -36,10 +36,10 @@ Attributes = Mapping[str, str | int]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A stretch of time with a name, inside another one."""
+    """A named period, inside another one."""
 
     id: int
-    """64 bits, the same whoever draws it."""
+    """64 bits. Every process computes the same id."""
     parent: int | None
     name: str
     begun: float
@@ -47,21 +47,21 @@ class Span:
     ended: float
     attributes: Attributes
     error: str | None = None
-    """A code, when it went wrong."""
+    """The error's code, if it failed."""
 
 
 def trace_id(job: Job) -> int:
-    """128 bits; a job and its retries are one trace."""
+    """128 bits; a job and its retries share one trace."""
     return int.from_bytes(hashlib.sha256(job.root_id.encode()).digest()[:16])
 
 
 def span_id(job_id: str, seq: int) -> int:
-    """Of the span that this event began; that of the job itself has seq 0."""
+    """The id of the span that this event begins; the job's own span has seq 0."""
     return int.from_bytes(hashlib.sha256(f"{job_id} {seq}".encode()).digest()[:8])
 
 
 def draw(job: Job, milestones: Sequence[JobEvent]) -> list[Span]:
-    """The spans of a job that has ended."""
+    """Returns the spans of an ended job."""
     drawing = _Drawing(job)
     for event in milestones:
         drawing.see(event)
@@ -70,7 +70,7 @@ def draw(job: Job, milestones: Sequence[JobEvent]) -> list[Span]:
 
 @dataclass(kw_only=True)
 class _Open:
-    """A span that has not ended yet."""
+    """A span without an end yet."""
 
     id: int
     parent: int
@@ -80,7 +80,7 @@ class _Open:
 
 
 class _Drawing:
-    """Sees the milestones in their order."""
+    """Feed it the milestones in order."""
 
     def __init__(self, job: Job) -> None:
         self.spans: list[Span] = []
@@ -100,19 +100,19 @@ class _Drawing:
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self._end(event, payload)
             case StepStarted():
-                # The steps that a retry has taken over belong to the job that ran them.
+                # Steps that a retry reuses belong to the job that ran them.
                 if self._attempt is not None:
                     self._begin_step(event, payload, self._attempt)
             case StepFinished():
                 if (step := self._steps.pop(payload.step, None)) is not None:
                     self._close(step, event.at, None if payload.error is None else str(payload.error["code"]))
             case JobQueued() | JobCancelling() | TextDelta() | Progress() | Log() | Artifact() | UnknownEvent():
-                pass  # they are no stretches of time
+                pass  # they have no duration
             case _:
                 assert_never(payload)
 
     def _start(self, event: JobEvent, started: JobStarted) -> None:
-        """An attempt whose worker died is drawn to the start of the next: when it died, nobody wrote down."""
+        """The log does not record when a worker died, so its attempt lasts until the next one starts."""
         if self._attempt is None:
             self._close_wait(event.at)
         self._close_attempt(event.at, INTERRUPTED, INTERRUPTED)
@@ -127,7 +127,7 @@ class _Drawing:
         self._begun_steps += 1
         if self._begun_steps > MAX_STEPS:
             return
-        # Parts are named by what they work on, files and addresses: those are people's words.
+        # Parts are named after files and addresses, which are user content.
         name = kind if kind == "part" else f"{kind} {started.name}"
         parent = self._ids.get(started.parent or "", attempt.id)
         attributes: Attributes = {"longhaul.step.kind": kind, "longhaul.step.attempt": started.attempt}
@@ -180,7 +180,7 @@ class _Drawing:
         return _Open(id=identity, parent=parent, name=name, begun=event.at, attributes=attributes)
 
     def _close(self, span: _Open, at: float, error: str | None = None) -> None:
-        """The clocks of two machines may differ: a span never ends before it begins."""
+        """Clocks of two machines may differ: a span must not end before it begins."""
         closed = Span(
             id=span.id,
             parent=span.parent,

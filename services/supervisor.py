@@ -1,4 +1,4 @@
-"""Starts worker processes, starts them again when they end, and adds one beside a worker that stands still."""
+"""Starts worker processes, replaces those that end, and adds one beside a worker that is suspended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WORKER = Path(__file__).parent.parent / "worker.py"
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 20.0
-"""A worker that lived this long was well: the next restart is quick again."""
+"""A worker that lived this long was healthy: the restart delay is reset."""
 OBSERVE_SECONDS = 1.0
 LOCKED_SECONDS = 3.0
-"""No write of ours takes so long, unless another process holds the database's lock."""
+"""Our writes take less, unless another process holds the database's lock."""
 KILL_SECONDS = 3.0
-"""Beyond the drain, before a worker that does not end is killed."""
+"""The time after the drain until a worker that has not ended is killed."""
 
 
 class Supervisor:
@@ -51,7 +51,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.restarts = 0
-        """How often a worker was started again."""
+        """How many workers were replaced."""
 
     async def __aenter__(self) -> Self:
         for _ in range(self._processes):
@@ -61,7 +61,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """SIGTERM drains; what does not end in time is killed: its jobs go on at the next start."""
+        """SIGTERM drains the workers. Those that do not end in time are killed; their jobs go on at the next start."""
         self._closing = True
         children = [child for child in self._children if child.returncode is None]
         for child in children:
@@ -98,10 +98,10 @@ class Supervisor:
             self.restarts += 1
 
     async def _run_one(self) -> str | None:
-        """How a worker ended; None when another one has been put in its place."""
+        """Returns the worker's exit code; None if it was replaced while suspended."""
         try:
             child = await self._start()
-        except OSError as error:  # no memory, no more processes: as if it had ended at once
+        except OSError as error:  # out of memory or processes: treated as an immediate end
             return f"could not be started ({error.strerror})"
         code = await child.wait()
         self._children.discard(child)
@@ -111,7 +111,7 @@ class Supervisor:
         return f"ended with exit code {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
-        """In a session of its own, so that Ctrl-C reaches us alone; its stdin ends when we end, however that is."""
+        """In a session of its own, so that Ctrl-C reaches only us. Its stdin ends when we end, even by SIGKILL."""
         child = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
@@ -120,13 +120,13 @@ class Supervisor:
         return child
 
     async def _observe(self) -> None:
-        """A worker whose heartbeat stands still is declared stopped, and a new one takes its jobs over."""
+        """Declares a worker without a heartbeat stopped; a new one takes over its jobs."""
         await asyncio.sleep(OBSERVE_SECONDS)
         workers = await self._store.workers()
         for worker in self._liveness.stopped(workers):
             await self._declare(worker)
         for worker in workers:
-            if worker.stopped:  # said by us a look ago, or by another worker
+            if worker.stopped:  # declared in our previous check, or by another worker
                 self._replace(self._liveness.process_id(worker.id))
 
     async def _declare(self, worker: WorkerRecord) -> None:
@@ -135,7 +135,7 @@ class Supervisor:
             async with asyncio.timeout(LOCKED_SECONDS):
                 await asyncio.shield(declaring)
         except TimeoutError:
-            # It stands still in the middle of a write, and nobody else can write until it is gone.
+            # It was suspended during a write, and no other process can write until it is gone.
             self._kill(self._liveness.process_id(worker.id))
             await declaring
 
@@ -148,7 +148,7 @@ class Supervisor:
                 child.kill()
 
     def _replace(self, process_id: int | None) -> None:
-        """The stopped child's stdin is closed: should it wake up, it finishes what is left to it, and ends."""
+        """Closes the suspended child's stdin: if it resumes, it finishes its remaining jobs and ends."""
         for child in self._children - self._retired:
             if child.pid == process_id and child.stdin is not None:
                 logger.warning("worker process stands still; starting another", extra={"fields": {"child": child.pid}})

@@ -1,4 +1,4 @@
-"""One trace for each job, sent when it has ended, by the process that ended it. Off unless a collector is named."""
+"""One trace per job, sent at its end by the process that ended it. Off unless a collector is configured."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from services.otlp import Outlet
 
 FLUSH_SECONDS = 2.0
-"""What a closing process gives the collector; a supervised worker is killed a second later."""
+"""The time that a closing process waits for the collector; a supervised worker is killed a second later."""
 
 
 class Traces:
-    """`async with Traces(store, transitions)`: sends the jobs that end here; on the way out, for a while, the rest."""
+    """`async with Traces(store, transitions)`: sends the jobs that end here; closing waits briefly for the rest."""
 
     def __init__(self, store: JobStore, transitions: Transitions) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class Traces:
         await self._close(self._sending, self._outlet)
 
     def _on_transition(self, transition: Transition) -> None:
-        """On a thread of the store."""
+        """Called on a thread of the store."""
         if transition.change is Change.ENDED:
             self._loop.call_soon_threadsafe(self._ended.put_nowait, transition.job)
 
@@ -72,12 +72,12 @@ def _open_outlet() -> Outlet:
 
 
 def _close_in_a_thread(outlet: Outlet, closed: asyncio.Event) -> None:
-    """A daemon: a collector that takes our connection and says nothing must not keep the process."""
+    """A daemon thread: a collector that accepts the connection but never answers must not keep the process alive."""
     loop = asyncio.get_running_loop()
 
     def close() -> None:
         outlet.close()
-        with contextlib.suppress(RuntimeError):  # nobody waits any more
+        with contextlib.suppress(RuntimeError):  # no caller waits any more
             loop.call_soon_threadsafe(closed.set)
 
     threading.Thread(target=close, name="traces-close", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What the web process holds: the back end, the door to the jobs, and the workers it supervises."""
+"""The parts of the web process: the back end, the job client, and the supervised workers."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class WebServices:
-    """Handed to the front ends; they open nothing themselves."""
+    """Passed to the front ends, which open nothing themselves."""
 
     settings: Settings
     jobs: JobClient
-    """The only door to jobs."""
+    """The only access to jobs."""
 
     files: FileStore
     liveness: Liveness
-    """Tells which workers are alive."""
+    """Knows which workers are alive."""
 
     chat_url: str
     """The database of the chat's own tables, as SQLAlchemy names it."""
 
     model: ModelProbe
     watchdog: LoopWatchdog
-    """Counts how often the loop of this process was blocked: a defect of ours."""
+    """Counts how often this process's loop was blocked, which is a bug of ours."""
 
     metrics: Metrics
 
     async def workers(self) -> int:
-        """How many workers are alive."""
+        """Returns the number of live workers."""
         return len(self.liveness.alive(await self.jobs.workers()))
 
 
 def prepare(settings: Settings) -> None:
-    """Before Chainlit is imported: its environment, the data dir, and the secret that signs its cookie."""
+    """Call before Chainlit is imported. Prepares its environment, the data dir, and the secret of its cookie."""
     refuse_chainlits_fields()
     keep_private(DataDir(settings.data))
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
@@ -68,9 +68,9 @@ def prepare(settings: Settings) -> None:
 
 @asynccontextmanager
 async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterator[WebServices]:
-    """Open everything, start the supervised workers; on the way out drain them first, then close.
+    """Opens everything and starts the supervised workers. At the end drains them, then closes.
 
-    `embedded_workers`: how many, where the settings do not say.
+    `embedded_workers`: their number if the settings do not set it.
     """
     processes = embedded_workers if settings.embedded_workers is None else settings.embedded_workers
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What a worker process holds: the back end, the tool hosts, the models, and the worker itself."""
+"""The parts of a worker process: the back end, the tool hosts, the models, and the worker itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 async def run_worker(settings: Settings, *, supervised: bool) -> None:
-    """Work until told to stop. A supervised worker finishes what it runs and ends when its parent is gone."""
+    """Works until told to stop. A supervised worker finishes its running jobs and ends when its parent is gone."""
     data = DataDir(settings.data)
     keep_private(data)
     async with AsyncExitStack() as stack:
@@ -57,9 +57,9 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
 
 
 async def _guard_loop(models: Models) -> None:
-    """Tell of each stall of our loop: a defect of ours. Imports at the start hold it up from their thread; they may."""
+    """Reports each stall of our loop, which is a bug of ours. Imports at the start may block it, from their thread."""
     await models.all_loaded()
-    gc.freeze()  # what is imported stays: to look through it for garbage again and again is a tenth of all the work
+    gc.freeze()  # imported modules stay: scanning them for garbage again and again takes a tenth of the CPU
     async with LoopWatchdog("worker"):
         await asyncio.Future()
 
@@ -94,7 +94,7 @@ async def _run_until_told(worker: Worker, drain_seconds: float, *, supervised: b
 
 
 async def _on_end_of_input(finish: Callable[[], None]) -> None:
-    """At end of file on stdin the parent is gone."""
+    """End of file on stdin means that the parent is gone."""
     loop = asyncio.get_running_loop()
 
     def readable() -> None:

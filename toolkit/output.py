@@ -65,7 +65,7 @@ class Output(io.TextIOBase):
             self.line("info", rest, fields)
 
     def line(self, level: str, message: str, fields: Fields, trace: str = "") -> None:
-        """Write one line. A log that cannot be written is no failure of the tool."""
+        """Write one line. A failure to write the log does not fail the tool."""
         line = line_of(
             self._form,
             at=time.time(),

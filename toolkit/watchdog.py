@@ -115,7 +115,7 @@ class Watchdog:
     def _run(self) -> None:
         while self._needed.wait() and not self._stopped.wait(self._beat_seconds):
             if _waits(self._frame()):
-                continue  # an idle loop is not blocked: there is no need to wake it
+                continue  # an idle loop is not blocked: it need not be woken
             beat = threading.Event()
             began, worked = time.monotonic(), time.process_time()
             try:

@@ -16,7 +16,7 @@ from jobs.encoding import encode
 
 DONE = b"data: [DONE]\n\n"
 
-Pages = AsyncGenerator[Sequence[Piece], None]
+Batches = AsyncGenerator[Sequence[Piece], None]
 
 
 class Withdrawn(Abandoned):
@@ -44,7 +44,7 @@ class Envelope:
 
 
 class ChunkWriter:
-    """Renders pages of pieces, fed in order, as frames. `usage`: the caller asked for the tokens used."""
+    """Renders batches of pieces, fed in order, as frames. `usage`: the caller asked for the tokens used."""
 
     def __init__(self, envelope: Envelope, *, usage: bool) -> None:
         self._envelope = envelope
@@ -55,7 +55,7 @@ class ChunkWriter:
         self._before, self._behind = self._chunk({"content": ""}).split(b'""')
 
     def feed(self, pieces: Sequence[Piece]) -> Iterator[bytes]:
-        """Yields a page's text as one chunk. Raises `ApiError` after the last text when the answer fails."""
+        """Yields a batch's text as one chunk. Raises `ApiError` after the last text when the answer fails."""
         text = ""
         for piece in pieces:
             match piece:
@@ -104,19 +104,19 @@ class ChunkWriter:
         return data_frame(self._envelope.around("chat.completion.chunk", choices=[choice], **usage))
 
 
-async def chunks(pages: Pages, writer: ChunkWriter) -> Frames:
+async def chunks(batches: Batches, writer: ChunkWriter) -> Frames:
     """Raises `ApiError` when the answer fails."""
-    async with contextlib.aclosing(pages):
-        async for page in pages:
-            for frame in writer.feed(page):
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            for frame in writer.feed(batch):
                 yield frame
 
 
-async def whole(pages: Pages, envelope: Envelope) -> Frames:
+async def whole(batches: Batches, envelope: Envelope) -> Frames:
     """Yields one frame when the answer has ended: the JSON of a `chat.completion`. Raises `ApiError` when it fails."""
-    async with contextlib.aclosing(pages):
-        async for page in pages:
-            match page[-1]:
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            match batch[-1]:
                 case Ended() as end:
                     yield encode(completion(envelope, end))
                 case Failed() as failure:

@@ -13,23 +13,23 @@ from jobs import JobEvent, JobNotFound
 from jobs.encoding import encode
 from jobs.events import JobFailedEvent
 
-Pages = AsyncGenerator[Sequence[JobEvent], None]
+Batches = AsyncGenerator[Sequence[JobEvent], None]
 
 FIRST = frozenset({"response.output_text.delta", *ENDS.values()})
 """The events that start a stream; earlier ones wait for the first of them."""
 
 
 class ForegroundFrames:
-    """Renders pages of events, fed in order. Keeps frames back until the first word, or until `opened` is called."""
+    """Renders batches of events, fed in order. Keeps frames back until the first word, or until `opened` is called."""
 
     def __init__(self, events: ResponseEvents) -> None:
         self._events = events
         self._kept = b""
         self._open = False
 
-    def feed(self, page: Sequence[JobEvent]) -> bytes:
+    def feed(self, batch: Sequence[JobEvent]) -> bytes:
         """Returns the frames to send now. Raises `ApiError` when the answer fails before anything was sent."""
-        told = [payload for event in page for payload in self._events.feed(event)]
+        told = [payload for event in batch for payload in self._events.feed(event)]
         self._kept += b"".join(map(frame, told))
         kinds = [payload["type"] for payload in told if payload["type"] in FIRST]
         if not self._open and kinds[:1] == [ENDS["failed"]]:
@@ -47,14 +47,14 @@ class ForegroundFrames:
         return self.opened() + frame(self._events.error(error.code, error.message))
 
 
-async def streamed(pages: Pages, rendering: ForegroundFrames) -> Frames:
-    """Raises `ApiError` when the answer fails before its first word, or the pages end before the answer."""
+async def streamed(batches: Batches, rendering: ForegroundFrames) -> Frames:
+    """Raises `ApiError` when the answer fails before its first word, or the batches end before the answer."""
     ended = False
     try:
-        async with contextlib.aclosing(pages):
-            async for page in pages:
-                ended = page[-1].terminal
-                if told := rendering.feed(page):
+        async with contextlib.aclosing(batches):
+            async for batch in batches:
+                ended = batch[-1].terminal
+                if told := rendering.feed(batch):
                     yield told
     except JobNotFound:
         raise of_failure(*DELETED) from None
@@ -62,14 +62,14 @@ async def streamed(pages: Pages, rendering: ForegroundFrames) -> Frames:
         raise of_failure(*RESTARTING)
 
 
-async def whole(pages: Pages, events: ResponseEvents) -> Frames:
+async def whole(batches: Batches, events: ResponseEvents) -> Frames:
     """Yields one frame when the answer has ended: the JSON of the response.
 
     Raises `ApiError` when it fails, so that clients that read only `output_text` do not take a part for the whole.
     """
-    async with contextlib.aclosing(pages):
-        async for page in pages:
-            for event in page:
+    async with contextlib.aclosing(batches):
+        async for batch in batches:
+            for event in batch:
                 events.feed(event)
     raise_failure(events)
     yield encode(events.response())

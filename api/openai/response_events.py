@@ -1,6 +1,6 @@
 """A job as an OpenAI response: a pure function from the events of its log to the events of the Responses stream.
 
-The same log yields the same events, whenever and in whatever pages it is read, so `starting_after` is exact. The
+The same log yields the same events, whenever and in whatever batches it is read, so `starting_after` is exact. The
 shapes are those of https://platform.openai.com/docs/api-reference/responses-streaming.
 """
 
@@ -268,13 +268,13 @@ def _usage(spent: Mapping[str, int] | None) -> Payload | None:
     }
 
 
-async def frames(pages: AsyncGenerator[Sequence[JobEvent], None], heading: Heading, *, after: int) -> Frames:
-    """Yields one frame per page, without events up to `after`. The pages must begin with the first event of the log."""
+async def frames(batches: AsyncGenerator[Sequence[JobEvent], None], heading: Heading, *, after: int) -> Frames:
+    """Yields one frame per batch, without events up to `after`. The batches begin with the log's first event."""
     events = ResponseEvents(heading)
     try:
-        async with contextlib.aclosing(pages):
-            async for page in pages:
-                told = [payload for event in page for payload in events.feed(event)]
+        async with contextlib.aclosing(batches):
+            async for batch in batches:
+                told = [payload for event in batch for payload in events.feed(event)]
                 if unseen := b"".join(frame(one) for one in told if one["sequence_number"] > after):
                     yield unseen
     except JobNotFound:

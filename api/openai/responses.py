@@ -48,11 +48,11 @@ async def create(body: NewResponse, request: Request, user: Caller, services: Se
     if body.background:
         return _stream(services, job) if body.stream else await _as_it_stands(services, job)
     answer, events = OwnedAnswer(request=request, services=services, job=job), _events(services, job)
-    pages = services.jobs.follow(job.id, user)
+    batches = services.jobs.follow(job.id, user)
     if not body.stream:
-        return await answer.whole(foreground.whole(pages, events))
+        return await answer.whole(foreground.whole(batches, events))
     rendering = ForegroundFrames(events)
-    return await answer.streamed(foreground.streamed(pages, rendering), rendering.error, opening=rendering.opened)
+    return await answer.streamed(foreground.streamed(batches, rendering), rendering.error, opening=rendering.opened)
 
 
 @router.get(
@@ -152,8 +152,8 @@ def _stream(services: WebServices, job: Job, *, after: int = FROM_BEGINNING) -> 
 
 
 async def _end_of(services: WebServices, job: Job) -> None:
-    async with contextlib.aclosing(services.jobs.follow(job.id, job.user)) as pages:
-        async for _ in pages:
+    async with contextlib.aclosing(services.jobs.follow(job.id, job.user)) as batches:
+        async for _ in batches:
             continue
 
 

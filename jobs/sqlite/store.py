@@ -180,7 +180,7 @@ class SqliteStore:
         return written
 
     def _write_appends(self) -> None:
-        """Write the appends of one iteration of the loop, such as at a frame's end, in one transaction."""
+        """Write the appends of one iteration of the loop, such as at a tick's end, in one transaction."""
         if not self._appends:
             return
         appends, waiting = zip(*self._appends, strict=True)

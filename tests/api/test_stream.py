@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from api.doors import Doors
+from api.api_or_chat import ApiOrChat
 from api.errors import ApiError, install_errors
 from api.stream import ClientGone, EventStream, Frames, await_first_frame
 from tests.waiting import until
@@ -58,7 +58,7 @@ async def serving(answer: Callable[[Request], Any]) -> AsyncIterator[int]:
     app = FastAPI()
     install_errors(app)
     app.add_api_route("/api/stream", answer, response_model=None)
-    config = uvicorn.Config(Doors(api=app, chat=app), port=0, log_level="info", lifespan="off")
+    config = uvicorn.Config(ApiOrChat(api=app, chat=app), port=0, log_level="info", lifespan="off")
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     with socket.create_server(("127.0.0.1", 0)) as listening:

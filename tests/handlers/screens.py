@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from handlers.changes import Append, Change, Remove, Show, Upsert
+from handlers.changes import AddText, Change, Remove, Show, Upsert
 from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import Job, JobEvent, JobRequest, JobStatus
@@ -83,7 +83,7 @@ class Page:
             match change:
                 case Upsert(step) if "type" in step or step["id"] in self.steps:
                     self.steps[step["id"]] = {**self.steps.get(step["id"], {}), **step}
-                case Append(step_id, words):
+                case AddText(step_id, words):
                     self.steps[step_id]["output"] += words
                 case Remove(step_id):
                     self.steps.pop(step_id, None)

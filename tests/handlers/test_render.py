@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.changes import Append, Remove, Upsert
+from handlers.changes import AddText, Remove, Upsert
 from handlers.forms import ToolForm
 from handlers.render import MESSAGE_CHARACTERS, TurnScreen
 from tests.handlers.screens import COMPLETED, SAVING, Line, Page, artifact, finished, job, log, progress, started, text
@@ -112,7 +112,7 @@ def test_a_retry_writes_into_its_originals_place() -> None:
 def test_pieces_of_text_in_a_row_are_one_change() -> None:
     turn = TurnScreen(job())
     changes = turn.feed(log(started("model:1"), text("model:1", "a"), text("model:1", "b"), text("model:1", "c")))
-    assert [type(change) for change in changes] == [Upsert, Append]
+    assert [type(change) for change in changes] == [Upsert, AddText]
 
 
 def test_new_text_replaces_withdrawn_text_in_place() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from jobs.deltas import FRAME_SECONDS, MAX_EARLY_WRITERS, DeltaBuffer, Frames
+from jobs.deltas import MAX_EARLY_WRITERS, TICK_SECONDS, DeltaBuffer, Ticks
 from jobs.events import Payload, TextDelta
 from tests.waiting import until
 
@@ -11,9 +11,9 @@ from tests.waiting import until
 class Job:
     """Notes what was written, and when."""
 
-    def __init__(self, frames: Frames) -> None:
+    def __init__(self, ticks: Ticks) -> None:
         self.written: list[tuple[float, str]] = []
-        self.buffer = DeltaBuffer(self._write, frames=frames)
+        self.buffer = DeltaBuffer(self._write, ticks=ticks)
 
     def _write(self, payloads: Sequence[Payload]) -> None:
         now = asyncio.get_running_loop().time()
@@ -24,21 +24,21 @@ class Job:
         return "".join(text for _, text in self.written)
 
 
-async def frame_begins() -> None:
+async def tick_begins() -> None:
     loop = asyncio.get_running_loop()
-    await asyncio.sleep((loop.time() // FRAME_SECONDS + 1) * FRAME_SECONDS - loop.time())
+    await asyncio.sleep((loop.time() // TICK_SECONDS + 1) * TICK_SECONDS - loop.time())
 
 
 async def test_the_first_piece_of_every_job_is_written_at_once() -> None:
-    frames = Frames()
-    jobs = [Job(frames) for _ in range(10 * MAX_EARLY_WRITERS)]
+    ticks = Ticks()
+    jobs = [Job(ticks) for _ in range(10 * MAX_EARLY_WRITERS)]
     for job in jobs:
         job.buffer.add("m", "first")
     assert all(job.text == "first" for job in jobs)
 
 
 async def test_pieces_of_one_job_that_come_close_together_are_one() -> None:
-    job = Job(Frames())
+    job = Job(Ticks())
     for piece in "abc":
         job.buffer.add("m", piece)
     await until(lambda: job.text == "abc", within=30, what="the rest is written")
@@ -46,26 +46,26 @@ async def test_pieces_of_one_job_that_come_close_together_are_one() -> None:
 
 
 async def test_of_many_jobs_few_write_at_once_and_the_rest_together() -> None:
-    frames = Frames()
-    jobs = [Job(frames) for _ in range(10 * MAX_EARLY_WRITERS)]
+    ticks = Ticks()
+    jobs = [Job(ticks) for _ in range(10 * MAX_EARLY_WRITERS)]
     for job in jobs:
         job.buffer.add("m", "1")
-    await asyncio.sleep(2 * FRAME_SECONDS)
-    await frame_begins()
+    await asyncio.sleep(2 * TICK_SECONDS)
+    await tick_begins()
     for job in jobs:
         job.buffer.add("m", "2")
     assert sum(job.text == "12" for job in jobs) == MAX_EARLY_WRITERS
     await until(lambda: all(job.text == "12" for job in jobs), within=30, what="the rest is written")
     last = [job.written[-1][0] for job in jobs[MAX_EARLY_WRITERS:]]
-    assert max(last) - min(last) < FRAME_SECONDS / 2, "they did not wait for one another"
+    assert max(last) - min(last) < TICK_SECONDS / 2, "they did not wait for one another"
 
 
 async def test_what_waits_is_written_before_what_follows_it() -> None:
-    job = Job(Frames())
+    job = Job(Ticks())
     for piece in "abc":
         job.buffer.add("m", piece)
     job.buffer.add("n", "d")
     job.buffer.flush()
     assert job.text == "abcd"
-    await asyncio.sleep(2 * FRAME_SECONDS)
+    await asyncio.sleep(2 * TICK_SECONDS)
     assert job.text == "abcd"

@@ -11,7 +11,7 @@ PREFIXES = ("/api/", "/v1/", "/deep-chat/")
 ABORT = "longhaul.abort"
 
 
-class Doors:
+class ApiOrChat:
     """ASGI application. API requests skip the chat's middleware (cookies, compression, pages)."""
 
     def __init__(self, *, api: ASGIApp, chat: ASGIApp) -> None:
