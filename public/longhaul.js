@@ -2,6 +2,20 @@ import { linkPictures } from './pictures.js';
 
 linkPictures(document);
 
+// The page asks who the user is whenever the network is back, and takes any failure for a logout: it loads anew, without
+// what was typed. This asks until the server answers.
+const { fetch } = window;
+window.fetch = async (resource, options) => {
+  const isForUser = new URL(resource.url ?? resource, location).pathname.endsWith('/user');
+  for (;;) {
+    const answer = fetch(resource, options);
+    if (!isForUser) return answer;
+    const { status } = await answer.catch(() => ({ status: 503 }));
+    if (status < 500) return answer;
+    await new Promise((resume) => setTimeout(resume, 1000));
+  }
+};
+
 // The page draws its composer before it knows who is there, and again when it does: what was typed in between was lost.
 // This carries it over. Once the page is connected, nothing is drawn anew any more, and this has done its work.
 (() => {

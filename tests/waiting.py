@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
-POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.2
+POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 0.3
 
 
 @overload

@@ -16,6 +16,8 @@ from tests.server import Server
 
 HERE = Path(__file__).parent
 expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
+ARGUMENTS = ["--no-sandbox", "--renderer-process-limit=1"]
+"""One process draws all tabs: each further one, and the spare that is kept ready, costs the tests processor time."""
 CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -32,7 +34,7 @@ async def browser() -> AsyncIterator[Browser]:
     executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CANDIDATES)), None)
     assert executable, "no Chromium found: scripts/test finds or installs one"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         yield browser
         await browser.close()
 
@@ -41,7 +43,7 @@ OpenChat = Callable[..., Awaitable[Chat]]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]:
+async def open_chat(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[OpenChat]:
     """`await open_chat(url, path="/")` opens a tab in the same browser as the tabs before, or in a fresh one."""
     contexts: list[BrowserContext] = []
     tabs: list[Chat] = []
@@ -55,10 +57,12 @@ async def open_chat(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenChat]
         await tab.open(path)
         return tab
 
+    failed = request.session.testsfailed
     yield open_one
-    leaks = [text for tab in tabs if not tab.page.is_closed() for _, text in await tab.steps() if "Traceback" in text]
-    for index, tab in enumerate(tabs):
-        if not tab.page.is_closed():
+    open_tabs = [tab for tab in tabs if not tab.page.is_closed()]
+    leaks = [text for tab in open_tabs for _, text in await tab.steps() if "Traceback" in text]
+    if leaks or request.session.testsfailed > failed:
+        for index, tab in enumerate(open_tabs):
             await tab.page.screenshot(path=tmp_path / f"tab-{index}.png")
     for context in contexts:
         await context.close()

@@ -23,7 +23,7 @@ RECORDER = """
     const count = steps.filter(step => step.dataset.stepType === 'user_message').length;
     if (count > questions) { questions = count; seen.clear(); }
     return steps.slice(asked + 1).filter(step => step.dataset.stepType === 'assistant_message')
-      .map(step => step.innerText).join(' ');
+      .map(step => step.textContent).join(' ');
   };
   const look = () => {
     const words = answer().match(/\\b[a-z]\\d+\\b/g) || [], now = new Set(words);

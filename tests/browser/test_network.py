@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from playwright.async_api import Route, expect
+
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
 from tests.endpoint import Endpoint, Request, script
@@ -118,3 +120,24 @@ async def whole(chat: Chat, endpoint: Endpoint, request: Request) -> None:
         endpoint.release(request.script)
     await chat.has_words(120)
     assert await chat.record() == {"gone": [], "doubled": []}
+
+
+async def test_a_failed_request_for_the_user_leaves_the_page_as_it_is(
+    shared_server: Server, open_chat: OpenChat
+) -> None:
+    """Chainlit takes any failure of it for a logout: the page would load anew, without what was typed."""
+    chat = await open_chat(shared_server.url)
+    await chat.page.fill("#chat-input", "a thought")
+    asked: list[str] = []
+
+    async def fail_twice(route: Route) -> None:
+        asked.append(route.request.url)
+        await (route.abort() if len(asked) < 3 else route.continue_())
+
+    async def asked_three_times() -> bool:
+        await chat.page.evaluate("dispatchEvent(new Event('online'))")  # the page asks again, though not at each
+        return len(asked) >= 3
+
+    await chat.page.context.route("**/user", fail_twice)
+    await until(asked_three_times, within=30, what="the page asks until it gets an answer")
+    await expect(chat.page.locator("#chat-input")).to_have_value("a thought")
