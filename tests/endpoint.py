@@ -196,7 +196,7 @@ class Endpoint:
         closing = asyncio.ensure_future(reader.read(1))
         try:
             await asyncio.wait({sending, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
+            if not sending.done() or isinstance(sending.exception(), ConnectionError):  # its write may notice it first
                 answer.request.disconnected_at = time.monotonic()
                 return None
             sending.result()
