@@ -38,7 +38,7 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
 async def wait_event(event: asyncio.Event, seconds: float) -> bool:
     """Wait until the event is set, `seconds` at most. Returns whether it is set.
 
-    (`asyncio.wait_for` may swallow a cancel until Python 3.12.)
+    Before Python 3.12, `asyncio.wait_for` may swallow a cancellation.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -26,8 +26,6 @@ NOT_YET = ("LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
 """Variables of later versions. An operator who sets one relies on it, so the start is refused."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
-"""The shared user of a server without a login; no other user may have this name."""
 MAX_NAME_CHARACTERS = 100
 MIN_KEY_CHARACTERS = 20
 MAX_KEY_CHARACTERS = 500

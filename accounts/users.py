@@ -17,7 +17,6 @@ NAME_CHARACTERS = 100
 PASSWORD_CHARACTERS = 1000
 MAX_CHECKS = 2
 """Passwords checked at the same time. One check takes 64 MiB and a tenth of a second of a core."""
-"""The user that all callers share on a server without login."""
 
 logger = logging.getLogger(__name__)
 

@@ -253,7 +253,7 @@ class JobContext:
             logger.info("step finished", extra=self._of_step(finished.step, finished.seconds, finished.error))
 
     def _of_step(self, path: str, seconds: float, error: Mapping[str, JSON] | None = None) -> Mapping[str, Any]:
-        """Logs the code of `error`; its message may hold user content."""
+        """Returns the log fields of a step. Of `error` it takes only the code: the message may hold user content."""
         step = self._transcript.steps[path].started
         code = None if error is None else error.get("code")
         return of_job(self.job, step=path, name=step.name, kind=step.kind, seconds=seconds, error=code)

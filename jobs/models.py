@@ -131,7 +131,7 @@ class InboxMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldJob:
-    """The part of a running job that its holder rereads: the inbox, and the epoch, which shows who holds the job."""
+    """The part of a running job that its holder rereads: the inbox, and the epoch, which it may have lost."""
 
     id: str
     epoch: int

@@ -51,8 +51,8 @@ KILLS_WORKERS = JobFailedEvent(
         "message": "This job was interrupted too often before it could finish a step. Retry starts it again.",
     }
 )
-MAX_BATCH = 2_000
-"""Events of a log that are read at a time."""
+MAX_REPLAYED = 2_000
+"""Events of a log that a new attempt reads at a time."""
 
 
 class _Held:
@@ -213,7 +213,7 @@ class Worker:
     async def _log(self, job: Job) -> _Log:
         log, seq = _Log(), 0
         try:
-            while seq < job.last_seq and (batch := await self._store.read(job.id, seq, MAX_BATCH)):
+            while seq < job.last_seq and (batch := await self._store.read(job.id, seq, MAX_REPLAYED)):
                 log.feed(batch)
                 seq = batch[-1].seq
         except StoreUnavailable:

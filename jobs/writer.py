@@ -66,7 +66,7 @@ class LogWriter:
         """Why nothing more can be written; None while writes are possible."""
 
     def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
-        """As `post`; the future's result is the last seq."""
+        """As `post`; the future's result is the last seq. Await it, or use `post`."""
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.post(payloads, taken=taken, confirmed=confirmed)
         return confirmed
@@ -80,6 +80,7 @@ class LogWriter:
     ) -> None:
         """Write events after all others. `taken` is as in `JobStore.append`.
 
+        `confirmed` gets the last seq, or the failure. Without it, a failure shows only in `lost` and `failure`.
         Raises `TypeError` or `ValueError`, with nothing written, for a payload that is not JSON.
         """
         entries = [payload.entry() for payload in payloads]

@@ -32,9 +32,10 @@ DONE = b"[DONE]"
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """No chunk is that long: a longer line means that the body is not a stream of chunks."""
 LATER_SECONDS = 0.5
-"""Our limit on silence is this much longer than aiohttp's."""
+"""Our limit on silence is at most this much longer than aiohttp's."""
 MOVE_SECONDS = 0.25
-"""The limit is moved this often at most: a timer for each chunk takes a twelfth of a worker's time."""
+"""The limit is moved at most this often, so it may fire this much earlier; less than `LATER_SECONDS`. (A timer for
+each chunk takes a twelfth of a worker's time.)"""
 END_SECONDS = 0.1
 """A complete answer waits this long for the end of its body, without which its connection cannot be reused."""
 
@@ -92,7 +93,7 @@ class StreamedChat(ChatOpenAI):
 
     @property
     def _longest_silence(self) -> float:
-        """Seconds without data after which a call fails.
+        """Seconds without data after which a call fails, or `MOVE_SECONDS` earlier.
 
         aiohttp's own timeout is a little shorter, but it does not run while a request is sent, and is lost when the
         parser fails in the middle of an answer.

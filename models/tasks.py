@@ -19,9 +19,8 @@ def build_tasks(models: Models, pool: HostPool, files: FileStore) -> Mapping[str
 
     async def answer(ctx: JobContext) -> JSON:
         await models.ready()
-        from models.chat import (
-            chat,  # loaded by now; an import at the top would delay the worker's start by two seconds
-        )
+        # Loaded by now; an import at the top would delay the worker's start by two seconds.
+        from models.chat import chat
 
         return await chat(ctx, models, toolbox, files)
 

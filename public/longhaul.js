@@ -2,16 +2,18 @@ import { linkPictures } from './pictures.js';
 
 linkPictures(document);
 
-// The page asks who the user is whenever the network is back, and takes any failure for a logout: it loads anew, without
-// what was typed. This asks until the server answers.
+// The page asks who the user is whenever the network is back. It takes any failure for a logout: it then reloads and
+// loses what was typed. This wrapper repeats the request until the server answers.
 const { fetch } = window;
+const AWAY = [502, 503, 504];
 window.fetch = async (resource, options) => {
-  const isForUser = new URL(resource.url ?? resource, location).pathname.endsWith('/user');
+  const request = new Request(resource, options);
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== 'GET' || origin !== location.origin || !pathname.endsWith('/user')) return fetch(resource, options);
   for (;;) {
-    const answer = fetch(resource, options);
-    if (!isForUser) return answer;
+    const answer = fetch(request.clone());
     const { status } = await answer.catch(() => ({ status: 503 }));
-    if (status < 500) return answer;
+    if (!AWAY.includes(status) || request.signal.aborted) return answer;
     await new Promise((resume) => setTimeout(resume, 1000));
   }
 };

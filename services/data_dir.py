@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class DataDir:
-    """It also holds the generated secret (`accounts/secret.py`)."""
+    """Paths in the data dir, which also holds the generated secret (`accounts/secret.py`)."""
 
     path: Path
 

@@ -86,9 +86,9 @@ class Lifecycle:
 
     @contextmanager
     def drained_by_signals(self) -> Iterator[None]:
-        """Call in the main thread. Drains at a signal, then calls the earlier handler, such as the server's.
+        """Call in the main thread. A signal schedules the drain and reaches the earlier handler, such as the server's.
 
-        The server waits for its streams before it closes anything, so closing a part is too late to end them.
+        The server waits for its streams before it closes anything, so streams must be told to end before that.
         """
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -35,8 +35,8 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_SECONDS = 5.0
 """The maximum age of the job counts: scrapes must not load the store, however many there are."""
 LOOK_BACK_SECONDS = 60.0
-"""Finish times precede commits and may come from another clock, so each scrape rereads this window."""
-PAGE = 500
+"""End times precede commits and may come from another clock, so each scrape rereads this window."""
+MAX_BATCH = 500
 MAX_ENDS = 5_000
 """Ended jobs that one scrape reads; the next scrape continues."""
 LAG_EVERY_SECONDS = 1.0
@@ -79,9 +79,9 @@ class EndedJobs:
     async def new(self) -> AsyncIterator[EndedJob]:
         place = (self._looked_from(), "")
         given = 0
-        while given < MAX_ENDS and (page := await self._store.ended(place, PAGE)):
-            place = page[-1].cursor
-            for job in page:
+        while given < MAX_ENDS and (batch := await self._store.ended(place, MAX_BATCH)):
+            place = batch[-1].cursor
+            for job in batch:
                 if job.id not in self._seen:
                     self._seen[job.id] = job.finished_at
                     given += 1

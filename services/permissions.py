@@ -13,7 +13,6 @@ def keep_private(data: DataDir) -> None:
     os.umask(0o077)
     for name in (data.jobs.name, data.chat.name, "auth_secret"):
         for file in data.path.glob(f"{name}*"):
-            with contextlib.suppress(
-                FileNotFoundError, PermissionError
-            ):  # a database was closed meanwhile, or another user owns the file
+            # A database was closed meanwhile, or another user owns the file.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 file.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Starts worker processes, replaces those that end, and adds one beside a worker that is suspended."""
+"""Starts worker processes, replaces those that end, and adds one beside a stopped worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.restarts = 0
-        """How many workers were replaced."""
+        """How many workers were started again after they had ended."""
 
     async def __aenter__(self) -> Self:
         for _ in range(self._processes):
@@ -98,7 +98,7 @@ class Supervisor:
             self.restarts += 1
 
     async def _run_one(self) -> str | None:
-        """Returns the worker's exit code; None if it was replaced while suspended."""
+        """Returns how the worker ended, for the log; None if another one has taken its place."""
         try:
             child = await self._start()
         except OSError as error:  # out of memory or processes: treated as an immediate end
@@ -111,7 +111,10 @@ class Supervisor:
         return f"ended with exit code {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
-        """In a session of its own, so that Ctrl-C reaches only us. Its stdin ends when we end, even by SIGKILL."""
+        """Starts a worker in its own session, so that Ctrl-C reaches only us.
+
+        Its stdin ends when we end, even by SIGKILL.
+        """
         child = await asyncio.create_subprocess_exec(
             *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
@@ -135,7 +138,7 @@ class Supervisor:
             async with asyncio.timeout(LOCKED_SECONDS):
                 await asyncio.shield(declaring)
         except TimeoutError:
-            # It was suspended during a write, and no other process can write until it is gone.
+            # It stopped during a write, and no other process can write until it is gone.
             self._kill(self._liveness.process_id(worker.id))
             await declaring
 
@@ -148,7 +151,7 @@ class Supervisor:
                 child.kill()
 
     def _replace(self, process_id: int | None) -> None:
-        """Closes the suspended child's stdin: if it resumes, it finishes its remaining jobs and ends."""
+        """Closes the stopped child's stdin: if it goes on, it finishes its remaining jobs and ends."""
         for child in self._children - self._retired:
             if child.pid == process_id and child.stdin is not None:
                 logger.warning("worker process stands still; starting another", extra={"fields": {"child": child.pid}})
