@@ -24,7 +24,7 @@ FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
 
 
-@dataclass(kw_only=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class _Write:
     """Events after seq `after` that the store has not confirmed."""
 
@@ -84,7 +84,7 @@ class LogWriter:
         Raises `TypeError` or `ValueError`, with nothing written, for a payload that is not JSON.
         """
         entries = [payload.entry() for payload in payloads]
-        write = _Write(after=self._end, entries=entries, taken=taken, answer=None, confirmed=confirmed)
+        write = _Write(self._end, entries, taken, None, confirmed)
         if self.failure is not None:
             write.fail(self.failure)
             return

@@ -88,6 +88,7 @@ class Shell:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                preexec_fn=hears_ctrl_c,
             )
         try:
             yield process
@@ -113,6 +114,11 @@ class Shell:
         assert await self.run("run", *words, "--detach") == 0, self.err
         assert re.fullmatch(r"job_[0-9a-f]{24}\n", self.out)
         return self.out.strip()
+
+
+def hears_ctrl_c() -> None:
+    """As in a terminal. Where the tests run in the background, a child would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def words(count: int, word: str = "w") -> str:

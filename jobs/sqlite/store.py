@@ -170,13 +170,11 @@ class SqliteStore:
         taken: Sequence[int] = (),
         answer: str | None = None,
     ) -> asyncio.Future[int]:
+        loop = asyncio.get_running_loop()
         if not self._appends:
-            asyncio.get_running_loop().call_soon(self._write_appends)
-        one = Append(
-            job_id=job_id, epoch=epoch, after=after, entries=entries, taken=taken, answer=answer, at=self._clock()
-        )
-        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._appends.append((one, written))
+            loop.call_soon(self._write_appends)
+        written: asyncio.Future[int] = loop.create_future()
+        self._appends.append((Append(job_id, epoch, after, entries, self._clock(), taken, answer), written))
         return written
 
     def _write_appends(self) -> None:

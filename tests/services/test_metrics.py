@@ -169,7 +169,7 @@ async def test_an_end_that_is_committed_after_later_ones_is_measured_too(measure
 async def test_a_scrape_goes_on_where_the_bound_of_the_last_one_was(
     measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 2)
+    monkeypatch.setattr(module, "MAX_BATCH", 2)
     monkeypatch.setattr(module, "MAX_ENDS", 4)
     for _ in range(9):
         await measured.run(DONE)
