@@ -7,13 +7,14 @@ linkPictures(document);
 const { fetch } = window;
 const AWAY = [502, 503, 504];
 window.fetch = async (resource, options) => {
-  const request = new Request(resource, options);
-  const { origin, pathname } = new URL(request.url);
-  if (request.method !== 'GET' || origin !== location.origin || !pathname.endsWith('/user')) return fetch(resource, options);
+  const { origin, pathname } = new URL(resource.url ?? resource, document.baseURI);
+  const method = options?.method ?? resource.method ?? 'GET';
+  if (method !== 'GET' || origin !== location.origin || !pathname.endsWith('/user')) return fetch(resource, options);
+  const signal = options?.signal ?? resource.signal;
   for (;;) {
-    const answer = fetch(request.clone());
+    const answer = fetch(resource, options);
     const { status } = await answer.catch(() => ({ status: 503 }));
-    if (!AWAY.includes(status) || request.signal.aborted) return answer;
+    if (!AWAY.includes(status) || signal?.aborted) return answer;
     await new Promise((resume) => setTimeout(resume, 1000));
   }
 };
