@@ -100,9 +100,6 @@ class TextDelta(Payload):
     def data(self) -> dict[str, JSON]:  # faster than `asdict`: there are thousands of them
         return {"step": self.step, "text": self.text}
 
-    def entry(self) -> Entry:
-        return Entry(TextDelta.type, to_stored({"step": self.step, "text": self.text}))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Payload):

@@ -46,7 +46,7 @@ async def test_a_job_is_accepted_with_its_place(ada: httpx.AsyncClient) -> None:
     assert (job["task"], job["user"], job["status"]) == ("chat", "ada", "queued")
 
 
-async def test_a_finished_job_tells_result_and_usage(ada: httpx.AsyncClient) -> None:
+async def test_a_completed_job_tells_result_and_usage(ada: httpx.AsyncClient) -> None:
     job = await ended(ada, (await submit(ada))["id"])
     assert (job["status"], job["result"], job["attempt"]) == ("completed", {"text": "w0 w1 w2 "}, 1)
     assert job["usage"]["output_tokens"] > 0

@@ -228,7 +228,7 @@ async def test_a_response_goes_on_from_a_conversation_in_the_browser(
     assert told(api_endpoint, questions[2]) == [*said, ("user", questions[2])]
 
 
-async def test_nobody_goes_on_from_another_users_response_or_an_unfinished_one(
+async def test_nobody_goes_on_from_another_users_response_or_one_that_has_not_ended(
     ada: httpx.AsyncClient, bob: httpx.AsyncClient, api_endpoint: Endpoint
 ) -> None:
     running = await create(ada, script(tokens=2, hold=1), background=True)

@@ -186,7 +186,7 @@ async def test_who_joins_a_read_that_was_begun_before_the_end_sees_the_end(
         assert types(await second) == ["job.completed"]
 
 
-async def test_a_finished_job_is_replayed_and_behind_its_end_there_is_nothing(engine: Engine) -> None:
+async def test_an_ended_job_is_replayed_and_behind_its_end_there_is_nothing(engine: Engine) -> None:
     job_id = await begin(engine)
     await say(engine, job_id, 3)
     await write(engine.store, job_id, DONE)
