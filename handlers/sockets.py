@@ -3,6 +3,8 @@ handlers is public."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,8 +23,34 @@ PING_SECONDS = 4
 before it reconnects."""
 
 
+class PacketQueue(asyncio.Queue[Packet | None]):
+    """A page's packets. engine.io waits for each one with `wait_for`, which wraps a coroutine in a task of its own, but
+    takes a future as it is. That task is about a twentieth of the web process's work while answers stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._readers: deque[asyncio.Future[Packet | None]] = deque()
+
+    def get(self) -> asyncio.Future[Packet | None]:  # type: ignore[override]  # awaited all the same
+        reader: asyncio.Future[Packet | None] = asyncio.get_running_loop().create_future()
+        self._readers.append(reader)
+        self._hand_out()
+        return reader
+
+    def put_nowait(self, item: Packet | None) -> None:
+        super().put_nowait(item)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._readers and not self.empty():
+            reader = self._readers.popleft()
+            if not reader.done():  # one that waited too long was cancelled
+                reader.set_result(self.get_nowait())
+
+
 def tune(*, message_bytes: int) -> None:
     """Detects dead connections early; accepts messages up to the limit (a longer one cuts the connection silently)."""
+    sio.eio.create_queue = PacketQueue
     sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
     sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # allowance for JSON escapes
 
