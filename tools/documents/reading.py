@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tools.documents import html, markdown, pdf, text, word
+from tools.documents import html, markdown, text
 from tools.documents.document import Document, DocumentError, Limits, Watch, quotable
 
 _HEAD_BYTES = 2_048
@@ -36,8 +36,12 @@ def read_document(reading: Reading, watch: Watch | None = None) -> Document:
     _check_size(reading, watch.limits)
     kind = _kind(reading)
     if kind == "pdf":
+        from tools.documents import pdf  # the libraries of both take 0.1 s, which most tool hosts need not spend
+
         document = pdf.read(reading.path, reading.name, watch)
     elif kind == "word":
+        from tools.documents import word
+
         document = word.read(reading.path, reading.name, watch)
     else:
         decoded = text.decode(reading.path.read_bytes(), reading.name, markup=kind == "html")
