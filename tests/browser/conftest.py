@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
 ARGUMENTS = ["--no-sandbox", "--renderer-process-limit=1"]
 """One process draws all tabs: each further one, and the spare that is kept ready, costs the tests processor time."""
-CANDIDATES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CANDIDATES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
