@@ -91,9 +91,14 @@ def _http_url(url: str | None) -> str | None:
     return url
 
 
-def _sqlite_only(url: str | None) -> str | None:
-    if url is not None:
-        raise ValueError("unset: this version stores everything in SQLite files in the data dir")
+POSTGRES_URL = re.compile(r"postgres(ql)?://([^@/%\s]|%[0-9a-fA-F]{2})*(@[^@\s]*)?(/[^@\s]*)?")
+
+
+def _postgres_url(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and not POSTGRES_URL.fullmatch(url.get_secret_value()):
+        raise ValueError(
+            "postgresql://user:password@host/database, with %40, %2F and %25 for @, / and % in the password"
+        )
     return url
 
 
@@ -154,6 +159,9 @@ def _users_file(path: Path | None) -> Path | None:
     return path
 
 
+PostgresUrl = Annotated[SecretStr | None, AfterValidator(_postgres_url)]
+
+
 class Settings(BaseSettings):
     """One field for each variable. Construct it with `load()`, which ends the process on an unusable value."""
 
@@ -165,10 +173,12 @@ class Settings(BaseSettings):
     """Any OpenAI-compatible endpoint. Default: OpenAI's."""
     model: str = Field("", validation_alias="LONGHAUL_MODEL")
     """Model name sent upstream. Default: a current small OpenAI model, or `offline` without key and URL."""
-    database_url: Annotated[str | None, AfterValidator(_sqlite_only)] = Field(None, validation_alias="DATABASE_URL")
-    """Reserved for PostgreSQL; must be unset in this version."""
+    database_url: PostgresUrl = Field(None, validation_alias="DATABASE_URL")
+    """The PostgreSQL database of all processes. Default: SQLite files in the data dir."""
+    listen_url: PostgresUrl = Field(None, validation_alias="LONGHAUL_LISTEN_URL")
+    """The same database without a pooler before it, for LISTEN. Default: `DATABASE_URL`."""
     data_dir: Path = Field(Path(".data"), validation_alias="LONGHAUL_DATA_DIR")
-    """SQLite files, uploads, artifacts and the generated secret."""
+    """Uploads, artifacts and the generated secret, and the SQLite files. All processes share it."""
     embedded_workers: int | None = Field(None, ge=0, le=64, validation_alias="LONGHAUL_EMBEDDED_WORKERS")
     """Worker processes that the web process starts and supervises; with 0, start workers separately. Default: 1 under
     `chainlit run`, 0 under `asgi:app`."""

@@ -1,4 +1,4 @@
-"""How a worker gets its jobs. `local.py` implements it on one machine with the jobs table alone."""
+"""How a worker gets its jobs. `local.py` implements it with the jobs table alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Liveness(Protocol):
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
         """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
 
-    def process_id(self, worker: str) -> int | None:
+    def process_id(self, worker: WorkerRecord) -> int | None:
         """Returns the worker's process id, if it runs on this machine."""
 
 

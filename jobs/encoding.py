@@ -28,5 +28,10 @@ def to_stored(value: Any) -> str:
         return f" {json.dumps(value, allow_nan=False)}"
 
 
+def storable(text: str) -> str:
+    """Returns the text without the characters that a text column cannot hold: half characters and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def from_stored(text: str) -> Any:
     return json.loads(text) if text.startswith(" ") else orjson.loads(text)

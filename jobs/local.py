@@ -1,4 +1,5 @@
-"""Dispatch on one machine: the jobs table is the queue; a file lock and a heartbeat counter show which workers live."""
+"""Dispatch: the jobs table is the queue; heartbeat counters show which workers live, and file locks which of this
+machine do."""
 
 from __future__ import annotations
 
@@ -8,15 +9,16 @@ import fcntl
 import logging
 import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from background import keep_running, wait_event
+from background import cancel_and_wait, keep_running, wait_event
 from jobs.dispatch import declare_stopped
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import Eligibility
@@ -27,6 +29,22 @@ logger = logging.getLogger(__name__)
 
 SAFETY_POLL_SECONDS = 1.0
 """The longest delay that a lost wake-up causes."""
+
+
+OBSERVE_SECONDS = 1.0
+"""How often each process looks at the others' heartbeats."""
+MAX_LOOK_SECONDS = 2.5
+"""A counter is seen to stand still for at most this from one look to the next: after an outage of the database, during
+which nobody could advance one, nobody looks dead."""
+FORGET_SECONDS = 3600.0
+"""The record of another machine's stopped worker is removed after this time."""
+
+
+@cache
+def this_machine() -> str:
+    """Returns a name of the running system: processes with the same name see each other's file locks."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()}/{boot.read_text().strip() if boot.exists() else ''}"
 
 
 class WorkerLock:
@@ -65,45 +83,72 @@ def is_free(directory: Path, worker: str) -> bool:
 
 
 class LocalLiveness:
-    """Tells which workers are alive. The observer times a counter that stands still by its own clock while awake."""
+    """Tells which workers are alive. The observer times a counter that stands still by its own clock while awake.
 
-    def __init__(self, directory: Path, *, ttl_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    The lock of a worker on this machine shows its death at once; of one elsewhere, only the counter does.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        ttl_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        machine: str | None = None,
+    ) -> None:
+        """`directory` holds the locks of the workers on this machine, or on all that share a data dir."""
         self._directory = directory
         self._ttl_seconds = ttl_seconds
         self._clock = clock
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._machine = machine or this_machine()
+        self._looked_at = clock()
+        self._silences: dict[str, tuple[int, float]] = {}  # the counter, and for how many seconds it has stood still
 
     def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
-        """Returns the workers that hold their lock and were not declared stopped."""
-        return [one.id for one in workers if not one.stopped and not is_free(self._directory, one.id)]
+        """Returns the workers that were not declared stopped, without those of this machine that are dead."""
+        return [one.id for one in workers if not one.stopped and not self._is_dead(one)]
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-        """Returns the workers that hold their lock, but whose counter has stood still for the TTL."""
-        now = self._clock()
-        self._seen = {one.id: self._first_seen(one, now) for one in workers}
+        """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
+        self._look(workers)
         return [
             one
             for one in workers
-            if not one.stopped
-            and now - self._seen[one.id][1] >= self._ttl_seconds
-            and not is_free(self._directory, one.id)
+            if not one.stopped and self._silence(one) >= self._ttl_seconds and not self._is_dead(one)
         ]
 
-    def process_id(self, worker: str) -> int | None:
-        """Returns the id of the process that holds the worker's lock, as its file says."""
+    def process_id(self, worker: WorkerRecord) -> int | None:
+        """Returns the id of the process that holds the worker's lock, as its file says, if it runs on this machine."""
+        if not self._is_here(worker):
+            return None
         try:
-            return int((self._directory / f"{worker}.lock").read_text())
+            return int((self._directory / f"{worker.id}.lock").read_text())
         except (FileNotFoundError, ValueError):
             return None
 
-    def _first_seen(self, worker: WorkerRecord, now: float) -> tuple[int, float]:
-        beat, since = self._seen.get(worker.id, (-1, now))
-        return (worker.beat, since if beat == worker.beat else now)
+    def _look(self, workers: Iterable[WorkerRecord]) -> None:
+        now = self._clock()
+        passed, self._looked_at = min(now - self._looked_at, MAX_LOOK_SECONDS, self._ttl_seconds / 2), now
+        known = self._silences
+        self._silences = {
+            one.id: (one.beat, known[one.id][1] + passed if known.get(one.id, (-1, 0))[0] == one.beat else 0.0)
+            for one in workers
+        }
+
+    def _silence(self, worker: WorkerRecord) -> float:
+        return self._silences[worker.id][1]
+
+    def _is_here(self, worker: WorkerRecord) -> bool:
+        return worker.machine in ("", self._machine)
+
+    def _is_dead(self, worker: WorkerRecord) -> bool:
+        return self._is_here(worker) and is_free(self._directory, worker.id)
 
     async def bury(self, store: JobStore, workers: Iterable[WorkerRecord]) -> None:
         """Remove the records of dead workers that hold no job any more."""
         for one in workers:
-            if is_free(self._directory, one.id) and not await store.held(one.id):
+            gone = one.stopped and not self._is_here(one) and self._silence(one) >= FORGET_SECONDS
+            if (gone or self._is_dead(one)) and not await store.held(one.id):
                 await store.remove_worker(one.id)
                 with contextlib.suppress(FileNotFoundError):  # otherwise another process has logged it
                     (self._directory / f"{one.id}.lock").unlink()
@@ -111,7 +156,7 @@ class LocalLiveness:
 
 
 class LocalDispatcher:
-    """The worker's side of the queue on one machine."""
+    """The worker's side of the queue."""
 
     def __init__(
         self,
@@ -130,7 +175,12 @@ class LocalDispatcher:
         self._wake = wake
         self._directory = directory
         self._record = WorkerRecord(
-            id=self.worker_id, beat=0, stopped=False, tasks=tuple(tasks), catalogue=tuple(catalogue)
+            id=self.worker_id,
+            beat=0,
+            stopped=False,
+            tasks=tuple(tasks),
+            catalogue=tuple(catalogue),
+            machine=this_machine(),
         )
         self._user_slots = user_slots
         self._beat_seconds = min(2.0, ttl_seconds / 4)
@@ -146,12 +196,14 @@ class LocalDispatcher:
         await self._store.register_worker(self._record)
         self._unsubscribe = self._wake.listen(self._on_wake)
         self._heart.start()
+        self._observing = asyncio.create_task(keep_running(self._observe, name="worker heartbeats"))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ending.set()
+        await cancel_and_wait(self._observing)
         await asyncio.to_thread(self._heart.join)
         self._unsubscribe()
         await self._store.remove_worker(self.worker_id)
@@ -172,8 +224,8 @@ class LocalDispatcher:
         if self._closed:
             return True
         self._taken = await self._claim(running)
-        if self._taken is None and not await wait_event(self._changed, SAFETY_POLL_SECONDS):
-            await self._observe()
+        if self._taken is None:
+            await wait_event(self._changed, SAFETY_POLL_SECONDS)
         return self._taken is not None
 
     async def _claim(self, running: Set[str]) -> Job | None:
@@ -187,10 +239,12 @@ class LocalDispatcher:
         return await self._store.claim(self.worker_id, eligibility)
 
     async def _observe(self) -> None:
-        workers = await self._store.workers()
-        for one in self._liveness.stopped([w for w in workers if w.id != self.worker_id]):
+        """Notice workers that died or stand still, also while this one is busy."""
+        await asyncio.sleep(OBSERVE_SECONDS)
+        others = [one for one in await self._store.workers() if one.id != self.worker_id]
+        for one in self._liveness.stopped(others):
             await declare_stopped(self._store, one)
-        await self._liveness.bury(self._store, [w for w in workers if w.id != self.worker_id])
+        await self._liveness.bury(self._store, others)
 
     def _on_wake(self, topics: frozenset[str]) -> None:
         if "queue" in topics:

@@ -167,3 +167,5 @@ class WorkerRecord:
     tasks: tuple[str, ...]
     catalogue: tuple[Mapping[str, JSON], ...]
     """The tools that it offers, as JSON."""
+    machine: str = ""
+    """The worker's machine (`jobs.local.this_machine`). Empty: registered by an earlier version, on this one."""

@@ -1,4 +1,7 @@
-"""The protocol of a job store. `jobs/sqlite/` is the one on SQLite; every store passes `tests/jobs/test_store.py`."""
+"""The protocol of a job store.
+
+`jobs/sql/` implements it on SQLite and PostgreSQL; every store passes `tests/jobs/test_store.py`.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class DatagramWake:
 
     def notify(self, topics: Iterable[str]) -> None:
         try:
-            for datagram in datagrams(topics):
+            for datagram in packed(topics, DATAGRAM_BYTES):
                 for peer in self._known_peers():
                     self._send(datagram, peer)
         except OSError as error:  # such as no more descriptors: the safety polls find the change
@@ -116,13 +116,13 @@ class DatagramWake:
             listener(frozenset(topics))
 
 
-def datagrams(topics: Iterable[str]) -> list[bytes]:
-    """Returns the topics in as few datagrams as possible."""
+def packed(topics: Iterable[str], size: int) -> list[bytes]:
+    """Returns the topics in as few datagrams of this size as possible."""
     full: list[bytes] = []
     datagram = b""
     for topic in sorted(topics):
         line = topic.encode()
-        if datagram and len(datagram) + len(line) >= DATAGRAM_BYTES:
+        if datagram and len(datagram) + len(line) >= size:
             full.append(datagram)
             datagram = b""
         datagram = datagram + b"\n" + line if datagram else line

@@ -116,7 +116,7 @@ class LogWriter:
         elif not isinstance(error, (StoreUnavailable, LogBehind)):
             self._give_up(error)
         elif self._resending is None and self.failure is None:
-            problem = str(error.__cause__ or error)
+            problem = str(error.__cause__ or error).partition("\n")[0]  # further lines may quote the data
             logger.warning("write failed; sending it again", extra=of_job(self._job, problem=problem))
             self._resending = asyncio.create_task(self._resend(), name=f"resend {self._job.id}")
 

@@ -1,27 +1,30 @@
 """Opens the stores of jobs and files and the channels between processes, for web and worker alike.
 
-Another back end is another branch of `open_backend`.
+With `DATABASE_URL`, PostgreSQL holds what SQLite files and sockets in the data dir do without: any number of machines.
+Files stay in the data dir, which all of them share.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from files import DirectoryFileStore, FileStore
-from jobs import journal
+from jobs import StoreUnavailable, journal
 from jobs.dispatch import Dispatcher, Liveness
 from jobs.local import LocalDispatcher, LocalLiveness
 from jobs.models import JSON
+from jobs.postgres import PostgresStore, PostgresWake
+from jobs.sql.store import SqlStore
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
 from jobs.transitions import Transitions
 from jobs.wake import DatagramWake, Wake
 from services.data_dir import DataDir
-from settings import Settings
+from settings import Settings, refuse
 
 
 class OpenDispatcher(Protocol):
@@ -50,31 +53,44 @@ class Backend:
 @asynccontextmanager
 async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     """Opens the parts that the settings name, in order; closes them in reverse."""
-    async with _open_local(settings, DataDir(settings.data)) as backend:
-        yield backend
-
-
-@asynccontextmanager
-async def _open_local(settings: Settings, data: DataDir) -> AsyncIterator[Backend]:
-    """SQLite, files, locks and sockets in the data dir: one machine."""
-    transitions = Transitions()
+    data, transitions = DataDir(settings.data), Transitions()
     transitions.listen(journal.write)
-    async with DatagramWake(data.wake) as wake, SqliteStore(data.jobs, wake, transitions=transitions) as store:
-        liveness = LocalLiveness(data.workers, ttl_seconds=settings.worker_ttl_seconds)
-        yield Backend(
-            store=store,
-            wake=wake,
-            files=DirectoryFileStore(data.files),
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            wake: Wake = await stack.enter_async_context(DatagramWake(data.wake))
+            opening: SqlStore = SqliteStore(data.jobs, wake, transitions=transitions)
+            chat_url = f"sqlite+aiosqlite:///{data.chat}"
+        else:
+            url = settings.database_url.get_secret_value()
+            listen_url = settings.listen_url.get_secret_value() if settings.listen_url else url
+            wake = await stack.enter_async_context(PostgresWake(listen_url))
+            opening = PostgresStore(url, wake, transitions=transitions)
+            chat_url = f"postgresql+psycopg://{url.partition('://')[2]}"
+        try:
+            store = await stack.enter_async_context(opening)
+        except StoreUnavailable as error:
+            refuse(f"The database cannot be opened: {str(error.__cause__ or error).partition(chr(10))[0]}.")
+        yield _backend(settings, data, store=store, wake=wake, transitions=transitions, chat_url=chat_url)
+
+
+def _backend(
+    settings: Settings, data: DataDir, *, store: JobStore, wake: Wake, transitions: Transitions, chat_url: str
+) -> Backend:
+    liveness = LocalLiveness(data.workers, ttl_seconds=settings.worker_ttl_seconds)
+    return Backend(
+        store=store,
+        wake=wake,
+        files=DirectoryFileStore(data.files),
+        liveness=liveness,
+        transitions=transitions,
+        dispatcher=partial(
+            LocalDispatcher,
+            store,
+            wake,
+            data.workers,
+            user_slots=settings.user_slots,
+            ttl_seconds=settings.worker_ttl_seconds,
             liveness=liveness,
-            transitions=transitions,
-            dispatcher=partial(
-                LocalDispatcher,
-                store,
-                wake,
-                data.workers,
-                user_slots=settings.user_slots,
-                ttl_seconds=settings.worker_ttl_seconds,
-                liveness=liveness,
-            ),
-            chat_url=f"sqlite+aiosqlite:///{data.chat}",
-        )
+        ),
+        chat_url=chat_url,
+    )

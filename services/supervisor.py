@@ -130,7 +130,7 @@ class Supervisor:
             await self._declare(worker)
         for worker in workers:
             if worker.stopped:  # declared in our previous check, or by another worker
-                self._replace(self._liveness.process_id(worker.id))
+                self._replace(self._liveness.process_id(worker))
 
     async def _declare(self, worker: WorkerRecord) -> None:
         declaring = asyncio.ensure_future(declare_stopped(self._store, worker))
@@ -139,7 +139,7 @@ class Supervisor:
                 await asyncio.shield(declaring)
         except TimeoutError:
             # It stopped during a write, and no other process can write until it is gone.
-            self._kill(self._liveness.process_id(worker.id))
+            self._kill(self._liveness.process_id(worker))
             await declaring
 
     def _kill(self, process_id: int | None) -> None:

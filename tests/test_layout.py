@@ -36,7 +36,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "chainlit": ("handlers", *ENTRIES),
     "fastapi": ("api", *ENTRIES),
     "sse_starlette": ("api", *ENTRIES),
-    "procrastinate": ("jobs/procrastinate",),
+    "psycopg": ("jobs/postgres",),
     "langchain": ("models",),
     "langchain_core": ("models",),
     "langchain_openai": ("models",),
@@ -95,9 +95,18 @@ def test_a_replaceable_library_is_imported_in_its_one_place(module: Path) -> Non
         assert is_in(where, ONLY_IN[library]), f"{library} belongs into {ONLY_IN[library]}, not into {where}"
 
 
-BACK_END_CLASSES = {"SqliteStore", "LocalDispatcher", "LocalLiveness", "DatagramWake", "DirectoryFileStore"}
+BACK_END_CLASSES = {
+    "SqliteStore",
+    "PostgresStore",
+    "PostgresWake",
+    "LocalDispatcher",
+    "LocalLiveness",
+    "DatagramWake",
+    "DirectoryFileStore",
+}
 FRONT_ENDS = {"api", "handlers"}
-BEHIND_THE_CLIENT = tuple(f"jobs/{name}" for name in ("store", "sqlite", "local", "dispatch", "wake", "worker", "tail"))
+BEHIND = ("store", "sql", "sqlite", "postgres", "local", "dispatch", "wake", "worker", "tail")
+BEHIND_THE_CLIENT = tuple(f"jobs/{name}" for name in BEHIND)
 IN_DATA_DIR = {getattr(DataDir(Path()), name).name for name, one in vars(DataDir).items() if isinstance(one, property)}
 
 

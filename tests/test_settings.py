@@ -89,7 +89,7 @@ BAD = [
     ("LONGHAUL_FRAME_ANCESTORS", "everybody"),
     ("LONGHAUL_FILES_URL", "s3://bucket"),
     ("OPENAI_BASE_URL", "localhost:11434"),
-    ("DATABASE_URL", "postgresql://user:hunter2@db/x"),
+    ("DATABASE_URL", "mysql://user:hunter2@db/x"),
 ]
 
 

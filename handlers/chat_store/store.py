@@ -18,6 +18,8 @@ from handlers.chat_store.tables import feedbacks, users
 
 MIGRATIONS = Path(__file__).parent
 BUSY_SECONDS = 30
+MIGRATION_LOCK = 0x10_96_4A_03
+"""PostgreSQL's advisory lock: of several processes that start at once, one migrates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,10 @@ class ChatStore:
     """`async with ChatStore(url) as store`: migrates the tables first. `url` must name an async driver."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_async_engine(url, connect_args={"timeout": BUSY_SECONDS} if "sqlite" in url else {})
+        is_sqlite = url.startswith("sqlite")
+        # A pooler before PostgreSQL gives each transaction another connection, which knows no prepared statement.
+        options: dict[str, Any] = {"timeout": BUSY_SECONDS} if is_sqlite else {"prepare_threshold": None}
+        self._engine = create_async_engine(url, connect_args=options, pool_pre_ping=not is_sqlite)
 
     async def __aenter__(self) -> Self:
         async with self._engine.begin() as connection:
@@ -123,6 +128,8 @@ def _migrate(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
         # The driver begins no transaction before DDL, so two processes that start at once would both create the tables.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

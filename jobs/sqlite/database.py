@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.errors import StoreUnavailable
+from jobs.sql.connection import Transaction
+from jobs.sqlite.schema import migrate
 
 T = TypeVar("T")
-Transaction = Callable[[sqlite3.Connection], T]
 Request = tuple[Transaction[Any], asyncio.Future[Any] | None]
 ValueOrError = tuple[Any, Exception | None]
 
@@ -25,33 +26,39 @@ MAX_GROUP = 500
 """Transactions that share one commit."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class SqliteConnection(sqlite3.Connection):
+    for_update = ""  # the transaction has locked the whole file
+
+
+def connect(path: Path) -> SqliteConnection:
     """WAL: readers never wait. NORMAL: commits survive kill -9 of any process; a power cut may lose the last ones."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
+    )
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
 
 
-class Database:
-    """`write` runs transactions in the order of the calls; transactions that wait together are committed together.
+class SqliteDatabase:
+    """Transactions that wait together are committed together. Only one process writes at a time."""
 
-    `told` is called on the writer thread after each commit, with whether it succeeded, before the callers go on; it
-    must not raise. When the database itself fails, calls raise `StoreUnavailable`.
-    """
-
-    def __init__(self, path: Path, told: Callable[[bool], None]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._told = told
         self._work: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: list[SqliteConnection] = []
         self._closed = False
 
-    def open(self, migrate: Callable[[sqlite3.Connection], None]) -> None:
+    def open(self, told: Callable[[bool], None]) -> None:
+        self._told = told
         self._connection = connect(self._path)
         migrate(self._connection)
         self._writer.start()
@@ -74,6 +81,8 @@ class Database:
             self._work.put((transaction, done))
         return done
 
+    append = write
+
     def post(self, transaction: Transaction[Any]) -> None:
         """Queue a write from any thread. Its result and its errors are dropped."""
         self._work.put((transaction, None))
@@ -83,7 +92,7 @@ class Database:
 
     def _run_reader(self, query: Transaction[T]) -> T:
         try:
-            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            connection: SqliteConnection | None = getattr(self._local, "connection", None)
             if connection is None:
                 connection = self._local.connection = connect(self._path)
                 connection.execute("PRAGMA query_only = ON")

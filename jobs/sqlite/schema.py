@@ -104,6 +104,10 @@ MIGRATIONS = (
     SELECT id, 'job.cancelling', json_object('by', cancelled_by), created_at FROM jobs
     WHERE status = 'in_progress' AND cancelled_by IS NOT NULL;
     """,
+    """
+    -- Empty: a worker of an earlier version, which runs here.
+    ALTER TABLE workers ADD COLUMN machine TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from jobs import Job, JobClient, JobEvent, JobRequest, TaskFunction
 from jobs.encoding import from_stored, to_stored
 from jobs.events import Payload
 from jobs.local import LocalDispatcher
+from jobs.postgres import PostgresStore, PostgresWake
 from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
 from jobs.transitions import Transitions
 from jobs.wake import DatagramWake, Wake
 from jobs.worker import Worker
+from tests.postgres import schema_url
 
 LONG_AGO = 1_000_000.0
 
@@ -42,6 +49,8 @@ class Engine:
     client: JobClient
     directory: Path
     transitions: Transitions
+    locked: Callable[[], AbstractContextManager[None]]
+    """While it is open, another process keeps the store from writing."""
     clock: Clock = field(default_factory=Clock)
 
     def dispatcher(
@@ -90,10 +99,58 @@ async def sqlite_engine(directory: Path, clock: Clock | None = None) -> AsyncIte
         SqliteStore(directory / "jobs.db", wake, clock=clock, transitions=transitions) as store,
         JobClient(store, wake) as client,
     ):
-        yield Engine(store=store, wake=wake, client=client, directory=directory, transitions=transitions, clock=clock)
+        yield Engine(
+            store=store,
+            wake=wake,
+            client=client,
+            directory=directory,
+            transitions=transitions,
+            locked=lambda: _locked_file(directory / "jobs.db"),
+            clock=clock,
+        )
 
 
-BACKENDS = {"sqlite": sqlite_engine}
+@contextlib.contextmanager
+def _locked_file(path: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@asynccontextmanager
+async def postgres_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
+    schema = f"test_{hashlib.sha256(str(directory).encode()).hexdigest()[:16]}"
+    async with opened_postgres(await asyncio.to_thread(schema_url, schema), directory, clock) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def opened_postgres(url: str, directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
+    clock, transitions = clock or Clock(), Transitions()
+    async with (
+        PostgresWake(url) as wake,
+        PostgresStore(url, wake, clock=clock, transitions=transitions) as store,
+        JobClient(store, wake) as client,
+    ):
+        yield Engine(
+            store=store,
+            wake=wake,
+            client=client,
+            directory=directory,
+            transitions=transitions,
+            locked=lambda: _locked_table(url),
+            clock=clock,
+        )
+
+
+@contextlib.contextmanager
+def _locked_table(url: str) -> Iterator[None]:
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE job_events IN EXCLUSIVE MODE")
+        yield
+
+
+BACKENDS = {"postgres": postgres_engine, "sqlite": sqlite_engine}
 
 
 def chat(text: str = "hello", **fields: object) -> JobRequest:

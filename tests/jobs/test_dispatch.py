@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from jobs import Job
@@ -105,11 +106,35 @@ def test_a_counter_that_stands_still_is_noticed_on_the_observers_own_clock(tmp_p
     liveness = LocalLiveness(tmp_path, ttl_seconds=10, clock=clock)
     with WorkerLock(tmp_path, "w1"):
         assert liveness.stopped([record("w1", 5)]) == []
-        clock.now += 9
-        assert liveness.stopped([record("w1", 5)]) == []
+        for _ in range(9):
+            clock.now += 1
+            assert liveness.stopped([record("w1", 5)]) == []
         clock.now += 1
         assert [one.id for one in liveness.stopped([record("w1", 5)])] == ["w1"]
         assert liveness.stopped([record("w1", 6)]) == []
+
+
+def test_time_in_which_nobody_could_look_counts_for_nobody(tmp_path: Path) -> None:
+    """The database was out of reach: no counter could be advanced."""
+    clock = Clock()
+    liveness = LocalLiveness(tmp_path, ttl_seconds=10, clock=clock)
+    with WorkerLock(tmp_path, "w1"):
+        liveness.stopped([record("w1", 5)])
+        clock.now += 60
+        assert liveness.stopped([record("w1", 5)]) == []
+
+
+def test_only_its_counter_shows_the_death_of_a_worker_on_another_machine(tmp_path: Path) -> None:
+    clock = Clock()
+    liveness = LocalLiveness(tmp_path, ttl_seconds=3, clock=clock, machine="here")
+    there = replace(record("w1", 5), machine="there")
+    assert liveness.alive([there, replace(record("w2", 5), machine="here")]) == ["w1"]
+    assert liveness.process_id(there) is None
+    for _ in range(3):
+        assert liveness.stopped([there]) == []
+        clock.now += 1
+    assert liveness.stopped([there]) == [there]
+    assert liveness.alive([replace(there, stopped=True)]) == []
 
 
 def test_a_lid_that_was_closed_counts_for_nobody(tmp_path: Path) -> None:
@@ -126,5 +151,5 @@ def test_the_lock_tells_who_lives_and_observers_do_not_see_each_other(tmp_path: 
     assert is_free(tmp_path, "w1")
     with WorkerLock(tmp_path, "w1"):
         assert not is_free(tmp_path, "w1")
-        assert LocalLiveness(tmp_path, ttl_seconds=1).process_id("w1") == os.getpid()
+        assert LocalLiveness(tmp_path, ttl_seconds=1).process_id(record("w1", 0)) == os.getpid()
     assert is_free(tmp_path, "w1")

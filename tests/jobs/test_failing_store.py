@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,8 @@ from jobs import worker as worker_module
 from jobs import writer as writer_module
 from jobs.errors import StoreUnavailable
 from jobs.events import Entry
-from jobs.sqlite import database
+from jobs.postgres import database as postgres
+from jobs.sqlite import database as sqlite
 from jobs.transcript import Transcript
 from tests.jobs.engine import Engine, chat, fields, is_gapless, types
 
@@ -49,7 +49,7 @@ class FailingStore:
             return asyncio.ensure_future(fail())
         if self._how == "after the commit":
             return asyncio.ensure_future(fail(self._store.append(job_id, epoch, entries, after=after, **options)))
-        locked = locked_file(self._engine)
+        locked = self._engine.locked()
         locked.__enter__()
         written = self._store.append(job_id, epoch, entries, after=after, **options)
         written.add_done_callback(lambda _: locked.__exit__(None, None, None))
@@ -63,13 +63,6 @@ async def fail(written: asyncio.Future[int] | None = None) -> int:
     if written is not None:
         await written
     raise StoreUnavailable from sqlite3.OperationalError("disk I/O error")
-
-
-@contextlib.contextmanager
-def locked_file(engine: Engine) -> Iterator[None]:
-    with contextlib.closing(sqlite3.connect(engine.directory / "jobs.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
 
 
 async def talk(ctx: JobContext) -> JSON:
@@ -114,10 +107,11 @@ def essence(events: list[JobEvent]) -> list[tuple[str, object]]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "FIRST_PAUSE_SECONDS", 0.005)
     monkeypatch.setattr(worker_module, "STORE_PAUSE_SECONDS", 0.005)
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.02)
+    monkeypatch.setattr(postgres, "LOCK_SECONDS", 0.02)
 
 
-@pytest.mark.parametrize("how", ["before the commit", "after the commit", "by a lock on the file"])
+@pytest.mark.parametrize("how", ["before the commit", "after the commit", "by a lock"])
 async def test_whichever_append_fails_once_the_log_is_the_same(engine: Engine, how: str) -> None:
     whole = FailingStore(engine, how, lambda number, _: False)
     log = await run(engine, whole)

@@ -8,7 +8,8 @@ import pytest
 
 from jobs import JobRequest, StoreUnavailable
 from jobs.events import JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload
-from jobs.sqlite import database
+from jobs.postgres import database as postgres
+from jobs.sqlite.database import SqliteDatabase
 from jobs.transitions import Change, Transition
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, write
 
@@ -103,7 +104,8 @@ async def test_who_listens_no_more_hears_nothing(engine: Engine) -> None:
 
 async def test_what_was_not_committed_is_not_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     told = heard(engine)
-    monkeypatch.setattr(database.Database, "_run_group", failing_commit)
+    monkeypatch.setattr(SqliteDatabase, "_run_group", failing_commit)
+    monkeypatch.setattr(postgres.Writer, "_run_group", interrupted_commit)
     with pytest.raises(StoreUnavailable):
         await engine.client.submit(chat())
     monkeypatch.undo()
@@ -111,16 +113,24 @@ async def test_what_was_not_committed_is_not_told(engine: Engine, monkeypatch: p
     assert told == [(Change.SUBMITTED, job.id)]
 
 
-run_group = database.Database._run_group
+run_group = SqliteDatabase._run_group
 
 
-def failing_commit(self: database.Database, group: Any) -> Any:
+def failing_commit(self: SqliteDatabase, group: Any) -> Any:
     """The transactions run, and their commit fails, as on a full disk."""
     self._connection.execute("PRAGMA max_page_count = 1")
     try:
         return run_group(self, [*group, (fill_the_disk, None)])
     finally:
         self._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+run_on_postgres = postgres.Writer._run_group
+
+
+def interrupted_commit(self: postgres.Writer, transactions: Any) -> Any:
+    """The transactions run, and their last one fails, as with a lost connection."""
+    return run_on_postgres(self, [*transactions, lambda connection: connection.execute("SELECT 1 / 0")])
 
 
 def fill_the_disk(connection: Any) -> None:

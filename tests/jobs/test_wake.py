@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.wake import DATAGRAM_BYTES, DatagramWake, datagrams
+from jobs.wake import DATAGRAM_BYTES, DatagramWake, packed
 from tests.waiting import until
 
 SOON = 30.0
@@ -38,6 +38,6 @@ async def test_the_socket_of_a_dead_process_is_cleared_away(tmp_path: Path) -> N
 
 def test_many_topics_are_sent_in_datagrams_of_bounded_size() -> None:
     topics = {f"job {n:040}" for n in range(5_000)}
-    pages = datagrams(topics)
+    pages = packed(topics, DATAGRAM_BYTES)
     assert all(len(page) <= DATAGRAM_BYTES for page in pages)
     assert {line for page in pages for line in page.decode().split("\n")} == topics

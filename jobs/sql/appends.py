@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from jobs.encoding import storable
 from jobs.errors import EpochStale, JobNotFound, LogBehind
 from jobs.events import TERMINAL, Entry, Payload
 from jobs.models import ACTIVE, TRANSITIONS, Job, JobStatus
-from jobs.sqlite import inbox, rows
+from jobs.sql import inbox, rows
+from jobs.sql.connection import Connection
 
+REFUSALS = (EpochStale, JobNotFound, LogBehind, ValueError)
 EventRow = tuple[str, int, int, str, str, float]
 """job_id, seq, epoch, type, data, at."""
 
@@ -36,7 +38,7 @@ class Appended(NamedTuple):
 
 
 def append(
-    connection: sqlite3.Connection, job: Job, payloads: Sequence[Payload], at: float, *, answer: str | None = None
+    connection: Connection, job: Job, payloads: Sequence[Payload], at: float, *, answer: str | None = None
 ) -> None:
     """Write at the end of a log that this transaction has read."""
     entries = [payload.entry() for payload in payloads]
@@ -46,7 +48,7 @@ def append(
         raise outcome
 
 
-def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
+def append_all(connection: Connection, appends: Sequence[Append]) -> list[Appended | Exception]:
     """Write each append behind its job's fence, in a few statements for all. A refused append writes nothing."""
     heads = _heads(connection, {one.job_id for one in appends})
     events: list[EventRow] = []
@@ -54,9 +56,7 @@ def append_all(connection: sqlite3.Connection, appends: Sequence[Append]) -> lis
     for one in appends:
         try:
             outcomes.append(_add_rows(connection, heads, one, events))
-        except sqlite3.Error:  # the database failed, for all of them: nobody's append is refused
-            raise
-        except Exception as refusal:  # noqa: BLE001  # a refused append does not affect the others
+        except REFUSALS as refusal:  # a refused append does not affect the others
             outcomes.append(refusal)
     _insert(connection, events)
     inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
@@ -106,7 +106,7 @@ class _Head:
         return events
 
 
-def _add_rows(connection: sqlite3.Connection, heads: dict[str, _Head], one: Append, events: list[EventRow]) -> Appended:
+def _add_rows(connection: Connection, heads: dict[str, _Head], one: Append, events: list[EventRow]) -> Appended:
     """Add the append's rows to `events`, unless they are in the log already."""
     if (head := heads.get(one.job_id)) is None:
         raise JobNotFound(one.job_id)
@@ -119,7 +119,7 @@ def _add_rows(connection: sqlite3.Connection, heads: dict[str, _Head], one: Appe
     return Appended(last_seq=head.last_seq, ended=head.ended is not None)
 
 
-def _written_before(connection: sqlite3.Connection, one: Append) -> Appended:
+def _written_before(connection: Connection, one: Append) -> Appended:
     """Accept an append that is sent again because the reply was lost. Other events at its seq mean a foreign sender."""
     sql = "SELECT type, data FROM job_events WHERE job_id = ? AND epoch = ? AND seq > ? ORDER BY seq LIMIT ?"
     there = connection.execute(sql, [one.job_id, one.epoch, one.after, len(one.entries)])
@@ -128,22 +128,23 @@ def _written_before(connection: sqlite3.Connection, one: Append) -> Appended:
     return Appended(last_seq=one.after + len(one.entries), ended=False)  # its end, if it has one, was announced before
 
 
-def _insert(connection: sqlite3.Connection, events: list[EventRow]) -> None:
+def _insert(connection: Connection, events: list[EventRow]) -> None:
     connection.executemany(
         "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, ?, ?, ?, ?)", events
     )
     events.clear()
 
 
-def _heads(connection: sqlite3.Connection, job_ids: Collection[str]) -> dict[str, _Head]:
-    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
+def _heads(connection: Connection, job_ids: Collection[str]) -> dict[str, _Head]:
+    ids = sorted(job_ids)  # in one order, so that two groups hardly ever wait for each other
+    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({rows.placeholders(ids)}) ORDER BY id"
     return {
         row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]))
-        for row in connection.execute(sql, [*job_ids])
+        for row in connection.execute(sql + connection.for_update, ids)
     }
 
 
-def _end(connection: sqlite3.Connection, head: _Head) -> None:
+def _end(connection: Connection, head: _Head) -> None:
     sql = "UPDATE jobs SET status = ?, finished_at = ? WHERE id = ?"
     connection.execute(sql, [head.ended, head.written_at, head.job_id])
     if head.answer is not None:
@@ -151,7 +152,6 @@ def _end(connection: sqlite3.Connection, head: _Head) -> None:
     inbox.clear(connection, head.job_id)
 
 
-def keep_answer(connection: sqlite3.Connection, job_id: str, answer: str) -> None:
-    """Store the answer for the search. Half characters, which models send, cannot be stored as text."""
-    storable = answer.encode("utf-8", "replace").decode()
-    connection.execute("UPDATE jobs SET answer = ? WHERE id = ?", [storable, job_id])
+def keep_answer(connection: Connection, job_id: str, answer: str) -> None:
+    """Store the answer for the search."""
+    connection.execute("UPDATE jobs SET answer = ? WHERE id = ?", [storable(answer), job_id])

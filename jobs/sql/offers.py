@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from jobs.encoding import from_stored, to_stored
 from jobs.models import JSON
-from jobs.sqlite import rows
+from jobs.sql import rows
+from jobs.sql.connection import Connection
 
 
-def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JSON]]) -> None:
+def remember(connection: Connection, catalogue: Sequence[Mapping[str, JSON]]) -> None:
     """Keep a worker's tools for the time after its end, unless it has none, such as one without tool hosts."""
     if not catalogue:
         return
@@ -20,11 +20,11 @@ def remember(connection: sqlite3.Connection, catalogue: Sequence[Mapping[str, JS
     )
 
 
-def tools(connection: sqlite3.Connection) -> list[Mapping[str, JSON]]:
+def tools(connection: Connection) -> list[Mapping[str, JSON]]:
     """Returns the tools that workers offer, by name, else those offered last."""
     offered = {
         tool["name"]: tool
-        for row in connection.execute("SELECT * FROM workers WHERE NOT stopped ORDER BY id")
+        for row in connection.execute("SELECT * FROM workers WHERE stopped = 0 ORDER BY id")
         for tool in rows.worker(row).catalogue
     }
     known = offered.values() or [from_stored(row["tool"]) for row in connection.execute("SELECT tool FROM known_tools")]

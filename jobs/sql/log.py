@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from jobs import rules
@@ -10,8 +9,9 @@ from jobs.errors import JobNotFound
 from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
 from jobs.models import Job, JobRequest, JobStatus
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
-from jobs.sqlite import inbox, rows
-from jobs.sqlite.appends import append
+from jobs.sql import inbox, rows
+from jobs.sql.appends import append
+from jobs.sql.connection import Connection, Row
 from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
 
@@ -20,21 +20,30 @@ EntryAt = tuple[Entry, float]
 
 MAX_DELETED = 5_000
 """Events deleted in one transaction: other writers wait for it."""
-HEADS = "SELECT id, number, task, user, thread_id, turn, worker, cancelled_by FROM jobs"
+HEADS = 'SELECT id, number, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
+FIND = "SELECT * FROM jobs WHERE id = ?"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
 
-def find(connection: sqlite3.Connection, job_id: str, user: str | None = None) -> Job:
-    row = connection.execute("SELECT * FROM jobs WHERE id = ?", [job_id]).fetchone()
+def find(connection: Connection, job_id: str, user: str | None = None) -> Job:
+    return _found(connection.execute(FIND, [job_id]).fetchone(), job_id, user)
+
+
+def find_to_change(connection: Connection, job_id: str, user: str | None = None) -> Job:
+    """As `find`; until the transaction ends, the job's holder cannot write either."""
+    return _found(connection.execute(FIND + connection.for_update, [job_id]).fetchone(), job_id, user)
+
+
+def _found(row: Row | None, job_id: str, user: str | None) -> Job:
     if row is None or (user is not None and row["user"] != user):
         raise JobNotFound(job_id)
     return rows.job(row)
 
 
-def find_by_key(connection: sqlite3.Connection, request: JobRequest) -> Job | None:
+def find_by_key(connection: Connection, request: JobRequest) -> Job | None:
     if request.key is None:
         return None
-    sql = "SELECT * FROM jobs WHERE user = ? AND submit_key = ?"
+    sql = 'SELECT * FROM jobs WHERE "user" = ? AND submit_key = ?'
     row = connection.execute(sql, [request.user, request.key]).fetchone()
     if row is None:
         return None
@@ -43,38 +52,37 @@ def find_by_key(connection: sqlite3.Connection, request: JobRequest) -> Job | No
     return job
 
 
-def find_jobs(connection: sqlite3.Connection, query: JobFilter) -> list[Job]:
-    where, values = ["user = ?"], [query.user]
+def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
+    where, values = ['"user" = ?'], [query.user]
     for column in ("status", "task", "thread_id"):
         if (value := getattr(query, column)) is not None:
             where.append(f"{column} = ?")
             values.append(value)
     if query.before is not None:
-        where.append("number < (SELECT number FROM jobs WHERE id = ? AND user = ?)")
+        where.append('number < (SELECT number FROM jobs WHERE id = ? AND "user" = ?)')
         values += [query.before, query.user]
     sql = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
 
-def counts(connection: sqlite3.Connection) -> dict[tuple[str, JobStatus], int]:
+def counts(connection: Connection) -> dict[tuple[str, JobStatus], int]:
     sql = "SELECT task, status, count(*) FROM jobs GROUP BY task, status"
     return {(task, JobStatus(status)): count for task, status, count in connection.execute(sql)}
 
 
-def find_ended(connection: sqlite3.Connection, after: tuple[float, str], limit: int) -> list[EndedJob]:
+def find_ended(connection: Connection, after: tuple[float, str], limit: int) -> list[EndedJob]:
     sql = f"""
         SELECT id, task, status, created_at, started_at, first_text_at, finished_at,
         (SELECT at FROM job_events WHERE job_id = jobs.id AND {MILESTONES} AND type = 'job.cancelling'
          AND jobs.status = 'cancelled' ORDER BY seq DESC LIMIT 1) AS cancelling_at,
-        (SELECT json_extract(data, '$.usage') FROM job_events WHERE job_id = jobs.id AND seq = last_seq
-         AND type = 'job.completed') AS usage
+        (SELECT data FROM job_events WHERE job_id = jobs.id AND seq = last_seq AND type = 'job.completed') AS completed
         FROM jobs WHERE finished_at >= ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
     """  # the first condition lets SQLite use the index
     return [rows.ended(row) for row in connection.execute(sql, [after[0], *after, limit])]
 
 
 def insert_job(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     request: JobRequest,
     *,
@@ -85,8 +93,10 @@ def insert_job(
 ) -> None:
     """Insert the job and event 1. A retry keeps the request's key, but only its original is found by it."""
     connection.execute(
-        "INSERT INTO jobs (id, task, user, request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)"
-        " VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+        """
+        INSERT INTO jobs (id, task, "user", request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)
+        VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)
+        """,
         [
             job_id,
             request.task,
@@ -103,7 +113,7 @@ def insert_job(
     append(connection, find(connection, job_id), [JobQueued(position=position(connection, job_id) or 0)], at)
 
 
-def position(connection: sqlite3.Connection, job_id: str) -> int | None:
+def position(connection: Connection, job_id: str) -> int | None:
     """Returns the number of queued jobs before it and of running turns of its thread, or None when it is not queued."""
     sql = """
         SELECT (SELECT count(*) FROM jobs AS other WHERE other.id <> job.id AND (
@@ -115,7 +125,7 @@ def position(connection: sqlite3.Connection, job_id: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, int]:
+def positions(connection: Connection, jobs: Sequence[Job]) -> dict[str, int]:
     """Returns the positions of the queued ones, from one read of the queue."""
     if not any(job.status is JobStatus.QUEUED for job in jobs):
         return {}
@@ -126,14 +136,15 @@ def positions(connection: sqlite3.Connection, jobs: Sequence[Job]) -> dict[str, 
     return {row[0]: before + busy.get(wanted[row[0]], 0) for before, row in enumerate(queue) if row[0] in wanted}
 
 
-def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Eligibility) -> str | None:
+def find_eligible(connection: Connection, worker: str, eligibility: Eligibility) -> str | None:
     """Returns the id of the job to claim: one that lost its holder, else the first eligible one of the queue."""
     running = [_head(row) for row in connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")]
     claims = Claims(worker, eligibility, running)
     if (lost := claims.lost()) is not None:
         return lost.id
     full = [*claims.full_users]
-    queue = f"{HEADS} WHERE status = 'queued' AND user NOT IN ({rows.placeholders(full)}) ORDER BY number"
+    others = f' AND "user" NOT IN ({rows.placeholders(full)})' if full else ""
+    queue = f"{HEADS} WHERE status = 'queued'{others} ORDER BY number"
     for row in connection.execute(queue, full):
         head = _head(row)
         if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
@@ -141,7 +152,7 @@ def find_eligible(connection: sqlite3.Connection, worker: str, eligibility: Elig
     return None
 
 
-def _waiting(connection: sqlite3.Connection, head: JobHead) -> list[JobHead]:
+def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
     """Returns the queued jobs of the same thread."""
     if head.thread_id is None:
         return []
@@ -149,7 +160,7 @@ def _waiting(connection: sqlite3.Connection, head: JobHead) -> list[JobHead]:
     return [_head(row) for row in connection.execute(sql, [head.thread_id])]
 
 
-def _head(row: sqlite3.Row) -> JobHead:
+def _head(row: Row) -> JobHead:
     return JobHead(
         id=row["id"],
         number=row["number"],
@@ -162,7 +173,7 @@ def _head(row: sqlite3.Row) -> JobHead:
     )
 
 
-def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) -> Job:
+def take(connection: Connection, job_id: str, worker: str, at: float) -> Job:
     """Claim the job for the worker, under its next epoch. A cancelled job ends here, without running."""
     connection.execute(
         "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
@@ -175,9 +186,9 @@ def take(connection: sqlite3.Connection, job_id: str, worker: str, at: float) ->
     return find(connection, job_id)
 
 
-def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float) -> Job:
+def wish_to_stop(connection: Connection, job_id: str, by: str, at: float) -> Job:
     """Put the wish into the holder's inbox, once. A job that no worker has begun ends at once, under a new epoch."""
-    job, wish = find(connection, job_id), JobCancelling(by=by)
+    job, wish = find_to_change(connection, job_id), JobCancelling(by=by)
     match rules.stop(job):
         case Stop.NOTHING:
             return job
@@ -190,19 +201,19 @@ def wish_to_stop(connection: sqlite3.Connection, job_id: str, by: str, at: float
     return find(connection, job_id)
 
 
-def newest_of_chain(connection: sqlite3.Connection, root_id: str) -> Job:
+def newest_of_chain(connection: Connection, root_id: str) -> Job:
     sql = "SELECT * FROM jobs WHERE root_id = ? ORDER BY number DESC LIMIT 1"
-    return rows.job(connection.execute(sql, [root_id]).fetchone())
+    return _found(connection.execute(sql, [root_id]).fetchone(), root_id, None)
 
 
-def reused_events(connection: sqlite3.Connection, failed: Job) -> list[EntryAt]:
+def reused_events(connection: Connection, failed: Job) -> list[EntryAt]:
     """Returns the events that a retry of an ended job reuses."""
     reuse = Reuse(milestones(connection, failed.id), cut_off=failed.status is JobStatus.INCOMPLETE)
     return [(payload.entry(), at) for payload, at in reuse.entries(stream(connection, failed.id))]
 
 
 def insert_retry(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     failed: Job,
     request: JobRequest,
@@ -218,23 +229,23 @@ def insert_retry(
     connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [1 + len(reused), job_id])
 
 
-def stream(connection: sqlite3.Connection, job_id: str) -> Iterator[JobEvent]:
-    """Yields the whole log, row by row."""
+def stream(connection: Connection, job_id: str) -> Iterator[JobEvent]:
+    """Yields the whole log."""
     for row in connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [job_id]):
         yield rows.event(row)
 
 
-def read(connection: sqlite3.Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
+def read(connection: Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
     sql = "SELECT * FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
     return [rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])]
 
 
-def milestones(connection: sqlite3.Connection, job_id: str) -> list[JobEvent]:
+def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
     sql = f"SELECT * FROM job_events WHERE job_id = ? AND {MILESTONES} ORDER BY seq"
     return [rows.event(row) for row in connection.execute(sql, [job_id])]
 
 
-def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
+def summary(connection: Connection, job: Job) -> Transcript:
     """Returns the fold of the log without text and steps: progress, artifacts, end."""
     last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
@@ -243,13 +254,13 @@ def summary(connection: sqlite3.Connection, job: Job) -> Transcript:
     return Transcript.of([*map(rows.event, found), *end])
 
 
-def purge(connection: sqlite3.Connection, job_id: str) -> None:
+def purge(connection: Connection, job_id: str) -> None:
     """Delete the job; `forget_events` deletes its events."""
     connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     inbox.clear(connection, job_id)
 
 
-def forget_events(connection: sqlite3.Connection, job_id: str) -> bool:
+def forget_events(connection: Connection, job_id: str) -> bool:
     """Delete some of the job's events, the last ones first. Returns whether there were any."""
     newest = "SELECT seq FROM job_events WHERE job_id = ? ORDER BY seq DESC LIMIT 1 OFFSET ?"
     row = connection.execute(newest, [job_id, MAX_DELETED - 1]).fetchone()

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from jobs.encoding import from_stored
 from jobs.events import Payload
 from jobs.models import HeldJob, InboxMessage
+from jobs.sql.connection import Connection
 
 
-def put(connection: sqlite3.Connection, job_id: str, payload: Payload, at: float) -> None:
+def put(connection: Connection, job_id: str, payload: Payload, at: float) -> None:
     sql = "INSERT INTO job_inbox (job_id, type, data, at) VALUES (?, ?, ?, ?)"
     connection.execute(sql, [job_id, payload.type, payload.entry().data, at])
 
 
-def remove(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+def remove(connection: Connection, numbers: Sequence[int]) -> None:
     connection.executemany("DELETE FROM job_inbox WHERE number = ?", [(number,) for number in numbers])
 
 
-def clear(connection: sqlite3.Connection, job_id: str) -> None:
+def clear(connection: Connection, job_id: str) -> None:
     """Delete the messages of a job that has ended."""
     connection.execute("DELETE FROM job_inbox WHERE job_id = ?", [job_id])
 
 
-def held(connection: sqlite3.Connection, worker: str) -> list[HeldJob]:
+def held(connection: Connection, worker: str) -> list[HeldJob]:
     """Returns the jobs that the worker holds, each with its messages."""
     sql = """
         SELECT id, epoch, message.number, message.type, message.data

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 
 from jobs.encoding import from_stored, to_stored
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.sql.connection import Row
 from jobs.store import EndedJob
 
 
@@ -26,7 +26,7 @@ def decode_request(text: str) -> JobRequest:
     return JobRequest(**{**fields, "files": tuple(fields["files"])})
 
 
-def job(row: sqlite3.Row) -> Job:
+def job(row: Row) -> Job:
     return Job(
         id=row["id"],
         request=decode_request(row["request"]),
@@ -44,17 +44,25 @@ def job(row: sqlite3.Row) -> Job:
     )
 
 
-def ended(row: sqlite3.Row) -> EndedJob:
-    fields = dict(row)
-    usage = fields["usage"]
-    return EndedJob(**fields | {"status": JobStatus(fields["status"]), "usage": usage and from_stored(usage)})
+def ended(row: Row) -> EndedJob:
+    return EndedJob(
+        id=row["id"],
+        task=row["task"],
+        status=JobStatus(row["status"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        first_text_at=row["first_text_at"],
+        cancelling_at=row["cancelling_at"],
+        finished_at=row["finished_at"],
+        usage=from_stored(row["completed"])["usage"] if row["completed"] else None,
+    )
 
 
-def event(row: sqlite3.Row) -> JobEvent:
+def event(row: Row) -> JobEvent:
     return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=row["data"])
 
 
-def thread(row: sqlite3.Row) -> Thread:
+def thread(row: Row) -> Thread:
     return Thread(
         id=row["id"],
         owner=row["owner"],
@@ -64,11 +72,12 @@ def thread(row: sqlite3.Row) -> Thread:
     )
 
 
-def worker(row: sqlite3.Row) -> WorkerRecord:
+def worker(row: Row) -> WorkerRecord:
     return WorkerRecord(
         id=row["id"],
         beat=row["beat"],
         stopped=bool(row["stopped"]),
         tasks=tuple(from_stored(row["tasks"])),
         catalogue=tuple(from_stored(row["catalogue"])),
+        machine=row["machine"],
     )

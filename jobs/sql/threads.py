@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
-from jobs.encoding import to_stored
+from jobs.encoding import storable
 from jobs.errors import ThreadNotFound
 from jobs.models import Job, JobRequest, Thread, is_thread_id
 from jobs.rules import title_of
-from jobs.sqlite import rows
+from jobs.sql import rows
+from jobs.sql.connection import Connection
 
 
-def find(connection: sqlite3.Connection, thread_id: str, owner: str | None) -> Thread:
+def find(connection: Connection, thread_id: str, owner: str | None) -> Thread:
     row = connection.execute("SELECT * FROM threads WHERE id = ? AND deleted_at IS NULL", [thread_id]).fetchone()
     if row is None or (owner is not None and row["owner"] != owner):
         raise ThreadNotFound(thread_id)
     return rows.thread(row)
 
 
-def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) -> int:
+def next_turn(connection: Connection, request: JobRequest, at: float) -> int:
     """Returns the turn of the new job. Creates its thread if that is new."""
     thread_id = str(request.thread_id)
     row = connection.execute("SELECT owner, deleted_at FROM threads WHERE id = ?", [thread_id]).fetchone()
@@ -27,24 +27,22 @@ def next_turn(connection: sqlite3.Connection, request: JobRequest, at: float) ->
         if not is_thread_id(thread_id):
             raise ThreadNotFound(thread_id)
         sql = "INSERT INTO threads (id, owner, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
-        connection.execute(sql, [thread_id, request.user, title_of(request), at, at])
+        connection.execute(sql, [thread_id, request.user, storable(title_of(request)), at, at])
         return 1
     if row["owner"] != request.user or row["deleted_at"] is not None:
         raise ThreadNotFound(thread_id)
     connection.execute("UPDATE threads SET updated_at = ? WHERE id = ?", [at, thread_id])
     sql = "SELECT coalesce(max(turn), 0) + 1 FROM jobs WHERE thread_id = ?"
-    turn: int = connection.execute(sql, [thread_id]).fetchone()[0]
-    return turn
+    [row] = connection.execute(sql, [thread_id])
+    return int(row[0])
 
 
-def find_all(
-    connection: sqlite3.Connection, owner: str, search: str | None, limit: int, before: str | None
-) -> list[Thread]:
+def find_all(connection: Connection, owner: str, search: str | None, limit: int, before: str | None) -> list[Thread]:
     where: list[str] = ["owner = ?", "deleted_at IS NULL"]
-    values: list[str] = [owner]
+    values: list[str | float] = [owner]
     if before is not None:
-        where.append("(updated_at, id) < (CAST(? AS REAL), ?)")
-        values += before.split(" ", 1) if " " in before else ["0", ""]
+        where.append("(updated_at, id) < (?, ?)")
+        values += _position(before)
     if search:
         where.append(
             "(title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND "
@@ -55,13 +53,22 @@ def find_all(
     return [rows.thread(row) for row in connection.execute(sql, [*values, limit])]
 
 
+def _position(cursor: str) -> tuple[float, str]:
+    """Returns the time and id of the thread before which a list begins; no cursor of ours begins it at its end."""
+    updated_at, _, thread_id = cursor.partition(" ")
+    try:
+        return float(updated_at), thread_id
+    except ValueError:
+        return 0.0, ""
+
+
 def like(words: str) -> str:
     """Returns a LIKE pattern that matches the words literally."""
-    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    escaped = storable(words).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
-def turns(connection: sqlite3.Connection, thread_id: str) -> list[Job]:
+def turns(connection: Connection, thread_id: str) -> list[Job]:
     sql = """
         SELECT * FROM jobs AS job WHERE thread_id = ?
         AND NOT EXISTS (SELECT 1 FROM jobs AS newer WHERE newer.root_id = job.root_id AND newer.number > job.number)
@@ -70,7 +77,7 @@ def turns(connection: sqlite3.Connection, thread_id: str) -> list[Job]:
     return [rows.job(row) for row in connection.execute(sql, [thread_id])]
 
 
-def deleted(connection: sqlite3.Connection) -> list[Thread]:
+def deleted(connection: Connection) -> list[Thread]:
     sql = """
         SELECT * FROM threads WHERE deleted_at IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM jobs WHERE jobs.thread_id = threads.id AND jobs.status IN ('queued', 'in_progress'))
@@ -78,11 +85,14 @@ def deleted(connection: sqlite3.Connection) -> list[Thread]:
     return [rows.thread(row) for row in connection.execute(sql)]
 
 
-def used_files(connection: sqlite3.Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
+def used_files(connection: Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
     """Returns those files that came with a job of the user outside of that thread. Reads all of the user's jobs."""
-    sql = """
-        SELECT DISTINCT used.value FROM jobs, json_each(jobs.request, '$.files') AS used
-        WHERE jobs.user = ? AND (jobs.thread_id IS NULL OR jobs.thread_id IS NOT ?)
-        AND used.value IN (SELECT value FROM json_each(?))
-    """
-    return {row[0] for row in connection.execute(sql, [user, without, to_stored(list(files))])}
+    elsewhere = "" if without is None else " AND coalesce(thread_id, '') <> ?"
+    sql = f"""SELECT request FROM jobs WHERE "user" = ? AND request LIKE ? ESCAPE '\\'{elsewhere}"""
+    used = set()
+    for file in files:
+        values = [user, like(file)] if without is None else [user, like(file), without]
+        found = connection.execute(sql, values)  # the name may also stand in a text
+        if any(file in rows.decode_request(row[0]).files for row in found):
+            used.add(file)
+    return used

@@ -1,0 +1,128 @@
+"""Tables of the job store on PostgreSQL. Migrations only add: the version before goes on beside this one.
+
+The columns are those of `jobs/sqlite/schema.py`. Payloads are text, because PostgreSQL's JSON refuses NUL and half
+characters, which models stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+import psycopg
+
+MIGRATIONS: tuple[LiteralString, ...] = (
+    """
+    CREATE TABLE threads (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        title TEXT NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL,
+        updated_at DOUBLE PRECISION NOT NULL,
+        deleted_at DOUBLE PRECISION
+    );
+    CREATE INDEX threads_by_owner ON threads (owner, updated_at) WHERE deleted_at IS NULL;
+
+    CREATE TABLE jobs (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        task TEXT NOT NULL,
+        "user" TEXT NOT NULL,
+        request TEXT NOT NULL,
+        submit_key TEXT,
+        status TEXT NOT NULL,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        worker TEXT,
+        thread_id TEXT,
+        turn INTEGER NOT NULL DEFAULT 0,
+        retry_of TEXT,
+        root_id TEXT NOT NULL,
+        cancelled_by TEXT,
+        last_seq BIGINT NOT NULL DEFAULT 0,
+        answer TEXT,
+        created_at DOUBLE PRECISION NOT NULL,
+        started_at DOUBLE PRECISION,
+        first_text_at DOUBLE PRECISION,
+        finished_at DOUBLE PRECISION
+    ) WITH (fillfactor = 50);  -- room for the next version of a row: a streaming job's is written 30 times a second
+    CREATE UNIQUE INDEX jobs_by_key ON jobs ("user", submit_key) WHERE submit_key IS NOT NULL;
+    CREATE INDEX jobs_by_user ON jobs ("user", number);
+    CREATE INDEX jobs_by_thread ON jobs (thread_id, turn, number) WHERE thread_id IS NOT NULL;
+    CREATE INDEX jobs_unfinished ON jobs (status, number) WHERE status IN ('queued', 'in_progress');
+    CREATE INDEX jobs_by_root ON jobs (root_id, number);
+    CREATE INDEX jobs_by_status ON jobs (task, status);
+    CREATE INDEX jobs_by_end ON jobs (finished_at, id) WHERE finished_at IS NOT NULL;
+    CREATE INDEX jobs_unsettled ON jobs (number) WHERE finished_at IS NOT NULL AND answer IS NULL;
+
+    CREATE TABLE job_events (
+        job_id TEXT NOT NULL,
+        seq BIGINT NOT NULL,
+        epoch INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL,
+        at DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (job_id, seq)
+    );
+    CREATE INDEX job_milestones ON job_events (job_id, seq) WHERE type NOT IN ('text.delta', 'progress');
+    CREATE INDEX job_progress ON job_events (job_id, seq) WHERE type = 'progress';
+    CREATE INDEX job_artifacts ON job_events (job_id, seq) WHERE type = 'artifact';
+
+    CREATE TABLE job_inbox (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        job_id TEXT NOT NULL,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL,
+        at DOUBLE PRECISION NOT NULL
+    );
+    CREATE INDEX job_inbox_by_job ON job_inbox (job_id, number);
+
+    CREATE TABLE workers (
+        id TEXT PRIMARY KEY,
+        beat BIGINT NOT NULL DEFAULT 0,
+        stopped INTEGER NOT NULL DEFAULT 0,
+        tasks TEXT NOT NULL,
+        catalogue TEXT NOT NULL,
+        machine TEXT NOT NULL DEFAULT ''
+    ) WITH (fillfactor = 50);
+
+    CREATE TABLE known_tools (
+        name TEXT PRIMARY KEY,
+        tool TEXT NOT NULL
+    );
+
+    CREATE TABLE rates (
+        bucket TEXT PRIMARY KEY,
+        free_at DOUBLE PRECISION NOT NULL
+    );
+
+    -- The number of the last transaction that each writing connection committed.
+    CREATE TABLE writers (
+        id TEXT PRIMARY KEY,
+        last BIGINT NOT NULL
+    ) WITH (fillfactor = 50);
+
+    -- SQLite's function, for the paths that the store uses: `$.name`. A document that PostgreSQL cannot unescape is
+    -- searched as it is stored.
+    CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        RETURN document::json ->> substr(path, 3);
+    EXCEPTION WHEN OTHERS THEN
+        RETURN document;
+    END
+    $$;
+    """,
+)
+
+LOCK = 0x10_96_4A_02
+"""The advisory lock of a migration: of several processes that start at once, one migrates."""
+
+
+def migrate(connection: psycopg.Connection[Any]) -> None:
+    """Apply the missing migrations, in one transaction."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        connection.execute("CREATE TABLE IF NOT EXISTS longhaul_schema (version INTEGER NOT NULL)")
+        [row] = connection.execute("SELECT coalesce(max(version), 0) FROM longhaul_schema")
+        for version, statements in enumerate(MIGRATIONS[row[0] :], row[0] + 1):
+            connection.execute(statements)
+            connection.execute("INSERT INTO longhaul_schema VALUES (%s)", [version])

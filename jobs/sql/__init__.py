@@ -1,0 +1,1 @@
+"""The job store in the SQL that SQLite and PostgreSQL share."""

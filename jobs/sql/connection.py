@@ -1,0 +1,68 @@
+"""What a transaction asks of a database: SQL that SQLite and PostgreSQL both understand, with `?` for each value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """A row, by position and by name."""
+
+    def __getitem__(self, key: int | str, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Result(Protocol):
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Row | None: ...
+
+    def fetchall(self) -> Sequence[Row]: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+class Connection(Protocol):
+    """A connection inside a transaction."""
+
+    for_update: str
+    """The end of a SELECT whose rows nobody else may change until the transaction ends."""
+
+    def execute(self, sql: str, values: Sequence[object] = (), /) -> Result: ...
+
+    def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object: ...
+
+
+Transaction = Callable[[Connection], T]
+
+
+class Database(Protocol):
+    """Runs transactions on threads of its own. Raises `StoreUnavailable` when the database fails."""
+
+    def open(self, told: Callable[[bool], None]) -> None:
+        """Connect, and bring the tables up to date.
+
+        `told` is called on the writing thread after each commit, with whether it succeeded, before the callers go on;
+        it must not raise.
+        """
+
+    def close(self) -> None:
+        """Finish what waits, then close."""
+
+    def append(self, transaction: Transaction[T]) -> asyncio.Future[T]:
+        """Queue a write that locks the rows it changes: it may run beside the writes of other processes."""
+
+    def write(self, transaction: Transaction[T]) -> asyncio.Future[T]:
+        """Queue a write that runs alone, of all processes. Both kinds run in the order of the calls if they are of one
+        kind. Cancelling the future does not undo the write."""
+
+    def post(self, transaction: Transaction[Any]) -> None:
+        """Queue an append from any thread. Its result and its errors are dropped."""
+
+    async def read(self, query: Transaction[T]) -> T: ...

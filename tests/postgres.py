@@ -1,0 +1,109 @@
+"""A private PostgreSQL of this process, started when a test first asks for it: fsync on, a schema for each test."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+SOCKET = ".s.PGSQL.5432"
+PROGRAM = Path(__file__).parent.parent / "scripts" / "postgres"
+
+
+class PrivatePostgres:
+    """`directory` must be short: it holds the server's socket."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.url = ""
+
+    def start(self) -> None:
+        started = subprocess.run([PROGRAM, "start", self.directory], capture_output=True, text=True, check=False)
+        assert started.returncode == 0, started.stderr
+        self.url = started.stdout.strip()
+
+    def stop(self, *, immediately: bool = False) -> None:
+        """`immediately` is a crash: the server recovers from its log when it starts again."""
+        how = ["immediate"] if immediately else []
+        subprocess.run([PROGRAM, "stop", self.directory, *how], capture_output=True, check=False)
+
+
+@cache
+def shared_server() -> PrivatePostgres:
+    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    server = PrivatePostgres(directory)
+    server.start()
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(server.stop, immediately=True)
+    return server
+
+
+def schema_url(name: str) -> str:
+    """Returns the URL of a schema of this name, which is created if it is new."""
+    url = shared_server().url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
+    return f"{url}&options={quote(f'-csearch_path={name}')}"
+
+
+class CommitEater:
+    """Stands before a server like a network that fails: while `armed`, it passes a COMMIT on and drops the answer."""
+
+    def __init__(self, server: PrivatePostgres, directory: Path) -> None:
+        self.armed = False
+        self.eaten = 0
+        self._behind = server.directory / SOCKET
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(directory / SOCKET))
+        self._listening.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(str(self._behind))
+        dropping = threading.Event()
+        answering = threading.Thread(target=self._answer, args=[client, server, dropping], daemon=True)
+        answering.start()
+        with contextlib.suppress(OSError):
+            while data := client.recv(65_536):
+                if self.armed and b"COMMIT\0" in data:
+                    self.armed = False
+                    self.eaten += 1
+                    dropping.set()
+                server.sendall(data)
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        answering.join()
+        server.close()
+        client.close()
+
+    def _answer(self, client: socket.socket, server: socket.socket, dropping: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while (data := server.recv(65_536)) and not dropping.is_set():
+                client.sendall(data)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
