@@ -17,7 +17,6 @@ from jobs import StoreUnavailable, journal
 from jobs.dispatch import Dispatcher, Liveness
 from jobs.local import LocalDispatcher, LocalLiveness
 from jobs.models import JSON
-from jobs.postgres import PostgresStore, PostgresWake
 from jobs.sql.store import SqlStore
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
@@ -61,6 +60,8 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
             opening: SqlStore = SqliteStore(data.jobs, wake, transitions=transitions)
             chat_url = f"sqlite+aiosqlite:///{data.chat}"
         else:
+            from jobs.postgres import PostgresStore, PostgresWake  # psycopg's import is of no use to SQLite
+
             url = settings.database_url.get_secret_value()
             listen_url = settings.listen_url.get_secret_value() if settings.listen_url else url
             wake = await stack.enter_async_context(PostgresWake(listen_url))
