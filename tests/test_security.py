@@ -95,9 +95,10 @@ async def test_nobody_else_may_read_what_is_kept_also_in_an_open_data_dir(server
         job = (await ada.post("/api/jobs", json=body)).json()["id"]
 
         async def done() -> bool:
-            return bool((await ada.get(f"/api/jobs/{job}")).json()["artifacts"])
+            ended = (await ada.get(f"/api/jobs/{job}")).json()["status"] == "completed"
+            return ended and not [*server.data_dir.glob("scratch/*/call-*")]  # which vanish while others are looked at
 
-        await until(done, within=20, what="the job has made files")
+        await until(done, within=60, what="the job has made files, and its temporary ones are gone")
     found = [path for path in server.data_dir.rglob("*") if not path.is_socket()]
     names = {path.name for path in found}
     assert {"jobs.db", "jobs.db-wal", "jobs.db-shm", "chat.db", "auth_secret", "content", "about.json"} <= names
