@@ -29,8 +29,8 @@ def to_stored(value: Any) -> str:
 
 
 def storable(text: str) -> str:
-    """Returns the text without the characters that a text column cannot hold: half characters and NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "")
+    """Returns the text without half characters, which a text column cannot hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def from_stored(text: str) -> Any:

@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 SAFETY_POLL_SECONDS = 1.0
 """The longest delay that a lost wake-up causes."""
-
-
 OBSERVE_SECONDS = 1.0
 """How often each process looks at the others' heartbeats."""
 MAX_LOOK_SECONDS = 2.5

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -19,11 +19,11 @@ from jobs.errors import StoreUnavailable
 from jobs.postgres.connection import PostgresConnection
 from jobs.postgres.schema import migrate
 from jobs.sql.connection import Transaction
+from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-ValueOrError = tuple[Any, Exception | None]
 
 READERS = 2
 MAX_GROUP = 500
@@ -57,7 +57,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         self._url = url
         self._appender = Writer(url, "postgres-appender", begin=BEGIN, group=MAX_GROUP)
-        self._writer = Writer(url, "postgres-writer", begin=BEGIN + RUN_ALONE, group=1)
+        self._writer = Writer(url, "postgres-writer", begin=BEGIN + RUN_ALONE, group=1, behind=self._appender)
         self._readers = ThreadPoolExecutor(READERS, "postgres-reader")
         self._local = threading.local()
         self._opened: list[PostgresConnection] = []
@@ -83,8 +83,7 @@ class PostgresDatabase:
         return self._appender.put(transaction)
 
     def write(self, transaction: Transaction[T]) -> asyncio.Future[T]:
-        behind = self._appender.accepted
-        return self._writer.put(transaction, first=lambda: self._appender.wait_until_done(behind))
+        return self._writer.put(transaction)
 
     def post(self, transaction: Transaction[Any]) -> None:
         self._appender.post(transaction)
@@ -112,13 +111,6 @@ class PostgresDatabase:
         return connection
 
 
-class Request(NamedTuple):
-    transaction: Transaction[Any]
-    done: asyncio.Future[Any] | None
-    first: Callable[[], None]
-    """Called before the transaction begins."""
-
-
 class Writer:
     """A thread with one connection. `put` runs transactions in the order of the calls.
 
@@ -126,19 +118,22 @@ class Writer:
     COMMIT is lost.
     """
 
-    def __init__(self, url: str, name: str, *, begin: str, group: int) -> None:
-        """`begin` starts a transaction; up to `group` waiting ones share a commit."""
+    def __init__(self, url: str, name: str, *, begin: str, group: int, behind: Writer | None = None) -> None:
+        """`begin` starts a transaction; up to `group` waiting ones share a commit.
+
+        A transaction waits for those that were put into `behind` before it.
+        """
         self._url = url
         self._begin = begin
         self._group = group
+        self._behind = behind
         self._id = f"writer_{secrets.token_hex(8)}"
         self._number = 0
-        self._work: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._work: Work = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._connection: PostgresConnection | None = None
         self._closed = False
-        self.accepted = 0
-        """The transactions queued so far."""
+        self._accepted = 0
         self._done = 0
         self._progress = threading.Condition()
 
@@ -146,10 +141,11 @@ class Writer:
         self._told = told
         self._thread.start()
 
-    def wait_until_done(self, count: int) -> None:
-        """Wait until so many transactions were committed or have failed, or the thread has ended."""
+    def wait_until_done(self) -> None:
+        """Wait until the transactions queued so far were committed or have failed, or the thread has ended."""
         with self._progress:
-            self._progress.wait_for(lambda: self._done >= count or self._ended)
+            queued = self._accepted
+            self._progress.wait_for(lambda: self._done >= queued or self._ended)
 
     @property
     def _ended(self) -> bool:
@@ -165,30 +161,30 @@ class Writer:
         with self._progress:
             self._progress.notify_all()
 
-    def put(self, transaction: Transaction[T], *, first: Callable[[], None] = lambda: None) -> asyncio.Future[T]:
+    def put(self, transaction: Transaction[T]) -> asyncio.Future[T]:
         """Call this on one loop's thread only."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        if not self._accept(Request(transaction, done, first)):
+        if not self._accept(Request(transaction, done)):
             done.set_exception(StoreUnavailable())
         return done
 
     def post(self, transaction: Transaction[Any]) -> None:
         """Call this on any thread. The result and errors are dropped."""
-        self._accept(Request(transaction, None, lambda: None))
+        self._accept(Request(transaction, None))
 
     def _accept(self, request: Request) -> bool:
         with self._progress:
             if not self._closed:
-                self.accepted += 1
+                self._accepted += 1
                 self._work.put(request)
             return not self._closed
 
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            group, stopping = self._next_group()
-            for request in group:
-                request.first()
+            group, stopping = next_group(self._work, self._group)
+            if self._behind is not None:
+                self._behind.wait_until_done()
             try:
                 if group:
                     self._commit(group)
@@ -200,19 +196,6 @@ class Writer:
             with contextlib.suppress(psycopg.Error):
                 self._connection.execute("DELETE FROM writers WHERE id = ?", [self._id])
             self._connection.close()
-
-    def _next_group(self) -> tuple[list[Request], bool]:
-        item = self._work.get()
-        group: list[Request] = []
-        while item is not None:
-            group.append(item)
-            if len(group) == self._group:
-                return group, False
-            try:
-                item = self._work.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
 
     def _commit(self, group: list[Request]) -> None:
         """Run the group in one transaction. Nothing may end the thread."""
@@ -231,14 +214,7 @@ class Writer:
                 return
             outcomes = [(None, _unavailable(refusal) if isinstance(refusal, psycopg.Error) else refusal)]
         self._told(committed)
-        waiting = [
-            (request.done, *outcome)
-            for request, outcome in zip(group, outcomes, strict=True)
-            if request.done is not None
-        ]
-        if waiting:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits any more
-                waiting[0][0].get_loop().call_soon_threadsafe(_tell, waiting)
+        answer(group, outcomes)
 
     def _run_group(self, transactions: Sequence[Transaction[Any]]) -> list[Any]:
         try:
@@ -321,10 +297,3 @@ def _reason(error: psycopg.Error) -> str:
     """Returns the first line of the message; others may quote what was written."""
     lines = str(error).split("\n")
     return lines[0] or type(error).__name__
-
-
-def _tell(waiting: Sequence[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
-    """Deliver all results of a commit at once: waking the loop costs more than a write."""
-    for done, result, refusal in waiting:
-        if not done.done():
-            done.set_result(result) if refusal is None else done.set_exception(refusal)

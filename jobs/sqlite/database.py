@@ -7,18 +7,17 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.errors import StoreUnavailable
 from jobs.sql.connection import Transaction
+from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group
 from jobs.sqlite.schema import migrate
 
 T = TypeVar("T")
-Request = tuple[Transaction[Any], asyncio.Future[Any] | None]
-ValueOrError = tuple[Any, Exception | None]
 
 BUSY_TIMEOUT_SECONDS = 30
 READERS = 2
@@ -50,7 +49,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._work: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._work: Work = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()
@@ -78,14 +77,14 @@ class SqliteDatabase:
         if self._closed:
             done.set_exception(sqlite3.ProgrammingError("the database is closed"))
         else:
-            self._work.put((transaction, done))
+            self._work.put(Request(transaction, done))
         return done
 
     append = write
 
     def post(self, transaction: Transaction[Any]) -> None:
         """Queue a write from any thread. Its result and its errors are dropped."""
-        self._work.put((transaction, None))
+        self._work.put(Request(transaction, None))
 
     async def read(self, query: Transaction[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_reader, query)
@@ -104,23 +103,10 @@ class SqliteDatabase:
     def _run_writer(self) -> None:
         stopping = False
         while not stopping:
-            group, stopping = self._next_group()
+            group, stopping = next_group(self._work, MAX_GROUP)
             if group:
                 self._commit(group)
         self._connection.close()
-
-    def _next_group(self) -> tuple[list[Request], bool]:
-        item = self._work.get()
-        group: list[Request] = []
-        while item is not None:
-            group.append(item)
-            if len(group) == MAX_GROUP:
-                return group, False
-            try:
-                item = self._work.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
 
     def _commit(self, group: list[Request]) -> None:
         """Run the group in one commit. A transaction that fails is undone alone. Nothing may end the writer thread."""
@@ -132,14 +118,11 @@ class SqliteDatabase:
             failure.__cause__ = error
             outcomes, committed = [(None, failure) for _ in group], False
         self._told(committed)
-        waiting = [(done, *outcome) for (_, done), outcome in zip(group, outcomes, strict=True) if done is not None]
-        if waiting:
-            with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits any more
-                waiting[0][0].get_loop().call_soon_threadsafe(_tell, waiting)
+        answer(group, outcomes)
 
     def _run_group(self, group: list[Request]) -> list[ValueOrError]:
         self._connection.execute("BEGIN IMMEDIATE")
-        outcomes = [self._attempt(transaction) for transaction, _ in group]
+        outcomes = [self._attempt(request.transaction) for request in group]
         self._connection.execute("COMMIT")
         return outcomes
 
@@ -163,10 +146,3 @@ class SqliteDatabase:
             return None, error
         self._connection.execute("RELEASE one")
         return result, None
-
-
-def _tell(waiting: Sequence[tuple[asyncio.Future[Any], Any, Exception | None]]) -> None:
-    """Deliver all results of a commit at once: waking the loop costs more than a write."""
-    for done, result, refusal in waiting:
-        if not done.done():
-            done.set_result(result) if refusal is None else done.set_exception(refusal)

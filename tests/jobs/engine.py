@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Clock:
         return self.now
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Engine:
     """One process's view of the engine."""
 
@@ -99,15 +100,8 @@ async def sqlite_engine(directory: Path, clock: Clock | None = None) -> AsyncIte
         SqliteStore(directory / "jobs.db", wake, clock=clock, transitions=transitions) as store,
         JobClient(store, wake) as client,
     ):
-        yield Engine(
-            store=store,
-            wake=wake,
-            client=client,
-            directory=directory,
-            transitions=transitions,
-            locked=lambda: _locked_file(directory / "jobs.db"),
-            clock=clock,
-        )
+        locked = partial(_locked_file, directory / "jobs.db")
+        yield Engine(store, wake, client, directory, transitions, locked, clock)
 
 
 @contextlib.contextmanager
@@ -132,15 +126,7 @@ async def opened_postgres(url: str, directory: Path, clock: Clock | None = None)
         PostgresStore(url, wake, clock=clock, transitions=transitions) as store,
         JobClient(store, wake) as client,
     ):
-        yield Engine(
-            store=store,
-            wake=wake,
-            client=client,
-            directory=directory,
-            transitions=transitions,
-            locked=lambda: _locked_table(url),
-            clock=clock,
-        )
+        yield Engine(store, wake, client, directory, transitions, partial(_locked_table, url), clock)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pytest
 from jobs import JobRequest, StoreUnavailable
 from jobs.events import JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload
 from jobs.postgres import database as postgres
+from jobs.sql.groups import Request
 from jobs.sqlite.database import SqliteDatabase
 from jobs.transitions import Change, Transition
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, write
@@ -120,7 +121,7 @@ def failing_commit(self: SqliteDatabase, group: Any) -> Any:
     """The transactions run, and their commit fails, as on a full disk."""
     self._connection.execute("PRAGMA max_page_count = 1")
     try:
-        return run_group(self, [*group, (fill_the_disk, None)])
+        return run_group(self, [*group, Request(fill_the_disk, None)])
     finally:
         self._connection.execute("PRAGMA max_page_count = 1000000")
 
