@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from api.errors import ApiError, of_failure
 from jobs import Job, JobClient, JobEvent, JobNotFound
@@ -32,8 +32,7 @@ STOPPED = ("cancelled", "The answer was stopped.")
 DELETED = ("not_found", "The job was deleted.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Text:
+class Text(NamedTuple):
     """The next text of the answer."""
 
     text: str
@@ -83,7 +82,7 @@ class AnswerPieces:
         payload = event.payload
         change = self._transcript.feed(payload)
         if change is not None:
-            return Replaced(text=self._transcript.answer) if change.withdrew else Text(text=change.text)
+            return Replaced(text=self._transcript.answer) if change.withdrew else Text(change.text)
         match payload:
             case JobCompleted():
                 return self._ended("stop")

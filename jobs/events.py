@@ -15,8 +15,7 @@ from jobs.models import JSON, JobStatus
 StepKind = Literal["model", "tool", "part"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobEvent:
+class JobEvent(NamedTuple):
     """One event of a job's log. `(job_id, seq)` is unique; seq is 1, 2, 3 … without gaps."""
 
     job_id: str
@@ -29,11 +28,8 @@ class JobEvent:
 
     @property
     def payload(self) -> EventPayload:
-        """Decoded once, at the first access. (`cached_property` takes a lock, which costs more than the decoding.)"""
-        known: EventPayload | None = self.__dict__.get("_payload")
-        if known is None:
-            known = self.__dict__["_payload"] = decode(self.type, self.data)
-        return known
+        """Decoded anew at each access."""
+        return decode(self.type, self.data)
 
     @property
     def terminal(self) -> bool:
@@ -91,7 +87,7 @@ class StepStarted(Payload):
     input: JSON = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)  # a frozen one takes twice as long to make, and there are thousands
 class TextDelta(Payload):
     type: ClassVar[str] = "text.delta"
     step: str

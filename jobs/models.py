@@ -114,6 +114,11 @@ class Job:
         return self.epoch
 
     @property
+    def is_new(self) -> bool:
+        """Whether the log of this job, just claimed, holds nothing to go on from."""
+        return self.attempt == 1 and self.retry_of is None
+
+    @property
     def ended(self) -> bool:
         return self.status in ENDED
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from jobs.errors import JobConflict, KeyReused
 from jobs.events import (
@@ -54,8 +54,7 @@ class Eligibility:
     """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobHead:
+class JobHead(NamedTuple):
     """The fields of an active job that a claim reads."""
 
     id: str
@@ -66,7 +65,7 @@ class JobHead:
     thread_id: str | None
     turn: int
     worker: str | None
-    cancelled: bool
+    cancelled_by: str | None
 
 
 class Claims:
@@ -84,7 +83,7 @@ class Claims:
     def lost(self) -> JobHead | None:
         """Returns the first job in progress that no worker runs. A cancelled one needs no worker with its task."""
         for head in self._running:
-            if self._is_free(head) and (head.cancelled or head.task in self._eligibility.tasks):
+            if self._is_free(head) and (head.cancelled_by is not None or head.task in self._eligibility.tasks):
                 return head
         return None
 

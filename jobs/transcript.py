@@ -128,9 +128,9 @@ class Transcript:
         step = self.steps.get(delta.step)
         if step is None or not step.in_answer:
             return None
-        withdrew = _withdraw(step)
+        withdrew = step.withdrawn and _withdraw(step)
         step.pieces.append(delta.text)
-        return AnswerChange(step=delta.step, withdrew=withdrew, text=delta.text)
+        return AnswerChange(delta.step, withdrew, delta.text)
 
     def _finish(self, finished: StepFinished) -> AnswerChange | None:
         step = self.steps.get(finished.step)

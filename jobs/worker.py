@@ -94,8 +94,9 @@ class _Log:
 
     def feed(self, batch: Sequence[JobEvent]) -> None:
         for event in batch:
-            self.transcript.feed(event.payload)
-            self.fruitless.feed(event.payload)
+            payload = event.payload
+            self.transcript.feed(payload)
+            self.fruitless.feed(payload)
 
 
 def _refusal(log: _Log) -> Terminal | None:
@@ -211,7 +212,7 @@ class Worker:
             logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))
 
     async def _log(self, job: Job) -> _Log:
-        log, seq = _Log(), 0
+        log, seq = _Log(), job.last_seq if job.is_new else 0
         try:
             while seq < job.last_seq and (batch := await self._store.read(job.id, seq, MAX_REPLAYED)):
                 log.feed(batch)

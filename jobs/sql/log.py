@@ -20,6 +20,7 @@ EntryAt = tuple[Entry, float]
 
 MAX_DELETED = 5_000
 """Events deleted in one transaction: other writers wait for it."""
+EVENTS = f"SELECT {rows.EVENT} FROM job_events"
 HEADS = 'SELECT id, number, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
 FIND = "SELECT * FROM jobs WHERE id = ?"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
@@ -138,15 +139,15 @@ def positions(connection: Connection, jobs: Sequence[Job]) -> dict[str, int]:
 
 def find_eligible(connection: Connection, worker: str, eligibility: Eligibility) -> str | None:
     """Returns the id of the job to claim: one that lost its holder, else the first eligible one of the queue."""
-    running = [_head(row) for row in connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")]
-    claims = Claims(worker, eligibility, running)
+    held = connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")
+    claims = Claims(worker, eligibility, [JobHead._make(row) for row in held])
     if (lost := claims.lost()) is not None:
         return lost.id
     full = [*claims.full_users]
     others = f' AND "user" NOT IN ({rows.placeholders(full)})' if full else ""
     queue = f"{HEADS} WHERE status = 'queued'{others} ORDER BY number"
     for row in connection.execute(queue, full):
-        head = _head(row)
+        head = JobHead._make(row)
         if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
             return head.id
     return None
@@ -157,20 +158,7 @@ def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
     if head.thread_id is None:
         return []
     sql = f"{HEADS} WHERE thread_id = ? AND status = 'queued'"
-    return [_head(row) for row in connection.execute(sql, [head.thread_id])]
-
-
-def _head(row: Row) -> JobHead:
-    return JobHead(
-        id=row["id"],
-        number=row["number"],
-        task=row["task"],
-        user=row["user"],
-        thread_id=row["thread_id"],
-        turn=row["turn"],
-        worker=row["worker"],
-        cancelled=row["cancelled_by"] is not None,
-    )
+    return [JobHead._make(row) for row in connection.execute(sql, [head.thread_id])]
 
 
 def take(connection: Connection, job_id: str, worker: str, at: float) -> Job:
@@ -231,24 +219,24 @@ def insert_retry(
 
 def stream(connection: Connection, job_id: str) -> Iterator[JobEvent]:
     """Yields the whole log."""
-    for row in connection.execute("SELECT * FROM job_events WHERE job_id = ? ORDER BY seq", [job_id]):
+    for row in connection.execute(f"{EVENTS} WHERE job_id = ? ORDER BY seq", [job_id]):
         yield rows.event(row)
 
 
 def read(connection: Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
-    sql = "SELECT * FROM job_events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+    sql = f"{EVENTS} WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
     return [rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])]
 
 
 def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
-    sql = f"SELECT * FROM job_events WHERE job_id = ? AND {MILESTONES} ORDER BY seq"
+    sql = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} ORDER BY seq"
     return [rows.event(row) for row in connection.execute(sql, [job_id])]
 
 
 def summary(connection: Connection, job: Job) -> Transcript:
     """Returns the fold of the log without text and steps: progress, artifacts, end."""
-    last = "SELECT * FROM job_events WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
-    made = "SELECT * FROM job_events WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
+    last = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
+    made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     found = [*connection.execute(last, [job.id]), *connection.execute(made, [job.id])]
     end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.ended else []
     return Transcript.of([*map(rows.event, found), *end])

@@ -11,6 +11,9 @@ from jobs.models import JSON, Job, JobRequest, JobStatus, Thread, WorkerRecord
 from jobs.sql.connection import Row
 from jobs.store import EndedJob
 
+EVENT = ", ".join(JobEvent._fields)
+"""The columns of an event."""
+
 
 def placeholders(values: Collection[object]) -> str:
     """Returns the `?, ?, …` of an SQL list with these values."""
@@ -59,7 +62,8 @@ def ended(row: Row) -> EndedJob:
 
 
 def event(row: Row) -> JobEvent:
-    return JobEvent(job_id=row["job_id"], seq=row["seq"], type=row["type"], at=row["at"], data=row["data"])
+    """Of a row with the columns `EVENT`."""
+    return JobEvent._make(row)
 
 
 def thread(row: Row) -> Thread:
