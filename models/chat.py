@@ -1,19 +1,15 @@
-"""The chat turn: LangChain's agent loop, in which each model call and each tool call is a step that runs only once."""
+"""The chat turn: the model is asked until it calls no more tools. Each call, of it and of a tool, runs only once."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages import ToolCall as ToolCallDict
-from langchain_core.tools import BaseTool
-from langgraph.types import Command
 
 from files.store import FileStore
 from jobs.context import JobContext, Step
@@ -21,7 +17,6 @@ from jobs.errors import JobFailed, JobIncomplete
 from jobs.models import JSON
 from models.history import Conversation, ai_message, content_of, read_conversation, tool_message
 from models.models import Models
-from models.offline import OfflineModel
 from models.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
 from models.tools import Toolbox, count_usage
 from toolkit.catalogue import ToolSpec
@@ -60,14 +55,14 @@ async def chat(ctx: JobContext, models: Models, toolbox: Toolbox, files: FileSto
             await ctx.log("warning", problem)
     turn = CheckpointedTurn(ctx, models, toolbox, conversation)
     found = await turn.search(conversation.messages[-1]) if conversation.indexed else []
-    await AGENT.ainvoke({"messages": [*conversation.messages, *found]}, context=turn)
+    await turn.run([*conversation.messages, *found])
     if turn.finish_reason in CUT_OFF:
         raise JobIncomplete(turn.finish_reason, {"text": turn.text})
     return {"text": turn.text}
 
 
 class CheckpointedTurn:
-    """Runs the agent's calls as steps of the job. One instance per turn, passed as the context of the agent's run."""
+    """Runs the calls of one turn as steps of the job."""
 
     def __init__(self, ctx: JobContext, models: Models, toolbox: Toolbox, conversation: Conversation) -> None:
         self.text = ""
@@ -76,13 +71,19 @@ class CheckpointedTurn:
         self._models = models
         self._toolbox = toolbox
         self._conversation = conversation
-        self._offered: list[BaseTool | dict[str, Any]] = [_offer(spec) for spec in toolbox.catalogue]
+        self._offered = [_offer(spec) for spec in toolbox.catalogue]
         self._broken: set[str] = set()  # ids of calls whose arguments are not a JSON object
         self._number = 0
 
-    async def call_model(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> AIMessage:
+    async def run(self, messages: list[BaseMessage]) -> None:
+        """Answers the last message, and adds the answer's messages to the list."""
+        calling = True
+        while calling:
+            answer = await self._call_model(messages)
+            messages += [answer, *await self._call_tools(answer.tool_calls)]
+            calling = bool(answer.tool_calls)
+
+    async def _call_model(self, messages: Sequence[BaseMessage]) -> AIMessage:
         self._number += 1
         if self._number > MAX_MODEL_CALLS:
             raise JobFailed(
@@ -92,8 +93,8 @@ class CheckpointedTurn:
 
         async def ask(model: BaseChatModel) -> BaseMessage:
             system = SystemMessage("\n\n".join([SYSTEM_PROMPT, *self._toolbox.problems]))
-            response = await handler(request.override(model=model, tools=self._offered, system_message=system))
-            return response.result[0]
+            offering = model.bind_tools(self._offered) if self._offered else model
+            return await offering.ainvoke([system, *messages])
 
         async def run(step: Step) -> JSON:
             write = _after(BETWEEN_STEPS if self.text else "", step.text)
@@ -106,8 +107,16 @@ class CheckpointedTurn:
         self._take(reply)
         return ai_message(reply)
 
-    async def call_tool(self, request: ToolCallRequest) -> ToolMessage:
-        call = request.tool_call
+    async def _call_tools(self, calls: Sequence[ToolCallDict]) -> list[ToolMessage]:
+        """Runs the calls of one answer side by side."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(self._call_tool(call)) for call in calls]
+        except* Exception as failures:  # noqa: BLE001  # raised again
+            raise failures.exceptions[0] from None
+        return [call.result() for call in running]
+
+    async def _call_tool(self, call: ToolCallDict) -> ToolMessage:
         _, number, index = str(call["id"]).split("_")
         parent = f"model:{number}"
         return await self._called(f"{parent}/call:{index}", call, parent=parent)
@@ -169,28 +178,6 @@ class CheckpointedTurn:
         self.finish_reason = reply.finish_reason
         self._broken.update(call.id for call in reply.calls if call.arguments is None)
         count_usage(self._ctx, reply)
-
-
-class Turns(AgentMiddleware[Any, Any]):
-    """Passes the agent's calls to the turn in its context."""
-
-    async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
-    ) -> AIMessage:
-        turn = cast(CheckpointedTurn, request.runtime.context)
-        return await turn.call_model(request, handler)
-
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],  # noqa: ARG002 - hosts run tools
-    ) -> ToolMessage:
-        turn = cast(CheckpointedTurn, request.runtime.context)
-        return await turn.call_tool(request)
-
-
-AGENT: Any = create_agent(OfflineModel(), tools=[], middleware=[Turns()], context_schema=CheckpointedTurn)
-"""Shared by all turns, because making it takes as long as a turn. Its model is a placeholder: turns replace it."""
 
 
 def _numbered(reply: ModelReply, number: int) -> ModelReply:

@@ -37,10 +37,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("api", *ENTRIES),
     "sse_starlette": ("api", *ENTRIES),
     "psycopg": ("jobs/postgres",),
-    "langchain": ("models",),
     "langchain_core": ("models",),
     "langchain_openai": ("models",),
-    "langgraph": ("models",),
 }
 """A library that can be replaced by changing one place."""
 
