@@ -6,14 +6,15 @@ import contextlib
 
 from api.stream import Frames
 from jobs import JobClient, JobEvent, JobNotFound, StoreUnavailable
+from jobs.encoding import to_stored
 
 
-def frame(event: JobEvent) -> bytes:
+def frame(event: JobEvent) -> str:
     """Sends the stored JSON unparsed, behind seq, type and time, because parsing it for each follower is slow."""
-    head = f'{{"seq":{event.seq},"type":"{event.type}","at":{event.at!r}'
-    fields = event.data.strip()[1:-1]
-    data = f"{head},{fields}}}" if fields else f"{head}}}"
-    return f"id: {event.seq}\nevent: {event.type}\ndata: {data}\n\n".encode()
+    _, seq, type, at, data = event
+    fields = data.lstrip()[1:]
+    comma = "" if fields == "}" else ","
+    return f'id: {seq}\nevent: {type}\ndata: {{"seq":{seq},"type":"{type}","at":{to_stored(at)}{comma}{fields}\n\n'
 
 
 GONE = b'event: error\ndata: {"error":{"code":"not_found","message":"The job was deleted."}}\n\n'
@@ -25,7 +26,7 @@ async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Fram
     try:
         async with contextlib.aclosing(jobs.follow(job_id, user, starting_after=after)) as batches:
             async for batch in batches:
-                yield b"".join(map(frame, batch))
+                yield "".join(map(frame, batch)).encode()
     except JobNotFound:
         yield GONE
     except StoreUnavailable:
