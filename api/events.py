@@ -11,10 +11,10 @@ from jobs.encoding import to_stored
 
 def frame(event: JobEvent) -> str:
     """Sends the stored JSON unparsed, behind seq, type and time, because parsing it for each follower is slow."""
-    _, seq, type, at, data = event
+    _, seq, kind, at, data = event
     fields = data.lstrip()[1:]
     comma = "" if fields == "}" else ","
-    return f'id: {seq}\nevent: {type}\ndata: {{"seq":{seq},"type":"{type}","at":{to_stored(at)}{comma}{fields}\n\n'
+    return f'id: {seq}\nevent: {kind}\ndata: {{"seq":{seq},"type":"{kind}","at":{to_stored(at)}{comma}{fields}\n\n'
 
 
 GONE = b'event: error\ndata: {"error":{"code":"not_found","message":"The job was deleted."}}\n\n'

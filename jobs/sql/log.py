@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from jobs import rules
 from jobs.errors import JobNotFound
-from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted, Payload
+from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted
 from jobs.models import Job, JobRequest, JobStatus
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sql import inbox, rows
@@ -91,7 +92,7 @@ def insert_job(
     root_id: str,
     retry_of: str | None,
     at: float,
-) -> None:
+) -> Job:
     """Insert the job and event 1. A retry keeps the request's key, but only its original is found by it."""
     connection.execute(
         """
@@ -111,7 +112,9 @@ def insert_job(
             at,
         ],
     )
-    append(connection, find(connection, job_id), [JobQueued(position=position(connection, job_id) or 0)], at)
+    job = find(connection, job_id)
+    append(connection, job, [JobQueued(position=position(connection, job_id) or 0)], at)
+    return replace(job, last_seq=1)
 
 
 def position(connection: Connection, job_id: str) -> int | None:
@@ -161,17 +164,20 @@ def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
     return [JobHead._make(row) for row in connection.execute(sql, [head.thread_id])]
 
 
-def take(connection: Connection, job_id: str, worker: str, at: float) -> Job:
-    """Claim the job for the worker, under its next epoch. A cancelled job ends here, without running."""
+def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
+    """Claim a job that was found to change, under its next epoch. A cancelled one ends here, without running."""
     connection.execute(
         "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
         " WHERE id = ?",
-        [worker, at, job_id],
+        [worker, at, job.id],
     )
-    job = find(connection, job_id)
-    begins: Payload = JobStarted(attempt=job.attempt, worker=worker)
-    append(connection, job, [begins if job.cancelled_by is None else JobCancelled(stopped=[])], at)
-    return find(connection, job_id)
+    taken = replace(job, status=JobStatus.IN_PROGRESS, epoch=job.epoch + 1, worker=worker)
+    if taken.cancelled_by is not None:
+        append(connection, taken, [JobCancelled(stopped=[])], at)
+        return find(connection, job.id)
+    append(connection, taken, [JobStarted(attempt=taken.attempt, worker=worker)], at)
+    started_at = at if job.started_at is None else job.started_at
+    return replace(taken, last_seq=taken.last_seq + 1, started_at=started_at)
 
 
 def wish_to_stop(connection: Connection, job_id: str, by: str, at: float) -> Job:

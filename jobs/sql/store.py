@@ -87,9 +87,9 @@ class SqlStore:
             return known
         turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
         job_id = new_id()
-        log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
+        job = log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
         self._announce(job_id, request.thread_id)
-        return self._note(change, log.find(connection, job_id))
+        return self._note(change, job)
 
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
@@ -134,9 +134,10 @@ class SqlStore:
         def transaction(connection: Connection) -> Job | None:
             ended.clear()
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
-                if log.find_to_change(connection, job_id).ended:
+                job = log.find_to_change(connection, job_id)
+                if job.ended:
                     continue  # a worker that was taken for dead has just ended it
-                claimed = self._take(connection, job_id, worker, Change.CLAIMED)
+                claimed = self._take(connection, job, worker, Change.CLAIMED)
                 if not claimed.ended:
                     return claimed
                 ended.append(job_id)
@@ -147,9 +148,9 @@ class SqlStore:
             await self._settle(job_id)
         return claimed
 
-    def _take(self, connection: Connection, job_id: str, worker: str, change: Change) -> Job:
-        taken = log.take(connection, job_id, worker, self._clock())
-        self._changes.topics.add(job_topic(job_id))
+    def _take(self, connection: Connection, job: Job, worker: str, change: Change) -> Job:
+        taken = log.take(connection, job, worker, self._clock())
+        self._changes.topics.add(job_topic(job.id))
         if taken.ended:
             self._changes.topics.add("queue")
             return self._note(Change.ENDED, taken)
@@ -160,7 +161,7 @@ class SqlStore:
             job = log.find_to_change(connection, job_id)
             if job.ended or job.epoch != epoch or job.worker is None:
                 raise EpochStale(job_id)
-            return self._take(connection, job_id, job.worker, Change.BEGUN_AGAIN)
+            return self._take(connection, job, job.worker, Change.BEGUN_AGAIN)
 
         renewed = await self._write(transaction)
         if renewed.ended:
