@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jobs.encoding import storable
 from jobs.errors import EpochStale, JobNotFound, LogBehind
 from jobs.events import TERMINAL, Entry, Payload
-from jobs.models import ACTIVE, TRANSITIONS, Job, JobStatus
+from jobs.models import ACTIVE, TRANSITIONS, JobStatus
 from jobs.sql import inbox, rows
 from jobs.sql.connection import Connection
 
@@ -38,12 +38,18 @@ class Appended(NamedTuple):
 
 
 def append(
-    connection: Connection, job: Job, payloads: Sequence[Payload], at: float, *, answer: str | None = None
+    connection: Connection,
+    job_id: str,
+    payloads: Sequence[Payload],
+    at: float,
+    *,
+    epoch: int,
+    after: int,
+    answer: str | None = None,
 ) -> None:
-    """Write at the end of a log that this transaction has read."""
+    """Write behind seq `after`, which this transaction has read."""
     entries = [payload.entry() for payload in payloads]
-    one = Append(job_id=job.id, epoch=job.epoch, after=job.last_seq, entries=entries, answer=answer, at=at)
-    [outcome] = append_all(connection, [one])
+    [outcome] = append_all(connection, [Append(job_id, epoch, after, entries, at, answer=answer)])
     if isinstance(outcome, Exception):
         raise outcome
 

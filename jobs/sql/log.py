@@ -112,9 +112,8 @@ def insert_job(
             at,
         ],
     )
-    job = find(connection, job_id)
-    append(connection, job, [JobQueued(position=position(connection, job_id) or 0)], at)
-    return replace(job, last_seq=1)
+    append(connection, job_id, [JobQueued(position=position(connection, job_id) or 0)], at, epoch=0, after=0)
+    return find(connection, job_id)
 
 
 def position(connection: Connection, job_id: str) -> int | None:
@@ -171,13 +170,15 @@ def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
         " WHERE id = ?",
         [worker, at, job.id],
     )
-    taken = replace(job, status=JobStatus.IN_PROGRESS, epoch=job.epoch + 1, worker=worker)
-    if taken.cancelled_by is not None:
-        append(connection, taken, [JobCancelled(stopped=[])], at)
+    epoch, after = job.epoch + 1, job.last_seq
+    if job.cancelled_by is not None:
+        append(connection, job.id, [JobCancelled(stopped=[])], at, epoch=epoch, after=after)
         return find(connection, job.id)
-    append(connection, taken, [JobStarted(attempt=taken.attempt, worker=worker)], at)
+    append(connection, job.id, [JobStarted(attempt=epoch, worker=worker)], at, epoch=epoch, after=after)
     started_at = at if job.started_at is None else job.started_at
-    return replace(taken, last_seq=taken.last_seq + 1, started_at=started_at)
+    return replace(
+        job, status=JobStatus.IN_PROGRESS, epoch=epoch, worker=worker, started_at=started_at, last_seq=after + 1
+    )
 
 
 def wish_to_stop(connection: Connection, job_id: str, by: str, at: float) -> Job:
@@ -188,7 +189,8 @@ def wish_to_stop(connection: Connection, job_id: str, by: str, at: float) -> Job
             return job
         case Stop.END:
             connection.execute("UPDATE jobs SET cancelled_by = ?, epoch = epoch + 1 WHERE id = ?", [by, job_id])
-            append(connection, find(connection, job_id), [wish, JobCancelled(stopped=[])], at)
+            end = [wish, JobCancelled(stopped=[])]
+            append(connection, job_id, end, at, epoch=job.epoch + 1, after=job.last_seq)
         case Stop.TELL:
             connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job_id])
             inbox.put(connection, job_id, wish, at)

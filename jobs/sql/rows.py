@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict
 
 from jobs.encoding import from_stored, to_stored
@@ -25,8 +25,9 @@ def encode_request(request: JobRequest) -> str:
 
 
 def decode_request(text: str) -> JobRequest:
-    fields: Mapping[str, JSON] = from_stored(text)
-    return JobRequest(**{**fields, "files": tuple(fields["files"])})
+    fields: dict[str, JSON] = from_stored(text)
+    fields["files"] = tuple(fields["files"])
+    return JobRequest(**fields)
 
 
 def job(row: Row) -> Job:

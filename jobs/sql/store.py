@@ -76,7 +76,7 @@ class SqlStore:
             job = self._submit(connection, request, Change.DRAFTED)
             if job.last_seq == 1:  # else an earlier request with this key made it
                 draft = JobIncompleteEvent(reason=NEEDS_ARGUMENTS, result=None)
-                append(connection, job, [draft], self._clock(), answer="")
+                append(connection, job.id, [draft], self._clock(), epoch=job.epoch, after=job.last_seq, answer="")
             return log.find(connection, job.id)
 
         return await self._write(transaction)
