@@ -64,7 +64,6 @@ class JobClient:
 
     async def cancel(self, job_id: str, user: str) -> Job:
         """Record the wish to cancel the job. Idempotent; does nothing to an ended job. Raises `JobNotFound`."""
-        await self._store.get(job_id, user)
         return await self._store.request_cancel(job_id, by=user)
 
     async def retry(

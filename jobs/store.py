@@ -107,9 +107,9 @@ class JobStore(Protocol):
         """
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
-        """Put the wish into the inbox of a running job, or end a job that no worker has begun.
+        """Put the wish of the job's user into the inbox of a running job, or end a job that no worker has begun.
 
-        Does nothing to an ended job.
+        Does nothing to an ended job. Raises `JobNotFound`, also for another user's job.
         """
 
     async def settle(self) -> None:

@@ -181,20 +181,21 @@ def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
     )
 
 
-def wish_to_stop(connection: Connection, job_id: str, by: str, at: float) -> Job:
-    """Put the wish into the holder's inbox, once. A job that no worker has begun ends at once, under a new epoch."""
-    job, wish = find_to_change(connection, job_id), JobCancelling(by=by)
+def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:
+    """Put the wish into the inbox of a job that was found to change, once. A job that no worker has begun ends at once,
+    under a new epoch."""
+    wish = JobCancelling(by=by)
     match rules.stop(job):
         case Stop.NOTHING:
             return job
         case Stop.END:
-            connection.execute("UPDATE jobs SET cancelled_by = ?, epoch = epoch + 1 WHERE id = ?", [by, job_id])
+            connection.execute("UPDATE jobs SET cancelled_by = ?, epoch = epoch + 1 WHERE id = ?", [by, job.id])
             end = [wish, JobCancelled(stopped=[])]
-            append(connection, job_id, end, at, epoch=job.epoch + 1, after=job.last_seq)
+            append(connection, job.id, end, at, epoch=job.epoch + 1, after=job.last_seq)
         case Stop.TELL:
-            connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job_id])
-            inbox.put(connection, job_id, wish, at)
-    return find(connection, job_id)
+            connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job.id])
+            inbox.put(connection, job.id, wish, at)
+    return find(connection, job.id)
 
 
 def newest_of_chain(connection: Connection, root_id: str) -> Job:

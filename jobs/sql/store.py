@@ -207,7 +207,7 @@ class SqlStore:
 
     async def request_cancel(self, job_id: str, by: str) -> Job:
         def transaction(connection: Connection) -> tuple[Job, bool]:
-            before = log.find_to_change(connection, job_id)
+            before = log.find_to_change(connection, job_id, by)
             job = self._wish_to_stop(connection, before, by)
             self._changes.topics.update({job_topic(job_id), "cancel", "queue"})
             return job, job.ended and not before.ended
@@ -218,7 +218,7 @@ class SqlStore:
         return job
 
     def _wish_to_stop(self, connection: Connection, before: Job, by: str) -> Job:
-        job = log.wish_to_stop(connection, before.id, by, self._clock())
+        job = log.wish_to_stop(connection, before, by, self._clock())
         if job.cancelled_by is not None and before.cancelled_by is None:
             self._note(Change.CANCEL_REQUESTED, job)
         if job.ended and not before.ended:

@@ -254,11 +254,18 @@ async def test_a_job_that_is_wished_to_stop_ends_when_its_holder_begins_anew(eng
     assert (await engine.store.renew(job.id, 1)).status is JobStatus.CANCELLED
 
 
+async def test_nobody_cancels_another_users_job(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    with pytest.raises(JobNotFound):
+        await engine.store.request_cancel(job.id, "eve")
+    assert (await engine.store.get(job.id)).cancelled_by is None
+
+
 async def test_a_message_leaves_the_inbox_with_the_event_that_it_becomes(engine: Engine) -> None:
     job = await engine.store.submit(chat())
     await claim(engine.store, "w1")
-    for by in ("ada", "again"):
-        await engine.store.request_cancel(job.id, by)
+    for _ in range(2):
+        await engine.store.request_cancel(job.id, "ada")
     [held] = await engine.store.held("w1")
     [message] = held.inbox
     with pytest.raises(LogBehind):
