@@ -9,6 +9,8 @@ import socket
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Self
@@ -55,6 +57,43 @@ def schema_url(name: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(name)))
     return f"{url}&options={quote(f'-csearch_path={name}')}"
+
+
+@dataclass(kw_only=True)
+class _Schema:
+    url: str
+    owner: str
+    users: int = 0
+
+
+_schemas: list[_Schema] = []
+
+
+@contextlib.contextmanager
+def borrowed_schema(owner: str) -> Iterator[str]:
+    """Yields the URL of a schema that holds only what this owner has put there.
+
+    Making the tables takes longer than most tests, so a schema that nobody uses is emptied for its next owner.
+    """
+    schema = next((one for one in _schemas if one.owner == owner), None)
+    if schema is None and (schema := next((one for one in _schemas if not one.users), None)):
+        schema.owner = owner
+        _empty(schema.url)
+    if schema is None:
+        schema = _Schema(url=schema_url(f"lent_{len(_schemas)}"), owner=owner)
+        _schemas.append(schema)
+    schema.users += 1
+    try:
+        yield schema.url
+    finally:
+        schema.users -= 1
+
+
+def _empty(url: str) -> None:
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema AND tablename <> 'longhaul_schema'"
+    with psycopg.connect(url) as connection:
+        for (table,) in connection.execute(tables).fetchall():
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
 
 
 class CommitEater:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
@@ -26,7 +25,7 @@ from jobs.store import JobStore
 from jobs.transitions import Transitions
 from jobs.wake import DatagramWake, Wake
 from jobs.worker import Worker
-from tests.postgres import schema_url
+from tests.postgres import borrowed_schema
 
 LONG_AGO = 1_000_000.0
 
@@ -113,9 +112,9 @@ def _locked_file(path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def postgres_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
-    schema = f"test_{hashlib.sha256(str(directory).encode()).hexdigest()[:16]}"
-    async with opened_postgres(await asyncio.to_thread(schema_url, schema), directory, clock) as engine:
-        yield engine
+    with borrowed_schema(str(directory)) as url:
+        async with opened_postgres(url, directory, clock) as engine:
+            yield engine
 
 
 @asynccontextmanager
