@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import queue
+import selectors
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -24,8 +26,6 @@ PAYLOAD_BYTES = 7_900
 """PostgreSQL refuses 8,000."""
 PAUSE_SECONDS = 0.5
 """Between two attempts to connect."""
-LOOK_SECONDS = 1.0
-"""How often the listening thread looks whether it should end."""
 ALL_BUT_JOBS = frozenset({"queue", "cancel", "workers"})
 """What may have changed while nobody listened. Followers of jobs look by themselves every second."""
 
@@ -43,6 +43,7 @@ class PostgresWake:
         self._topics: queue.SimpleQueue[frozenset[str] | None] = queue.SimpleQueue()
         self._ending = threading.Event()
         self._listening = threading.Event()
+        self._bell, self._ring = socket.socketpair()  # wakes the listening thread at the end
         self._threads = [
             threading.Thread(target=self._send, name="postgres-notify", daemon=True),
             threading.Thread(target=self._receive, name="postgres-listen", daemon=True),
@@ -60,8 +61,10 @@ class PostgresWake:
     ) -> None:
         self._ending.set()
         self._topics.put(None)
+        self._ring.close()
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+        self._bell.close()
 
     def notify(self, topics: Iterable[str]) -> None:
         self._topics.put(frozenset(topics))
@@ -113,11 +116,13 @@ class PostgresWake:
                 self._ending.wait(PAUSE_SECONDS)
 
     def _receive_on(self, connection: psycopg.Connection[Any]) -> None:
-        while not self._ending.is_set():
-            for notification in connection.notifies(timeout=LOOK_SECONDS):
-                self._hear(frozenset(notification.payload.split("\n")))
-                if self._ending.is_set():
-                    return
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._bell, selectors.EVENT_READ)
+            while not self._ending.is_set():
+                for notification in connection.notifies(timeout=0):
+                    self._hear(frozenset(notification.payload.split("\n")))
+                selector.select()
 
     def _hear(self, topics: frozenset[str]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
