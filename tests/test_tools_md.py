@@ -71,7 +71,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool(directory: Path) -> AsyncIterator[HostPool]:
-    async with HostPool([directory]) as pool:
+    async with HostPool([directory], spare_hosts=0) as pool:
         yield pool
 
 

@@ -27,41 +27,38 @@ async def impatient_server(
     server.check_log()
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        ({"status": 401}, ("key",)),
-        ({"hang": "60@40"}, ("did not answer in time",)),
-        ({"cut": 40}, ("broke off",)),
-        ({"eof": 40}, ("broke off",)),
-        ({"error": 40}, ()),
-        ({"malformed": 40}, ()),
-    ],
-    ids=["401", "silence in mid-stream", "cut", "no finish_reason", "error chunk", "malformed chunk"],
-)
-async def test_a_failure_is_a_sentence_and_retry_answers(
-    impatient_server: Server,
-    shared_endpoint: Endpoint,
-    open_chat: OpenChat,
-    fault: dict[str, object],
-    words: tuple[str, ...],
+FAULTS: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+    "401": ({"status": 401}, ("key",)),
+    "silence in mid-stream": ({"hang": "60@40"}, ("did not answer in time",)),
+    "cut": ({"cut": 40}, ("broke off",)),
+    "no finish_reason": ({"eof": 40}, ("broke off",)),
+    "error chunk": ({"error": 40}, ()),
+    "malformed chunk": ({"malformed": 40}, ()),
+}
+
+
+async def test_each_failure_is_a_sentence_and_retry_answers(
+    impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
-    question = script(tokens=120, rate=240, times=1, **fault)
     chat = await open_chat(impatient_server.url)
-    await chat.send(question)
+    asked: list[str] = []
+    for name, (fault, words) in FAULTS.items():
+        question = script(tokens=120, rate=240, times=1, **fault)
+        asked.append(question)
+        await chat.send(question)
 
-    retry = chat.button("Retry")
-    await retry.wait_for(timeout=30_000)
-    answer = await chat.says(*words)
-    assert not [sign for sign in INTERNALS if sign in answer]
-    await chat.finishes()
+        retry = chat.button("Retry")
+        await retry.wait_for(timeout=30_000)
+        answer = await chat.says(*words)
+        assert not [sign for sign in INTERNALS if sign in answer], name
+        await chat.finishes()
 
-    await retry.click()
-    await chat.has_words(120)
+        await retry.click()
+        await chat.has_words(120)
     await chat.reload()
     await chat.has_words(120)
-    assert len(await chat.questions()) == 1
-    assert len(shared_endpoint.requests(question)) == 2
+    assert await chat.questions() == asked
+    assert [len(shared_endpoint.requests(question)) for question in asked] == [2] * len(FAULTS)
 
 
 async def test_a_rate_limited_model_is_asked_again_when_it_said(

@@ -12,7 +12,7 @@ from toolkit.pool import HostPool
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[HostPool]:
-    async with HostPool([TOOLBOX]) as pool:
+    async with HostPool([TOOLBOX], spare_hosts=0) as pool:
         yield pool
 
 

@@ -83,7 +83,9 @@ async def shipped(temporary: Path) -> AsyncIterator[HostPool]:
     system = temporary / "system"
     system.mkdir()
     environment = {"TMPDIR": str(system)}
-    async with HostPool([ROOT / "tools"], environment=environment, scratch=temporary / "scratch") as pool:
+    async with HostPool(
+        [ROOT / "tools"], environment=environment, scratch=temporary / "scratch", spare_hosts=0
+    ) as pool:
         yield pool
 
 

@@ -21,7 +21,7 @@ async def test_a_dead_server_is_a_sentence_at_a_threads_beginning_and_the_model_
     servers = tmp_path / "servers.json"
     servers.write_text(json.dumps({"mcpServers": {"archive": {"url": f"http://127.0.0.1:{free_port()}/mcp"}}}))
     async with (
-        HostPool([TOOLBOX], mcp_servers=servers) as pool,
+        HostPool([TOOLBOX], mcp_servers=servers, spare_hosts=0) as pool,
         open_desk(tmp_path, settings_for(endpoint.url), pool) as desk,
     ):
         first = await desk.submit("hello tokens=1", thread_id="t1")

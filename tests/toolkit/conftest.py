@@ -21,7 +21,7 @@ async def pool() -> AsyncIterator[HostPool]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_pool() -> AsyncIterator[HostPool]:
     """Of a module whose tests leave the hosts as they find them."""
-    async with HostPool([SAMPLE_TOOLS]) as pool:
+    async with HostPool([SAMPLE_TOOLS], spare_hosts=0) as pool:
         yield pool
 
 

@@ -51,7 +51,7 @@ async def test_a_pool_offers_what_loads_and_says_what_does_not(
     )
     (tmp_path / "bad.py").write_text("1 / 0\n")
     with caplog.at_level(logging.WARNING):
-        async with HostPool([tmp_path]) as pool:
+        async with HostPool([tmp_path], spare_hosts=0) as pool:
             assert [spec.name for spec in pool.catalogue] == ["good"]
             assert await pool.call("good", {}, ORIGIN, RecordingHandler()) == 42
             assert await pool.call("good", {}, ORIGIN, RecordingHandler()) == 42
@@ -61,5 +61,5 @@ async def test_a_pool_offers_what_loads_and_says_what_does_not(
 
 
 async def test_a_pool_without_tools_starts(tmp_path: Path) -> None:
-    async with HostPool([tmp_path]) as pool:
+    async with HostPool([tmp_path], spare_hosts=0) as pool:
         assert pool.catalogue == ()

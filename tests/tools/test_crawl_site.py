@@ -64,7 +64,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostPool]:
     folder = tmp_path_factory.mktemp("tools_of_test")
     (folder / "crawl_here.py").write_text(CRAWL_HERE)
-    async with HostPool([ROOT / "tools", folder]) as pool:
+    async with HostPool([ROOT / "tools", folder], spare_hosts=0) as pool:
         yield pool
 
 

@@ -79,7 +79,7 @@ class Worker(RecordingHandler):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[HostPool]:
-    async with HostPool([TOOLS]) as pool:
+    async with HostPool([TOOLS], spare_hosts=0) as pool:
         yield pool
 
 

@@ -33,7 +33,8 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 USER = "ada"
-ROWS, KILLS, CONCURRENCY = 1_000, 10, 8
+ROWS, CONCURRENCY = 1_000, 8
+KILLS, THOROUGH_KILLS = 3, 10
 
 NURSERY = """
 import asyncio, os, signal, sys
@@ -147,12 +148,13 @@ def nursery(
             processes.kill_all(f"HOME={data}")
 
 
-async def test_ten_killed_workers_cost_no_row_and_double_none(place: Place) -> None:
+async def test_killed_workers_cost_no_row_and_double_none(place: Place, pytestconfig: pytest.Config) -> None:
+    kills = THOROUGH_KILLS if pytestconfig.getoption("--thorough") else KILLS
     table = "id,word\n" + "".join(f"{number},n{number}x\n" for number in range(ROWS))
     chance = random.Random(11)
     worker = await place.start_worker()
     job = await place.submit(table=await place.upload(table), prompt="tokens=1 word={word}", concurrency=CONCURRENCY)
-    for moment in sorted(chance.sample(range(ROWS * 9 // 10), KILLS)):
+    for moment in sorted(chance.sample(range(ROWS * 9 // 10), kills)):
         await place.has_asked(max(moment, len(place.asked()) + 1))  # a worker that did nothing is not worth killing
         os.kill(worker, signal.SIGKILL)
         worker = await place.start_worker()
@@ -160,13 +162,13 @@ async def test_ten_killed_workers_cost_no_row_and_double_none(place: Place) -> N
     ended = await place.ended(job, within=60)
     os.kill(worker, signal.SIGTERM)
     assert ended.status is JobStatus.COMPLETED
-    assert ended.attempt == KILLS + 1
+    assert ended.attempt == kills + 1
     rows = place.table(ended)
     assert [(row["id"], row["answer"]) for row in rows] == [(str(n), f"n{n}x0") for n in range(ROWS)]
     assert {row["status"] for row in rows} == {"done"}
     times = Counter(place.asked())
     assert len(times) == ROWS
-    assert times.total() - ROWS <= KILLS * CONCURRENCY, "only rows under way may be asked twice"
+    assert times.total() - ROWS <= kills * CONCURRENCY, "only rows under way may be asked twice"
 
 
 async def test_a_larger_budget_goes_on_where_the_first_one_ended_and_failures_are_asked_anew(place: Place) -> None:

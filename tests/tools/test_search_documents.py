@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[HostPool]:
-    async with HostPool([ROOT / "tools"]) as pool:
+    async with HostPool([ROOT / "tools"], spare_hosts=0) as pool:
         yield pool
 
 

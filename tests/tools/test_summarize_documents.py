@@ -51,7 +51,7 @@ class Worker(RecordingHandler):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[HostPool]:
-    async with HostPool([ROOT / "tools"]) as pool:
+    async with HostPool([ROOT / "tools"], spare_hosts=0) as pool:
         yield pool
 
 
