@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -25,7 +26,7 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
-    """200 when the store answers, with the number of live workers; 503 when it does not, or while draining."""
+    """200 when the store answers, with the workers, their machines and the queue; 503 if not, or while draining."""
     try:
         services = open_services(request)
     except NotServing:
@@ -33,10 +34,19 @@ async def readyz(request: Request) -> JSONResponse:
     try:
         await services.jobs.ping()
         workers = await services.workers()
+        queue = await services.jobs.queue()
     except Exception:  # whatever the reason, the store is out of reach
         logger.exception("store does not answer")
         return _not_ready("unreachable")
-    return JSONResponse({"store": "ok", "workers": workers, "model": await services.model.state()})
+    return JSONResponse(
+        {
+            "store": "ok",
+            "workers": len(workers),
+            "machines": len({one.machine for one in workers}),
+            "queue": {"jobs": queue.jobs, "seconds": round(queue.seconds(time.time()), 1)},
+            "model": await services.model.state(),
+        }
+    )
 
 
 def _not_ready(store: str) -> JSONResponse:

@@ -10,7 +10,7 @@ from typing import Self
 from background import wait_event
 from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
-from jobs.models import JSON, Job, JobRequest, Thread, WorkerRecord
+from jobs.models import JSON, Job, JobRequest, Queue, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
@@ -51,6 +51,9 @@ class JobClient:
     async def get(self, job_id: str, user: str) -> Job:
         """Raises `JobNotFound`."""
         return await self._store.get(job_id, user)
+
+    async def queue(self) -> Queue:
+        return await self._store.queue()
 
     async def position(self, job_id: str) -> int | None:
         return await self._store.position(job_id)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
@@ -123,6 +123,18 @@ class Job:
         return self.status in ENDED
 
 
+class Queue(NamedTuple):
+    """The jobs that wait for a worker."""
+
+    jobs: int
+    since: float | None
+    """When the job that waits longest was submitted, in Unix seconds; None if no job waits."""
+
+    def seconds(self, now: float) -> float:
+        """Returns how long that job has waited; 0 if none does."""
+        return 0.0 if self.since is None else max(0.0, now - self.since)
+
+
 @dataclass(frozen=True, kw_only=True)
 class InboxMessage:
     """What another process wants of a running job. Only the job's holder turns it into an event."""
@@ -174,3 +186,8 @@ class WorkerRecord:
     """The tools that it offers, as JSON."""
     machine: str = ""
     """The worker's machine (`jobs.local.this_machine`). Empty: registered by an earlier version, on this one."""
+
+    @property
+    def host(self) -> str:
+        """The machine's name in its network."""
+        return self.machine.partition("/")[0]

@@ -28,13 +28,27 @@ from jobs.events import (
     UnknownEvent,
 )
 from jobs.models import JSON, RETRYABLE, Job, JobRequest, JobStatus
-from names import SHARED_USER
+from names import CHAT, SHARED_USER
 
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
 """A retry writes the reused text of a step in pieces of this length, however it was streamed."""
 MAX_FRUITLESS_ATTEMPTS = 8
 """A job that more workers than this began, without finishing a step, is taken for the cause of their deaths."""
+
+
+# --- the queue ------------------------------------------------------------------------------------------------
+
+PROTOCOL = 1
+"""The protocol of new jobs. It changes with a log that an earlier version could not go on with: during a rolling
+update, workers leave the jobs of a protocol that they do not know to others."""
+PROTOCOLS = frozenset({PROTOCOL})
+"""The protocols that this version knows."""
+
+
+def priority(request: JobRequest) -> int:
+    """Returns the place in the queue, the lowest first: somebody waits for a chat turn."""
+    return 0 if request.task == CHAT else 1
 
 
 # --- claims ---------------------------------------------------------------------------------------------------
@@ -51,14 +65,17 @@ class Eligibility:
     """The most jobs of one user that run at a time; the shared user `local` has no such limit."""
     running: Collection[str]
     """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
+    protocols: Collection[int] = PROTOCOLS
 
 
 class JobHead(NamedTuple):
     """The fields of an active job that a claim reads."""
 
     id: str
+    priority: int
     number: int
-    """Numbers all jobs in the order of the queue."""
+    """Numbers all jobs in the order of their submits."""
+    protocol: int
     task: str
     user: str
     thread_id: str | None
@@ -85,17 +102,20 @@ class Claims:
     def lost(self) -> JobHead | None:
         """Returns the first job in progress that no worker runs. A cancelled one needs no worker with its task."""
         for head in self._running:
-            if self._is_free(head) and (head.cancelled_by is not None or head.task in self._eligibility.tasks):
+            if self._is_free(head) and (head.cancelled_by is not None or self._knows(head)):
                 return head
         return None
 
     def may_begin(self, head: JobHead) -> bool:
         """Whether a queued job may start; `is_next_turn` decides between queued jobs of its thread."""
-        if head.task not in self._eligibility.tasks:
+        if not self._knows(head):
             return False
         if head.thread_id is not None and head.thread_id in self._busy_threads:
             return False
         return head.user not in self.full_users
+
+    def _knows(self, head: JobHead) -> bool:
+        return head.task in self._eligibility.tasks and head.protocol in self._eligibility.protocols
 
     def _is_free(self, head: JobHead) -> bool:
         if head.worker == self._worker:

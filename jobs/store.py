@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.events import Entry, JobEvent
-from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Queue, Thread, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.transcript import Transcript
 
@@ -122,6 +122,8 @@ class JobStore(Protocol):
 
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         """Returns the number of jobs by task and status."""
+
+    async def queue(self) -> Queue: ...
 
     async def ended(self, after: tuple[float, str], limit: int) -> list[EndedJob]:
         """Returns the jobs that ended after this cursor, in the order of their ends.

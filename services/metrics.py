@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter as Counts
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Protocol, Self
 
@@ -131,14 +132,18 @@ class Now(Collector):
         self._watchdog = watchdog
         self._label = label
         self.store_up = False
-        self.workers = 0
+        self.workers: Mapping[str, int] = {}
+        """By the name of their machine."""
+        self.queue_seconds = 0.0
         self.counts: Mapping[tuple[str, JobStatus], int] = {}
 
     def collect(self) -> Iterator[Metric]:
         figures, watchdog = self._figures, self._watchdog
         yield self._jobs()
         yield _gauge("store_up", "1: the store answered this scrape.", self.store_up)
-        yield _gauge("workers", "Workers that are alive.", self.workers)
+        yield _gauge("workers", "Workers that are alive.", sum(self.workers.values()))
+        yield self._machines()
+        yield _gauge("queue_seconds", "How long the job has waited that waits longest.", self.queue_seconds)
         yield _counter("worker_restarts", "Workers this process has started again.", self._supervisor.restarts)
         yield _gauge("followers", "Who follows a job through this process now.", figures.followers)
         yield _gauge("followed_jobs", "Jobs that are followed through this process now.", figures.jobs)
@@ -147,6 +152,12 @@ class Now(Collector):
         yield _counter("replayed_events", "Events of these reads.", figures.replayed_events)
         yield _counter("loop_stalls", "How often the event loop was blocked.", watchdog.stalls)
         yield _gauge("loop_longest_stall_seconds", "The longest of these.", watchdog.longest_seconds)
+
+    def _machines(self) -> Metric:
+        family = GaugeMetricFamily("longhaul_machine_workers", "Workers that are alive.", labels=["machine"])
+        for machine, workers in self.workers.items():
+            family.add_metric([machine], workers)
+        return family
 
     def _jobs(self) -> Metric:
         """Sets all statuses of each task, so that an empty one reads 0."""
@@ -182,6 +193,7 @@ class Metrics:
         label = TaskLabels()
         self._store = store
         self._liveness = liveness
+        self._clock = clock
         self._registry = CollectorRegistry()
         self._now = Now(jobs.figures, supervisor, watchdog, label)
         self._registry.register(self._now)
@@ -219,8 +231,11 @@ class Metrics:
     async def _look(self) -> None:
         if time.monotonic() - self._counted_at >= KEPT_SECONDS:
             self._now.counts = await self._store.counts()
+            self._now.queue_seconds = (await self._store.queue()).seconds(self._clock())
             self._counted_at = time.monotonic()
-        self._now.workers = len(self._liveness.alive(await self._store.workers()))
+        workers = await self._store.workers()
+        alive = frozenset(self._liveness.alive(workers))
+        self._now.workers = Counts(one.host for one in workers if one.id in alive)
         async for job in self._ended.new():
             self._times.observe(job)
 

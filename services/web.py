@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from accounts import auth_secret
 from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
-from jobs import JobClient
+from jobs import JobClient, WorkerRecord
 from jobs.dispatch import Liveness
 from services.backend import open_backend
 from services.data_dir import DataDir
@@ -54,9 +54,11 @@ class WebServices:
 
     metrics: Metrics
 
-    async def workers(self) -> int:
-        """Returns the number of live workers."""
-        return len(self.liveness.alive(await self.jobs.workers()))
+    async def workers(self) -> Sequence[WorkerRecord]:
+        """Returns the live workers."""
+        workers = await self.jobs.workers()
+        alive = frozenset(self.liveness.alive(workers))
+        return [one for one in workers if one.id in alive]
 
 
 def prepare(settings: Settings) -> None:

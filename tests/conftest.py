@@ -1,6 +1,7 @@
 """What every test has: a clean environment, loops that must not block, the scripted endpoint, the real server."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
-LONGEST = ("/browser/", "test_map_table_survives", "test_benchmarks.py", "test_leaving", "/test_web.py")
+LONGEST = ("/browser/", "test_map_table_survives", "test_benchmarks.py", "test_leaving", "/test_web.py", "/chaos/")
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
@@ -24,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help=f"{THOROUGH_EXAMPLES} examples for each property test instead of {QUICK_EXAMPLES}",
     )
+
+    parser.addoption("--faults", type=int, default=6, help="how often tests/chaos breaks something")
+    parser.addoption("--seed", type=int, default=1, help="the order in which tests/chaos does")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first: no process works on one of them when the others have ended."""
     items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay until the end: searching them for garbage again and again takes a tenth of the time."""
+    gc.freeze()
 
 
 def examples(*, share: float) -> int:

@@ -123,7 +123,12 @@ class CommitEater:
 
     def _serve(self, client: socket.socket) -> None:
         server = socket.socket(socket.AF_UNIX)
-        server.connect(str(self._behind))
+        try:
+            server.connect(str(self._behind))
+        except OSError:  # it is down
+            server.close()
+            client.close()
+            return
         dropping = threading.Event()
         answering = threading.Thread(target=self._answer, args=[client, server, dropping], daemon=True)
         answering.start()

@@ -111,6 +111,13 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     END
     $$;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN protocol INTEGER NOT NULL DEFAULT 1;
+    UPDATE jobs SET priority = 0 WHERE task = 'chat' AND status = 'queued';
+    DROP INDEX jobs_unfinished;
+    CREATE INDEX jobs_unfinished ON jobs (status, priority, number) WHERE status IN ('queued', 'in_progress');
+    """,
 )
 
 LOCK = 0x10_96_4A_02

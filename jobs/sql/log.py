@@ -8,7 +8,7 @@ from dataclasses import replace
 from jobs import rules
 from jobs.errors import JobNotFound
 from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted
-from jobs.models import Job, JobRequest, JobStatus
+from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sql import inbox, rows
 from jobs.sql.appends import append
@@ -22,7 +22,9 @@ EntryAt = tuple[Entry, float]
 MAX_DELETED = 5_000
 """Events deleted in one transaction: other writers wait for it."""
 EVENTS = f"SELECT {rows.EVENT} FROM job_events"
-HEADS = 'SELECT id, number, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
+HEADS = 'SELECT id, priority, number, protocol, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
+MAX_HEADS = 100
+"""Queued jobs that are read at a time."""
 FIND = "SELECT * FROM jobs WHERE id = ?"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
@@ -83,6 +85,11 @@ def find_ended(connection: Connection, after: tuple[float, str], limit: int) -> 
     return [rows.ended(row) for row in connection.execute(sql, [after[0], *after, limit])]
 
 
+def queue(connection: Connection) -> Queue:
+    [row] = connection.execute("SELECT count(*), min(created_at) FROM jobs WHERE status = 'queued'")
+    return Queue(*row)
+
+
 def insert_job(
     connection: Connection,
     job_id: str,
@@ -96,8 +103,8 @@ def insert_job(
     """Insert the job and event 1. A retry keeps the request's key, but only its original is found by it."""
     connection.execute(
         """
-        INSERT INTO jobs (id, task, "user", request, submit_key, status, thread_id, turn, retry_of, root_id, created_at)
-        VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)
+        INSERT INTO jobs (id, task, "user", request, submit_key, status, thread_id, turn, retry_of, root_id, created_at,
+        priority, protocol) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)
         """,
         [
             job_id,
@@ -110,6 +117,8 @@ def insert_job(
             retry_of,
             root_id,
             at,
+            rules.priority(request),
+            rules.PROTOCOL,
         ],
     )
     append(connection, job_id, [JobQueued(position=position(connection, job_id) or 0)], at, epoch=0, after=0)
@@ -120,7 +129,7 @@ def position(connection: Connection, job_id: str) -> int | None:
     """Returns the number of queued jobs before it and of running turns of its thread, or None when it is not queued."""
     sql = """
         SELECT (SELECT count(*) FROM jobs AS other WHERE other.id <> job.id AND (
-                   other.status = 'queued' AND other.number < job.number
+                   other.status = 'queued' AND (other.priority, other.number) < (job.priority, job.number)
                    OR other.status = 'in_progress' AND other.thread_id = job.thread_id))
         FROM jobs AS job WHERE id = ? AND status = 'queued'
     """
@@ -135,24 +144,35 @@ def positions(connection: Connection, jobs: Sequence[Job]) -> dict[str, int]:
     wanted = {job.id: job.thread_id for job in jobs}
     running = "SELECT thread_id, count(*) FROM jobs WHERE status = 'in_progress' GROUP BY thread_id"
     busy = {row[0]: row[1] for row in connection.execute(running) if row[0] is not None}
-    queue = connection.execute("SELECT id FROM jobs WHERE status = 'queued' ORDER BY number")
+    queue = connection.execute("SELECT id FROM jobs WHERE status = 'queued' ORDER BY priority, number")
     return {row[0]: before + busy.get(wanted[row[0]], 0) for before, row in enumerate(queue) if row[0] in wanted}
 
 
 def find_eligible(connection: Connection, worker: str, eligibility: Eligibility) -> str | None:
     """Returns the id of the job to claim: one that lost its holder, else the first eligible one of the queue."""
-    held = connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY number")
+    held = connection.execute(f"{HEADS} WHERE status = 'in_progress' ORDER BY priority, number")
     claims = Claims(worker, eligibility, [JobHead._make(row) for row in held])
     if (lost := claims.lost()) is not None:
         return lost.id
-    full = [*claims.full_users]
-    others = f' AND "user" NOT IN ({rows.placeholders(full)})' if full else ""
-    queue = f"{HEADS} WHERE status = 'queued'{others} ORDER BY number"
-    for row in connection.execute(queue, full):
-        head = JobHead._make(row)
+    for head in _queue(connection, without=[*claims.full_users]):
         if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
             return head.id
     return None
+
+
+def _queue(connection: Connection, *, without: Sequence[str]) -> Iterator[JobHead]:
+    """Yields the queued jobs in their order, but for those of some users."""
+    others = f' AND "user" NOT IN ({rows.placeholders(without)})' if without else ""
+    sql = f"""
+        {HEADS} WHERE status = 'queued' AND (priority, number) > (?, ?){others}
+        ORDER BY priority, number LIMIT {MAX_HEADS}
+    """
+    place = (-1, -1)
+    while heads := [JobHead._make(row) for row in connection.execute(sql, [*place, *without])]:
+        yield from heads
+        if len(heads) < MAX_HEADS:
+            return
+        place = heads[-1].priority, heads[-1].number
 
 
 def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:

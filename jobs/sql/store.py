@@ -15,7 +15,18 @@ from jobs import rules
 from jobs.encoding import to_stored
 from jobs.errors import EpochStale, JobConflict
 from jobs.events import Entry, JobEvent, JobIncompleteEvent, decode
-from jobs.models import JSON, NEEDS_ARGUMENTS, RETRYABLE, HeldJob, Job, JobRequest, JobStatus, Thread, WorkerRecord
+from jobs.models import (
+    JSON,
+    NEEDS_ARGUMENTS,
+    RETRYABLE,
+    HeldJob,
+    Job,
+    JobRequest,
+    JobStatus,
+    Queue,
+    Thread,
+    WorkerRecord,
+)
 from jobs.rules import Eligibility
 from jobs.sql import inbox, log, offers, rates, rows, threads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
@@ -243,6 +254,9 @@ class SqlStore:
 
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         return await self._read(log.counts)
+
+    async def queue(self) -> Queue:
+        return await self._read(log.queue)
 
     async def ended(self, after: tuple[float, str], limit: int) -> list[EndedJob]:
         return await self._read(lambda connection: log.find_ended(connection, after, limit))

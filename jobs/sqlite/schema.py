@@ -108,6 +108,14 @@ MIGRATIONS = (
     -- Empty: a worker of an earlier version, which runs here.
     ALTER TABLE workers ADD COLUMN machine TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- The order of the queue (`jobs.rules.priority`), and who can go on with a job (`jobs.rules.PROTOCOL`).
+    ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN protocol INTEGER NOT NULL DEFAULT 1;
+    UPDATE jobs SET priority = 0 WHERE task = 'chat' AND status = 'queued';
+    DROP INDEX jobs_unfinished;
+    CREATE INDEX jobs_unfinished ON jobs (status, priority, number) WHERE status IN ('queued', 'in_progress');
+    """,
 )
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
 
-from jobs import Job
+import pytest
+
+from jobs import JSON, Job, JobContext, JobFailed, JobStatus, Step
 from jobs.dispatch import Dispatcher
 from jobs.events import JobCompleted
 from jobs.local import LocalLiveness, WorkerLock, is_free
 from jobs.models import WorkerRecord
-from tests.jobs.engine import Clock, Engine, OpenEngine, chat, write
+from jobs.transcript import Transcript
+from tests.jobs.engine import Clock, Engine, OpenEngine, chat, is_gapless, write
 from tests.waiting import until
 
+JOBS, THOROUGH_JOBS, SLOTS = 120, 1_000, 3
+PATIENCE = 120.0
 SOON = 30.0
 """Above any wake-up or safety poll, below a hang."""
 
@@ -34,6 +40,64 @@ async def test_a_submitted_job_reaches_a_waiting_worker_by_a_wake_up_and_not_by_
         await until(lambda: side.wake is not None, within=SOON, what="the dispatcher listens")
         job = await web.store.submit(chat())
         assert (await taking).id == job.id
+
+
+async def test_although_every_notification_is_lost_a_job_is_run_and_followed_to_its_end(
+    open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk(ctx: JobContext) -> JSON:
+        return await ctx.step("model:1", say, name="model", kind="model")
+
+    async def say(step: Step) -> JSON:
+        step.text("hello")
+        return None
+
+    async with open_engine() as web, open_engine() as side:
+        for engine in (web, side):
+            monkeypatch.setattr(engine.wake, "notify", lambda topics: None)
+        async with side.working({"chat": talk}), asyncio.timeout(SOON):
+            job = await web.client.submit(chat())
+            log = await web.log(job.id)
+    assert is_gapless(log)
+    assert Transcript.of(log).answer == "hello"
+
+
+async def test_many_workers_keep_each_threads_order_and_each_users_slots_and_leave_nothing_behind(
+    open_engine: OpenEngine, pytestconfig: pytest.Config
+) -> None:
+    """16 claimers in 4 processes; users have 3 slots, a fifth of the jobs fail and are retried."""
+    jobs = THOROUGH_JOBS if pytestconfig.getoption("--thorough") else JOBS
+    running: list[tuple[str, str]] = []
+    broken: list[str] = []
+
+    async def work(ctx: JobContext) -> JSON:
+        place = (ctx.job.user, str(ctx.job.thread_id))
+        running.append(place)
+        if running.count(place) > 1:
+            broken.append(f"two turns of {place} at a time")
+        if sum(user == ctx.job.user for user, _ in running) > SLOTS:
+            broken.append(f"too many jobs of {ctx.job.user}")
+        await asyncio.sleep(0.002)
+        running.remove(place)
+        if int(str(ctx.job.request.input)) % 5 == 0 and ctx.job.retry_of is None:
+            raise JobFailed("unlucky", "Once more.")
+        return None
+
+    async def run(engine: Engine, number: int) -> None:
+        user, thread = f"user{number % 4}", f"thread{number % 4}-{number % 12}"
+        job = await engine.client.submit(chat(str(number), user=user, thread_id=thread))
+        while (await engine.log(job.id, user))[-1].type == "job.failed":
+            job = await engine.client.retry(job.id, user)
+
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+        engines = [await stack.enter_async_context(open_engine()) for _ in range(4)]
+        for engine in engines * 4:
+            await stack.enter_async_context(engine.working({"chat": work}, slots=2, user_slots=SLOTS))
+        await asyncio.gather(*(run(engines[number % 4], number) for number in range(jobs)))
+        assert not broken
+        assert (await engines[0].store.queue()).jobs == 0
+        counts = await engines[0].store.counts()
+    assert counts == {("chat", JobStatus.COMPLETED): jobs, ("chat", JobStatus.FAILED): -(-jobs // 5)}
 
 
 async def test_the_next_turn_starts_when_the_one_before_has_ended(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from jobs.events import (
     TextDelta,
 )
 from jobs.models import JSON, WorkerRecord
+from jobs.sql.log import MAX_HEADS
 from jobs.store import JobFilter
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, fields, is_gapless, types, write
 
@@ -107,6 +109,42 @@ async def test_a_claim_takes_the_oldest_job_and_the_next_epoch(engine: Engine) -
         None,
     ]
     assert types(await engine.store.read(first.id, 0, 10)) == ["job.queued", "job.started"]
+
+
+async def test_a_chat_turn_starts_before_a_batch_that_came_first(engine: Engine) -> None:
+    batch = [await engine.store.submit(JobRequest(task="map_table", user="ada")) for _ in range(2)]
+    turn = await engine.store.submit(chat())
+    assert await engine.store.position(turn.id) == 0
+    assert await engine.store.positions([*batch, turn]) == {turn.id: 0, batch[0].id: 1, batch[1].id: 2}
+    claims = [await claim(engine.store, alive=("w1",), tasks=("chat", "map_table")) for _ in range(3)]
+    assert [one and one.id for one in claims] == [turn.id, batch[0].id, batch[1].id]
+
+
+async def test_a_job_of_a_protocol_that_a_worker_does_not_know_is_left_to_others(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    of_tomorrow = replace(anything(), protocols=frozenset({2}))
+    assert await engine.store.claim("w2", of_tomorrow) is None
+    assert await claim(engine.store, "w1") is not None
+    assert await engine.store.claim("w2", of_tomorrow) is None, "not even when its worker is dead"
+    taken = await claim(engine.store, "w3")
+    assert (taken and taken.id) == job.id
+
+
+async def test_a_job_behind_many_that_may_not_start_is_found(engine: Engine) -> None:
+    turns = [await engine.store.submit(chat(str(n), thread_id="long")) for n in range(MAX_HEADS + 20)]
+    other = await engine.store.submit(chat())
+    claims = [await claim(engine.store, alive=("w1",), user_slots=5) for _ in range(3)]
+    assert [one and one.id for one in claims] == [turns[0].id, other.id, None]
+
+
+async def test_the_queue_tells_its_length_and_since_when_the_first_one_waits(engine: Engine) -> None:
+    assert await engine.store.queue() == (0, None)
+    first = await engine.store.submit(chat())
+    engine.clock.now += 5
+    await engine.store.submit(chat())
+    queue = await engine.store.queue()
+    assert (queue.jobs, queue.since) == (2, first.created_at)
+    assert queue.seconds(engine.clock.now) == 5
 
 
 async def test_two_claims_at_once_never_take_the_same_job(engine: Engine) -> None:
