@@ -303,6 +303,17 @@ def test_such_variables_do_no_harm_under_chainlit_run(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (7, ["[]"]), ended.stderr
 
 
+@pytest.mark.parametrize("entry", [("chainlit", "run", "app.py", "--headless"), ("uvicorn", "app:app")])
+def test_the_server_does_not_load_the_sdk_of_a_tracing_service(entry: tuple[str, ...], tmp_path: Path) -> None:
+    loaded = "import os, sys; print(sorted(name for name in sys.modules if name.startswith('traceloop.sdk.')))"
+    (tmp_path / "app.py").write_text(f"import chainlit.server\n{loaded}\nos._exit(7)\n")
+    command = [str(tmp_path / part) if part == "app.py" else part for part in entry]
+    if "uvicorn" in entry:
+        command += ["--app-dir", str(tmp_path)]
+    ended = start(*entry_of(tuple(command)))
+    assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (7, ["[]"]), ended.stderr
+
+
 def test_the_installed_environment_ignores_all_of_chainlits_fields() -> None:
     shipped = (ROOT / "scripts" / "chainlit.pth").read_text()
     assert (Path(sysconfig.get_path("purelib")) / "chainlit.pth").read_text() == shipped, "run ./scripts/install"
