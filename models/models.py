@@ -13,9 +13,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from background import cancel_and_wait
+
 if TYPE_CHECKING:
     from models.calls import Ask, ModelSource, Warn
     from models.replies import ModelReply
+
+RANKING_DELAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +89,7 @@ async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
     try:
         yield Models(settings, source, ranking)
     finally:
-        await ranking
+        await cancel_and_wait(ranking)
         await (await source).aclose()
 
 
@@ -101,9 +105,13 @@ async def _open_source(settings: ModelSettings) -> ModelSource:
 
 
 async def _load_ranking(source: asyncio.Task[ModelSource], settings: ModelSettings) -> None:
-    """Imports scikit-learn for the offline model. This takes seconds, for which the first summary must not wait."""
+    """Imports scikit-learn for the offline model. This takes seconds, for which the first summary should not wait.
+
+    It begins late: at the start of a server, the page that a person opens needs the processor.
+    """
     if settings.offline:
         await asyncio.wait({source})
+        await asyncio.sleep(RANKING_DELAY_SECONDS)
         await asyncio.to_thread(importlib.import_module, "sklearn.feature_extraction.text")
 
 
