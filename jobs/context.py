@@ -209,7 +209,7 @@ class JobContext:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [group.create_task(part(index, item)) for index, item in enumerate(items)]
-        except* StepFailed as failures:
+        except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return [done.result() for done in parts]
 

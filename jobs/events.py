@@ -28,7 +28,7 @@ class JobEvent(NamedTuple):
 
     @property
     def payload(self) -> EventPayload:
-        """Decoded anew at each access."""
+        """Decodes the JSON at each access: keep the result."""
         return decode(self.type, self.data)
 
     @property
@@ -87,7 +87,7 @@ class StepStarted(Payload):
     input: JSON = None
 
 
-@dataclass(kw_only=True)  # a frozen one takes twice as long to make, and there are thousands
+@dataclass(kw_only=True)  # not frozen: that takes twice as long to make, and a log has thousands
 class TextDelta(Payload):
     type: ClassVar[str] = "text.delta"
     step: str

@@ -40,8 +40,8 @@ MAX_FRUITLESS_ATTEMPTS = 8
 # --- the queue ------------------------------------------------------------------------------------------------
 
 PROTOCOL = 1
-"""The protocol of new jobs. It changes with a log that an earlier version could not go on with: during a rolling
-update, workers leave the jobs of a protocol that they do not know to others."""
+"""The protocol of the logs that this version writes. Raise it when earlier versions cannot resume a job from the new
+log: a worker claims only jobs whose protocol it knows."""
 PROTOCOLS = frozenset({PROTOCOL})
 """The protocols that this version knows."""
 
@@ -66,6 +66,7 @@ class Eligibility:
     running: Collection[str]
     """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
     protocols: Collection[int] = PROTOCOLS
+    """The protocols of the logs from which the worker can resume a job."""
 
 
 class JobHead(NamedTuple):

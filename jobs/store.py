@@ -123,7 +123,8 @@ class JobStore(Protocol):
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         """Returns the number of jobs by task and status."""
 
-    async def queue(self) -> Queue: ...
+    async def queue(self) -> Queue:
+        """Returns how many jobs wait, also those that their thread or their user's slots hold back."""
 
     async def ended(self, after: tuple[float, str], limit: int) -> list[EndedJob]:
         """Returns the jobs that ended after this cursor, in the order of their ends.

@@ -250,17 +250,17 @@ class Worker:
         try:
             result = await self._tasks[context.job.request.task](context)
             return JobCompleted(result=result, usage=context.usage)
-        except JobFailed as failure:
-            if held.told and not context.cancelled:  # it was told to leave: what failed meanwhile runs again elsewhere
-                return None
-            return JobFailedEvent(error=failure.as_json())
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)
         except asyncio.CancelledError:
             return JobCancelled(stopped=context.stopped) if context.cancelled else None
         except (EpochStale, JobNotFound, StoreUnavailable):
             raise
-        except Exception:
+        except Exception as failure:
+            if held.told:  # it was told to leave: what failed meanwhile is stopped, or runs again elsewhere
+                return JobCancelled(stopped=context.stopped) if context.cancelled else None
+            if isinstance(failure, JobFailed):
+                return JobFailedEvent(error=failure.as_json())
             if context.failure is None:
                 logger.exception("task failed", extra=of_job(context.job))
             return INTERNAL_FAILURE

@@ -1,4 +1,4 @@
-"""The chat turn: the model is asked until it calls no more tools. Each call, of it and of a tool, runs only once."""
+"""The chat turn: asks the model until it calls no more tools. Each call is a step; a finished one never runs again."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class CheckpointedTurn:
         try:
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(self._call_tool(call)) for call in calls]
-        except* Exception as failures:  # noqa: BLE001  # raised again
+        except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return [call.result() for call in running]
 

@@ -105,9 +105,9 @@ async def _open_source(settings: ModelSettings) -> ModelSource:
 
 
 async def _load_ranking(source: asyncio.Task[ModelSource], settings: ModelSettings) -> None:
-    """Imports scikit-learn for the offline model. This takes seconds, for which the first summary should not wait.
+    """Imports scikit-learn, which takes seconds, before the offline model first needs it.
 
-    It begins late: at the start of a server, the page that a person opens needs the processor.
+    Waits a while, so as not to slow down the first page.
     """
     if settings.offline:
         await asyncio.wait({source})

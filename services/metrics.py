@@ -143,7 +143,7 @@ class Now(Collector):
         yield _gauge("store_up", "1: the store answered this scrape.", self.store_up)
         yield _gauge("workers", "Workers that are alive.", sum(self.workers.values()))
         yield self._machines()
-        yield _gauge("queue_seconds", "How long the job has waited that waits longest.", self.queue_seconds)
+        yield _gauge("queue_seconds", "Seconds that the oldest queued job has waited.", self.queue_seconds)
         yield _counter("worker_restarts", "Workers this process has started again.", self._supervisor.restarts)
         yield _gauge("followers", "Who follows a job through this process now.", figures.followers)
         yield _gauge("followed_jobs", "Jobs that are followed through this process now.", figures.jobs)
@@ -154,7 +154,7 @@ class Now(Collector):
         yield _gauge("loop_longest_stall_seconds", "The longest of these.", watchdog.longest_seconds)
 
     def _machines(self) -> Metric:
-        family = GaugeMetricFamily("longhaul_machine_workers", "Workers that are alive.", labels=["machine"])
+        family = GaugeMetricFamily("longhaul_machine_workers", "Live workers, by host name.", labels=["machine"])
         for machine, workers in self.workers.items():
             family.add_metric([machine], workers)
         return family

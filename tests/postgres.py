@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import shutil
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,12 +70,20 @@ class _Schema:
 _schemas: list[_Schema] = []
 
 
-@contextlib.contextmanager
-def borrowed_schema(owner: str) -> Iterator[str]:
+@contextlib.asynccontextmanager
+async def borrowed_schema(owner: str) -> AsyncIterator[str]:
     """Yields the URL of a schema that holds only what this owner has put there.
 
     Making the tables takes longer than most tests, so a schema that nobody uses is emptied for its next owner.
     """
+    schema = await asyncio.to_thread(_borrow, owner)
+    try:
+        yield schema.url
+    finally:
+        schema.users -= 1
+
+
+def _borrow(owner: str) -> _Schema:
     schema = next((one for one in _schemas if one.owner == owner), None)
     if schema is None and (schema := next((one for one in _schemas if not one.users), None)):
         schema.owner = owner
@@ -83,10 +92,7 @@ def borrowed_schema(owner: str) -> Iterator[str]:
         schema = _Schema(url=schema_url(f"lent_{len(_schemas)}"), owner=owner)
         _schemas.append(schema)
     schema.users += 1
-    try:
-        yield schema.url
-    finally:
-        schema.users -= 1
+    return schema
 
 
 def _empty(url: str) -> None:

@@ -105,7 +105,11 @@ class Host:
             end_process_group()
 
     def _send(self, message: ToWorker) -> None:
-        self._channel.send(messages.encode(message))
+        data = messages.encode(message)
+        try:
+            self._channel.send(data)
+        except OSError:  # the worker is gone, and nobody else needs this process
+            end_process_group()
 
     def _obey(self, message: ToHost) -> None:
         match message:

@@ -111,7 +111,7 @@ class PostgresWake:
                     self._hear(ALL_BUT_JOBS)
                     self._listening.set()
                     self._receive_on(connection)
-            except psycopg.Error as failure:
+            except (psycopg.Error, OSError) as failure:  # OSError: no more descriptors
                 logger.warning("wake-ups interrupted", extra={"fields": {"problem": type(failure).__name__}})
                 self._ending.wait(PAUSE_SECONDS)
 

@@ -184,11 +184,11 @@ def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
 
 
 def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
-    """Claim a job that was found to change, under its next epoch. A cancelled one ends here, without running."""
+    """Claim a job read by `find_to_change`, under its next epoch. A cancelled one ends here, without running."""
     connection.execute(
-        "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?)"
-        " WHERE id = ?",
-        [worker, at, job.id],
+        "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?),"
+        " protocol = ? WHERE id = ?",
+        [worker, at, rules.PROTOCOL, job.id],
     )
     epoch, after = job.epoch + 1, job.last_seq
     if job.cancelled_by is not None:
@@ -202,7 +202,7 @@ def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
 
 
 def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:
-    """Put the wish into the inbox of a job that was found to change, once. A job that no worker has begun ends at once,
+    """Put the wish into the inbox of a job read by `find_to_change`, once. A job that no worker has begun ends at once,
     under a new epoch."""
     wish = JobCancelling(by=by)
     match rules.stop(job):

@@ -27,10 +27,13 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
 from tests.postgres import CommitEater, PrivatePostgres
 from tests.server import Server
+from tests.waiting import until
 
 JOBS, FOLLOWERS, WORKERS, STEPS, TOKENS = 40, 20, 3, 4, 60
 PATIENCE = 180.0
 TTL_SECONDS = 3
+REASONS = {"interrupted_too_often"}
+"""For which a job may fail here."""
 ENDS = {"job.completed", "job.failed", "job.cancelled", "job.incomplete"}
 
 
@@ -59,17 +62,18 @@ class Site:
         await self.faults()[name]()
 
     async def _kill_worker(self) -> None:
-        if workers := self.server.workers():
-            processes.send(self.chance.choice(workers), signal.SIGKILL)
+        processes.send(await self._worker(), signal.SIGKILL)
 
     async def _stop_worker(self) -> None:
         """Sometimes for longer than the TTL: then its jobs are taken over, and it comes back as a zombie."""
-        if workers := self.server.workers():
-            stopped = self.chance.choice(workers)
-            processes.send(stopped, signal.SIGSTOP)
-            await asyncio.sleep(self.chance.choice([0.5, 2 * TTL_SECONDS]))
-            with contextlib.suppress(ProcessLookupError):
-                processes.send(stopped, signal.SIGCONT)
+        stopped = await self._worker()
+        processes.send(stopped, signal.SIGSTOP)
+        await asyncio.sleep(self.chance.choice([0.5, 2 * TTL_SECONDS]))
+        processes.send(stopped, signal.SIGCONT)
+
+    async def _worker(self) -> int:
+        workers = await until(self.server.workers, within=PATIENCE, what="a worker")
+        return self.chance.choice(workers)
 
     async def _kill_web(self) -> None:
         await asyncio.to_thread(self.server.kill_web)
@@ -193,9 +197,10 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
         if logs[job][-1]["type"] == "job.completed":
             check_work(number, logs[job], notes)
         else:
-            assert logs[job][-1]["error"]["message"], "it failed with a reason"
+            assert logs[job][-1]["error"]["code"] in REASONS, logs[job][-1]
     completed = [job for job in jobs if logs[job][-1]["type"] == "job.completed"]
-    assert len(completed) > JOBS / 2, Counter(str(log[-1]) for log in logs.values())
+    assert len(completed) >= JOBS - faults, Counter(str(log[-1]) for log in logs.values())
+    assert site.eater.eaten > 0
 
 
 def check_log(events: list[dict[str, Any]]) -> None:

@@ -71,10 +71,10 @@ class Engine:
 
     @asynccontextmanager
     async def working(
-        self, tasks: Mapping[str, TaskFunction], *, slots: int = 50, user_slots: int = 8
+        self, tasks: Mapping[str, TaskFunction], *, slots: int = 50, user_slots: int = 8, ttl_seconds: float = 10
     ) -> AsyncIterator[Worker]:
         """A worker that runs; it finishes what it holds when the block ends."""
-        async with self.dispatcher(tasks=tuple(tasks), user_slots=user_slots) as dispatcher:
+        async with self.dispatcher(tasks=tuple(tasks), user_slots=user_slots, ttl_seconds=ttl_seconds) as dispatcher:
             worker = Worker(self.store, dispatcher, self.wake, tasks, slots=slots)
             running = asyncio.create_task(worker.run())
             try:
@@ -112,9 +112,8 @@ def _locked_file(path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def postgres_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
-    with borrowed_schema(str(directory)) as url:
-        async with opened_postgres(url, directory, clock) as engine:
-            yield engine
+    async with borrowed_schema(str(directory)) as url, opened_postgres(url, directory, clock) as engine:
+        yield engine
 
 
 @asynccontextmanager

@@ -62,10 +62,32 @@ async def test_although_every_notification_is_lost_a_job_is_run_and_followed_to_
     assert Transcript.of(log).answer == "hello"
 
 
+async def test_a_dead_worker_is_noticed_by_one_that_is_busy_and_woken_all_the_time(engine: Engine) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def work(_: JobContext) -> JSON:
+        begun.set()
+        await release.wait()
+        return None
+
+    elsewhere = WorkerRecord(id="w9", beat=7, stopped=False, tasks=("chat",), catalogue=(), machine="elsewhere/1")
+    await engine.store.register_worker(elsewhere)
+    async with engine.working({"chat": work}, slots=1, ttl_seconds=1):
+        await engine.client.submit(chat())
+        await begun.wait()
+
+        async def noticed() -> bool:
+            engine.wake.notify(["queue"])
+            return any(one.id == "w9" and one.stopped for one in await engine.store.workers())
+
+        await until(noticed, within=SOON, what="the dead worker is declared stopped")
+        release.set()
+
+
 async def test_many_workers_keep_each_threads_order_and_each_users_slots_and_leave_nothing_behind(
     open_engine: OpenEngine, pytestconfig: pytest.Config
 ) -> None:
-    """16 claimers in 4 processes; users have 3 slots, a fifth of the jobs fail and are retried."""
+    """16 workers on 4 stores; each user has 6 threads and 3 slots; a fifth of the jobs fail and are retried."""
     jobs = THOROUGH_JOBS if pytestconfig.getoption("--thorough") else JOBS
     running: list[tuple[str, str]] = []
     broken: list[str] = []
@@ -84,7 +106,7 @@ async def test_many_workers_keep_each_threads_order_and_each_users_slots_and_lea
         return None
 
     async def run(engine: Engine, number: int) -> None:
-        user, thread = f"user{number % 4}", f"thread{number % 4}-{number % 12}"
+        user, thread = f"user{number % 4}", f"thread{number % 24}"
         job = await engine.client.submit(chat(str(number), user=user, thread_id=thread))
         while (await engine.log(job.id, user))[-1].type == "job.failed":
             job = await engine.client.retry(job.id, user)

@@ -54,32 +54,36 @@ async def talk(ctx: JobContext) -> JSON:
     return await ctx.step("model:1", speak, name="model", kind="model")
 
 
-async def test_a_commit_whose_answer_is_lost_is_found_and_nothing_happens_twice(
-    server: PrivatePostgres, short_path: Path, tmp_path: Path
+async def test_commits_whose_answers_are_lost_are_found_and_nothing_happens_twice(
+    server: PrivatePostgres, short_path: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
+    """Of each job all four are lost: those of submit, claim, append and end."""
+    jobs = 250 if pytestconfig.getoption("--thorough") else 3
     (between := short_path / "eater").mkdir()
     url = server.url.replace(str(server.directory), str(between))
     with CommitEater(server, between) as eater:
         async with opened_postgres(url, tmp_path) as engine:
             store = engine.store
-            eater.armed = True
-            job = await store.submit(chat())
-            eater.armed = True
-            claimed = await claim(store)
-            assert claimed is not None
-            assert (claimed.id, claimed.epoch) == (job.id, 1)
-            eater.armed = True
-            await write(store, job.id, TextDelta(step="model:1", text="hello"))
-            eater.armed = True
-            await write(store, job.id, DONE)
-            assert eater.eaten == 4
-            assert [event.type for event in await store.read(job.id, 0, 10)] == [
-                "job.queued",
-                "job.started",
-                "text.delta",
-                "job.completed",
-            ]
+            for number in range(1, jobs + 1):
+                eater.armed = True
+                job = await store.submit(chat())
+                eater.armed = True
+                claimed = await claim(store)
+                assert claimed is not None
+                assert (claimed.id, claimed.epoch) == (job.id, 1)
+                eater.armed = True
+                await write(store, job.id, TextDelta(step="model:1", text="hello"))
+                eater.armed = True
+                await write(store, job.id, DONE)
+                assert eater.eaten == 4 * number
+                assert [event.type for event in await store.read(job.id, 0, 10)] == [
+                    "job.queued",
+                    "job.started",
+                    "text.delta",
+                    "job.completed",
+                ]
             assert await store.claim("w2", anything()) is None
+            assert await store.counts() == {("chat", JobStatus.COMPLETED): jobs}
 
 
 async def test_a_server_that_crashes_and_comes_back_costs_no_word_and_asks_no_model_again(

@@ -96,7 +96,9 @@ async def test_the_docs_list_what_the_page_shows_and_nothing_else(measured: Meas
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*)\|", page, re.MULTILINE)
     documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     shown = {}
-    for family in (await measured.scrape()).families:
+    async with measured.engine.dispatcher():
+        families = (await measured.scrape()).families
+    for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         shown[name] = (family.type, labels)

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.processes import is_dead
 from tests.toolkit.recording import ORIGIN, RecordingHandler
 from tests.waiting import until
 from toolkit.errors import ToolCrashed, ToolError, ToolHostsUnavailable
+from toolkit.hosts import BOOT, ROOT
 from toolkit.pool import HostPool
 
 SAMPLE_TOOLS = Path(__file__).parent / "sample_tools"
@@ -184,3 +187,15 @@ async def test_a_host_that_never_gets_ready_is_a_clear_error(tmp_path: Path) -> 
     with pytest.raises(ToolHostsUnavailable, match=r"did not load its tools within 0\.5 s"):
         async with HostPool([tmp_path], start_seconds=0.5):
             pass
+
+
+def test_a_host_that_cannot_reach_its_worker_ends_without_a_trace() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-c", BOOT, ROOT, str(theirs.fileno()), str(SAMPLE_TOOLS)]
+        host = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, env={}, start_new_session=True
+        )
+        ours.shutdown(socket.SHUT_RD)  # what it sends is refused, although nobody tells it that this end is gone
+        _, said = host.communicate(timeout=60)
+    assert said == b""
