@@ -110,7 +110,7 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
     assert is_gapless(logs[0])
     assert all(log == logs[0] for log in logs)
     assert sum(after == MAX_BATCH for after in reads) == 1
-    assert len(reads) <= 10
+    assert len(reads) < len(whole), "the last page, which is short, may be read again"
     assert not engine.client._tails._batches._reads
 
 
