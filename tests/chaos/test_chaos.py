@@ -34,6 +34,7 @@ PATIENCE = 180.0
 TTL_SECONDS = 3
 REASONS = {"interrupted_too_often"}
 """For which a job may fail here."""
+MAX_FAILED = 4
 ENDS = {"job.completed", "job.failed", "job.cancelled", "job.incomplete"}
 
 
@@ -199,7 +200,7 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
         else:
             assert logs[job][-1]["error"]["code"] in REASONS, logs[job][-1]
     completed = [job for job in jobs if logs[job][-1]["type"] == "job.completed"]
-    assert len(completed) >= JOBS - faults, Counter(str(log[-1]) for log in logs.values())
+    assert len(completed) >= JOBS - MAX_FAILED, Counter(str(log[-1]) for log in logs.values())
     assert site.eater.eaten > 0
 
 
