@@ -1,14 +1,16 @@
-"""Background tasks: keep one running, end one, wait for an event with a limit. Every package may use these."""
+"""Tasks: run some together, keep one running, end one, wait for an event with a limit. Every package may use these."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PAUSE_SECONDS = 1.0
 
@@ -26,6 +28,16 @@ async def keep_running(work: Callable[[], Awaitable[bool | None]], *, name: str)
         except Exception:
             logger.exception("background work failed; trying again", extra={"fields": {"work": name}})
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def run_together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Returns the results in order. The first failure cancels the others and is raised by itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from background import run_together
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
 from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
@@ -206,12 +207,7 @@ class JobContext:
                 part_path = f"{path}/part:{index}"
                 return await self.step(part_path, lambda step: run(step, item), name=name, kind="part", parent=path)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                parts = [group.create_task(part(index, item)) for index, item in enumerate(items)]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return [done.result() for done in parts]
+        return await run_together(part(index, item) for index, item in enumerate(items))
 
     async def history(self) -> list[Turn]:
         """Returns the earlier turns of the thread, oldest first, each as the newest job of its chain of retries."""

@@ -30,8 +30,8 @@ class Dispatcher(Protocol):
 class Liveness(Protocol):
     """One observer's view of which workers are alive."""
 
-    def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
-        """Returns the ids of the workers that live and were not declared stopped."""
+    def alive(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
+        """Returns the workers that live and were not declared stopped."""
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
         """Returns the workers that seem to live, but whose counter has stood still for the TTL."""

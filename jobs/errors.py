@@ -92,3 +92,8 @@ class JobIncomplete(JobsError):
         super().__init__(reason)
         self.reason = reason
         self.result = result
+
+
+def reason_for_log(failure: BaseException) -> str:
+    """Returns the first line of what the failure, or its cause, says; further lines may quote what was written."""
+    return str(failure.__cause__ or failure).partition("\n")[0]

@@ -102,9 +102,9 @@ class LocalLiveness:
         self._looked_at = clock()
         self._silences: dict[str, tuple[int, float]] = {}  # the counter, and for how many seconds it has stood still
 
-    def alive(self, workers: Iterable[WorkerRecord]) -> list[str]:
+    def alive(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
         """Returns the workers that were not declared stopped, without those of this machine that are dead."""
-        return [one.id for one in workers if not one.stopped and not self._is_dead(one)]
+        return [one for one in workers if not one.stopped and not self._is_dead(one)]
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
         """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
@@ -230,7 +230,7 @@ class LocalDispatcher:
         workers = await self._store.workers()
         eligibility = Eligibility(
             tasks=self._record.tasks,
-            alive=self._liveness.alive(workers),
+            alive=[one.id for one in self._liveness.alive(workers)],
             user_slots=self._user_slots,
             running=tuple(running),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -93,10 +94,7 @@ class Claims:
         self._eligibility = eligibility
         self._running = running
         self._busy_threads = {head.thread_id for head in running}
-        jobs_of: dict[str, int] = {}
-        for head in running:
-            if head.user != SHARED_USER:
-                jobs_of[head.user] = jobs_of.get(head.user, 0) + 1
+        jobs_of = Counter(head.user for head in running if head.user != SHARED_USER)
         self.full_users = {user for user, jobs in jobs_of.items() if jobs >= eligibility.user_slots}
         """Users whose slots are all taken: none of their queued jobs may start."""
 

@@ -13,7 +13,7 @@ from background import cancel_and_wait, keep_running, wait_event
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Ticks
 from jobs.dispatch import Dispatcher
-from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable
+from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable, reason_for_log
 from jobs.events import (
     JobCancelled,
     JobCancelling,
@@ -194,7 +194,7 @@ class Worker:
                 else:
                     self._note_left(job)
         except (StoreUnavailable, LogBehind) as failure:
-            problem = str(failure.__cause__ or failure)
+            problem = reason_for_log(failure)
             logger.error("store failed", extra=of_job(job, problem=problem))  # noqa: TRY400  # the cause is a field
             if self._draining.is_set():
                 self._note_left(job)

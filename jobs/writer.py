@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from jobs.errors import EpochStale, LogBehind, StoreUnavailable
+from jobs.errors import EpochStale, LogBehind, StoreUnavailable, reason_for_log
 from jobs.events import Entry, KnownPayload
 from jobs.journal import of_job
 from jobs.models import Job
@@ -116,8 +116,7 @@ class LogWriter:
         elif not isinstance(error, (StoreUnavailable, LogBehind)):
             self._give_up(error)
         elif self._resending is None and self.failure is None:
-            problem = str(error.__cause__ or error).partition("\n")[0]  # further lines may quote the data
-            logger.warning("write failed; sending it again", extra=of_job(self._job, problem=problem))
+            logger.warning("write failed; sending it again", extra=of_job(self._job, problem=reason_for_log(error)))
             self._resending = asyncio.create_task(self._resend(), name=f"resend {self._job.id}")
 
     def _confirm(self, write: _Write) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.messages import ToolCall as ToolCallDict
 
+from background import run_together
 from files.store import FileStore
 from jobs.context import JobContext, Step
 from jobs.errors import JobFailed, JobIncomplete
@@ -77,11 +77,12 @@ class CheckpointedTurn:
 
     async def run(self, messages: list[BaseMessage]) -> None:
         """Answers the last message, and adds the answer's messages to the list."""
-        calling = True
-        while calling:
+        while True:
             answer = await self._call_model(messages)
-            messages += [answer, *await self._call_tools(answer.tool_calls)]
-            calling = bool(answer.tool_calls)
+            messages.append(answer)
+            if not answer.tool_calls:
+                return
+            messages += await run_together(self._call_tool(call) for call in answer.tool_calls)
 
     async def _call_model(self, messages: Sequence[BaseMessage]) -> AIMessage:
         self._number += 1
@@ -106,15 +107,6 @@ class CheckpointedTurn:
         reply = ModelReply.from_json(await self._ctx.step(f"model:{number}", run, name=name, kind="model"))
         self._take(reply)
         return ai_message(reply)
-
-    async def _call_tools(self, calls: Sequence[ToolCallDict]) -> list[ToolMessage]:
-        """Runs the calls of one answer side by side."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                running = [group.create_task(self._call_tool(call)) for call in calls]
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return [call.result() for call in running]
 
     async def _call_tool(self, call: ToolCallDict) -> ToolMessage:
         _, number, index = str(call["id"]).split("_")

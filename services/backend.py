@@ -15,6 +15,7 @@ from typing import Protocol
 from files import DirectoryFileStore, FileStore
 from jobs import StoreUnavailable, journal
 from jobs.dispatch import Dispatcher, Liveness
+from jobs.errors import reason_for_log
 from jobs.local import LocalDispatcher, LocalLiveness
 from jobs.models import JSON
 from jobs.sql.store import SqlStore
@@ -70,7 +71,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         try:
             store = await stack.enter_async_context(opening)
         except StoreUnavailable as error:
-            refuse(f"The database cannot be opened: {str(error.__cause__ or error).partition(chr(10))[0]}.")
+            refuse(f"The database cannot be opened: {reason_for_log(error)}.")
         yield _backend(settings, data, store=store, wake=wake, transitions=transitions, chat_url=chat_url)
 
 

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from background import cancel_and_wait, keep_running
 from jobs import JobClient, JobStatus
 from jobs.dispatch import Liveness
-from jobs.errors import StoreUnavailable
+from jobs.errors import StoreUnavailable, reason_for_log
 from jobs.store import EndedJob, JobStore
 from jobs.tail import Figures
 from services.supervisor import Supervisor
@@ -223,7 +223,7 @@ class Metrics:
                 await self._look()
                 self._now.store_up = True
             except StoreUnavailable as unavailable:
-                fields = {"problem": str(unavailable.__cause__)}
+                fields = {"problem": reason_for_log(unavailable)}
                 logger.warning("store not readable for a scrape", extra={"fields": fields})
                 self._now.store_up = False
             return generate_latest(self._registry)
@@ -233,9 +233,7 @@ class Metrics:
             self._now.counts = await self._store.counts()
             self._now.queue_seconds = (await self._store.queue()).seconds(self._clock())
             self._counted_at = time.monotonic()
-        workers = await self._store.workers()
-        alive = frozenset(self._liveness.alive(workers))
-        self._now.workers = Counts(one.host for one in workers if one.id in alive)
+        self._now.workers = Counts(one.host for one in self._liveness.alive(await self._store.workers()))
         async for job in self._ended.new():
             self._times.observe(job)
 

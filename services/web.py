@@ -56,9 +56,7 @@ class WebServices:
 
     async def workers(self) -> Sequence[WorkerRecord]:
         """Returns the live workers."""
-        workers = await self.jobs.workers()
-        alive = frozenset(self.liveness.alive(workers))
-        return [one for one in workers if one.id in alive]
+        return self.liveness.alive(await self.jobs.workers())
 
 
 def prepare(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.blocking import BlockedLoops
 from tests.endpoint import Endpoint
+from tests.postgres import PrivatePostgres
 from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
@@ -72,6 +74,23 @@ def endpoint() -> Iterator[Endpoint]:
     """A scripted OpenAI-compatible endpoint of this test's own; its module lists what a message can ask of it."""
     with Endpoint() as serving:
         yield serving
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A socket's path has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        Path(directory).chmod(0o755)  # the database server's own user must reach it
+        yield Path(directory)
+
+
+@pytest.fixture
+def private_postgres(short_path: Path) -> Iterator[PrivatePostgres]:
+    """A database server of this test's own, to be stopped and crashed."""
+    own = PrivatePostgres(short_path / "pg")
+    own.start()
+    yield own
+    own.stop(immediately=True)
 
 
 StartServer = Callable[..., Awaitable[Server]]

@@ -106,6 +106,9 @@ class CommitEater:
     """Stands before a server like a network that fails: while `armed`, it passes a COMMIT on and drops the answer."""
 
     def __init__(self, server: PrivatePostgres, directory: Path) -> None:
+        """`directory` must be short, too, and gets the socket that stands before the server's."""
+        directory.mkdir()
+        self.url = server.url.replace(str(server.directory), str(directory))
         self.armed = False
         self.eaten = 0
         self._behind = server.directory / SOCKET

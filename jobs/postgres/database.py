@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from jobs.errors import StoreUnavailable
+from jobs.errors import StoreUnavailable, reason_for_log
 from jobs.postgres.connection import PostgresConnection
 from jobs.postgres.schema import migrate
 from jobs.sql.connection import Transaction
-from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group
+from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -205,14 +205,14 @@ class Writer:
             outcomes: list[ValueOrError] = [(value, None) for value in values]
             committed = True
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:  # the database failed, for all of them
-            outcomes = [(None, _unavailable(error))] * len(group)
+            outcomes = [(None, unavailable(error))] * len(group)
         except Exception as refusal:  # noqa: BLE001  # goes to the caller through the future
             if len(group) > 1:  # one of them is refused; the others are not
                 self._told(False)
                 for request in group:
                     self._commit([request])
                 return
-            outcomes = [(None, _unavailable(refusal) if isinstance(refusal, psycopg.Error) else refusal)]
+            outcomes = [(None, unavailable(refusal) if isinstance(refusal, psycopg.Error) else refusal)]
         self._told(committed)
         answer(group, outcomes)
 
@@ -243,7 +243,7 @@ class Writer:
             connection.close()
             if not self._was_committed():
                 raise
-            fields = {"problem": _reason(error)}
+            fields = {"problem": reason_for_log(error) or type(error).__name__}
             logger.warning("commit not answered, but done", extra={"fields": fields})
         return values
 
@@ -285,15 +285,3 @@ class Writer:
                 if time.monotonic() > give_up_at:
                     raise
             time.sleep(PAUSE_SECONDS)
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    failure = StoreUnavailable()
-    failure.__cause__ = error
-    return failure
-
-
-def _reason(error: psycopg.Error) -> str:
-    """Returns the first line of the message; others may quote what was written."""
-    lines = str(error).split("\n")
-    return lines[0] or type(error).__name__

@@ -8,6 +8,7 @@ import queue
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jobs.errors import StoreUnavailable
 from jobs.sql.connection import Transaction
 
 ValueOrError = tuple[Any, Exception | None]
@@ -38,8 +39,15 @@ def next_group(work: Work, limit: int) -> tuple[list[Request], bool]:
     return group, True
 
 
+def unavailable(error: Exception) -> StoreUnavailable:
+    """Returns the failure that every caller of a group gets when the database fails."""
+    failure = StoreUnavailable()
+    failure.__cause__ = error
+    return failure
+
+
 def answer(group: Sequence[Request], outcomes: Sequence[ValueOrError]) -> None:
-    """Hand each outcome to whoever waits for it. Call this on the writing thread."""
+    """Set the waiting futures to their outcomes. Call this on the writing thread."""
     waiting = [
         (request.done, *outcome) for request, outcome in zip(group, outcomes, strict=True) if request.done is not None
     ]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from jobs.errors import StoreUnavailable
 from jobs.sql.connection import Transaction
-from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group
+from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group, unavailable
 from jobs.sqlite.schema import migrate
 
 T = TypeVar("T")
@@ -114,9 +114,7 @@ class SqliteDatabase:
             outcomes, committed = self._run_group(group), True
         except Exception as error:  # noqa: BLE001  # disk full, busy for too long, …: none of the group was written
             self._roll_back()
-            failure = StoreUnavailable()
-            failure.__cause__ = error
-            outcomes, committed = [(None, failure) for _ in group], False
+            outcomes, committed = [(None, unavailable(error))] * len(group), False
         self._told(committed)
         answer(group, outcomes)
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
 import signal
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ import httpx
 import psycopg
 import pytest
 
-from jobs.encoding import from_stored
 from tests import processes
+from tests.api.events import TERMINAL, events_of
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
 from tests.postgres import CommitEater, PrivatePostgres
@@ -35,7 +33,6 @@ TTL_SECONDS = 3
 REASONS = {"interrupted_too_often"}
 """For which a job may fail here."""
 MAX_FAILED = 4
-ENDS = {"job.completed", "job.failed", "job.cancelled", "job.incomplete"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,34 +91,29 @@ class Site:
 
 
 @pytest.fixture
-def database() -> Iterator[PrivatePostgres]:
-    directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-    server = PrivatePostgres(directory)
-    server.start()
-    yield server
-    server.stop(immediately=True)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture
 async def site(
-    database: PrivatePostgres, endpoint: Endpoint, tmp_path: Path, pytestconfig: pytest.Config
+    private_postgres: PrivatePostgres,
+    short_path: Path,
+    endpoint: Endpoint,
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> AsyncIterator[Site]:
-    between = Path(tempfile.mkdtemp(prefix="eater-", dir="/tmp"))
-    environment = model_environment(endpoint) | {
-        "DATABASE_URL": database.url.replace(str(database.directory), str(between)),
-        "CHAINLIT_AUTH_SECRET": "a-secret-that-is-the-same-everywhere",
-        "LONGHAUL_EMBEDDED_WORKERS": str(WORKERS),
-        "LONGHAUL_WORKER_TTL_SECONDS": str(TTL_SECONDS),
-    }
-    server = Server(tmp_path, environment, production=True)
-    with CommitEater(database, between) as eater:
+    with CommitEater(private_postgres, short_path / "eater") as eater:
+        environment = model_environment(endpoint) | {
+            "DATABASE_URL": eater.url,
+            "CHAINLIT_AUTH_SECRET": "a-secret-that-is-the-same-everywhere",
+            "LONGHAUL_EMBEDDED_WORKERS": str(WORKERS),
+            "LONGHAUL_WORKER_TTL_SECONDS": str(TTL_SECONDS),
+        }
+        server = Server(tmp_path, environment, production=True)
         await server.start()
         yield Site(
-            server=server, database=database, eater=eater, chance=random.Random(pytestconfig.getoption("--seed"))
+            server=server,
+            database=private_postgres,
+            eater=eater,
+            chance=random.Random(pytestconfig.getoption("--seed")),
         )
         await asyncio.to_thread(server.kill_everything)
-    shutil.rmtree(between)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +135,13 @@ class Caller:
     async def follow(self, job: str) -> list[dict[str, Any]]:
         """Returns the events as they came, each time resumed behind the last one."""
         events: list[dict[str, Any]] = []
-        while not events or events[-1]["type"] not in ENDS:
+        while not events or events[-1]["type"] not in TERMINAL:
             with contextlib.suppress(httpx.TransportError):
                 after = {"after": events[-1]["seq"] if events else 0}
                 async with self.http.stream("GET", f"/api/jobs/{job}/events", params=after) as stream:
-                    async for line in stream.aiter_lines():
-                        if line.startswith('data: {"seq"'):
-                            events.append(from_stored(line.removeprefix("data: ")))  # noqa: PERF401  # some may be lost
+                    async for event in events_of(stream):
+                        if event.id is not None:  # else it says that the log cannot be read now
+                            events.append(event.data)  # noqa: PERF401  # what came before a cut is kept
             await asyncio.sleep(0.1)
         return events
 

@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,23 +25,6 @@ WORDS = [f"w{n} " for n in range(200)]
 DONE = JobCompleted(result=None, usage=None)
 
 
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A socket's path has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        Path(directory).chmod(0o755)  # the server's own user must reach it
-        yield Path(directory)
-
-
-@pytest.fixture
-async def server(short_path: Path) -> AsyncIterator[PrivatePostgres]:
-    """One of the test's own, to be stopped."""
-    own = PrivatePostgres(short_path / "pg")
-    await asyncio.to_thread(own.start)
-    yield own
-    await asyncio.to_thread(own.stop, immediately=True)
-
-
 async def talk(ctx: JobContext) -> JSON:
     async def speak(step: Step) -> JSON:
         for word in WORDS:
@@ -55,14 +36,12 @@ async def talk(ctx: JobContext) -> JSON:
 
 
 async def test_commits_whose_answers_are_lost_are_found_and_nothing_happens_twice(
-    server: PrivatePostgres, short_path: Path, tmp_path: Path, pytestconfig: pytest.Config
+    private_postgres: PrivatePostgres, short_path: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """Of each job all four are lost: those of submit, claim, append and end."""
     jobs = 250 if pytestconfig.getoption("--thorough") else 3
-    (between := short_path / "eater").mkdir()
-    url = server.url.replace(str(server.directory), str(between))
-    with CommitEater(server, between) as eater:
-        async with opened_postgres(url, tmp_path) as engine:
+    with CommitEater(private_postgres, short_path / "eater") as eater:
+        async with opened_postgres(eater.url, tmp_path) as engine:
             store = engine.store
             for number in range(1, jobs + 1):
                 eater.armed = True
@@ -87,14 +66,14 @@ async def test_commits_whose_answers_are_lost_are_found_and_nothing_happens_twic
 
 
 async def test_a_server_that_crashes_and_comes_back_costs_no_word_and_asks_no_model_again(
-    server: PrivatePostgres, tmp_path: Path
+    private_postgres: PrivatePostgres, tmp_path: Path
 ) -> None:
-    async with opened_postgres(server.url, tmp_path) as engine, engine.working({"chat": talk}):
+    async with opened_postgres(private_postgres.url, tmp_path) as engine, engine.working({"chat": talk}):
         job = await engine.client.submit(chat())
         following = asyncio.create_task(engine.log(job.id))
         await until(lambda: _words(engine, job.id, 20), within=SOON, what="the answer has begun")
-        await asyncio.to_thread(server.stop, immediately=True)
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(private_postgres.stop, immediately=True)
+        await asyncio.to_thread(private_postgres.start)
         async with asyncio.timeout(SOON):
             seen = await following
         assert seen == await engine.client.events(job.id)
@@ -124,11 +103,11 @@ def _stopped_writer(url: str) -> subprocess.Popen[bytes]:
 
 
 async def test_a_process_that_is_stopped_inside_a_write_holds_nobody_up_for_long(
-    server: PrivatePostgres, tmp_path: Path
+    private_postgres: PrivatePostgres, tmp_path: Path
 ) -> None:
-    async with opened_postgres(server.url, tmp_path) as engine:
+    async with opened_postgres(private_postgres.url, tmp_path) as engine:
         job = await engine.client.submit(chat())
-        stopped = await asyncio.to_thread(_stopped_writer, server.url)
+        stopped = await asyncio.to_thread(_stopped_writer, private_postgres.url)
         try:
             assert stopped.stdout is not None
             await asyncio.to_thread(stopped.stdout.readline)
@@ -142,15 +121,17 @@ async def test_a_process_that_is_stopped_inside_a_write_holds_nobody_up_for_long
             stopped.communicate()
 
 
-async def test_an_outage_longer_than_the_ttl_declares_nobody_dead(server: PrivatePostgres, tmp_path: Path) -> None:
+async def test_an_outage_longer_than_the_ttl_declares_nobody_dead(
+    private_postgres: PrivatePostgres, tmp_path: Path
+) -> None:
     async with (
-        opened_postgres(server.url, tmp_path) as engine,
+        opened_postgres(private_postgres.url, tmp_path) as engine,
         engine.dispatcher(ttl_seconds=1) as one,
         engine.dispatcher(ttl_seconds=1) as other,
     ):
-        await asyncio.to_thread(server.stop, immediately=True)
+        await asyncio.to_thread(private_postgres.stop, immediately=True)
         await asyncio.sleep(2.5)  # longer than the TTL, by any clock
-        await asyncio.to_thread(server.start)
+        await asyncio.to_thread(private_postgres.start)
         beats = {worker.id: worker.beat for worker in await engine.store.workers()}
         await until(lambda: _beat_since(engine, beats), within=SOON, what="both hearts beat again")
         alive = {worker.id for worker in await engine.store.workers() if not worker.stopped}
@@ -162,10 +143,10 @@ async def _beat_since(engine: Engine, beats: dict[str, int]) -> bool:
 
 
 async def test_text_that_postgres_refuses_is_stored_and_read_back_equal(
-    server: PrivatePostgres, tmp_path: Path
+    private_postgres: PrivatePostgres, tmp_path: Path
 ) -> None:
     odd = ["NUL \0 inside", "half \ud83d character", "a \\u0000 that was typed", "x" * 5_000_000]
-    async with opened_postgres(server.url, tmp_path) as engine:
+    async with opened_postgres(private_postgres.url, tmp_path) as engine:
         for text in odd:
             job = await engine.store.submit(chat(text, thread_id=f"t{len(text)}"))
             claimed = await claim(engine.store)

@@ -14,7 +14,7 @@ async def test_two_processes_of_one_data_dir_share_jobs_workers_and_files(tmp_pa
     settings = Settings(LONGHAUL_DATA_DIR=tmp_path)
     async with open_backend(settings) as web, open_backend(settings) as worker:
         async with worker.dispatcher(tasks=["chat"], catalogue=[]) as dispatcher:
-            assert web.liveness.alive(await web.store.workers()) == [dispatcher.worker_id]
+            assert [one.id for one in web.liveness.alive(await web.store.workers())] == [dispatcher.worker_id]
             job = await web.store.submit(chat())
             taken = await dispatcher.take(frozenset())
             assert taken is not None
