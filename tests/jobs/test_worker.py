@@ -79,7 +79,7 @@ async def test_a_finished_step_is_never_run_again(open_engine: OpenEngine) -> No
     async with open_engine() as engine:
         job = await engine.client.submit(chat())
         async with engine.working({"chat": task}):
-            await until(lambda: len(ran) == 2, within=SOON, what="the second step began")
+            await until(lambda: len(ran) >= 2, within=SOON, what="the second step began")
         async with engine.working({"chat": task}), asyncio.timeout(SOON):
             events = await engine.log(job.id)
         assert ran == ["first:1", "second:1", "second:2"]
