@@ -47,7 +47,7 @@ class ThreadView:
         self._turns: dict[str, TurnScreen] = {}  # by root job
         self._following: dict[str, asyncio.Task[None]] = {}  # by job
         self._watching: asyncio.Task[None] | None = None
-        self._said: set[str] = set()  # messages of this page whose turns are not followed yet
+        self._said: set[str] = set()  # messages that this page shows and whose turns are not followed yet
         self._life = asyncio.Lock()  # loading, showing and following as one: two reconnects must not interleave
         self._page = asyncio.Lock()  # one writer: changes of several turns must not interleave with a refresh
         self._loading = False
@@ -64,9 +64,12 @@ class ThreadView:
         """The jobs that Stop cancels."""
         return [turn.job_id for turn in self._turns.values() if turn.ended is None]
 
-    async def start(self, *, said: str) -> None:
+    def says(self, message_id: str) -> None:
+        """Call this before the message is submitted: its turn may come back before that returns."""
+        self._said.add(message_id)
+
+    async def start(self) -> None:
         """Follows the thread after a message was submitted on this page, which shows it already."""
-        self._said.add(said)
         async with self._life:
             if not self.loaded:
                 self._begin()

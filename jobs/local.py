@@ -183,6 +183,7 @@ class LocalDispatcher:
         self._user_slots = user_slots
         self._beat_seconds = min(2.0, ttl_seconds / 4)
         self._liveness = liveness or LocalLiveness(directory, ttl_seconds=ttl_seconds)
+        self._observed_at = time.monotonic()
         self._changed = asyncio.Event()
         self._closed = False
         self._taken: Job | None = None
@@ -227,22 +228,29 @@ class LocalDispatcher:
         return self._taken is not None
 
     async def _claim(self, running: Set[str]) -> Job | None:
-        workers = await self._store.workers()
         eligibility = Eligibility(
             tasks=self._record.tasks,
-            alive=[one.id for one in self._liveness.alive(workers)],
+            alive=[one.id for one in self._liveness.alive(await self._workers())],
             user_slots=self._user_slots,
             running=tuple(running),
         )
         return await self._store.claim(self.worker_id, eligibility)
 
     async def _observe(self) -> None:
-        """Notice workers that died or stand still, also while this one is busy."""
+        """Look at the other workers while no slot is free: otherwise each search for a job does."""
         await asyncio.sleep(OBSERVE_SECONDS)
-        others = [one for one in await self._store.workers() if one.id != self.worker_id]
+        if time.monotonic() - self._observed_at >= OBSERVE_SECONDS:
+            await self._workers()
+
+    async def _workers(self) -> list[WorkerRecord]:
+        """Read all workers, and notice those that died or stand still."""
+        workers = await self._store.workers()
+        self._observed_at = time.monotonic()
+        others = [one for one in workers if one.id != self.worker_id]
         for one in self._liveness.stopped(others):
             await declare_stopped(self._store, one)
         await self._liveness.bury(self._store, others)
+        return workers
 
     def _on_wake(self, topics: frozenset[str]) -> None:
         if "queue" in topics:

@@ -43,6 +43,7 @@ async def test_a_tool_is_chosen_filled_in_mended_and_run_by_keyboard(
     await chat.finishes()
     shown = await chat.answer()
     await chat.reload()
+    await chat.sent_form("describe_all")
     assert await chat.says("A house: 7, 0.5, short") == shown
     await expect(page.locator(".command-span")).to_have_text(["describe_all"])
 

@@ -177,7 +177,7 @@ async def test_a_live_worker_keeps_its_jobs(engine: Engine) -> None:
         other = await take(second)
         assert other.id != held.id
         taking = asyncio.create_task(second.take({other.id}))
-        await second._observe()
+        await second._workers()
         assert [job.id for job in await engine.store.held(first.worker_id)] == [held.id]
         second.stop_taking()
         assert await taking is None
