@@ -84,13 +84,21 @@ def short_path() -> Iterator[Path]:
         yield Path(directory)
 
 
+@pytest.fixture(scope="session")
+def breakable_postgres() -> Iterator[PrivatePostgres]:
+    """See `private_postgres`."""
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
+        server = PrivatePostgres(Path(directory))
+        yield server
+        server.stop(immediately=True)
+
+
 @pytest.fixture
-def private_postgres(short_path: Path) -> Iterator[PrivatePostgres]:
-    """A database server of this test's own, to be stopped and crashed."""
-    own = PrivatePostgres(short_path / "pg")
-    own.start()
-    yield own
-    own.stop(immediately=True)
+def private_postgres(breakable_postgres: PrivatePostgres) -> PrivatePostgres:
+    """An empty database server that nobody else uses now, to be stopped and crashed."""
+    breakable_postgres.start()
+    breakable_postgres.empty()
+    return breakable_postgres
 
 
 StartServer = Callable[..., Awaitable[Server]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,8 @@ import psycopg
 from psycopg import sql
 
 SOCKET = ".s.PGSQL.5432"
+POOL_SIZE = 3
+"""Fewer connections than the clients of one store: they share them."""
 PROGRAM = Path(__file__).parent.parent / "scripts" / "postgres"
 
 
@@ -36,10 +39,23 @@ class PrivatePostgres:
         assert started.returncode == 0, started.stderr
         self.url = started.stdout.strip()
 
+    def empty(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+
     def stop(self, *, immediately: bool = False) -> None:
         """`immediately` is a crash: the server recovers from its log when it starts again."""
         how = ["immediate"] if immediately else []
         subprocess.run([PROGRAM, "stop", self.directory, *how], capture_output=True, check=False)
+
+
+async def answers(url: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await connection.execute("SELECT 1")
+            return True
+    return False
 
 
 @cache
@@ -160,3 +176,37 @@ class CommitEater:
                 client.sendall(data)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
+
+
+class Pooler:
+    """PgBouncer before a server, in transaction mode: a client's next transaction may run on another connection."""
+
+    def __init__(self, server: PrivatePostgres, directory: Path) -> None:
+        """`directory` must be short, too, and gets the socket that stands before the server's."""
+        self.url = server.url.replace(str(server.directory), str(directory))
+        self._configuration = directory / "pgbouncer.ini"
+        directory.mkdir()
+        directory.chmod(0o777)  # of another user
+        lines = [
+            "[databases]",
+            f"* = host={server.directory} user=longhaul",
+            "[pgbouncer]",
+            f"unix_socket_dir = {directory}",
+            "listen_port = 5432",
+            "auth_type = any",
+            "pool_mode = transaction",
+            f"default_pool_size = {POOL_SIZE}",
+            f"logfile = {directory / 'log'}",
+        ]
+        self._configuration.write_text("\n".join(lines))
+
+    def __enter__(self) -> Self:
+        program = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program, "no pgbouncer found: scripts/test finds or installs one"
+        unprivileged = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.getuid() == 0 else []
+        self._process = subprocess.Popen([*unprivileged, program, "-q", str(self._configuration)])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()

@@ -117,10 +117,12 @@ async def postgres_engine(directory: Path, clock: Clock | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def opened_postgres(url: str, directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
+async def opened_postgres(
+    url: str, directory: Path, clock: Clock | None = None, *, listen_url: str | None = None
+) -> AsyncIterator[Engine]:
     clock, transitions = clock or Clock(), Transitions()
     async with (
-        PostgresWake(url) as wake,
+        PostgresWake(listen_url or url) as wake,
         PostgresStore(url, wake, clock=clock, transitions=transitions) as store,
         JobClient(store, wake) as client,
     ):

@@ -16,7 +16,7 @@ from jobs import JSON, JobContext, JobStatus, Step
 from jobs.events import JobCompleted, TextDelta
 from jobs.transcript import Transcript
 from tests.jobs.engine import Engine, anything, chat, claim, is_gapless, opened_postgres, write
-from tests.postgres import CommitEater, PrivatePostgres
+from tests.postgres import CommitEater, Pooler, PrivatePostgres, answers
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +119,30 @@ async def test_a_process_that_is_stopped_inside_a_write_holds_nobody_up_for_long
         finally:
             os.kill(stopped.pid, signal.SIGKILL)
             stopped.communicate()
+
+
+async def test_behind_a_pooler_two_processes_run_follow_and_stop_jobs(
+    private_postgres: PrivatePostgres, short_path: Path, tmp_path: Path
+) -> None:
+    direct = private_postgres.url
+    with Pooler(private_postgres, short_path / "pooler") as pooler:
+        await until(lambda: answers(pooler.url), within=SOON, what="the pooler answers")
+        async with (
+            opened_postgres(pooler.url, tmp_path, listen_url=direct) as web,
+            opened_postgres(pooler.url, tmp_path, listen_url=direct) as worker,
+            worker.working({"chat": talk}),
+        ):
+            jobs = [await web.client.submit(chat(user=f"user {number}")) for number in range(8)]
+            stopped = await web.client.submit(chat())
+            await until(lambda: _words(web, stopped.id, 5), within=SOON, what="the answer has begun")
+            await web.client.cancel(stopped.id, "ada")
+            async with asyncio.timeout(SOON):
+                logs = [await web.log(job.id, job.user) for job in jobs]
+                ended = await web.log(stopped.id)
+    for log in logs:
+        assert is_gapless(log)
+        assert Transcript.of(log).answer == "".join(WORDS)
+    assert ended[-1].type == "job.cancelled"
 
 
 async def test_an_outage_longer_than_the_ttl_declares_nobody_dead(
