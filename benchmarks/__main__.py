@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import api, catching_up, growth, jobs, machine, mapping, sessions
+from benchmarks import api, catching_up, cluster, growth, jobs, machine, mapping, sessions
 from benchmarks.parts import Options, Part, measured
 from benchmarks.report import Report
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "rows": mapping.prepared,
     "catch-up": catching_up.prepared,
     "growth": growth.prepared,
+    "cluster": cluster.prepared,
 }
 """The parts, in the order in which they are measured."""
 LOADS = "1x20,20x20,50x20,100x20,200x20,20x100"

@@ -11,6 +11,7 @@ from jobs import Job, JobRequest
 from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
 from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
+from jobs.store import JobStore
 from jobs.transcript import Transcript
 from jobs.wake import DatagramWake
 from jobs.writer import LogWriter
@@ -36,7 +37,7 @@ def word(index: int) -> str:
     return f"w{index}@1750000000 "
 
 
-async def submit(store: SqliteStore, thread_id: str | None = None) -> Job:
+async def submit(store: JobStore, thread_id: str | None = None) -> Job:
     request = JobRequest(
         task=TASK, user=SHARED_USER, input="Please stream.", thread_id=thread_id, key=str(uuid.uuid4())
     )
