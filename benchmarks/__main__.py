@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import api, catching_up, cluster, growth, jobs, machine, mapping, sessions
+from benchmarks.apps import Longhaul
+from benchmarks.database import private_postgres
 from benchmarks.parts import Options, Part, measured
 from benchmarks.report import Report
 
@@ -56,6 +59,7 @@ def options() -> Options:
     parser.add_argument("--loads", type=loads, default=LOADS, help="sessions: number × tokens per second of each load")
     parser.add_argument("--streams", type=numbers, default="1,50,200", help="api: so many at a time, a load each")
     parser.add_argument("--production", action="store_true", help="api: `uvicorn asgi:app` instead of `chainlit run`")
+    parser.add_argument("--postgres", action="store_true", help="Longhaul on a private PostgreSQL instead of SQLite")
     parser.add_argument("--rows", type=int, default=10_000, help="rows: of the table")
     parser.add_argument("--concurrency", type=int, default=32, help="rows: so many at a time")
     told = parser.parse_args(namespace=Options())
@@ -74,12 +78,19 @@ def main() -> None:
     told = options()
     # All parts first, so that missing requirements are reported before anything is measured.
     parts = [prepare(told) for name, prepare in PARTS.items() if name in (told.names or PARTS)]
+    with contextlib.ExitStack() as stack:
+        if told.postgres:
+            Longhaul.database_url = stack.enter_context(private_postgres()).url
+        measure_all(parts, told.json)
+
+
+def measure_all(parts: Sequence[Part], folder: Path | None) -> None:
     load_average = machine.load_average()
     for part in parts:
         report = asyncio.run(measured(part, load_average))
         show(report)
-        if told.json is not None:
-            report.save(told.json)
+        if folder is not None:
+            report.save(folder)
 
 
 if __name__ == "__main__":

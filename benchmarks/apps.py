@@ -131,9 +131,13 @@ class Longhaul(App):
 
     name = "Longhaul"
     entry = "app.py"
+    database_url: str | None = None
+    """Of the PostgreSQL that all starts use instead of SQLite files."""
 
     def prepare(self) -> None:
         super().prepare()
+        if self.database_url is not None:
+            self._environment |= {"DATABASE_URL": self.database_url, "CHAINLIT_AUTH_SECRET": "0" * 32}
         for name in OURS:  # Chainlit clears its root at its end, so that must not be the repository
             shutil.copytree(ROOT / name, self.folder / "app" / name, dirs_exist_ok=True)
 

@@ -5,30 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import psycopg
 
 from benchmarks.caller import WORD
+from benchmarks.database import postgres_seconds, private_postgres
 from benchmarks.endpoint import TICKS_PER_SECOND, now_ticks
 from benchmarks.figures import Figure, Measured
 from benchmarks.parts import Bench, Options, Pair, Part, tell
 from benchmarks.stored import submit
 from benchmarks.streaming import percentile
-from benchmarks.usage import cpu_seconds
 from jobs import Job, JobClient
 from jobs.events import TextDelta
 from names import SHARED_USER
 from services.backend import open_backend
 from settings import Settings
 from tests.postgres import PrivatePostgres
-from tests.processes import PROC
 
 PATIENCE_SECONDS = 120
 
@@ -59,15 +56,10 @@ def prepared(options: Options) -> Part:
 
 async def measure_pair(plan: Plan, bench: Bench) -> Pair:
     """Measures PostgreSQL, whose transactions are flushed as usual, and SQLite in files."""
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:  # a socket's path must be short
-        server = PrivatePostgres(Path(directory))
-        server.start()
-        try:
-            ours = await _loads({"DATABASE_URL": server.url}, plan, bench)
-            if plan.old_snapshot:
-                ours |= await _under_old_snapshot(server, plan, bench)
-        finally:
-            server.stop()
+    with private_postgres() as server:
+        ours = await _loads({"DATABASE_URL": server.url}, plan, bench)
+        if plan.old_snapshot:
+            ours |= await _under_old_snapshot(server, plan, bench)
     return ours, await _loads({}, plan, bench)
 
 
@@ -104,7 +96,7 @@ async def _load(store: dict[str, str], workers: int, plan: Plan, bench: Bench, l
         jobs = [await submit(backend.store) for _ in range(each * workers)]
         async with _writers(environment, workers, each, plan.seconds) as writers:
             follower = Follower(client)
-            database = _database_seconds()
+            database = postgres_seconds()
             async with asyncio.timeout(plan.seconds + PATIENCE_SECONDS), asyncio.TaskGroup() as group:
                 for job in jobs:
                     group.create_task(follower.follow(job))
@@ -113,7 +105,7 @@ async def _load(store: dict[str, str], workers: int, plan: Plan, bench: Bench, l
                     writer.stdin.write(b"go\n")
             measured = follower.measured(load)
             if store:
-                cpu = (_database_seconds() - database) / len(follower.delays) * 1000
+                cpu = (postgres_seconds() - database) / len(follower.delays) * 1000
                 measured[Figure(name="CPU of the database per 1,000 events", unit="s", load=load)] = cpu
             return measured
 
@@ -175,13 +167,3 @@ class Follower:
             Figure(name="writer to follower, p50", unit="ms", load=load): percentile(self.delays, 50),
             Figure(name="writer to follower, p99", unit="ms", load=load): percentile(self.delays, 99),
         }
-
-
-def _database_seconds() -> float:
-    """Returns the processor time of all PostgreSQL processes of this machine that live."""
-    total = 0.0
-    for process in PROC.iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if (process / "comm").read_text().startswith("postgres"):
-                total += cpu_seconds(int(process.name))
-    return total

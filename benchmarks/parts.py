@@ -31,6 +31,7 @@ class Options(argparse.Namespace):
     """Numbers of browser sessions, and the tokens per second of each."""
     streams: Sequence[int]
     production: bool
+    postgres: bool
     rows: int
     concurrency: int
 

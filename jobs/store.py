@@ -88,6 +88,9 @@ class JobStore(Protocol):
         Ends a cancelled job instead. Raises `EpochStale`, `JobNotFound`.
         """
 
+    async def release(self, job_id: str, epoch: int) -> None:
+        """Let other workers claim a job that its holder leaves. Does nothing when another worker has claimed it."""
+
     def append(
         self,
         job_id: str,

@@ -191,22 +191,24 @@ class Worker:
                     raise held.context.failure
                 if ending is not None:
                     await _in_any_case(self._write_end(held.context, ending))
-                else:
-                    self._note_left(job)
+            if ending is None:
+                await self._leave(job)
         except (StoreUnavailable, LogBehind) as failure:
             problem = reason_for_log(failure)
             logger.error("store failed", extra=of_job(job, problem=problem))  # noqa: TRY400  # the cause is a field
             if self._draining.is_set():
-                self._note_left(job)
+                await self._leave(job)
             return self._draining.is_set()
         finally:
             if (over := self._held.pop(job.id, None)) is not None:
                 over.told = True  # a caller that still has this attempt must not cancel the next one
         return True
 
-    def _note_left(self, job: Job) -> None:
-        """The job goes on elsewhere."""
+    async def _leave(self, job: Job) -> None:
+        """The job goes on elsewhere: at once, although this worker lives until its other jobs are at a checkpoint."""
         if self._draining.is_set():
+            with contextlib.suppress(StoreUnavailable):  # then it goes on when this worker has ended
+                await self._store.release(job.id, job.epoch)
             logger.info("job handed over", extra=of_job(job, worker=self._dispatcher.worker_id))
         else:
             logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))

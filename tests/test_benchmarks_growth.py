@@ -1,4 +1,4 @@
-"""Catching up and growth in their shortened form, the page of figures, and the profiler: that they work."""
+"""The benchmarks of the store in their shortened form, the page of figures, and the profiler: that they work."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def profile() -> ModuleType:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """What the command found, by the parts' names."""
     folder = tmp_path_factory.mktemp("figures")
-    command = [sys.executable, "-m", "benchmarks", "catch-up", "growth", "--short", "--json", str(folder)]
+    command = [sys.executable, "-m", "benchmarks", "catch-up", "growth", "cluster", "--short", "--json", str(folder)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     reports = {path.stem: load(path) for path in folder.iterdir()}
-    assert set(reports) == {"catch-up", "growth"}
+    assert set(reports) == {"catch-up", "growth", "cluster"}
     assert all(report.table() in ended.stdout for report in reports.values())
     return reports
 
@@ -76,7 +76,14 @@ def test_the_command_measures_a_store_that_has_grown(measured: dict[str, Report]
     assert 50 < rows["size per 1,000 tokens"].ours[0] < 500
 
 
-def test_the_page_explains_what_catching_up_and_growth_find(measured: dict[str, Report]) -> None:
+def test_the_command_measures_events_between_processes_on_both_databases(measured: dict[str, Report]) -> None:
+    rows = by_name(measured["cluster"])
+    for figure in ("events per second", "writer to follower, p50"):
+        assert rows[f"{figure} of 2 workers"].ratio
+    assert rows["CPU of the database per 1,000 events of 2 workers"].ours[0] > 0
+
+
+def test_the_page_explains_what_they_find(measured: dict[str, Report]) -> None:
     found = [row for report in measured.values() for row in report.rows]
     assert not page.unexplained(publish.PAGE.read_text(), found)
 

@@ -179,6 +179,15 @@ class SqlStore:
             await self._settle(job_id)
         return renewed
 
+    async def release(self, job_id: str, epoch: int) -> None:
+        sql = "UPDATE jobs SET worker = NULL WHERE id = ? AND epoch = ? AND status = 'in_progress'"
+
+        def transaction(connection: Connection) -> None:
+            connection.execute(sql, [job_id, epoch])
+            self._changes.topics.add("queue")
+
+        await self._write(transaction)
+
     def append(
         self,
         job_id: str,

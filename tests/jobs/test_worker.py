@@ -272,6 +272,36 @@ async def test_a_draining_worker_leaves_its_jobs_at_a_checkpoint(engine: Engine)
     assert fields(events[-1])["result"] == 2
 
 
+async def test_a_job_left_by_a_draining_worker_goes_on_while_that_worker_still_runs_another(engine: Engine) -> None:
+    held_up, both_run = asyncio.Event(), asyncio.Barrier(3)
+
+    async def task(ctx: JobContext) -> JSON:
+        async def first(step: Step) -> JSON:
+            await both_run.wait()
+            if ctx.job.request.input == "long":
+                await held_up.wait()
+            return 1
+
+        await ctx.step("a", first, name="a", kind="tool")
+        return await ctx.step("b", _nothing, name="b", kind="tool")
+
+    long, short = [await engine.client.submit(chat(text, user=text)) for text in ("long", "short")]
+    async with asyncio.timeout(SOON), engine.working({"chat": task}) as first:
+        await both_run.wait()
+        draining = asyncio.create_task(first.drain(SOON))
+        async with engine.working({"chat": task}):
+            events = await engine.log(short.id, "short")
+            assert events[-1].type == "job.completed"
+            assert not (await engine.client.get(long.id, "long")).ended
+            held_up.set()
+            await engine.log(long.id, "long")
+        await draining
+
+
+async def _nothing(step: Step) -> JSON:
+    return None
+
+
 async def test_slots_bound_what_a_worker_runs_at_a_time(engine: Engine) -> None:
     running = widest = 0
     go_on = asyncio.Event()
