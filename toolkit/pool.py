@@ -25,6 +25,8 @@ DEATHS_TO_BE_SUSPECT = 2
 """Another call may have caused one death of a host. After the second, the call runs in a host alone; if that dies too,
 the call is to blame. Until then it runs again from its checkpoints, as do the other calls."""
 REFILL_SECONDS = 0.03
+FIRST_SPARE_SECONDS = 5.0
+"""The first spare host starts this long after the pool: a starting server has other things to do."""
 CLOSED = "The tools are being shut down."
 
 
@@ -80,6 +82,7 @@ class HostPool:
             raise
         for problem in self.problems:
             logger.warning("tools not offered", extra={"fields": {"problem": problem}})
+        asyncio.get_running_loop().call_later(FIRST_SPARE_SECONDS, self._refill)
         return self
 
     async def __aexit__(
@@ -96,7 +99,7 @@ class HostPool:
         """Start both kinds of hosts concurrently: MCP servers that do not answer delay the start by seconds."""
         connecting = asyncio.create_task(self._connected())
         try:
-            first = await self._take_spare()
+            first = await self._start_host(self._directories)
             offered, problems = await connecting
         finally:
             await cancel_and_wait(connecting)

@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.toolkit.recording import RecordingHandler
+from tests.waiting import until
 from toolkit.pool import HostPool
 
 SAMPLE_TOOLS = Path(__file__).parent / "sample_tools"
@@ -15,6 +17,15 @@ SAMPLE_TOOLS = Path(__file__).parent / "sample_tools"
 async def pool() -> AsyncIterator[HostPool]:
     """Of one test: it may lose its hosts."""
     async with HostPool([SAMPLE_TOOLS]) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture
+async def warm_pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HostPool]:
+    """Of one test, as it is some seconds after its start: a spare host lives."""
+    monkeypatch.setattr("toolkit.pool.FIRST_SPARE_SECONDS", 0.0)
+    async with HostPool([SAMPLE_TOOLS]) as pool:
+        await until(lambda: len(pool.host_pids) == 2, within=30, what="the spare host lives")
         yield pool
 
 

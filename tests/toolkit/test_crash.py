@@ -143,13 +143,12 @@ async def test_leaving_from_a_task_nobody_awaits_is_a_crash_of_that_call(
 
 
 async def test_a_lost_host_is_replaced_before_the_next_call(
-    pool: HostPool, handler: RecordingHandler, tmp_path: Path
+    warm_pool: HostPool, handler: RecordingHandler, tmp_path: Path
 ) -> None:
-    await until(lambda: len(pool.host_pids) == 2, within=30, what="a shared host and a spare live")
     (tmp_path / "go").touch()
     with pytest.raises(ToolCrashed):
-        await pool.call("leave", {"go": str(tmp_path / "go")}, ORIGIN, handler)
-    await until(lambda: len(pool.host_pids) == 2, within=30, what="there are two again")
+        await warm_pool.call("leave", {"go": str(tmp_path / "go")}, ORIGIN, handler)
+    await until(lambda: len(warm_pool.host_pids) == 2, within=30, what="there are two again")
 
 
 async def test_hosts_killed_while_idle_are_replaced(pool: HostPool, handler: RecordingHandler) -> None:

@@ -30,16 +30,15 @@ async def end(task: "asyncio.Task[object]") -> None:
 
 @pytest.mark.parametrize("name", ["add", "add_async"])
 async def test_a_second_call_does_not_wait_for_a_blocked_loop(
-    pool: HostPool, handler: RecordingHandler, name: str
+    warm_pool: HostPool, handler: RecordingHandler, name: str
 ) -> None:
-    await until(lambda: len(pool.host_pids) == 2, within=30, what="the spare host lives")
-    blocking = await begin_block(pool, handler, 70)
+    blocking = await begin_block(warm_pool, handler, 70)
     began = time.monotonic()
-    assert await pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()) == 2
+    assert await warm_pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()) == 2
     assert time.monotonic() - began < DELAY_SECONDS
     for _ in range(20):
         began = time.monotonic()
-        await pool.call(name, {"left": 1}, ORIGIN, RecordingHandler())
+        await warm_pool.call(name, {"left": 1}, ORIGIN, RecordingHandler())
         assert time.monotonic() - began < DELAY_SECONDS
     assert not blocking.done()
     await end(blocking)
@@ -47,12 +46,11 @@ async def test_a_second_call_does_not_wait_for_a_blocked_loop(
 
 @pytest.mark.parametrize("name", ["add", "add_async"])
 async def test_a_call_made_in_the_moment_the_loop_is_blocked_is_not_delayed_either(
-    pool: HostPool, handler: RecordingHandler, name: str
+    warm_pool: HostPool, handler: RecordingHandler, name: str
 ) -> None:
-    await until(lambda: len(pool.host_pids) == 2, within=30, what="the spare host lives")
     began = time.monotonic()
-    blocking = asyncio.create_task(pool.call("block_the_loop", {"seconds": 70}, ORIGIN, handler))
-    second = asyncio.create_task(pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()))
+    blocking = asyncio.create_task(warm_pool.call("block_the_loop", {"seconds": 70}, ORIGIN, handler))
+    second = asyncio.create_task(warm_pool.call(name, {"left": 1}, ORIGIN, RecordingHandler()))
     assert await second == 2
     assert time.monotonic() - began < DELAY_SECONDS
     await until(lambda: handler.logs, within=30, what="the loop is blocked")
@@ -111,13 +109,12 @@ async def test_a_host_is_used_again_when_its_stall_is_over(pool: HostPool, handl
 
 
 async def test_a_second_call_does_not_wait_for_a_tool_that_holds_the_interpreter(
-    pool: HostPool, handler: RecordingHandler
+    warm_pool: HostPool, handler: RecordingHandler
 ) -> None:
-    await until(lambda: len(pool.host_pids) == 2, within=30, what="the spare host lives")
-    holding = asyncio.create_task(pool.call("hold_the_interpreter", {"size": 10**11}, ORIGIN, handler))
+    holding = asyncio.create_task(warm_pool.call("hold_the_interpreter", {"size": 10**11}, ORIGIN, handler))
     await until(lambda: handler.logs, within=30, what="it holds the interpreter")
     began = time.monotonic()
-    assert await pool.call("add", {"left": 1}, ORIGIN, RecordingHandler()) == 2
+    assert await warm_pool.call("add", {"left": 1}, ORIGIN, RecordingHandler()) == 2
     assert time.monotonic() - began < DELAY_SECONDS
     assert not holding.done()
     began = time.monotonic()
