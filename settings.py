@@ -215,7 +215,7 @@ class Settings(BaseSettings):
     requests_per_minute: float | None = Field(
         None, gt=0, le=10_000_000, validation_alias="LONGHAUL_REQUESTS_PER_MINUTE"
     )
-    """Model calls of tools per minute, over all workers. Default: no limit."""
+    """Model calls per minute, over all workers. Default: no limit."""
     tokens_per_minute: float | None = Field(
         None, gt=0, le=1_000_000_000_000, validation_alias="LONGHAUL_TOKENS_PER_MINUTE"
     )
@@ -352,7 +352,8 @@ def describe(error: ValidationError) -> str:
     """Returns a sentence with the variable, its value unless that is a secret, and what is allowed."""
     first = error.errors(include_url=False)[0]
     variable = str(first["loc"][0])
-    value = "" if "KEY" in variable or variable == "DATABASE_URL" else f" = {str(first['input'])[:80]!r}"
+    secret = "KEY" in variable or variable in ("DATABASE_URL", "LONGHAUL_LISTEN_URL")
+    value = "" if secret else f" = {str(first['input'])[:80]!r}"
     allowed = first["msg"].removeprefix("Value error, ")
     return f"{variable}{value} cannot be used: {allowed[:1].lower()}{allowed[1:]}."
 

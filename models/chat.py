@@ -17,6 +17,7 @@ from jobs.errors import JobFailed, JobIncomplete
 from jobs.models import JSON
 from models.history import Conversation, ai_message, content_of, read_conversation, tool_message
 from models.models import Models
+from models.rates import book
 from models.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
 from models.tools import Toolbox, count_usage
 from toolkit.catalogue import ToolSpec
@@ -101,6 +102,7 @@ class CheckpointedTurn:
             write = _after(BETWEEN_STEPS if self.text else "", step.text)
             warn = partial(step.log, "warning")
             reply = await self._models.chat(ask, model=self._model, on_text=write, warn=warn)
+            await book(self._ctx, self._models.settings.rate, reply.tokens)
             return _numbered(reply, number).as_json()
 
         name = self._model or self._models.settings.model

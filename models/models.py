@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from background import cancel_and_wait
+from models.rates import Rate
 
 if TYPE_CHECKING:
     from models.calls import Ask, ModelSource, Warn
@@ -38,13 +39,22 @@ class ModelSettings:
     complete_limit: int = 64
     """Maximum concurrent model calls by the tools of one worker."""
     requests_per_minute: float | None = None
-    """Maximum model calls a minute by the tools of all workers together; None: no limit."""
+    """Maximum model calls a minute of all workers together; None: no limit. Chat turns count, but do not wait."""
     tokens_per_minute: float | None = None
     """Maximum tokens a minute, read and written, of these calls; None: no limit."""
 
     @property
     def offline(self) -> bool:
         return self.base_url is None and self.api_key is None
+
+    @property
+    def rate(self) -> Rate:
+        """What the endpoint lets through, for all callers."""
+        return Rate(
+            bucket="endpoint",
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+        )
 
 
 class Models:

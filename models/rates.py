@@ -23,6 +23,12 @@ class Rate:
     tokens_per_minute: float | None = None
 
 
+async def book(ctx: JobContext, rate: Rate, tokens: int) -> None:
+    """Counts a call that did not wait: a person's. Others wait the longer for it."""
+    for booking in _bookings(rate, tokens):
+        await ctx.reserve(*booking)
+
+
 class Gate:
     """Delays model calls to keep to the rates. Calls of a process wait one by one: a cancelled one books nothing."""
 

@@ -49,6 +49,11 @@ class ModelReply:
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
 
+    @property
+    def tokens(self) -> int:
+        """Read and written; 0 where the endpoint does not report them."""
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
     def as_json(self) -> dict[str, JSON]:
         calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in self.calls]
         usage = None

@@ -111,14 +111,7 @@ class JobCall:
         self._files = files
         self._parts: dict[str, _Part] = {}
         self._warned_offline = False
-        settings = models.settings
-        self._rates = [
-            Rate(
-                bucket="tools",
-                requests_per_minute=settings.requests_per_minute,
-                tokens_per_minute=settings.tokens_per_minute,
-            )
-        ]
+        self._rates = [models.settings.rate]
 
     async def __aenter__(self) -> Self:
         return self

@@ -140,8 +140,17 @@ async def test_what_tools_need_to_reach_others_is_passed_on(name: str, monkeypat
 
 
 @pytest.mark.parametrize(
-    "name", ["LONGHAUL_API_KEYS", "OAUTH_GITHUB_CLIENT_SECRET", "MY_TOOL_KEY", "PYTHONPATH", "TOOLS"]
+    "name",
+    [
+        "LONGHAUL_API_KEYS",
+        "DATABASE_URL",
+        "LONGHAUL_LISTEN_URL",
+        "OAUTH_GITHUB_CLIENT_SECRET",
+        "MY_TOOL_KEY",
+        "PYTHONPATH",
+        "TOOLS",
+    ],
 )
 async def test_nothing_else_is_passed_on_to_tools(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "ada:the-key-of-ada-is-long-enough")
+    monkeypatch.setenv(name, "postgresql://ada@db/x" if name.endswith("_URL") else "ada:the-key-of-ada-is-long-enough")
     assert name not in Settings().tool_environment

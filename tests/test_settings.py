@@ -90,6 +90,7 @@ BAD = [
     ("LONGHAUL_FILES_URL", "s3://bucket"),
     ("OPENAI_BASE_URL", "localhost:11434"),
     ("DATABASE_URL", "mysql://user:hunter2@db/x"),
+    ("LONGHAUL_LISTEN_URL", "mysql://user:hunter2@db/x"),
 ]
 
 

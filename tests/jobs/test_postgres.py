@@ -65,21 +65,33 @@ async def test_commits_whose_answers_are_lost_are_found_and_nothing_happens_twic
             assert await store.counts() == {("chat", JobStatus.COMPLETED): jobs}
 
 
-async def test_a_server_that_crashes_and_comes_back_costs_no_word_and_asks_no_model_again(
-    private_postgres: PrivatePostgres, tmp_path: Path
+async def test_an_outage_beyond_the_ttl_costs_no_word_asks_no_model_again_and_declares_nobody_dead(
+    private_postgres: PrivatePostgres, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    async with opened_postgres(private_postgres.url, tmp_path) as engine, engine.working({"chat": talk}):
+    async with (
+        opened_postgres(private_postgres.url, tmp_path) as engine,
+        engine.dispatcher(ttl_seconds=1),
+        engine.working({"chat": talk}, ttl_seconds=1),
+    ):
         job = await engine.client.submit(chat())
         following = asyncio.create_task(engine.log(job.id))
         await until(lambda: _words(engine, job.id, 20), within=SOON, what="the answer has begun")
         await asyncio.to_thread(private_postgres.stop, immediately=True)
+        await asyncio.sleep(10 if pytestconfig.getoption("--thorough") else 2.5)
         await asyncio.to_thread(private_postgres.start)
         async with asyncio.timeout(SOON):
             seen = await following
         assert seen == await engine.client.events(job.id)
+        beats = {worker.id: worker.beat for worker in await engine.store.workers()}
+        await until(lambda: _beat_since(engine, beats), within=SOON, what="both hearts beat again")
+        assert [worker.stopped for worker in await engine.store.workers()] == [False, False]
     assert is_gapless(seen)
     assert Transcript.of(seen).answer == "".join(WORDS)
     assert [event.type for event in seen].count("step.started") == 1
+
+
+async def _beat_since(engine: Engine, beats: dict[str, int]) -> bool:
+    return all(worker.beat > beats[worker.id] for worker in await engine.store.workers())
 
 
 async def _words(engine: Engine, job_id: str, least: int) -> bool:
@@ -143,27 +155,6 @@ async def test_behind_a_pooler_two_processes_run_follow_and_stop_jobs(
         assert is_gapless(log)
         assert Transcript.of(log).answer == "".join(WORDS)
     assert ended[-1].type == "job.cancelled"
-
-
-async def test_an_outage_longer_than_the_ttl_declares_nobody_dead(
-    private_postgres: PrivatePostgres, tmp_path: Path
-) -> None:
-    async with (
-        opened_postgres(private_postgres.url, tmp_path) as engine,
-        engine.dispatcher(ttl_seconds=1) as one,
-        engine.dispatcher(ttl_seconds=1) as other,
-    ):
-        await asyncio.to_thread(private_postgres.stop, immediately=True)
-        await asyncio.sleep(2.5)  # longer than the TTL, by any clock
-        await asyncio.to_thread(private_postgres.start)
-        beats = {worker.id: worker.beat for worker in await engine.store.workers()}
-        await until(lambda: _beat_since(engine, beats), within=SOON, what="both hearts beat again")
-        alive = {worker.id for worker in await engine.store.workers() if not worker.stopped}
-        assert alive == {one.worker_id, other.worker_id}
-
-
-async def _beat_since(engine: Engine, beats: dict[str, int]) -> bool:
-    return all(worker.beat > beats[worker.id] for worker in await engine.store.workers())
 
 
 async def test_text_that_postgres_refuses_is_stored_and_read_back_equal(

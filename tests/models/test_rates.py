@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
 from models.rates import Gate, Rate, expected_tokens
-from tests.models.desk import Desk
+from tests.endpoint import Endpoint
+from tests.models.desk import Desk, open_desk, settings_for
 from tests.waiting import until
+from toolkit.pool import HostPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,6 +50,16 @@ async def test_tokens_that_were_not_used_are_given_back(offline: Desk) -> None:
     await gate.enter(ctx, [rate], 600)
     await gate.settle(ctx, [rate], expected=600, used=10)
     assert await ctx.reserve("tokens:tokens:600", 1, 600) < 2
+
+
+async def test_chat_turns_count_and_do_not_wait(endpoint: Endpoint, tmp_path: Path, pool: HostPool) -> None:
+    settings = settings_for(endpoint.url, requests_per_minute=1)
+    async with open_desk(tmp_path, settings, pool) as desk:
+        async with asyncio.timeout(30):
+            for text in ("one", "two"):
+                await desk.answer(text)
+        ctx = await desk.submit("three")
+        assert await ctx.reserve("endpoint:requests:1", 1, 1) > 60, "a tool's call waits for both"
 
 
 async def test_without_limits_nothing_is_booked(offline: Desk) -> None:
