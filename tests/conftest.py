@@ -17,9 +17,7 @@ from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
-SHARED = ("shared_server", "browser", "api_server", "proxied_server")
-"""What takes so long to start that all tests which share it run in one process."""
-LONGEST = ("/browser/", "/api/", "/chaos/", "test_benchmarks.py", "test_map_table_survives", "test_logs.py")
+LONGEST = ("/browser/", "/chaos/", "test_benchmarks", "test_leaving", "test_map_table_survives", "test_logs", "/test_web.py")
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
@@ -43,16 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first: no process works on it when the others have ended."""
+    """Files that take longest come first: no process works on one of them when the others have ended."""
     items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-
-
-def group_of(item: pytest.Item) -> str:
-    """The tests of a group run in one process: those that share what takes long to start, otherwise those of a file."""
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    return next((name for name in SHARED if name in fixtures), item.path.as_posix())
 
 
 def pytest_collection_finish() -> None:

@@ -286,6 +286,7 @@ async def test_a_file_comes_along(
     async with chat.page.expect_file_chooser() as chosen:
         await chat.page.click("deep-chat #upload-mixed-files-icon")
     await (await chosen.value).set_files(str(notes))
+    await chat.page.locator("deep-chat").get_by_text(notes.name).wait_for()  # read by now
     await chat.send(question)
     await chat.has_words(2)
     [request] = shared_endpoint.requests(question)
