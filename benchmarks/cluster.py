@@ -130,7 +130,7 @@ async def _writers(
                 raise RuntimeError("a writer ended before it had claimed its jobs")
         yield writers
         for writer in writers:
-            await writer.wait()
+            await writer.communicate()
     finally:
         for writer in writers:
             with contextlib.suppress(ProcessLookupError):

@@ -57,6 +57,7 @@ async def main(worker: str, alive: list[str], jobs: int, seconds: float) -> None
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         await write(backend.store, held, round(seconds / TICK_SECONDS))
+        await asyncio.to_thread(sys.stdin.readline)  # its connections' processor time can be read while they are open
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,11 +68,8 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
     _insert(connection, events)
     inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
                               if isinstance(outcome, Appended) for number in one.taken])  # fmt: skip
-    written = [head for head in heads.values() if head.written_at is not None]
-    connection.executemany(
-        "UPDATE jobs SET last_seq = ?, first_text_at = coalesce(first_text_at, ?) WHERE id = ?",
-        [(head.last_seq, head.spoken_at, head.job_id) for head in written],
-    )
+    written = [head for head in heads.values() if head.added]
+    _update(connection, written)
     for head in written:
         if head.ended is not None:
             _end(connection, head)
@@ -89,8 +87,13 @@ class _Head:
     ended: JobStatus | None = None
     """Set by a terminal event, after which nothing can be written."""
     answer: str | None = None
-    written_at: float | None = None
+    added: int = 0
+    """Events that this transaction writes."""
+    written_at: float = 0.0
     spoken_at: float | None = None
+    """When the first text came, if it came now."""
+    silent: bool = True
+    """Whether no text came before."""
 
     def take(self, append: Append) -> list[EventRow]:
         """Returns the rows of the append's events. Raises and changes nothing when the append is refused."""
@@ -106,9 +109,10 @@ class _Head:
             for seq, one in enumerate(append.entries, self.last_seq + 1)
         ]
         self.last_seq += len(events)
+        self.added += len(events)
         self.ended, self.answer, self.written_at = ended, append.answer, append.at
-        if self.spoken_at is None and any(one.type == "text.delta" for one in append.entries):
-            self.spoken_at = append.at
+        if self.silent and any(one.type == "text.delta" for one in append.entries):
+            self.spoken_at, self.silent = append.at, False
         return events
 
 
@@ -141,11 +145,24 @@ def _insert(connection: Connection, events: list[EventRow]) -> None:
     events.clear()
 
 
+def _update(connection: Connection, heads: Sequence[_Head]) -> None:
+    """Update the job rows, with one statement for all logs that grew by the same number: nearly always one."""
+    by_added: defaultdict[int, list[str]] = defaultdict(list)
+    for head in heads:
+        by_added[head.added].append(head.job_id)
+    for added, ids in by_added.items():
+        sql = f"UPDATE jobs SET last_seq = last_seq + ? WHERE id IN ({rows.placeholders(ids)})"
+        connection.execute(sql, [added, *ids])
+    spoken = [(head.spoken_at, head.job_id) for head in heads if head.spoken_at is not None]
+    connection.executemany("UPDATE jobs SET first_text_at = ? WHERE id = ?", spoken)
+
+
 def _heads(connection: Connection, job_ids: Collection[str]) -> dict[str, _Head]:
     ids = sorted(job_ids)  # in one order, so that two groups hardly ever wait for each other
-    sql = f"SELECT id, epoch, last_seq, status FROM jobs WHERE id IN ({rows.placeholders(ids)}) ORDER BY id"
+    columns = "id, epoch, last_seq, status, first_text_at IS NULL"
+    sql = f"SELECT {columns} FROM jobs WHERE id IN ({rows.placeholders(ids)}) ORDER BY id"
     return {
-        row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]))
+        row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]), silent=bool(row[4]))
         for row in connection.execute(sql + connection.for_update, ids)
     }
 

@@ -36,6 +36,9 @@ class Connection(Protocol):
 
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Result: ...
 
+    def execute_each(self, query: str, values: Iterable[Sequence[str | int]], /) -> Iterable[Row]:
+        """Returns what the query finds for the first values, then for the next ones; each has the same types."""
+
     def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object: ...
 
 

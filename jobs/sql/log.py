@@ -254,7 +254,8 @@ def stream(connection: Connection, job_id: str) -> Iterator[JobEvent]:
 
 def read(connection: Connection, after: Mapping[str, int], limit: int) -> list[JobEvent]:
     sql = f"{EVENTS} WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?"
-    return [rows.event(row) for job_id, seq in after.items() for row in connection.execute(sql, [job_id, seq, limit])]
+    found = connection.execute_each(sql, [(job_id, seq, limit) for job_id, seq in after.items()])
+    return [rows.event(row) for row in found]
 
 
 def milestones(connection: Connection, job_id: str) -> list[JobEvent]:

@@ -7,7 +7,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,10 @@ MAX_GROUP = 500
 
 class SqliteConnection(sqlite3.Connection):
     for_update = ""  # the transaction has locked the whole file
+
+    def execute_each(self, query: str, values: Iterable[Sequence[Any]], /) -> Iterator[sqlite3.Row]:
+        for one in values:
+            yield from self.execute(query, one)
 
 
 def connect(path: Path) -> SqliteConnection:
