@@ -130,7 +130,9 @@ async def _writers(
                 raise RuntimeError("a writer ended before it had claimed its jobs")
         yield writers
         for writer in writers:
-            await writer.communicate()
+            assert writer.stdin is not None
+            writer.stdin.close()
+            await writer.wait()
     finally:
         for writer in writers:
             with contextlib.suppress(ProcessLookupError):
