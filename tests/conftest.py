@@ -17,7 +17,7 @@ from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
-LONGEST = ("/browser/", "/chaos/", "test_benchmarks", "test_leaving", "test_map_table_survives", "test_logs", "/test_web.py")
+LONGEST = ("/browser/", "/chaos/", "test_benchmarks", "test_leaving", "test_map_table_survives", "/test_web.py")
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
