@@ -18,7 +18,6 @@ from handlers.drafts import Drafts, UnknownCommand
 from handlers.starters import SampleStarter, starter_of
 from handlers.turns import Turns
 from handlers.uploads import remember
-from handlers.view import ThreadView
 from handlers.views import Views
 from handlers.words import without_surrogates
 from jobs import JobConflict, JobNotFound, JobRequest, JobsError
@@ -62,8 +61,7 @@ class Chat:
     async def on_message(self, message: cl.Message) -> None:
         """Submits the job and returns without waiting; the session's view updates the page."""
         session = cl.context.session
-        view = self._views.of(session)
-        view.says(message.id)
+        self._views.of(session).says(message.id)
         user, words = user_of(session), without_surrogates(message.content)
         files = [element.id for element in message.elements or []]
         starter = starter_of(message.content)
@@ -83,8 +81,9 @@ class Chat:
             return
         interaction = message.content.strip() or f"/{message.command}"
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
-        await view.start()
-        self._show_stop_after(asyncio.current_task(), view)
+        # The page may have reconnected meanwhile: then it has another view, which has read the new turn from the store.
+        await self._views.of(session).start()
+        self._show_stop_after(asyncio.current_task(), session)
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
@@ -139,9 +138,10 @@ class Chat:
         await session.emit("task_end", {})
         return False
 
-    def _show_stop_after(self, handler: asyncio.Task[Any] | None, view: ThreadView) -> None:
+    def _show_stop_after(self, handler: asyncio.Task[Any] | None, session: WebsocketSession) -> None:
         """Shows Stop again once the handler returns: Chainlit hides it then, although the job continues."""
         if handler is not None:
+            view = self._views.of(session)
             handler.add_done_callback(lambda _: view.show_soon())
 
 

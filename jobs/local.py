@@ -134,7 +134,7 @@ class LocalLiveness:
         }
 
     def _silence(self, worker: WorkerRecord) -> float:
-        return self._silences[worker.id][1]
+        return self._silences.get(worker.id, (0, 0.0))[1]  # unknown: another look found it removed
 
     def _is_here(self, worker: WorkerRecord) -> bool:
         return worker.machine in ("", self._machine)
@@ -237,7 +237,7 @@ class LocalDispatcher:
         return await self._store.claim(self.worker_id, eligibility)
 
     async def _observe(self) -> None:
-        """Look at the other workers while no slot is free: otherwise each search for a job does."""
+        """Look at the other workers while no slot is free. A worker with a free slot looks with each claim."""
         await asyncio.sleep(OBSERVE_SECONDS)
         if time.monotonic() - self._observed_at >= OBSERVE_SECONDS:
             await self._workers()

@@ -117,9 +117,9 @@ class Claims:
         return head.task in self._eligibility.tasks and head.protocol in self._eligibility.protocols
 
     def _is_free(self, head: JobHead) -> bool:
-        if head.worker == self._worker:
-            return head.id not in self._eligibility.running
-        return head.worker not in self._eligibility.alive
+        if head.id in self._eligibility.running:
+            return False
+        return head.worker == self._worker or head.worker not in self._eligibility.alive
 
 
 def is_next_turn(head: JobHead, waiting: Iterable[JobHead]) -> bool:

@@ -38,6 +38,8 @@ CANCEL_POLL_SECONDS = 1.0
 DRAIN_LOOK_SECONDS = 0.05
 STORE_PAUSE_SECONDS = 0.5
 BROKEN_PAUSE_SECONDS = 5.0
+RELEASE_SECONDS = 2.0
+"""How long a drain waits for a database that may be out of reach."""
 
 INTERNAL_FAILURE = JobFailedEvent(
     error={
@@ -207,8 +209,9 @@ class Worker:
     async def _leave(self, job: Job) -> None:
         """The job goes on elsewhere: at once, although this worker lives until its other jobs are at a checkpoint."""
         if self._draining.is_set():
-            with contextlib.suppress(StoreUnavailable):  # then it goes on when this worker has ended
-                await self._store.release(job.id, job.epoch)
+            with contextlib.suppress(StoreUnavailable, TimeoutError):  # then it goes on when this worker has ended
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await self._store.release(job.id, job.epoch)
             logger.info("job handed over", extra=of_job(job, worker=self._dispatcher.worker_id))
         else:
             logger.warning("job lost to another worker", extra=of_job(job, worker=self._dispatcher.worker_id))

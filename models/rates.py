@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.context import JobContext
+from jobs.errors import StoreUnavailable
 
 CHARACTERS_PER_TOKEN = 4
+MAX_AHEAD_SECONDS = 60.0
 ANSWER_TOKENS = 200
 """The estimate for an answer until it has arrived."""
 
@@ -24,9 +27,11 @@ class Rate:
 
 
 async def book(ctx: JobContext, rate: Rate, tokens: int) -> None:
-    """Counts a call that did not wait: a person's. Others wait the longer for it."""
-    for booking in _bookings(rate, tokens):
-        await ctx.reserve(*booking)
+    """Counts a call of a person, which did not wait. Later calls of tools wait for it, up to a minute for all such."""
+    with contextlib.suppress(StoreUnavailable):  # the answer is there: it must not be lost, and asked for again
+        for bucket, amount, per_minute in _bookings(rate, tokens):
+            if await ctx.reserve(bucket, 0, per_minute) < MAX_AHEAD_SECONDS:
+                await ctx.reserve(bucket, amount, per_minute)
 
 
 class Gate:

@@ -40,7 +40,9 @@ class PrivatePostgres:
         self.url = started.stdout.strip()
 
     def empty(self) -> None:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(others)  # those of a test that failed
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
 

@@ -96,10 +96,10 @@ class PostgresConnection:
         return self.raw.execute(translated(sql), [_storable(value) for value in values])
 
     def execute_each(self, query: str, values: Iterable[Sequence[str | int]], /) -> Iterable[NamedRow]:
-        """One statement: a hundred that each wait for the network would take a hundred times as long."""
+        """Runs the query for all values in one statement: each statement would wait for the network."""
         if len(given := list(values)) < 2:
             return [row for one in given for row in self.execute(query, one)]
-        columns = [list(column) for column in zip(*given, strict=True)]
+        columns = [[_storable(value) for value in column] for column in zip(*given, strict=True)]
         types = tuple(TYPES[type(column[0])] for column in columns)
         return self.raw.execute(_for_each(query, types), columns)
 
@@ -112,7 +112,7 @@ class PostgresConnection:
                 cursor.executemany(translated(sql), rows)
 
     def _insert(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """As few statements as possible: each costs the server as much as twenty rows."""
+        """Inserts the rows in as few statements as possible: each costs the server as much as twenty rows."""
         for start in range(0, len(rows), MAX_ROWS):
             some = rows[start : start + MAX_ROWS]
             self.raw.execute(_of_rows(sql, len(some)), [value for row in some for value in row])

@@ -37,7 +37,7 @@ class Connection(Protocol):
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Result: ...
 
     def execute_each(self, query: str, values: Iterable[Sequence[str | int]], /) -> Iterable[Row]:
-        """Returns what the query finds for the first values, then for the next ones; each has the same types."""
+        """Returns what the query finds for each of the values, in its order for each. All have the same types."""
 
     def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object: ...
 
