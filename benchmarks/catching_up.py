@@ -25,6 +25,12 @@ READ_BYTES = 1 << 20
 END = b"event: job.completed"
 
 
+class Reading(Longhaul):
+    """Longhaul on the SQLite files that were written before its start."""
+
+    database_url = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The sizes of what followers catch up with."""
@@ -68,7 +74,7 @@ async def measure(plan: Plan, bench: Bench) -> Pair:
     folder = bench.fresh()
     stored = await _write(folder / "data", plan)
     bare = _select(folder / "data" / "jobs.db", stored.long, plan)
-    app = Longhaul(folder, bench.url, LEAST_SLOTS)
+    app = Reading(folder, bench.url, LEAST_SLOTS)
     async with app, asyncio.timeout(PATIENCE_SECONDS):
         bench.ran_with.update(app.ran_with())
         cookie = await visit(app.url)
