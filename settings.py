@@ -352,10 +352,15 @@ def describe(error: ValidationError) -> str:
     """Returns a sentence with the variable, its value unless that is a secret, and what is allowed."""
     first = error.errors(include_url=False)[0]
     variable = str(first["loc"][0])
-    secret = "KEY" in variable or variable in ("DATABASE_URL", "LONGHAUL_LISTEN_URL")
-    value = "" if secret else f" = {str(first['input'])[:80]!r}"
+    value = "" if variable in _secrets() else f" = {str(first['input'])[:80]!r}"
     allowed = first["msg"].removeprefix("Value error, ")
     return f"{variable}{value} cannot be used: {allowed[:1].lower()}{allowed[1:]}."
+
+
+def _secrets() -> set[str]:
+    """Returns the variables whose values must not be printed."""
+    fields = Settings.model_fields.values()
+    return {str(field.validation_alias) for field in fields if SecretStr.__name__ in str(field.annotation)}
 
 
 def refuse(sentence: str) -> NoReturn:

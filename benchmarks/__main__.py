@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmarks import api, catching_up, cluster, growth, jobs, machine, mapping, sessions
 from benchmarks.apps import Longhaul
-from benchmarks.database import private_postgres
 from benchmarks.parts import Options, Part, measured
 from benchmarks.report import Report
+from tests.postgres import temporary_postgres
 
 PARTS: dict[str, Callable[[Options], Part]] = {
     "sessions": sessions.prepared,
@@ -80,7 +80,7 @@ def main() -> None:
     parts = [prepare(told) for name, prepare in PARTS.items() if name in (told.names or PARTS)]
     with contextlib.ExitStack() as stack:
         if told.postgres:
-            Longhaul.database_url = stack.enter_context(private_postgres()).url
+            Longhaul.database_url = stack.enter_context(temporary_postgres()).url
         measure_all(parts, told.json)
 
 

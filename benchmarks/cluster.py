@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,18 +13,18 @@ from functools import partial
 import psycopg
 
 from benchmarks.caller import WORD
-from benchmarks.database import postgres_seconds, private_postgres
 from benchmarks.endpoint import TICKS_PER_SECOND, now_ticks
 from benchmarks.figures import Figure, Measured
 from benchmarks.parts import Bench, Options, Pair, Part, tell
 from benchmarks.stored import submit
 from benchmarks.streaming import percentile
+from benchmarks.usage import postgres_seconds
 from jobs import Job, JobClient
 from jobs.events import TextDelta
 from names import SHARED_USER
 from services.backend import open_backend
 from settings import Settings
-from tests.postgres import PrivatePostgres
+from tests.postgres import PrivatePostgres, temporary_postgres
 
 PATIENCE_SECONDS = 120
 
@@ -55,8 +54,8 @@ def prepared(options: Options) -> Part:
 
 
 async def measure_pair(plan: Plan, bench: Bench) -> Pair:
-    """Measures PostgreSQL, whose transactions are flushed as usual, and SQLite in files."""
-    with private_postgres() as server:
+    """Measures PostgreSQL and SQLite, each with the commits that Longhaul uses."""
+    with temporary_postgres() as server:
         ours = await _loads({"DATABASE_URL": server.url}, plan, bench)
         if plan.old_snapshot:
             ours |= await _under_old_snapshot(server, plan, bench)
@@ -146,7 +145,6 @@ class Follower:
         self._client = client
         self.delays: list[float] = []
         """Milliseconds from a writer's call to here, once for each word."""
-        self._begun = time.monotonic()
         self._first = self._last = 0.0
 
     async def follow(self, job: Job) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,9 +44,11 @@ async def submit(store: JobStore, thread_id: str | None = None) -> Job:
     return await store.submit(request)
 
 
-async def claim(store: SqliteStore) -> Job:
-    """Claims the submitted job. No worker may use this store meanwhile."""
-    job = await store.claim(WORKER, Eligibility(tasks=[TASK], alive=[WORKER], user_slots=1, running=[]))
+async def claim(
+    store: JobStore, worker: str = WORKER, *, alive: Sequence[str] = (WORKER,), running: Sequence[str] = ()
+) -> Job:
+    """Claims a submitted job; there must be one. `alive` are the workers that use this store now."""
+    job = await store.claim(worker, Eligibility(tasks=[TASK], alive=alive, user_slots=1, running=running))
     assert job is not None
     return job
 

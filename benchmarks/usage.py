@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import defaultdict
@@ -22,6 +23,16 @@ def machine_seconds() -> float:
     """Returns the processor time of all processes on all cores since the machine's start."""
     user, nice, system, _, _, irq, softirq, steal = map(int, (PROC / "stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def postgres_seconds() -> float:
+    """Returns the processor time of the PostgreSQL processes that live on this machine."""
+    total = 0.0
+    for process in PROC.iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if (process / "comm").read_text().startswith("postgres"):
+                total += cpu_seconds(int(process.name))
+    return total
 
 
 def resident_megabytes(pid: int) -> float:

@@ -12,29 +12,15 @@ import os
 import sys
 
 from benchmarks.endpoint import now_ticks
-from benchmarks.stored import STEP, TASK
+from benchmarks.stored import STEP, claim
 from jobs import Job
 from jobs.deltas import TICK_SECONDS
 from jobs.events import JobCompleted, StepStarted, TextDelta
-from jobs.rules import Eligibility
 from jobs.store import JobStore
 from jobs.transcript import Transcript
 from jobs.writer import LogWriter
 from services.backend import open_backend
 from settings import Settings
-
-
-async def claim(store: JobStore, worker: str, alive: list[str], count: int) -> list[Job]:
-    """Claims so many jobs; `alive` are the writers that keep theirs."""
-    held: list[Job] = []
-    while len(held) < count:
-        running = [job.id for job in held]
-        eligibility = Eligibility(tasks=[TASK], alive=alive, user_slots=count, running=running)
-        job = await store.claim(worker, eligibility)
-        if job is None:
-            raise RuntimeError(f"only {len(held)} of {count} jobs could be claimed")
-        held.append(job)
-    return held
 
 
 async def write(store: JobStore, held: list[Job], words: int) -> None:
@@ -53,7 +39,9 @@ async def write(store: JobStore, held: list[Job], words: int) -> None:
 
 async def main(worker: str, alive: list[str], jobs: int, seconds: float) -> None:
     async with open_backend(Settings.load()) as backend:
-        held = await claim(backend.store, worker, alive, jobs)
+        held: list[Job] = []
+        for _ in range(jobs):
+            held.append(await claim(backend.store, worker, alive=alive, running=[job.id for job in held]))
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         await write(backend.store, held, round(seconds / TICK_SECONDS))

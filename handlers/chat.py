@@ -81,7 +81,7 @@ class Chat:
             return
         interaction = message.content.strip() or f"/{message.command}"
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
-        # The page may have reconnected meanwhile: then it has another view, which has read the new turn from the store.
+        # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
         self._show_stop_after(asyncio.current_task(), session)
 

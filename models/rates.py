@@ -12,9 +12,10 @@ from jobs.context import JobContext
 from jobs.errors import StoreUnavailable
 
 CHARACTERS_PER_TOKEN = 4
-MAX_AHEAD_SECONDS = 60.0
 ANSWER_TOKENS = 200
 """The estimate for an answer until it has arrived."""
+MAX_AHEAD_SECONDS = 60.0
+"""Chat turns beyond their rate hold up the calls of tools for at most this, also after hours of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.blocking import BlockedLoops
 from tests.endpoint import Endpoint
-from tests.postgres import PrivatePostgres
+from tests.postgres import PrivatePostgres, temporary_postgres
 from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
@@ -87,10 +87,8 @@ def short_path() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def breakable_postgres() -> Iterator[PrivatePostgres]:
     """See `private_postgres`."""
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:
-        server = PrivatePostgres(Path(directory))
+    with temporary_postgres() as server:
         yield server
-        server.stop(immediately=True)
 
 
 @pytest.fixture

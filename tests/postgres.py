@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,6 +58,18 @@ async def answers(url: str) -> bool:
             await connection.execute("SELECT 1")
             return True
     return False
+
+
+@contextlib.contextmanager
+def temporary_postgres() -> Iterator[PrivatePostgres]:
+    """Yields a server that runs; a test may stop and start it."""
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as directory:  # a socket's path must be short
+        server = PrivatePostgres(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop(immediately=True)
 
 
 @cache

@@ -1,5 +1,4 @@
-"""Tables of the job store on PostgreSQL. A migration leaves the tables usable for the
-version before, which may still run.
+"""Tables of the job store on PostgreSQL. A migration leaves them usable for the version before, which may still run.
 
 The columns are those of `jobs/sqlite/schema.py`. Payloads are text, because PostgreSQL's JSON refuses NUL and half
 characters, which models stream.
