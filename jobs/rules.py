@@ -40,10 +40,10 @@ MAX_FRUITLESS_ATTEMPTS = 8
 
 # --- the queue ------------------------------------------------------------------------------------------------
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The protocol of the logs that this version writes. Raise it when earlier versions cannot resume a job from the new
-log: a worker claims only jobs whose protocol it knows."""
-PROTOCOLS = frozenset({PROTOCOL})
+log: a worker claims only jobs whose protocol it knows. Protocol 1 kept a log's length in the job's row."""
+PROTOCOLS = frozenset({1, PROTOCOL})
 """The protocols that this version knows."""
 
 

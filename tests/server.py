@@ -139,8 +139,11 @@ class Server:
         self._web.wait()
 
     def terminate_web(self) -> None:
+        self.signal_web(signal.SIGTERM)
+
+    def signal_web(self, number: signal.Signals) -> None:
         assert self._web is not None
-        self._web.send_signal(signal.SIGTERM)
+        self._web.send_signal(number)
 
     def ended(self, within: float = 60) -> int:
         """Waits for the web process to end; its exit code."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +17,32 @@ import httpx
 import pytest
 
 from jobs.encoding import from_stored
+from tests.conftest import model_environment
+from tests.endpoint import Endpoint, script
+from tests.open_page import OpenPage
 from tests.server import FIXTURE_TOOLS, ROOT, free_port
+from tests.waiting import until
 
 SLOW_SECONDS = 120
 LONG = {"task": "simulate_portfolio", "arguments": {"years": 60, "paths": 300_000}}
 
 
+def two_free_ports() -> tuple[int, int]:
+    """Neighbours, as `--port` gives them to web processes."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port, port + 1
+
+
+def url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 class Cluster:
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, model: dict[str, str]) -> None:
+        self.ports = two_free_ports()
         self._folder = folder
         tools = os.pathsep.join([str(ROOT / "tools"), str(FIXTURE_TOOLS)])
         self._environment = {
@@ -29,7 +50,11 @@ class Cluster:
             "HOME": str(folder),
             "LONGHAUL_CLUSTER_DIR": str(folder / "cluster"),
             "LONGHAUL_TOOL_DIRS": tools,
+            **model,
         }
+
+    def up(self) -> None:
+        self.run("up", "--web", "2", "--workers", "2", "--port", str(self.ports[0]))
 
     def run(self, *arguments: str) -> str:
         command = [str(ROOT / "scripts" / "cluster"), *arguments]
@@ -49,15 +74,16 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    cluster.run("up", "--workers", "2", "--port", str(cluster.port))
-    yield cluster
-    cluster.end()
+    with Endpoint() as endpoint:
+        cluster = Cluster(tmp_path_factory.mktemp("cluster"), model_environment(endpoint))
+        cluster.up()
+        yield cluster
+        cluster.end()
 
 
 @pytest.fixture
 def api(cluster: Cluster) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=SLOW_SECONDS) as client:
+    with httpx.Client(base_url=url(cluster.ports[0]), timeout=SLOW_SECONDS) as client:
         yield client
 
 
@@ -85,14 +111,35 @@ def test_a_job_whose_worker_is_killed_is_finished_by_the_other_one_and_its_log_h
 
 def test_a_second_up_replaces_what_was_killed_and_leaves_the_rest_alone(cluster: Cluster, api: httpx.Client) -> None:
     before = [line for line in cluster.run("status").splitlines() if " runs " in line]
-    cluster.run("up", "--workers", "2", "--port", str(cluster.port))
+    cluster.up()
     after = cluster.run("status")
     assert all(line in after for line in before)
     assert '"workers":2' in after
     chat = api.post(
-        "/v1/chat/completions", json={"model": "offline", "messages": [{"role": "user", "content": "Hello"}]}
+        "/v1/chat/completions", json={"model": "test-model", "messages": [{"role": "user", "content": "Hello"}]}
     )
     assert chat.json()["choices"][0]["message"]["content"]
+
+
+async def test_a_page_whose_web_process_dies_goes_on_at_another_one(cluster: Cluster) -> None:
+    first, second = (httpx.AsyncClient(base_url=url(port), timeout=SLOW_SECONDS) for port in cluster.ports)
+    async with first, second:
+        for browser in (first, second):
+            (await browser.get("/")).raise_for_status()  # the cookie of a page
+        thread = str(uuid.uuid4())
+        body = {"task": "chat", "input": script("tokens=100 rate=20 id=pages"), "thread_id": thread}
+        job = (await first.post("/api/jobs", json=body)).json()["id"]
+        moved, stayed = OpenPage([first, second], thread), OpenPage([second], thread)
+        reading = [asyncio.create_task(page.read()) for page in (moved, stayed)]
+        await until(
+            lambda: any("w20" in text for text in moved.shown), within=SLOW_SECONDS, what="a fifth of the words"
+        )
+        assert moved.connections == 1
+        cluster.run("kill", "web-1")
+        answer = "".join(f"w{number} " for number in range(100))
+        assert [await page for page in reading] == [[answer], [answer]]
+        assert (await second.get(f"/api/jobs/{job}")).json()["result"]["text"] == answer
+    assert (moved.connections > 1, stayed.connections) == (True, 1)
 
 
 @pytest.mark.parametrize("arguments", [["up", "--workers"], ["up", "--workers", "two"], ["kill", "nobody"], []])

@@ -44,7 +44,13 @@ BEGIN = """
     SET LOCAL lock_timeout = '{lock}s';
 """
 RUN_ALONE = f"SELECT pg_advisory_xact_lock({ALONE});"
+MAX_MARKS = 500
+"""Transactions whose numbers are written into one row, before a new one is begun."""
 MARK = "UPDATE writers SET last = {number} WHERE id = '{writer}'"
+
+
+def _new_id() -> str:
+    return f"writer_{secrets.token_hex(8)}"
 
 
 class PostgresDatabase:
@@ -115,7 +121,7 @@ class Writer:
     """A thread with one connection. `put` runs transactions in the order of the calls.
 
     Each transaction also writes its number into the writer's own row, by which it is found when the answer to its
-    COMMIT is lost.
+    COMMIT is lost. (A transaction id cannot serve: a server that crashed may give it to another transaction.)
     """
 
     def __init__(self, url: str, name: str, *, begin: str, group: int, behind: Writer | None = None) -> None:
@@ -127,7 +133,7 @@ class Writer:
         self._begin = begin
         self._group = group
         self._behind = behind
-        self._id = f"writer_{secrets.token_hex(8)}"
+        self._id = _new_id()
         self._number = 0
         self._work: Work = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -254,9 +260,18 @@ class Writer:
             self._connection.execute(sql, [self._id, self._number])
         return self._connection
 
+    def _begin_row(self, connection: PostgresConnection) -> None:
+        """Under an old snapshot, such as that of a dump, a row is found behind all its earlier versions."""
+        new = _new_id()
+        connection.execute("INSERT INTO writers (id, last) VALUES (?, 0)", [new])
+        connection.execute("DELETE FROM writers WHERE id = ?", [self._id])
+        self._id = new
+
     def _begun(self, connection: PostgresConnection) -> None:
         """Begins the transaction with the next number."""
         self._number += 1
+        if self._number % MAX_MARKS == 0:
+            self._begin_row(connection)
         begin = self._begin.format(idle=IDLE_SECONDS, lock=LOCK_SECONDS)
         try:
             connection.raw.execute(begin + MARK.format(number=self._number, writer=self._id))

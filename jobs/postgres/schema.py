@@ -1,6 +1,7 @@
 """Tables of the job store on PostgreSQL. A migration leaves them usable for the version before, which may still run.
 
-The columns are those of `jobs/sqlite/schema.py`. Payloads are text, because PostgreSQL's JSON refuses NUL and half
+The columns are those of `jobs/sqlite/schema.py`; `jobs.last_seq` is set at a job's end, for versions before protocol 2,
+which read there how long the log is. Payloads are text, because PostgreSQL's JSON refuses NUL and half
 characters, which models stream.
 """
 
@@ -44,7 +45,7 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         started_at DOUBLE PRECISION,
         first_text_at DOUBLE PRECISION,
         finished_at DOUBLE PRECISION
-    ) WITH (fillfactor = 50);  -- room for the next version of a row: a streaming job's is written 30 times a second
+    ) WITH (fillfactor = 50);  -- room for the next version of a row
     CREATE UNIQUE INDEX jobs_by_key ON jobs ("user", submit_key) WHERE submit_key IS NOT NULL;
     CREATE INDEX jobs_by_user ON jobs ("user", number);
     CREATE INDEX jobs_by_thread ON jobs (thread_id, turn, number) WHERE thread_id IS NOT NULL;

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,9 +67,8 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
     _insert(connection, events)
     inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
                               if isinstance(outcome, Appended) for number in one.taken])  # fmt: skip
-    written = [head for head in heads.values() if head.added]
-    _update(connection, written)
-    for head in written:
+    _mark_first_text(connection, heads.values())
+    for head in heads.values():
         if head.ended is not None:
             _end(connection, head)
     return outcomes
@@ -87,8 +85,6 @@ class _Head:
     ended: JobStatus | None = None
     """Set by a terminal event, after which nothing can be written."""
     answer: str | None = None
-    added: int = 0
-    """Events that this transaction writes."""
     written_at: float = 0.0
     spoken_at: float | None = None
     """When the first text came, if it came now."""
@@ -109,7 +105,6 @@ class _Head:
             for seq, one in enumerate(append.entries, self.last_seq + 1)
         ]
         self.last_seq += len(events)
-        self.added += len(events)
         self.ended, self.answer, self.written_at = ended, append.answer, append.at
         if self.silent and any(one.type == "text.delta" for one in append.entries):
             self.spoken_at, self.silent = append.at, False
@@ -145,31 +140,24 @@ def _insert(connection: Connection, events: list[EventRow]) -> None:
     events.clear()
 
 
-def _update(connection: Connection, heads: Sequence[_Head]) -> None:
-    """Update the job rows, with one statement for all logs that grew by the same number: nearly always one."""
-    by_added: defaultdict[int, list[str]] = defaultdict(list)
-    for head in heads:
-        by_added[head.added].append(head.job_id)
-    for added, ids in by_added.items():
-        sql = f"UPDATE jobs SET last_seq = last_seq + ? WHERE id IN ({rows.placeholders(ids)})"
-        connection.execute(sql, [added, *ids])
+def _mark_first_text(connection: Connection, heads: Iterable[_Head]) -> None:
     spoken = [(head.spoken_at, head.job_id) for head in heads if head.spoken_at is not None]
     connection.executemany("UPDATE jobs SET first_text_at = ? WHERE id = ?", spoken)
 
 
 def _heads(connection: Connection, job_ids: Collection[str]) -> dict[str, _Head]:
-    ids = sorted(job_ids)  # in one order, so that two groups hardly ever wait for each other
-    columns = "id, epoch, last_seq, status, first_text_at IS NULL"
-    sql = f"SELECT {columns} FROM jobs WHERE id IN ({rows.placeholders(ids)}) ORDER BY id"
+    connection.lock_jobs(job_ids)
+    columns = f"id, epoch, {rows.LENGTH}, status, first_text_at IS NULL"
+    sql = f"SELECT {columns} FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
     return {
         row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]), silent=bool(row[4]))
-        for row in connection.execute(sql + connection.for_update, ids)
+        for row in connection.execute(sql, [*job_ids])
     }
 
 
 def _end(connection: Connection, head: _Head) -> None:
-    sql = "UPDATE jobs SET status = ?, finished_at = ? WHERE id = ?"
-    connection.execute(sql, [head.ended, head.written_at, head.job_id])
+    sql = "UPDATE jobs SET status = ?, finished_at = ?, last_seq = ? WHERE id = ?"
+    connection.execute(sql, [head.ended, head.written_at, head.last_seq, head.job_id])
     if head.answer is not None:
         keep_answer(connection, head.job_id, head.answer)
     inbox.clear(connection, head.job_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -31,8 +31,9 @@ class Result(Protocol):
 class Connection(Protocol):
     """A connection inside a transaction."""
 
-    for_update: str
-    """The end of a SELECT whose rows nobody else may change until the transaction ends."""
+    def lock_jobs(self, job_ids: Collection[str], /) -> None:
+        """Nobody else changes these jobs or their logs until the transaction ends; its next statement sees them as
+        they are."""
 
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Result: ...
 

@@ -25,17 +25,17 @@ EVENTS = f"SELECT {rows.EVENT} FROM job_events"
 HEADS = 'SELECT id, priority, number, protocol, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
 MAX_HEADS = 100
 """Queued jobs that are read at a time."""
-FIND = "SELECT * FROM jobs WHERE id = ?"
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
 
 
 def find(connection: Connection, job_id: str, user: str | None = None) -> Job:
-    return _found(connection.execute(FIND, [job_id]).fetchone(), job_id, user)
+    return _found(connection.execute(f"{rows.JOB} WHERE id = ?", [job_id]).fetchone(), job_id, user)
 
 
 def find_to_change(connection: Connection, job_id: str, user: str | None = None) -> Job:
     """As `find`; until the transaction ends, the job's holder cannot write either."""
-    return _found(connection.execute(FIND + connection.for_update, [job_id]).fetchone(), job_id, user)
+    connection.lock_jobs([job_id])
+    return find(connection, job_id, user)
 
 
 def _found(row: Row | None, job_id: str, user: str | None) -> Job:
@@ -47,7 +47,7 @@ def _found(row: Row | None, job_id: str, user: str | None) -> Job:
 def find_by_key(connection: Connection, request: JobRequest) -> Job | None:
     if request.key is None:
         return None
-    sql = 'SELECT * FROM jobs WHERE "user" = ? AND submit_key = ?'
+    sql = f'{rows.JOB} WHERE "user" = ? AND submit_key = ?'
     row = connection.execute(sql, [request.user, request.key]).fetchone()
     if row is None:
         return None
@@ -65,7 +65,7 @@ def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
     if query.before is not None:
         where.append('number < (SELECT number FROM jobs WHERE id = ? AND "user" = ?)')
         values += [query.before, query.user]
-    sql = f"SELECT * FROM jobs WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
+    sql = f"{rows.JOB} WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
 
@@ -79,7 +79,8 @@ def find_ended(connection: Connection, after: tuple[float, str], limit: int) -> 
         SELECT id, task, status, created_at, started_at, first_text_at, finished_at,
         (SELECT at FROM job_events WHERE job_id = jobs.id AND {MILESTONES} AND type = 'job.cancelling'
          AND jobs.status = 'cancelled' ORDER BY seq DESC LIMIT 1) AS cancelling_at,
-        (SELECT data FROM job_events WHERE job_id = jobs.id AND seq = last_seq AND type = 'job.completed') AS completed
+        (SELECT data FROM job_events WHERE job_id = jobs.id AND {MILESTONES} AND type = 'job.completed'
+         AND jobs.status = 'completed' ORDER BY seq DESC LIMIT 1) AS completed
         FROM jobs WHERE finished_at >= ? AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?
     """  # the first condition lets SQLite use the index
     return [rows.ended(row) for row in connection.execute(sql, [after[0], *after, limit])]
@@ -219,7 +220,7 @@ def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:
 
 
 def newest_of_chain(connection: Connection, root_id: str) -> Job:
-    sql = "SELECT * FROM jobs WHERE root_id = ? ORDER BY number DESC LIMIT 1"
+    sql = f"{rows.JOB} WHERE root_id = ? ORDER BY number DESC LIMIT 1"
     return _found(connection.execute(sql, [root_id]).fetchone(), root_id, None)
 
 
@@ -243,7 +244,6 @@ def insert_retry(
         "INSERT INTO job_events (job_id, seq, epoch, type, data, at) VALUES (?, ?, 0, ?, ?, ?)",
         [(job_id, seq, entry.type, entry.data, said_at) for seq, (entry, said_at) in enumerate(reused, 2)],
     )
-    connection.execute("UPDATE jobs SET last_seq = ? WHERE id = ?", [1 + len(reused), job_id])
 
 
 def stream(connection: Connection, job_id: str) -> Iterator[JobEvent]:

@@ -15,6 +15,12 @@ EVENT = ", ".join(JobEvent._fields)
 """The columns of an event."""
 
 
+LENGTH = "(SELECT coalesce(max(seq), 0) FROM job_events WHERE job_id = jobs.id) AS length"
+"""The column of a log's length. It comes from the log itself: under an old snapshot, such as that of a dump, PostgreSQL
+would keep each version of a job's row that counts its events, and read through all of them."""
+JOB = f"SELECT jobs.*, {LENGTH} FROM jobs"
+
+
 def placeholders(values: Collection[object]) -> str:
     """Returns the `?, ?, …` of an SQL list with these values."""
     return ", ".join("?" * len(values))
@@ -31,6 +37,7 @@ def decode_request(text: str) -> JobRequest:
 
 
 def job(row: Row) -> Job:
+    """Of a row that `JOB` selects."""
     return Job(
         id=row["id"],
         request=decode_request(row["request"]),
@@ -41,7 +48,7 @@ def job(row: Row) -> Job:
         retry_of=row["retry_of"],
         root_id=row["root_id"],
         cancelled_by=row["cancelled_by"],
-        last_seq=row["last_seq"],
+        last_seq=row["length"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

@@ -288,7 +288,7 @@ class SqlStore:
     async def last_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
         if not job_ids:
             return {}
-        sql = f"SELECT id, last_seq FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
+        sql = f"SELECT id, {rows.LENGTH} FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
         return await self._read(lambda connection: {row[0]: row[1] for row in connection.execute(sql, job_ids)})
 
     async def milestones(self, job_id: str) -> list[JobEvent]:

@@ -69,9 +69,9 @@ def like(words: str) -> str:
 
 
 def turns(connection: Connection, thread_id: str) -> list[Job]:
-    sql = """
-        SELECT * FROM jobs AS job WHERE thread_id = ?
-        AND NOT EXISTS (SELECT 1 FROM jobs AS newer WHERE newer.root_id = job.root_id AND newer.number > job.number)
+    sql = f"""
+        {rows.JOB} WHERE thread_id = ?
+        AND NOT EXISTS (SELECT 1 FROM jobs AS newer WHERE newer.root_id = jobs.root_id AND newer.number > jobs.number)
         ORDER BY turn, number
     """
     return [rows.job(row) for row in connection.execute(sql, [thread_id])]

@@ -7,7 +7,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,8 @@ MAX_GROUP = 500
 
 
 class SqliteConnection(sqlite3.Connection):
-    for_update = ""  # the transaction has locked the whole file
+    def lock_jobs(self, job_ids: Collection[str], /) -> None:
+        """The transaction has locked the whole file."""
 
     def execute_each(self, query: str, values: Iterable[Sequence[Any]], /) -> Iterator[sqlite3.Row]:
         for one in values:

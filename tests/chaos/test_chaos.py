@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import signal
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ from tests import processes
 from tests.api.events import TERMINAL, events_of
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
+from tests.open_page import OpenPage
 from tests.postgres import CommitEater, PrivatePostgres
 from tests.server import Server
 from tests.waiting import until
 
 JOBS, FOLLOWERS, WORKERS, STEPS, TOKENS = 40, 20, 3, 4, 60
+"""A quarter of the jobs, and of those that are followed, are tools; each other followed one is open in a page."""
 PATIENCE = 180.0
 TTL_SECONDS = 3
 REASONS = {"interrupted_too_often"}
@@ -51,6 +54,7 @@ class Site:
             "kill a worker": self._kill_worker,
             "stop a worker": self._stop_worker,
             "kill the web process": self._kill_web,
+            "stop the web process": self._stop_web,
             "cut the database's connections": self._cut_connections,
             "drop a COMMIT's answer": self._drop_commit,
             "crash the database": self._crash_database,
@@ -69,6 +73,11 @@ class Site:
         processes.send(stopped, signal.SIGSTOP)
         await asyncio.sleep(self.chance.choice([0.5, 2 * TTL_SECONDS]))
         processes.send(stopped, signal.SIGCONT)
+
+    async def _stop_web(self) -> None:
+        self.server.signal_web(signal.SIGSTOP)
+        await asyncio.sleep(self.chance.choice([0.5, 2 * TTL_SECONDS]))
+        self.server.signal_web(signal.SIGCONT)
 
     async def _worker(self) -> int:
         workers = await until(self.server.workers, within=PATIENCE, what="a worker")
@@ -155,7 +164,8 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
 
     def request(number: int) -> dict[str, object]:
         if number % 4:
-            return {"task": "chat", "input": script(f"tokens={TOKENS} rate=20 id={number}")}
+            text = script(f"tokens={TOKENS} rate=20 id={number}")
+            return {"task": "chat", "input": text, "thread_id": thread_of(number)}
         arguments = {"file": str(notes / str(number)), "steps": STEPS, "seconds": 0.5}
         return {"task": "note_in_steps", "arguments": arguments}
 
@@ -164,6 +174,7 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
         return await caller.submit(str(number), **request(number))
 
     faults = pytestconfig.getoption("--faults")
+    watched = [number for number in range(FOLLOWERS) if number % 2]  # in a page: all of these are chat turns
     names = [*site.faults()]
     async with (
         httpx.AsyncClient(base_url=site.server.url, timeout=30) as http,
@@ -171,21 +182,30 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
         asyncio.TaskGroup() as group,
     ):
         caller = Caller(http=http)
+        (await http.get("/")).raise_for_status()  # the cookie of a page
         submits = [group.create_task(submit(caller, number, within=faults)) for number in range(JOBS)]
 
         async def follow(number: int) -> list[dict[str, Any]]:
             return await caller.follow(await submits[number])
 
-        following = [group.create_task(follow(number)) for number in range(FOLLOWERS)]
+        async def watch(number: int) -> list[str]:
+            await submits[number]
+            return await OpenPage([http], thread_of(number)).read()
+
+        following = [group.create_task(follow(number)) for number in range(FOLLOWERS) if number not in watched]
+        watching = [group.create_task(watch(number)) for number in watched]
         for number in range(faults):
             await asyncio.sleep(site.chance.uniform(0.2, 1.5))
             await site.strike(names[number % len(names)] if number < len(names) else site.chance.choice(names))
         jobs = [await one for one in submits]
         logs = {job: await caller.follow(job) for job in jobs}
-        seen = [await one for one in following]
+        followed = [await one for one in following]
+        shown = [await one for one in watching]
 
     assert len(set(jobs)) == JOBS
-    assert seen == [logs[job] for job in jobs[:FOLLOWERS]], site.struck
+    assert followed == [logs[job] for number, job in enumerate(jobs[:FOLLOWERS]) if number not in watched], site.struck
+    for page, number in zip(shown, watched, strict=True):
+        check_page(page, logs[jobs[number]][-1])
     for number, job in enumerate(jobs):
         check_log(logs[job])
         if logs[job][-1]["type"] == "job.completed":
@@ -195,6 +215,17 @@ async def test_whatever_dies_each_log_is_whole_and_no_finished_step_runs_again(
     completed = [job for job in jobs if logs[job][-1]["type"] == "job.completed"]
     assert len(completed) >= JOBS - MAX_FAILED, Counter(str(log[-1]) for log in logs.values())
     assert site.eater.eaten > 0
+
+
+def thread_of(number: int) -> str:
+    return str(uuid.UUID(int=number + 1))
+
+
+def check_page(messages: list[str], end: dict[str, Any]) -> None:
+    if end["type"] == "job.completed":
+        assert messages == [end["result"]["text"]]
+    else:
+        assert end["error"]["message"] in messages[-1]
 
 
 def check_log(events: list[dict[str, Any]]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
-from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +24,7 @@ from jobs import JobRequest, JobStatus
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.identity import IdentityProvider
+from tests.open_page import page_socket
 from tests.server import Server
 from tests.waiting import until
 
@@ -271,32 +271,12 @@ async def test_nobody_changes_what_is_anothers(server: LoginServer, things: Thin
         assert [step["feedback"]["value"] for step in thread["steps"] if step.get("feedback")] == [1]
 
 
-@asynccontextmanager
-async def page(
-    browser: httpx.AsyncClient, *, session_id: str, thread_id: str = ""
-) -> AsyncIterator[socketio.AsyncClient]:
-    """The socket of a page, as Chainlit's own page opens it."""
-    cookie = SimpleCookie(dict(browser.cookies))
-    client = socketio.AsyncClient(reconnection=False)
-    await client.connect(
-        str(browser.base_url),
-        headers={"Cookie": cookie.output(header="", sep=";").strip()},
-        auth={"sessionId": session_id, "clientType": "webapp", "threadId": thread_id, "userEnv": "{}"},
-        socketio_path="/ws/socket.io",
-        transports=["websocket"],
-    )
-    try:
-        yield client
-    finally:
-        await client.disconnect()
-
-
 @pytest.mark.parametrize(("name", "expected"), [("alice", "resume_thread"), ("bob", "resume_thread_error")])
 async def test_no_page_shows_anothers_thread(server: LoginServer, things: Things, name: str, expected: str) -> None:
     got: asyncio.Queue[str] = asyncio.Queue()
     async with (
         server.browser(name) as browser,
-        page(browser, session_id=str(uuid.uuid4()), thread_id=things.thread_id) as client,
+        page_socket(browser, session_id=str(uuid.uuid4()), thread_id=things.thread_id) as client,
     ):
         client.on("resume_thread", lambda _: got.put_nowait("resume_thread"))
         client.on("resume_thread_error", lambda _: got.put_nowait("resume_thread_error"))
@@ -308,10 +288,10 @@ async def test_no_page_shows_anothers_thread(server: LoginServer, things: Things
 async def test_nobody_acts_in_anothers_page(server: LoginServer, things: Things) -> None:
     async with server.browser("alice") as alice, server.browser("bob") as bob, server.browser() as stranger:
         session_id = str(uuid.uuid4())
-        async with page(alice, session_id=session_id):
+        async with page_socket(alice, session_id=session_id):
             for somebody, session in ((bob, session_id), (stranger, session_id), (stranger, "another")):
                 with pytest.raises(socketio.exceptions.ConnectionError):
-                    async with page(somebody, session_id=session):
+                    async with page_socket(somebody, session_id=session):
                         pass
             assert (await bob.post("/project/action", json=action("retry", things, session_id))).status_code == 401
             upload = {"file": ("a.txt", b"x", "text/plain")}
@@ -329,7 +309,7 @@ def action(name: str, things: Things, session_id: str) -> dict[str, Any]:
 async def test_a_button_of_ones_own_page_moves_no_job_of_anothers(server: LoginServer, things: Things) -> None:
     async with server.browser("bob") as bob:
         session_id = str(uuid.uuid4())
-        async with page(bob, session_id=session_id):
+        async with page_socket(bob, session_id=session_id):
             for name in ("retry", "change_arguments", "submit_form"):
                 assert (await bob.post("/project/action", json=action(name, things, session_id))).status_code == 200
     async with server.jobs() as jobs:

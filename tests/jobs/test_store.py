@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
+from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound, rules
 from jobs.errors import LogBehind
 from jobs.events import (
     Artifact,
@@ -122,7 +122,7 @@ async def test_a_chat_turn_starts_before_a_batch_that_came_first(engine: Engine)
 
 async def test_a_job_of_a_protocol_that_a_worker_does_not_know_is_left_to_others(engine: Engine) -> None:
     job = await engine.store.submit(chat())
-    of_tomorrow = replace(anything(), protocols=frozenset({2}))
+    of_tomorrow = replace(anything(), protocols=frozenset({rules.PROTOCOL + 1}))
     assert await engine.store.claim("w2", of_tomorrow) is None
     assert await claim(engine.store, "w1") is not None
     assert await engine.store.claim("w2", of_tomorrow) is None, "not even when its worker is dead"
