@@ -246,6 +246,10 @@ class LocalDispatcher:
         """Read all workers, and notice those that died or stand still."""
         workers = await self._store.workers()
         self._observed_at = time.monotonic()
+        if all(one.id != self.worker_id for one in workers):  # another machine took it for dead, an hour long
+            await self._store.register_worker(self._record)
+            logger.warning("worker registered again", extra={"fields": {"worker": self.worker_id}})
+            workers.append(self._record)
         others = [one for one in workers if one.id != self.worker_id]
         for one in self._liveness.stopped(others):
             await declare_stopped(self._store, one)

@@ -84,6 +84,26 @@ async def test_a_dead_worker_is_noticed_by_one_that_is_busy_and_woken_all_the_ti
         release.set()
 
 
+async def test_a_worker_whose_record_is_gone_registers_again_and_goes_on(engine: Engine) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def work(_: JobContext) -> JSON:
+        begun.set()
+        await release.wait()
+        return None
+
+    async with engine.working({"chat": work}):
+        running = await engine.client.submit(chat())
+        await begun.wait()
+        [before] = await engine.store.workers()
+        await engine.store.remove_worker(before.id)
+        await until(engine.store.workers, within=SOON, what="the worker is registered again")
+        [after] = await engine.store.workers()
+        assert (after.id, after.tasks) == (before.id, before.tasks)
+        release.set()
+        assert [event.type for event in await engine.log(running.id)].count("job.started") == 1
+
+
 async def test_many_workers_keep_each_threads_order_and_each_users_slots_and_leave_nothing_behind(
     open_engine: OpenEngine, pytestconfig: pytest.Config
 ) -> None:
