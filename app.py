@@ -8,6 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
 
+import starting
+
+starting.begin()
+
 from front import Front
 from settings import Settings, require_login
 

@@ -10,6 +10,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import starting
+
+starting.begin()
+
 import click
 
 from front import Front

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import starting
 from accounts import UsersFile
 from services import logs
 from services.lifecycle import Lifecycle
@@ -61,7 +61,7 @@ class Front:
                 refuse(f"The server could not start: {error}.")
             self._lifecycle.on_drain(partial(logger.info, "server draining"))
             self._lifecycle.on_drain(services.jobs.end_follows)
-            gc.freeze()  # what is imported stays: no need to look through it for garbage again and again
+            starting.end()
             with self._lifecycle.serving(services, chat):
                 logger.info("server started", extra={"fields": {"data_dir": str(self._settings.data)}})
                 yield

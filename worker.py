@@ -9,6 +9,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import starting
+
+starting.begin()
+
 from settings import Settings
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+import starting
 from background import cancel_and_wait
 from jobs.worker import Worker
 from models.models import Models, ModelSettings, open_models
@@ -59,7 +59,7 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
 async def _guard_loop(models: Models) -> None:
     """Reports each stall of our loop, which is a bug of ours. Imports at the start may block it, from their thread."""
     await models.all_loaded()
-    gc.freeze()  # imported modules stay: scanning them for garbage again and again takes a tenth of the CPU
+    starting.end()
     async with LoopWatchdog("worker"):
         await asyncio.Future()
 

@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "background": set(),
     "names": set(),
+    "starting": set(),
     "jobs": set(),
     "toolkit": set(),
     "files": set(),
@@ -42,7 +43,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """A library that can be replaced by changing one place."""
 
-LEAVES = {"background", "names"}
+LEAVES = {"background", "names", "starting"}
 """Everybody may import these."""
 
 OURS = {name.partition("/")[0] for name in MAY_IMPORT}
