@@ -19,9 +19,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     TextDelta,
     UnknownEvent,
 )
@@ -94,8 +97,10 @@ class AnswerPieces:
                 return Failed(code=STOPPED[0], message=STOPPED[1])
             case TextDelta() | StepStarted() | StepFinished():
                 return None  # folded above
-            case JobQueued() | JobStarted() | JobCancelling() | Progress() | Log() | Artifact() | UnknownEvent():
+            case JobQueued() | JobStarted() | JobCancelling() | Progress() | Log() | UnknownEvent():
                 return None  # these front ends send only the answer
+            case StepWaiting() | Plan() | Source() | Artifact():
+                return None
             case _:
                 assert_never(payload)
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from handlers.elements import ARTIFACTS
+from handlers.card import ARTIFACTS
 from handlers.tables import MAX_BYTES, drawable
 from handlers.uploads import signed_in
 from handlers.words import without_surrogates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -83,7 +82,6 @@ class Chat:
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
         # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
-        self._show_stop_after(asyncio.current_task(), session)
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
@@ -137,12 +135,6 @@ class Chat:
         await session.emit("toast", {"message": sentence, "type": "error"})
         await session.emit("task_end", {})
         return False
-
-    def _show_stop_after(self, handler: asyncio.Task[Any] | None, session: WebsocketSession) -> None:
-        """Shows Stop again once the handler returns: Chainlit hides it then, although the job continues."""
-        if handler is not None:
-            view = self._views.of(session)
-            handler.add_done_callback(lambda _: view.show_soon())
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from handlers.card import ARTIFACTS, JobCard
 from handlers.changes import ElementDict
 from handlers.forms import ToolForm
 from jobs import JSON, Job
@@ -15,7 +16,8 @@ from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 FORM = "ToolForm"
 """`public/elements/ToolForm.jsx`."""
-ARTIFACTS = "/project/artifact"
+CARD = "JobCard"
+"""`public/elements/JobCard.jsx`."""
 
 
 def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> ElementDict:
@@ -63,6 +65,11 @@ def form_element(
         "problems": dict(problems),
     }
     return {**_element(f"{job.root_id}:form", "custom", FORM, job.thread_id, message_id), "props": props}
+
+
+def card_element(card: JobCard, root_id: str, thread_id: str | None, message_id: str) -> ElementDict:
+    """Returns the card as it is now. The page follows its changes by `longhaul` events."""
+    return {**_element(f"{root_id}:card", "custom", CARD, thread_id, message_id), "props": card.snapshot()}
 
 
 def _element(element_id: str, kind: str, name: str, thread_id: str | None, message_id: str) -> dict[str, Any]:

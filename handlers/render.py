@@ -1,23 +1,23 @@
 """A job's events as Chainlit steps: one pure rendering for live screens and stored threads.
 
-A turn on the screen is a tree: the user's message, under it one run, and under that the tool calls and the parts of the
+A turn on the screen is a tree: the user's message, under it one run, and under that the job card and the parts of the
 answer. Ids derive from the root job, so a retry replaces its original.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
+from handlers.card import JobCard
 from handlers.changes import AddText, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
-from handlers.elements import artifact_element, file_element, form_element
+from handlers.elements import CARD, artifact_element, card_element, file_element, form_element
 from handlers.forms import ToolForm
-from handlers.tool_screen import ToolScreen
-from handlers.words import describe_end, describe_progress, iso, tool_output
+from handlers.words import describe_end, iso
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
 from jobs.events import (
+    TERMINAL,
     Artifact,
     EventPayload,
     JobCancelled,
@@ -28,9 +28,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     Terminal,
     TextDelta,
     UnknownEvent,
@@ -40,6 +43,7 @@ from names import DIRECT_CALL
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
+ENDED = {status.value for status in TERMINAL.values()}
 MESSAGE_CHARACTERS = 20_000
 """A longer answer continues in another message, because a page renders the whole message again for each piece."""
 ARGUMENTS_INVALID = "tool_arguments_invalid"
@@ -75,7 +79,11 @@ class TurnScreen:
         self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._transcript = Transcript()
-        self._tools: dict[str, ToolScreen] = {}
+        self._tools: dict[str, bool] = {}  # calls, by path: whether it runs
+        self.card = JobCard(job)
+        self.card_changed = False
+        """Whether the card has changed since the page was told."""
+        self._card_shown = False
         self._problems: dict[str, str] = {}  # by field, for arguments that the tool refused
         self._show_request(job)
         for file in files:
@@ -87,7 +95,12 @@ class TurnScreen:
 
     def elements(self) -> list[ElementDict]:
         """Returns the attached files, the form and the artifacts."""
-        return [dict(element) for element in self._elements.values()]
+        return [self._card_element() if is_card(one) else dict(one) for one in self._elements.values()]
+
+    @property
+    def end_id(self) -> str:
+        """The message that tells how the turn ended, or that holds the card, which does."""
+        return self._card_message_id if self.card.wanted else f"{self.root_id}:end"
 
     @property
     def form_is_open(self) -> bool:
@@ -113,30 +126,51 @@ class TurnScreen:
     # --- events -----------------------------------------------------------------------------------------------
 
     def _render(self, event: JobEvent, payload: EventPayload) -> list[Change]:
+        self.card_changed |= self.card.feed(event, payload)
+        return [*self._show_card(event.at), *self._screen(event, payload)]
+
+    def _screen(self, event: JobEvent, payload: EventPayload) -> list[Change]:
         answer = self._transcript.feed(payload)
         match payload:
             case TextDelta():
                 return [] if answer is None else self._answer(answer, event.at)
             case StepFinished(step=step) if step in self._tools:
-                return self._finish_tool(payload, event.at)
+                self._finish_tool(payload)
+                return []
             case StepFinished(step=step):
                 changes = [] if answer is None else self._answer(answer, event.at)
                 return changes + self._hide_cursor(step)
-            case StepStarted(kind="tool"):
-                return [self._start_tool(payload, event.at)]
-            case Progress():
-                return self._tell_tool(payload.step, lambda tool: tool.progress(describe_progress(payload)))
-            case Log():
-                return self._log(payload, event)
+            case StepStarted(kind="tool", step=path):
+                self._tools[path] = True
+                return []
             case Artifact():
                 return self._show_artifact(payload, event)
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.ended = payload
                 return self._end(payload, event.at)
-            case StepStarted() | JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+            case JobQueued() | JobStarted() | JobCancelling() | StepStarted() | StepWaiting():
+                return []
+            case Progress() | Log() | Plan() | Source() | UnknownEvent():
                 return []
             case _:
                 assert_never(payload)
+
+    def _show_card(self, at: float) -> list[Change]:
+        """Shows the card when the turn first needs one, and as it stays at the end. Its changes are told beside."""
+        if not self.card.wanted or (self._card_shown and self.card.state not in ENDED):
+            return []
+        changes: list[Change] = []
+        if not self._card_shown and self.form is None:
+            changes.append(self._put(self._new(self._card_message_id, "assistant_message", ASSISTANT, self.run_id, at)))
+        self._card_shown = True
+        return [*changes, self._show(self._card_element())]
+
+    def _card_element(self) -> ElementDict:
+        return card_element(self.card, self.root_id, self._job.thread_id, self._card_message_id)
+
+    @property
+    def _card_message_id(self) -> str:
+        return f"{self.root_id}:card:message" if self.form is None else self._form_id
 
     def _answer(self, change: AnswerChange, at: float) -> list[Change]:
         path = change.step
@@ -155,27 +189,6 @@ class TurnScreen:
     def _hide_cursor(self, path: str) -> list[Change]:
         return [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
 
-    def _start_tool(self, started: StepStarted, at: float) -> Change:
-        tool = self._tools[started.step] = ToolScreen(started.name)
-        step = self._new(f"{self.root_id}:{started.step}", "tool", started.name, self.run_id, at)
-        arguments = started.input
-        step.update(
-            input=json.dumps(arguments, ensure_ascii=False, indent=2) if arguments else "",
-            showInput="json" if arguments else False,
-            start=iso(at),
-            output=tool.text(),
-            defaultOpen=True,
-            autoCollapse=True,
-        )
-        return self._put(step)
-
-    def _log(self, log: Log, event: JobEvent) -> list[Change]:
-        if self._tool_of(log.step) is not None:
-            return self._tell_tool(log.step, lambda tool: tool.log(log.level, log.message))
-        step = self._new(f"{self.root_id}:note:{event.seq}", "tool", log.message, self.run_id, event.at)
-        step.update(start=iso(event.at), end=iso(event.at))
-        return [self._put(step)]
-
     def _show_artifact(self, artifact: Artifact, event: JobEvent) -> list[Change]:
         message_id = f"{self.root_id}:{self._calling()}:files"
         changes: list[Change] = []
@@ -188,9 +201,7 @@ class TurnScreen:
         changes: list[Change] = [
             self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
         ]
-        tools = [self._steps[f"{self.root_id}:{path}"] for path in self._tools]
-        changes += [self._patch(tool["id"], end=iso(at), defaultOpen=False) for tool in tools if tool["end"] is None]
-        sentence = describe_end(end, answered=bool(self._messages))
+        sentence = describe_end(end, answered=bool(self._messages), on_card=self.card.wanted)
         if self.form_is_open:
             changes.append(self._show(self._form_element(is_open=True)))
         elif sentence:
@@ -200,17 +211,11 @@ class TurnScreen:
         changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
 
-    def _finish_tool(self, finished: StepFinished, at: float) -> list[Change]:
-        path = finished.step
-        tool = self._tools[path]
-        output, failed = tool_output(finished)
-        tool.finish(output)
+    def _finish_tool(self, finished: StepFinished) -> None:
+        self._tools[finished.step] = False
         error = finished.error or {}
-        if self.form is not None and path == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
+        if self.form is not None and finished.step == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
             self._problems = self.form.at_fields(error.get("fields") or {}, otherwise=error["message"])
-        name = f"with an error: {tool.name}" if failed else tool.name  # the page puts "Finished" before it
-        shown = {"name": name, "output": tool.text(), "end": iso(at), "isError": failed, "defaultOpen": False}
-        return [self._patch(f"{self.root_id}:{path}", **shown)]
 
     # --- the tree ---------------------------------------------------------------------------------------------
 
@@ -239,7 +244,7 @@ class TurnScreen:
 
     def _calling(self) -> str:
         """Returns the call that makes an artifact: the last running one, else the last; a retry's log may have none."""
-        running = [path for path, tool in self._tools.items() if tool.running] or [*self._tools]
+        running = [path for path, runs in self._tools.items() if runs] or [*self._tools]
         return running[-1] if running else DIRECT_CALL
 
     def _append(self, path: str, text: str, at: float) -> list[Change]:
@@ -261,19 +266,6 @@ class TurnScreen:
         for one in gone:
             self._steps.pop(one, None)
         return [Remove(one) for one in gone]
-
-    def _tool_of(self, path: str | None) -> str | None:
-        """Returns the call that a step belongs to, if any."""
-        if path is None:
-            return None
-        return next((tool for tool in self._tools if path == tool or path.startswith(f"{tool}/")), None)
-
-    def _tell_tool(self, step: str | None, tell: Callable[[ToolScreen], None]) -> list[Change]:
-        path = self._tool_of(step)
-        if path is None:
-            return []
-        tell(self._tools[path])
-        return [self._patch(f"{self.root_id}:{path}", output=self._tools[path].text())]
 
     def _show(self, element: ElementDict) -> Show:
         self._elements[element["id"]] = element
@@ -303,6 +295,10 @@ class TurnScreen:
     def _patch(self, step_id: str, **fields: JSON) -> Upsert:
         self._steps[step_id].update(fields)
         return Upsert({"id": step_id, **fields})
+
+
+def is_card(element: ElementDict) -> bool:
+    return (element["type"], element["name"]) == ("custom", CARD)
 
 
 def combine_text(events: Iterable[JobEvent]) -> Iterator[tuple[JobEvent, EventPayload]]:

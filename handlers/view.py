@@ -17,6 +17,11 @@ from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
 
+LIVE = "longhaul"
+"""Our own event of the page's socket (`public/live.js`): `running`, the turns that have not ended, or `job`, one of
+them as far as it has changed. Chainlit's `element` would draw the card anew, and parse the thread's Markdown."""
+TELL_SECONDS = 0.25
+
 
 def thread_dict(thread: Thread, turns: list[TurnScreen]) -> dict[str, Any]:
     """Returns a thread in Chainlit's format. `turns` must be in order."""
@@ -50,7 +55,9 @@ class ThreadView:
         self._said: set[str] = set()  # messages that this page shows and whose turns are not followed yet
         self._life = asyncio.Lock()  # loading, showing and following as one: two reconnects must not interleave
         self._page = asyncio.Lock()  # one writer: changes of several turns must not interleave with a refresh
-        self._loading = False
+        self._telling: dict[str, asyncio.TimerHandle] = {}  # by root job: cards that are told soon
+        self._told_at: dict[str, float] = {}
+        self._running: list[str] | None = None  # the jobs that the page was told of
         self._unsure = False
         self.loaded = False
         """`load` returned the thread and following has not begun: the page is about to show it."""
@@ -82,6 +89,9 @@ class ThreadView:
                     self._show([Show(turn.form_again())])
 
     async def close(self) -> None:
+        for timer in self._telling.values():
+            timer.cancel()
+        self._telling.clear()
         tasks = [task for task in (self._watching, *self._following.values()) if task is not None]
         self._watching = None
         self._following.clear()
@@ -100,7 +110,8 @@ class ThreadView:
                     self._emit("resume_thread", await self._load())
                 except ThreadNotFound:
                     return  # a conversation without messages
-            self.loaded = self._loading = False
+            self.loaded = False
+            self._running = None
             for turn in self._turns.values():
                 self._offer_actions(turn)
             self.show_running()
@@ -119,16 +130,30 @@ class ThreadView:
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     def show_running(self) -> None:
-        """Shows Stop while a turn runs, and hides it otherwise."""
-        loading = bool(self.active)
-        if loading != self._loading:
-            self._loading = loading
-            self._emit("task_start" if loading else "task_end", {})
+        """Tells the page which turns have not ended: its dock shows them, and Stop."""
+        if self._running != (running := self.active):
+            self._running = running
+            heads = [turn.card.head() for turn in self._in_order() if turn.ended is None]
+            self._emit(LIVE, {"thread_id": self.thread_id, "running": heads})
 
-    def show_soon(self) -> None:
-        """Shows Stop again if a turn runs, after Chainlit has hidden it."""
-        self._loading = False
-        self.show_running()
+    def _tell(self, turn: TurnScreen) -> None:
+        """Tells the page what the turn does now: at once at its end, else at most four times a second."""
+        now = asyncio.get_running_loop().time()
+        wait = self._told_at.get(turn.root_id, 0.0) + TELL_SECONDS - now
+        if turn.ended is None and wait > 0:
+            if turn.root_id not in self._telling:
+                timer = asyncio.get_running_loop().call_later(wait, self._tell_now, turn)
+                self._telling[turn.root_id] = timer
+        else:
+            self._tell_now(turn)
+
+    def _tell_now(self, turn: TurnScreen) -> None:
+        if (timer := self._telling.pop(turn.root_id, None)) is not None:
+            timer.cancel()
+        if turn.card_changed:
+            turn.card_changed = False
+            self._told_at[turn.root_id] = asyncio.get_running_loop().time()
+            self._emit(LIVE, {"job": turn.card.update()})
 
     async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
@@ -185,6 +210,8 @@ class ThreadView:
                 async with self._page:
                     self._unsure = True
                     self._show(turn.feed(batch))
+                    if turn.card_changed:
+                        self._tell(turn)
                     if turn.ended is not None:
                         self._offer_actions(turn)
                         self.show_running()
@@ -232,10 +259,9 @@ class ThreadView:
 
 
 def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:
-    """Returns the buttons under a turn that ended without completing."""
-    for_id = f"{turn.root_id}:end"
-    retry = retry_action(turn.job_id, for_id=for_id)
-    return [retry] if turn.form is None else [retry, change_action(turn.job_id, for_id=for_id)]
+    """Returns the buttons under a turn that ended without completing. A card has its own Retry."""
+    change = [] if turn.form is None else [change_action(turn.job_id, for_id=turn.end_id)]
+    return change if turn.card.wanted else [retry_action(turn.job_id, for_id=turn.end_id), *change]
 
 
 def upsert(step: StepDict) -> tuple[str, StepDict]:

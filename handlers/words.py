@@ -8,20 +8,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from jobs import CUT_SHORT, JSON, NEEDS_ARGUMENTS
-from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Progress, StepFinished, Terminal
-
-BAR_CELLS = 20
-
-
-def describe_progress(progress: Progress) -> str:
-    """Returns `▰▰▰▱▱ 3 of 12 · reading`, or only the count without a total."""
-    done, total, message = progress.done, progress.total, progress.message
-    if total:
-        filled = round(BAR_CELLS * min(max(done / total, 0), 1))
-        count = f"`{'▰' * filled}{'▱' * (BAR_CELLS - filled)}` {done:g} of {total:g}"
-    else:
-        count = f"{done:g} done"
-    return f"{count} · {message}" if message else count
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished, Terminal
 
 
 def describe_stopped(stopped: Sequence[Mapping[str, JSON]]) -> str:
@@ -57,23 +44,27 @@ def as_markdown(value: JSON) -> str:
     return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
 
 
-def describe_end(end: Terminal, *, answered: bool) -> str:
-    """Returns what the user sees at the end, besides the answer."""
+def describe_end(end: Terminal, *, answered: bool, on_card: bool) -> str:
+    """Returns what the user sees at the end, besides the answer. A card says itself how the job ended, and why."""
     match end:
         case JobFailedEvent(error=error):
-            return error["message"]
+            return "" if on_card else error["message"]
         case JobCancelled(stopped=stopped):
-            return describe_stopped(stopped)
+            return "" if on_card else describe_stopped(stopped)
         case JobIncompleteEvent(reason=reason) if reason == NEEDS_ARGUMENTS:
             return ""  # the form shows it
         case JobIncompleteEvent(reason=reason, result=result):
             told = describe_result(result, answered=answered)
-            why = CUT_SHORT.get(reason, f"The answer is incomplete: {reason}.")
-            return "\n\n".join([part for part in (told, why) if part])
+            return told if on_card else "\n\n".join([part for part in (told, describe_reason(reason)) if part])
         case JobCompleted(result=result):
             return describe_result(result, answered=answered)
         case _:
             assert_never(end)
+
+
+def describe_reason(reason: str) -> str:
+    """Returns why an answer is incomplete."""
+    return CUT_SHORT.get(reason, f"The answer is incomplete: {reason}.")
 
 
 def describe_result(result: JSON, *, answered: bool) -> str:

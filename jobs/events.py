@@ -12,6 +12,10 @@ from typing import ClassVar, Literal, NamedTuple
 from jobs.encoding import from_stored, to_stored
 from jobs.models import JSON, JobStatus
 
+Interruption = Literal["worker_died", "handed_over", "stalled"]
+"""`stalled`: the worker stood still, or could not reach its store."""
+WaitReason = Literal["rate_limited", "endpoint_failed", "slot"]
+"""What a step waits for: the endpoint's limit, the endpoint's recovery, room on this machine."""
 StepKind = Literal["model", "tool", "part"]
 
 
@@ -69,8 +73,17 @@ class JobQueued(Payload):
 @dataclass(frozen=True, kw_only=True)
 class JobStarted(Payload):
     type: ClassVar[str] = "job.started"
+    optional: ClassVar[frozenset[str]] = frozenset({"after", "pause_seconds", "kept", "again"})
     attempt: int
     worker: str
+    after: Interruption | None = None
+    """What ended the attempt before; None for the first one."""
+    pause_seconds: float | None = None
+    """Since the last event before."""
+    kept: int | None = None
+    """How many steps had finished and are not run again."""
+    again: Sequence[str] | None = None
+    """The interrupted steps, which start again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +128,51 @@ class Log(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepWaiting(Payload):
+    """The step waits for something outside. Its next event says that it goes on."""
+
+    type: ClassVar[str] = "step.waiting"
+    optional: ClassVar[frozenset[str]] = frozenset({"until"})
+    step: str
+    reason: WaitReason
+    until: float | None = None
+    """Unix seconds of the next try."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Payload):
+    """What a step intends to do: the whole plan each time."""
+
+    type: ClassVar[str] = "plan"
+    step: str
+    items: Sequence[Mapping[str, str]]
+    """{text, status} each; the status is `pending`, `active`, `done` or `skipped`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Payload):
+    """Something that the step has used, told once: a web page, or a stored file and a page of it."""
+
+    type: ClassVar[str] = "source"
+    optional: ClassVar[frozenset[str]] = frozenset({"url", "file_id", "page"})
+    step: str
+    title: str
+    url: str | None = None
+    file_id: str | None = None
+    page: int | None = None
+    """From 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact(Payload):
     type: ClassVar[str] = "artifact"
+    optional: ClassVar[frozenset[str]] = frozenset({"step"})
     name: str
     mime: str
     size: int
     """Bytes."""
+    step: str | None = None
+    """The step that made it; None in a log of an earlier version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +236,9 @@ KnownPayload = (
     | TextDelta
     | Progress
     | Log
+    | StepWaiting
+    | Plan
+    | Source
     | Artifact
     | StepFinished
     | JobCancelling

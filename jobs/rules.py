@@ -22,9 +22,12 @@ from jobs.events import (
     JobStarted,
     KnownPayload,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     TextDelta,
     UnknownEvent,
 )
@@ -244,9 +247,9 @@ class Reuse:
                 return True
             case StepStarted(step=path) | StepFinished(step=path):
                 return self._is_of_last_attempt(seq, path)
-            case TextDelta(step=path) | Progress(step=path) | Log(step=path):
+            case TextDelta(step=path) | Progress(step=path) | Log(step=path) | Plan(step=path) | Source(step=path):
                 return path is not None and self._is_of_last_attempt(seq, path) and not self._is_inside_unfinished(path)
-            case JobQueued() | JobStarted() | JobCancelling():
+            case JobQueued() | JobStarted() | JobCancelling() | StepWaiting():
                 return False
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 return False

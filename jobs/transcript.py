@@ -21,9 +21,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     Terminal,
     TextDelta,
     UnknownEvent,
@@ -113,7 +116,9 @@ class Transcript:
                 self.artifacts[payload.name] = payload
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.end = payload
-            case JobQueued() | JobStarted() | JobCancelling() | Log() | UnknownEvent():
+            case JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+                pass
+            case Log() | StepWaiting() | Plan() | Source():
                 pass
             case _:
                 assert_never(payload)

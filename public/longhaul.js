@@ -1,3 +1,5 @@
+import './card.js';
+import './dock.js';
 import { linkPictures } from './pictures.js';
 
 linkPictures(document);

@@ -18,9 +18,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     Terminal,
     TextDelta,
     UnknownEvent,
@@ -106,8 +109,10 @@ class _Drawing:
             case StepFinished():
                 if (step := self._steps.pop(payload.step, None)) is not None:
                     self._close(step, event.at, None if payload.error is None else str(payload.error["code"]))
-            case JobQueued() | JobCancelling() | TextDelta() | Progress() | Log() | Artifact() | UnknownEvent():
+            case JobQueued() | JobCancelling() | TextDelta() | Progress() | Log() | UnknownEvent():
                 pass  # they have no duration
+            case StepWaiting() | Plan() | Source() | Artifact():
+                pass
             case _:
                 assert_never(payload)
 

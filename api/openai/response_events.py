@@ -26,9 +26,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     Terminal,
     TextDelta,
     UnknownEvent,
@@ -197,7 +200,18 @@ class ResponseEvents:
                 yield from self._begin()
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 yield from self._finish(payload, event.at)
-            case JobQueued() | JobCancelling() | StepStarted() | Progress() | Log() | Artifact() | UnknownEvent():
+            case (
+                JobQueued()
+                | JobCancelling()
+                | StepStarted()
+                | Progress()
+                | Log()
+                | StepWaiting()
+                | Plan()
+                | Source()
+                | Artifact()
+                | UnknownEvent()
+            ):
                 pass  # a response shows only its answer
             case _:
                 assert_never(payload)

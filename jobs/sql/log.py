@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from jobs import rules
 from jobs.errors import JobNotFound
-from jobs.events import Entry, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted
+from jobs.events import Entry, Interruption, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sql import inbox, rows
@@ -15,6 +16,16 @@ from jobs.sql.appends import append
 from jobs.sql.connection import Connection, Row
 from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
+
+
+class WorkDone(NamedTuple):
+    """What a job's next attempt finds in the log."""
+
+    kept: int
+    """How many steps have finished."""
+    again: Sequence[str]
+    """The steps that were interrupted."""
+
 
 EntryAt = tuple[Entry, float]
 """An event of an earlier log and its time."""
@@ -184,8 +195,26 @@ def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
     return [JobHead._make(row) for row in connection.execute(sql, [head.thread_id])]
 
 
-def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
-    """Claim a job read by `find_to_change`, under its next epoch. A cancelled one ends here, without running."""
+def work_done(connection: Connection, job_id: str) -> WorkDone:
+    steps = Transcript.of(milestones(connection, job_id)).steps
+    again = [path for path, step in steps.items() if step.finished is None]
+    return WorkDone(kept=len(steps) - len(again), again=again)
+
+
+def take(connection: Connection, job: Job, worker: str, at: float, done: WorkDone | None) -> Job:
+    """Claim a job read by `find_to_change`, under its next epoch. A cancelled one ends here, without running.
+
+    `done` is None for a job that no worker has begun.
+    """
+    begins = JobStarted(attempt=job.epoch + 1, worker=worker)
+    if done is not None:
+        begins = replace(
+            begins,
+            after=_interruption(connection, job, worker),
+            kept=done.kept,
+            again=done.again,
+            pause_seconds=round(max(0.0, at - _written_at(connection, job)), 3),
+        )
     connection.execute(
         "UPDATE jobs SET status = 'in_progress', epoch = epoch + 1, worker = ?, started_at = coalesce(started_at, ?),"
         " protocol = ? WHERE id = ?",
@@ -195,11 +224,24 @@ def take(connection: Connection, job: Job, worker: str, at: float) -> Job:
     if job.cancelled_by is not None:
         append(connection, job.id, [JobCancelled(stopped=[])], at, epoch=epoch, after=after)
         return find(connection, job.id)
-    append(connection, job.id, [JobStarted(attempt=epoch, worker=worker)], at, epoch=epoch, after=after)
+    append(connection, job.id, [begins], at, epoch=epoch, after=after)
     started_at = at if job.started_at is None else job.started_at
     return replace(
         job, status=JobStatus.IN_PROGRESS, epoch=epoch, worker=worker, started_at=started_at, last_seq=after + 1
     )
+
+
+def _written_at(connection: Connection, job: Job) -> float:
+    [row] = connection.execute("SELECT at FROM job_events WHERE job_id = ? AND seq = ?", [job.id, job.last_seq])
+    return float(row[0])
+
+
+def _interruption(connection: Connection, job: Job, worker: str) -> Interruption:
+    """Returns what ended the attempt before."""
+    if job.worker is None:
+        return "handed_over"
+    stood_still = connection.execute("SELECT 1 FROM workers WHERE id = ? AND stopped = 1", [job.worker]).fetchone()
+    return "stalled" if stood_still or job.worker == worker else "worker_died"
 
 
 def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:

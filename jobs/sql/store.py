@@ -31,7 +31,7 @@ from jobs.rules import Eligibility
 from jobs.sql import inbox, log, offers, rates, rows, threads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Transaction
-from jobs.sql.log import EntryAt
+from jobs.sql.log import EntryAt, WorkDone
 from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
 from jobs.transitions import Change, Transition, Transitions, reason_of
@@ -140,27 +140,37 @@ class SqlStore:
         return self._note(Change.RETRIED, log.find(connection, new))
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
+        done: dict[str, WorkDone] = {}
         ended: list[str] = []
 
-        def transaction(connection: Connection) -> Job | None:
+        def transaction(connection: Connection) -> Job | str | None:
             ended.clear()
             while (job_id := log.find_eligible(connection, worker, eligibility)) is not None:
                 job = log.find_to_change(connection, job_id)
                 if job.ended:
                     continue  # a worker that was taken for dead has just ended it
-                claimed = self._take(connection, job, worker, Change.CLAIMED)
+                if job.epoch and job_id not in done:
+                    return job_id
+                claimed = self._take(connection, job, worker, Change.CLAIMED, done.get(job_id))
                 if not claimed.ended:
                     return claimed
                 ended.append(job_id)
             return None
 
-        claimed = await self._write(transaction)
-        for job_id in ended:
-            await self._settle(job_id)
-        return claimed
+        while True:
+            claimed = await self._write(transaction)
+            for job_id in ended:
+                await self._settle(job_id)
+            if not isinstance(claimed, str):
+                return claimed
+            done[claimed] = await self._work_done(claimed)
 
-    def _take(self, connection: Connection, job: Job, worker: str, change: Change) -> Job:
-        taken = log.take(connection, job, worker, self._clock())
+    async def _work_done(self, job_id: str) -> WorkDone:
+        """Reads the log, which may be long, outside of the write."""
+        return await self._read(lambda connection: log.work_done(connection, job_id))
+
+    def _take(self, connection: Connection, job: Job, worker: str, change: Change, done: WorkDone | None) -> Job:
+        taken = log.take(connection, job, worker, self._clock(), done)
         self._changes.topics.add(job_topic(job.id))
         if taken.ended:
             self._changes.topics.add("queue")
@@ -168,11 +178,13 @@ class SqlStore:
         return self._note(Change.TAKEN_OVER if change is Change.CLAIMED and taken.attempt > 1 else change, taken)
 
     async def renew(self, job_id: str, epoch: int) -> Job:
+        done = await self._work_done(job_id)
+
         def transaction(connection: Connection) -> Job:
             job = log.find_to_change(connection, job_id)
             if job.ended or job.epoch != epoch or job.worker is None:
                 raise EpochStale(job_id)
-            return self._take(connection, job, job.worker, Change.BEGUN_AGAIN)
+            return self._take(connection, job, job.worker, Change.BEGUN_AGAIN, done)
 
         renewed = await self._write(transaction)
         if renewed.ended:

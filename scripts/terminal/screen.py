@@ -19,9 +19,12 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepStarted,
+    StepWaiting,
     TextDelta,
     UnknownEvent,
 )
@@ -149,7 +152,9 @@ class Screen:
                 self._tell_state(payload, event.at)
             case TextDelta() | JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 pass  # shown by `Answer` and `end`
-            case UnknownEvent():
+            case StepWaiting(until=until):
+                self.notice(_waiting(until, event.at))
+            case Plan() | Source() | UnknownEvent():
                 pass
             case _:
                 assert_never(payload)
@@ -217,3 +222,8 @@ class Screen:
             case JobCancelled(stopped=stopped):
                 named = ", ".join(f"{one['name']} in {one['seconds']:.1f} s" for one in stopped)
                 self.notice(f"Cancelled{f'; stopped {named}' if named else ''}.")
+
+
+def _waiting(until: float | None, now: float) -> str:
+    again = "" if until is None else f"; the next try is in {max(0.0, until - now):.0f} s"
+    return f"Waiting for the model endpoint{again}."

@@ -97,6 +97,18 @@ class Page:
         page.show(Show(element) for element in turn.elements())
         return page
 
+    def hear(self, card: dict[str, Any]) -> None:
+        """What `public/live.js` does with a `longhaul` event."""
+        if (element := self.elements.get("job_1:card")) is not None:
+            steps = {step["id"]: step for step in [*element["props"]["steps"], *card["steps"]]}
+            self.elements["job_1:card"] = {**element, "props": {**card, "steps": [*steps.values()]}}
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the card shows."""
+        props: dict[str, Any] = self.elements["job_1:card"]["props"]
+        return props
+
     def below(self, message_id: str) -> list[tuple[str, str]]:
         """Kind and name of the elements below a message."""
         return [(one["type"], one["name"]) for one in self.elements.values() if one["forId"] == message_id]
@@ -104,8 +116,7 @@ class Page:
     @property
     def form(self) -> dict[str, Any]:
         """What the form shows."""
-        [element] = [one for one in self.elements.values() if one["type"] == "custom"]
-        props: dict[str, Any] = element["props"]
+        props: dict[str, Any] = self.elements["job_1:form"]["props"]
         return props
 
     def answer(self) -> str:

@@ -6,7 +6,7 @@ import httpx
 from starlette.applications import Starlette
 
 from handlers.artifacts import artifact_routes
-from handlers.elements import ARTIFACTS
+from handlers.card import ARTIFACTS
 from handlers.install import not_serving
 from services.lifecycle import Lifecycle, NotServing
 

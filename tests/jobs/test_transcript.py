@@ -101,4 +101,6 @@ VALUES = {
     "input": {"a": 1}, "text": "half \ud800 and \x00", "done": 1.5, "total": 2, "message": "m", "level": "info",
     "mime": "text/plain", "size": 3, "seconds": 0.1, "output": 2**70, "error": {"code": "c", "message": "m"},
     "by": "ada", "result": [None], "usage": {"input_tokens": 1, "output_tokens": 2}, "stopped": [], "reason": "length",
+    "after": "worker_died", "pause_seconds": 1.5, "kept": 2, "again": ["model:1"], "until": 1.5, "title": "t",
+    "items": [{"text": "t", "status": "done"}], "url": "https://example.org", "file_id": "f", "page": 3,
 }  # fmt: skip

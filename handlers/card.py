@@ -1,0 +1,331 @@
+"""The job card: what a turn does, as the log tells it. Words for people are the browser's (`public/card.js`)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+from urllib.parse import quote
+
+from handlers.words import describe_reason, tool_output
+from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
+from jobs.events import (
+    Artifact,
+    EventPayload,
+    JobCancelled,
+    JobCancelling,
+    JobCompleted,
+    JobFailedEvent,
+    JobIncompleteEvent,
+    JobQueued,
+    JobStarted,
+    Log,
+    Plan,
+    Progress,
+    Source,
+    StepFinished,
+    StepKind,
+    StepStarted,
+    StepWaiting,
+    Terminal,
+    TextDelta,
+    UnknownEvent,
+)
+from names import CHAT
+
+ARTIFACTS = "/project/artifact"
+"""The route of a job's files."""
+MAX_TEXT = 4_000
+"""Characters of arguments or of a result that the card shows; the log holds the rest."""
+MAX_LINES = 50
+"""Log lines of a step that the card shows: the last ones."""
+MAX_SOURCES = 200
+
+
+OfStep = TextDelta | StepStarted | StepFinished | Progress | Log | StepWaiting | Plan | Source
+
+
+@dataclass(kw_only=True)
+class CardStep:
+    """One line of the timeline: a model call of the turn, or a tool call with its parts folded into two numbers."""
+
+    id: str
+    kind: StepKind
+    name: str
+    started_at: float
+    seconds: float | None = None
+    state: str = "running"
+    """`running`, `done`, `failed` or `stopped`."""
+    arguments: str = ""
+    result: str = ""
+    parts: int = 0
+    parts_done: int = 0
+    log: list[tuple[str, str]] = field(default_factory=list)
+    """Level and message of each line."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if value not in (None, "", [], 0)}
+
+
+class JobCard:
+    """Feed it the events of a log. `snapshot` is the whole card; `update` is what changed since the last one."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._head: dict[str, Any] = {
+            "job_id": job.id,
+            "thread_id": job.thread_id,
+            "task": job.request.task,
+            "state": "queued",
+            "created_at": job.created_at,
+        }
+        self._steps: dict[str, CardStep] = {}
+        self._parts: set[str] = set()  # those inside tools
+        self._sources: list[dict[str, Any]] = []
+        self._tokens: dict[str, int] = {}
+        self._progress: Progress | None = None
+        self._changed: set[str] = set()
+        self._is_draft = job.ended and job.started_at is None  # its form shows all there is
+        self.wanted = False
+        """Whether the turn needs a card: it uses tools, waits, or was interrupted. A plain answer speaks for itself."""
+
+    @property
+    def state(self) -> str:
+        return str(self._head["state"])
+
+    def snapshot(self) -> dict[str, Any]:
+        return {**self._head, "steps": [step.to_json() for step in self._steps.values()], "sources": [*self._sources]}
+
+    def head(self) -> dict[str, Any]:
+        """Returns what the dock shows."""
+        return dict(self._head)
+
+    def update(self) -> dict[str, Any]:
+        """Returns the card with the changed steps only."""
+        changed, self._changed = self._changed, set()
+        steps = [step.to_json() for path, step in self._steps.items() if path in changed]
+        return {**self._head, "steps": steps, "sources": [*self._sources]}
+
+    def feed(self, event: JobEvent, payload: EventPayload) -> bool:
+        """Returns whether the card changed, apart from its last sign of life."""
+        self._head["last_at"] = event.at
+        before = (self.state, self._head.get("doing"))
+        changed = self._take(payload, event.at)
+        return changed or before != (self.state, self._head.get("doing"))
+
+    def _take(self, payload: EventPayload, at: float) -> bool:
+        match payload:
+            case JobQueued(position=position):
+                self._head["ahead"] = position
+                self.wanted = self.wanted or (position > 0 and not self._is_draft)
+            case JobStarted():
+                self._start(payload, at)
+            case JobCancelling():
+                self._head["state"] = "stopping"
+            case Artifact():
+                self._keep(payload, at)
+            case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
+                self._end(payload, at)
+            case UnknownEvent():
+                return False
+            case _:
+                return self._take_of_step(payload, at)
+        return True
+
+    def _take_of_step(self, payload: OfStep, at: float) -> bool:
+        match payload:
+            case TextDelta(step=path):
+                self._goes_on(path)
+                return False
+            case StepStarted():
+                self._start_step(payload, at)
+            case StepFinished():
+                self._finish_step(payload)
+            case Progress():
+                self._report(payload)
+            case Log():
+                self._note(payload)
+            case StepWaiting():
+                self._wait(payload)
+            case Plan(step=path, items=items):
+                self._head["plan"] = [dict(item) for item in items]
+                self._goes_on(path)
+            case Source():
+                self._cite(payload)
+            case _:
+                assert_never(payload)
+        return True
+
+    # --- the job ----------------------------------------------------------------------------------------------
+
+    def _start(self, started: JobStarted, at: float) -> None:
+        self._head.setdefault("started_at", at)
+        self.wanted = self.wanted or self._job.request.task != CHAT
+        self._head["state"] = "working"
+        self._head["attempt"] = started.attempt
+        if started.after is None:
+            return
+        self.wanted = True
+        self._head["resumed"] = {
+            "at": at - (started.pause_seconds or 0),
+            "after": started.after,
+            "pause_seconds": started.pause_seconds,
+            "kept": started.kept,
+            "again": len(_innermost(started.again or ())),
+        }
+
+    def _end(self, end: Terminal, at: float) -> None:
+        self._head["finished_at"] = at
+        self._head.pop("doing", None)
+        self._head.pop("until", None)
+        for step in self._steps.values():
+            if step.state == "running":
+                step.state, step.seconds = "stopped", round(at - step.started_at, 3)
+                self._changed.add(step.id)
+        match end:
+            case JobCompleted():
+                self._head["state"] = "completed"
+            case JobFailedEvent(error=error):
+                self._head["state"] = "failed"
+                self._head["why"] = error["message"]
+            case JobCancelled(stopped=stopped):
+                self._head["state"] = "cancelled"
+                seconds = max((float(one["seconds"]) for one in stopped), default=0.0)
+                self._head["receipt"] = {"ms": round(1000 * seconds), **self._reached()}
+            case JobIncompleteEvent(reason=reason):
+                self._head["state"] = "incomplete"
+                if reason != NEEDS_ARGUMENTS:
+                    self._head["why"] = describe_reason(reason)
+            case _:
+                assert_never(end)
+
+    def _reached(self) -> dict[str, Any]:
+        """Returns how far the job got, and in what unit, if a tool reported it."""
+        if self._progress is None or not self._progress.total:
+            return {}
+        return {"done": self._progress.done, "total": self._progress.total, "unit": unit_of(self._progress)}
+
+    # --- steps ------------------------------------------------------------------------------------------------
+
+    def _start_step(self, started: StepStarted, at: float) -> None:
+        path = started.step
+        if started.kind == "tool":
+            self.wanted = True
+        if started.parent and (tool := self._tool_of(started.parent)) is not None:
+            if started.kind == "part" and path not in self._parts:
+                self._parts.add(path)
+                tool.parts += 1
+                self._changed.add(tool.id)
+            return
+        known = self._steps.get(path)
+        self._steps[path] = CardStep(
+            id=path,
+            kind=started.kind,
+            name=started.name,
+            started_at=at,
+            arguments=_cut(json.dumps(started.input, ensure_ascii=False, indent=2)) if started.input else "",
+            parts=known.parts if known else 0,
+            parts_done=known.parts_done if known else 0,
+        )
+        self._do(path, "thinking" if started.kind == "model" else "tool")
+
+    def _finish_step(self, finished: StepFinished) -> None:
+        self._count(finished.output)
+        path = finished.step
+        if (step := self._steps.get(path)) is None:
+            if (tool := self._tool_of(path)) is not None:
+                tool.parts_done += path in self._parts
+                self._changed.add(tool.id)
+                self._goes_on(tool.id)
+            return
+        text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
+        step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
+        self._changed.add(path)
+        self._head.pop("progress", None)
+        running = [one for one in self._steps.values() if one.state == "running"]
+        if running:
+            self._do(running[-1].id, "tool")
+        else:
+            self._do(None, "thinking")
+
+    def _report(self, progress: Progress) -> None:
+        self._progress = progress
+        told = {"done": progress.done, "total": progress.total, "message": progress.message}
+        self._head["progress"] = told | {"unit": unit_of(progress)}
+        self._goes_on(progress.step)
+
+    def _note(self, log: Log) -> None:
+        tool = self._tool_of(log.step) or next(reversed(self._steps.values()), None)
+        if tool is None:
+            return
+        tool.log = [*tool.log, (log.level, log.message)][-MAX_LINES:]
+        self._changed.add(tool.id)
+
+    def _wait(self, waiting: StepWaiting) -> None:
+        self.wanted = True
+        self._head["state"] = "waiting"
+        self._head["reason"] = waiting.reason
+        self._head["until"] = waiting.until
+
+    def _cite(self, source: Source) -> None:
+        if len(self._sources) < MAX_SOURCES:
+            self._sources.append({name: value for name, value in source.data().items() if name != "step"})
+        self._goes_on(source.step)
+
+    def _keep(self, artifact: Artifact, at: float) -> None:
+        files = {one["name"]: one for one in self._head.get("files", ())}
+        address = f"{ARTIFACTS}/{self._job.id}/{quote(artifact.name, safe='')}?version={int(at * 1000)}"
+        files[artifact.name] = {"name": artifact.name, "size": artifact.size, "url": address}
+        self._head["files"] = [*files.values()]
+
+    def _goes_on(self, path: str | None) -> None:
+        """A step that waited has given a sign of life; a model that thought now writes."""
+        if self.state == "waiting":
+            self._head["state"] = "working"
+            self._head.pop("until", None)
+        step = self._steps.get(path or "")
+        if step is not None and step.kind == "model" and self._head.get("doing", {}).get("what") == "thinking":
+            self._do(path, "writing")
+
+    def _do(self, path: str | None, what: str) -> None:
+        if self.state == "waiting":
+            self._head["state"] = "working"
+        name = self._steps[path].name if path is not None else ""
+        self._head["doing"] = {"what": what, "name": name if what == "tool" else ""}
+        if path is not None:
+            self._changed.add(path)
+
+    def _tool_of(self, path: str | None) -> CardStep | None:
+        """Returns the tool call that a step belongs to."""
+        while path:
+            if (step := self._steps.get(path)) is not None and step.kind == "tool":
+                return step
+            path = path.rpartition("/")[0]
+        return None
+
+    def _count(self, output: JSON) -> None:
+        usage = output.get("usage") if isinstance(output, dict) else None
+        if not isinstance(usage, Mapping):
+            return
+        for name, count in usage.items():
+            if isinstance(count, int):
+                self._tokens[name] = self._tokens.get(name, 0) + count
+        self._head["tokens"] = dict(self._tokens)
+
+
+def unit_of(progress: Progress) -> str:
+    """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
+    found = re.search(rf"\bof {progress.total:,g} (\w+)", progress.message) if progress.total else None
+    return found[1] if found else ""
+
+
+def _innermost(paths: Iterable[str]) -> list[str]:
+    """Returns the paths that contain no other one."""
+    all_paths = [*paths]
+    return [path for path in all_paths if not any(other.startswith(f"{path}/") for other in all_paths)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} …"

@@ -1,0 +1,83 @@
+// The dock above the composer: what runs in this thread, and Stop. The composer itself stays free for the next message.
+import { active, call, follow, now } from './live.js';
+import { doing, elapsed, progressOf, STATES } from './words.js';
+
+const dock = document.createElement('div');
+dock.id = 'longhaul-dock';
+dock.hidden = true;
+const rows = new Map();
+const { title } = document;
+
+const place = () => {
+  const composer = document.querySelector('#message-composer');
+  if (composer && composer.previousElementSibling !== dock) composer.before(dock);
+};
+
+const stop = async (id) => {
+  const row = rows.get(id);
+  row.button.disabled = true;
+  row.what.textContent = (await call('POST', `${id}/cancel`)) || 'Stopping …';
+};
+
+const makeRow = (job) => {
+  const line = document.createElement('div');
+  const [mark, state, what, time, button] = ['span', 'strong', 'span', 'span', 'button'].map((tag) => document.createElement(tag));
+  mark.className = 'job-mark';
+  mark.ariaHidden = 'true';
+  what.className = 'job-doing';
+  time.className = 'job-time';
+  button.type = 'button';
+  button.addEventListener('click', () => stop(job.job_id));
+  line.append(mark, state, what, time, button);
+  return { line, state, what, time, button };
+};
+
+const fill = (row, job) => {
+  const waits = job.state === 'queued';
+  const { line, state, what, time, button } = row;
+  line.dataset.state = job.state;
+  line.dataset.jobId = job.job_id;
+  state.textContent = STATES[job.state] ?? job.state;
+  const progress = job.progress && !waits ? progressOf(job.progress) : '';
+  what.textContent = [doing(job, now()), progress].filter(Boolean).join(' · ');
+  time.textContent = elapsed(now() - job.created_at);
+  button.textContent = waits ? 'Remove' : 'Stop';
+  button.dataset.testid = waits ? 'job-remove' : 'job-stop';
+  button.disabled = job.state === 'stopping';
+};
+
+const tellTitle = (jobs) => {
+  const [job] = jobs;
+  const share = job?.progress?.total ? `${Math.floor((100 * job.progress.done) / job.progress.total)} % · ` : '';
+  const bare = document.title.replace(/^(● |\d+ % · )/, '') || title;
+  const wanted = job ? `${share || '● '}${bare}` : bare;
+  if (document.title !== wanted) document.title = wanted;
+};
+
+const draw = () => {
+  const jobs = active();
+  for (const [id, { line }] of rows) {
+    if (!jobs.some((job) => job.job_id === id)) {
+      line.remove();
+      rows.delete(id);
+    }
+  }
+  for (const job of jobs) {
+    if (!rows.has(job.job_id)) {
+      rows.set(job.job_id, makeRow(job));
+      dock.append(rows.get(job.job_id).line);
+    }
+    fill(rows.get(job.job_id), job);
+  }
+  dock.hidden = jobs.length === 0;
+  tellTitle(jobs);
+};
+
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('[role=dialog], [role=menu], [role=listbox]')) return;
+  dock.querySelector('[data-testid=job-stop]:not([disabled])')?.click();
+});
+
+new MutationObserver(place).observe(document, { childList: true, subtree: true });
+follow(draw);
+setInterval(() => rows.size && draw(), 1000);

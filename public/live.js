@@ -1,0 +1,76 @@
+// What the server says of jobs, read from the page's own socket. Cards and dock show what is kept here, so that nothing
+// said before they are drawn is lost, and nothing is drawn anew because something was said.
+const EVENT = '42["longhaul",';
+const SIGN = '42["stream_token",';
+
+const jobs = new Map();
+const listeners = new Set();
+let running = [];
+let behind = 0;
+
+const tell = () => listeners.forEach((listener) => listener());
+
+export const follow = (listener) => {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+};
+
+// The server's time.
+export const now = () => Date.now() / 1000 - behind;
+
+// The turns of this thread that have not ended, in their order.
+export const active = () => running.map((id) => jobs.get(id)).filter((one) => one && one.finished_at === undefined);
+
+const merge = (card) => {
+  const known = jobs.get(card.job_id);
+  const steps = new Map((known?.steps ?? []).map((step) => [step.id, step]));
+  for (const step of card.steps ?? []) steps.set(step.id, step);
+  const whole = { sources: known?.sources ?? [], ...card, steps: [...steps.values()] };
+  jobs.set(card.job_id, whole);
+  return whole;
+};
+
+// A card as it was stored may be older than what came by the socket.
+export const keep = (card) => {
+  const known = jobs.get(card.job_id);
+  return known && known.last_at >= card.last_at ? known : merge(card);
+};
+
+const take = ({ job: card, running: heads }) => {
+  if (card) {
+    behind = Math.max(0, Date.now() / 1000 - card.last_at);
+    merge(card);
+  }
+  if (heads) {
+    heads.forEach(merge);
+    running = heads.map((head) => head.job_id);
+  }
+  tell();
+};
+
+const hear = (frame) => {
+  if (typeof frame !== 'string') return;
+  if (frame.startsWith(EVENT)) take(JSON.parse(frame.slice(2))[1]);
+  else if (frame.startsWith(SIGN)) {
+    const [first] = active();
+    if (first) first.last_at = now();
+  }
+};
+
+const Socket = window.WebSocket;
+window.WebSocket = class extends Socket {
+  constructor(address, ...rest) {
+    super(address, ...rest);
+    if (!String(address).includes('/ws/socket.io/')) return;
+    running = []; // another thread, or this one anew: the server says what runs
+    tell();
+    this.addEventListener('message', ({ data }) => hear(data));
+  }
+};
+
+export const call = async (method, path) => {
+  const answer = await fetch(`/api/jobs/${path}`, { method });
+  if (answer.ok) return '';
+  const body = await answer.json().catch(() => ({}));
+  return body.error?.message ?? 'The server did not answer; try again.';
+};

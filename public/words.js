@@ -1,0 +1,83 @@
+// What people read about a job. The server sends codes and numbers.
+export const STATES = {
+  queued: 'Queued',
+  working: 'Working',
+  waiting: 'Waiting',
+  stopping: 'Stopping',
+  completed: 'Done',
+  cancelled: 'Stopped',
+  failed: 'Failed',
+  incomplete: 'Incomplete',
+};
+
+export const hasEnded = (job) => job.finished_at !== undefined;
+
+export const duration = (seconds) => {
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+};
+
+// Elapsed time that ticks each second: tenths would flicker.
+export const elapsed = (seconds) => (seconds < 60 ? `${Math.max(0, Math.floor(seconds))} s` : duration(seconds));
+
+export const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false });
+
+export const sizeOf = (bytes) =>
+  bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
+const number = (value) => value.toLocaleString('en-US');
+
+export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
+
+const WAITS = {
+  rate_limited: 'the model endpoint allows no more requests now',
+  endpoint_failed: 'the model endpoint does not answer',
+  slot: 'this machine is busy',
+};
+
+export const doing = (job, now) => {
+  if (job.state === 'queued') return job.ahead ? `${counted(job.ahead, 'job')} ahead` : 'waiting for a worker';
+  if (job.state === 'waiting') {
+    const again = job.until ? `; next try ${job.until > now ? `in ${elapsed(job.until - now)}` : 'now'}` : '';
+    return `${WAITS[job.reason] ?? 'waiting'}${again}`;
+  }
+  if (hasEnded(job)) return job.why ?? '';
+  switch (job.doing?.what) {
+    case 'writing':
+      return 'writing the answer';
+    case 'tool':
+      return job.doing.name;
+    default:
+      return 'thinking';
+  }
+};
+
+// A report of a tool usually counts in its own words; otherwise the numbers are put before them.
+export const progressOf = ({ done, total, message }) => {
+  const count = total ? `${number(done)} of ${number(total)}` : done ? number(done) : '';
+  if (!message || message.includes(count)) return message || count;
+  return count ? `${count} · ${message}` : message;
+};
+
+const ENDS = {
+  worker_died: 'A worker died',
+  handed_over: 'A worker was shut down',
+  stalled: 'A worker stopped responding',
+};
+
+export const crash = ({ at, after, pause_seconds: pause, kept, again }) => {
+  const work = kept || again ? `: ${counted(kept, 'finished step')} kept, ${number(again)} started again` : '';
+  return `${ENDS[after]} at ${clock(at)}. Continued after ${duration(pause)}${work}.`;
+};
+
+export const receipt = ({ ms, done, total, unit }) => {
+  const place = total ? ` at ${unit ? `${unit.replace(/s$/, '')} ` : ''}${number(done)} of ${number(total)}` : '';
+  const within = ms < 1000 ? `${number(ms)} ms` : duration(ms / 1000);
+  return `Stopped${place}, within ${within}.${total ? ' Retry continues from there.' : ''}`;
+};
+
+export const tokens = ({ input_tokens: read = 0, output_tokens: written = 0 }) =>
+  `${number(read)} tokens read, ${number(written)} written`;
