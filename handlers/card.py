@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 from urllib.parse import quote
@@ -193,7 +193,7 @@ class JobCard:
             case JobCancelled(stopped=stopped):
                 self._head["state"] = "cancelled"
                 seconds = max((float(one["seconds"]) for one in stopped), default=0.0)
-                self._head["receipt"] = {"ms": round(1000 * seconds), **self._reached()}
+                self._head["receipt"] = {"ms": round(1000 * seconds), "what": _stopped(stopped), **self._reached()}
             case JobIncompleteEvent(reason=reason):
                 self._head["state"] = "incomplete"
                 if reason != NEEDS_ARGUMENTS:
@@ -319,6 +319,13 @@ def unit_of(progress: Progress) -> str:
     """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
     found = re.search(rf"\bof {progress.total:,g} (\w+)", progress.message) if progress.total else None
     return found[1] if found else ""
+
+
+def _stopped(steps: Sequence[Mapping[str, JSON]]) -> list[str]:
+    """Returns the names of the tools that a cancel stopped; `model` for the turn's own answer."""
+    outer = {str(one["step"]): one for one in steps if one["kind"] == "tool" or "/" not in str(one["step"])}
+    tools = [str(one["name"]) for one in outer.values() if one["kind"] == "tool"]
+    return [*dict.fromkeys(tools)] or (["model"] if outer else [])
 
 
 def _innermost(paths: Iterable[str]) -> list[str]:

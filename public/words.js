@@ -28,7 +28,7 @@ export const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12
 export const sizeOf = (bytes) =>
   bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
-const number = (value) => value.toLocaleString('en-US');
+const number = (value) => value.toLocaleString('en-US', { maximumFractionDigits: 1 });
 
 export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -73,10 +73,12 @@ export const crash = ({ at, after, pause_seconds: pause, kept, again }) => {
   return `${ENDS[after]} at ${clock(at)}. Continued after ${duration(pause)}${work}.`;
 };
 
-export const receipt = ({ ms, done, total, unit }) => {
+export const receipt = ({ ms, what, done, total, unit }) => {
+  if (!what.length) return 'Stopped before it began.';
+  const names = what.map((name) => (name === 'model' ? 'the answer' : name)).join(', ');
   const place = total ? ` at ${unit ? `${unit.replace(/s$/, '')} ` : ''}${number(done)} of ${number(total)}` : '';
   const within = ms < 1000 ? `${number(ms)} ms` : duration(ms / 1000);
-  return `Stopped${place}, within ${within}.${total ? ' Retry continues from there.' : ''}`;
+  return `Stopped ${names}${place}, within ${within}.${total ? ' Retry continues from there.' : ''}`;
 };
 
 export const tokens = ({ input_tokens: read = 0, output_tokens: written = 0 }) =>

@@ -32,7 +32,7 @@ RECORDER = """
     for (const word of now) if (!seen.has(word)) seen.set(word, performance.now());
   };
   document.addEventListener('click', event => {
-    if (event.target.closest('#stop-button')) window.recorder.stoppedAt = Date.now();
+    if (event.target.closest('[data-testid=job-stop]')) window.recorder.stoppedAt = Date.now();
   }, true);
   new MutationObserver(look).observe(document, {childList: true, subtree: true, characterData: true});
 })()
@@ -45,7 +45,8 @@ at => new Promise(done => setTimeout(done, at - Date.now())).then(() => document
 STEPS = """
 [...document.querySelectorAll('[data-step-type]')].map(step => {
   const message = step.dataset.stepType.endsWith('_message') && step.querySelector('.message-content');
-  return [step.dataset.stepType, (message || step).innerText.trim()];
+  const kind = step.querySelector('.job-card') ? 'card' : step.dataset.stepType;
+  return [kind, (message || step).innerText.trim()];
 })
 """
 
@@ -98,7 +99,7 @@ class Chat:
 
     async def press_stop(self) -> float:
         """Monotonic time of the click, as the page saw it: the way there takes longer than what is measured from it."""
-        await self.page.click("#stop-button")
+        await self.stop_button.click()
         clicked_at: float = await self.page.evaluate("window.recorder.stoppedAt")
         return time.monotonic() - (time.time() - clicked_at / 1000)
 
@@ -109,7 +110,7 @@ class Chat:
 
     @property
     def stop_button(self) -> Locator:
-        return self.page.locator("#stop-button")
+        return self.page.get_by_test_id("job-stop").first
 
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
@@ -126,10 +127,10 @@ class Chat:
         return [text for kind, text in await self.steps() if kind == "user_message"]
 
     async def answer(self) -> str:
-        """All that the assistant says after the last question."""
+        """All that the assistant and the card say after the last question."""
         steps = await self.steps()
         asked = max((i for i, (kind, _) in enumerate(steps) if kind == "user_message"), default=-1)
-        return "\n".join(text for kind, text in steps[asked + 1 :] if kind == "assistant_message")
+        return "\n".join(text for kind, text in steps[asked + 1 :] if kind in {"assistant_message", "card"})
 
     async def words(self, word: str = "w") -> list[int]:
         """The numbers of the numbered words in the last answer, as shown."""
@@ -153,13 +154,15 @@ class Chat:
         except AssertionError as missing:
             raise AssertionError(f"{missing}; the answer is {await self.answer()!r}") from None
 
+    @property
+    def card(self) -> Locator:
+        """The job card of the last turn that has one."""
+        return self.page.get_by_test_id("job-card").last
+
     async def shows_step(self, name: str, *, within: float = 30) -> None:
-        """Waits until the page shows a tool's step while the job runs."""
-
-        async def shown() -> bool:
-            return any(kind == "tool" and name in text for kind, text in await self.steps())
-
-        await until(shown, within=within, what=f"a step of {name} on the page")
+        """Waits until the card shows a tool's step while the job runs."""
+        step = self.card.get_by_test_id("job-step").filter(has_text=name)
+        await step.first.wait_for(timeout=within * 1000)
         await self.runs()
 
     async def finishes(self, *, within: float = 30) -> None:

@@ -40,7 +40,7 @@ async def test_what_a_chat_turns_tool_makes_is_drawn_below_its_call(shared_serve
     await chat.has_words(3)
     await shows_everything(chat, name="mine")
     kinds = [kind for kind, _ in await chat.steps()]
-    assert kinds == ["user_message", "tool", "assistant_message", "assistant_message"]
+    assert kinds == ["user_message", "card", "assistant_message", "assistant_message"]
 
 
 async def comes_as_a_download_to_its_owner_only(chat: Chat, link: str) -> None:

@@ -76,11 +76,14 @@ async def test_nothing_is_fetched_from_another_site_and_its_pictures_are_links(
     await chat.send(f"{site.lures('question')}\n\n{script(f'call quote {call}', tokens=3)}")
     await chat.has_words(3)
     host = site.url.removeprefix("http://")
-    names = {f"{place}{kind}" for place in ("question", "tool", "document") for kind in ("", "-reference")} | {"Video"}
+    names = {f"{place}{kind}" for place in ("question", "document") for kind in ("", "-reference")} | {"Video"}
     for _ in range(2):
         for name in names:
             await chat.page.locator("a.elsewhere:visible", has_text=f"{name} ({host})").first.wait_for()
-        await chat.page.locator('[data-step-type="tool"] button').first.click()
+        await chat.card.get_by_role("button", name="Details").click()
+        await chat.card.get_by_test_id("job-step").filter(has_text="quote").locator("summary").click()
+        result = chat.card.get_by_label("Result of quote")
+        assert site.lures("tool").strip() in await result.inner_text(), "as it is, and nothing of it drawn"
         await chat.reload()
         await chat.has_words(3)
     assert (site.connections, site.asked) == (0, [])
