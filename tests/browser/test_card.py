@@ -1,0 +1,136 @@
+"""The job card and the dock: what a turn does, wherever and whenever one looks; Stop, Retry, a composer that stays."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import ConsoleMessage, Page, expect
+
+from tests.browser.conftest import OpenChat
+from tests.browser.page import Chat, assert_words
+from tests.endpoint import Endpoint, script
+from tests.server import Server
+from tests.waiting import until
+
+STEPS = 8
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> str:
+    """A turn whose tool makes eight steps of half a second; each leaves a line in a file."""
+    arguments = {"file": str(tmp_path / "notes"), "steps": STEPS, "seconds": 0.5}
+    return script(f"call note_in_steps {json.dumps(arguments)}", tokens=20)
+
+
+@pytest.fixture
+def errors() -> Iterator[list[str]]:
+    """What the consoles of the watched pages complain of."""
+    heard: list[str] = []
+    yield heard
+    assert not heard
+
+
+def watch(page: Page, errors: list[str]) -> None:
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+
+async def reads(chat: Chat, test_id: str, pattern: str) -> None:
+    await expect(chat.card.get_by_test_id(test_id)).to_have_text(re.compile(pattern))
+
+
+async def test_a_card_survives_a_reload_a_second_tab_and_the_death_of_its_worker_and_says_so(
+    mortal_server: Server, open_chat: OpenChat, question: str, errors: list[str], tmp_path: Path
+) -> None:
+    chat = await open_chat(mortal_server.url)
+    watch(chat.page, errors)
+    await chat.send(question)
+    await expect(chat.card).to_have_attribute("data-state", "working")
+    await reads(chat, "job-doing", "note_in_steps")
+    await chat.page.fill("#chat-input", "typed meanwhile")
+    bar = chat.card.get_by_role("progressbar")
+    await expect(bar).to_have_attribute("aria-valuenow", re.compile("[1-9]"))
+    assert re.match(r"\d+ % · ", await chat.page.title())
+
+    second = await open_chat(mortal_server.url, await chat.in_thread())
+    watch(second.page, errors)
+    await expect(second.card).to_have_attribute("data-state", "working")
+    mortal_server.kill_workers()
+    for tab in (chat, second):
+        crash = r"^A worker died at \d.*\. Continued after .+ s: \d+ finished steps? kept, 1 started again\.$"
+        await reads(tab, "job-resumed", crash)
+    assert await chat.page.input_value("#chat-input") == "typed meanwhile"
+    await second.reload()
+    await reads(second, "job-resumed", "A worker died")
+    for tab in (chat, second):
+        await tab.has_words(20)
+        await expect(tab.card).to_have_attribute("data-state", "completed")
+        await expect(tab.card.get_by_role("button", name="Details")).to_have_attribute("aria-expanded", "false")
+        assert "·" not in await tab.page.title()
+    assert sorted(set((tmp_path / "notes").read_text().split("\n")[:-1])) == [f"step {one}" for one in range(STEPS)]
+
+
+async def test_escape_stops_and_the_cards_retry_goes_on_from_there(
+    shared_server: Server, open_chat: OpenChat, question: str, errors: list[str], tmp_path: Path
+) -> None:
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.send(question)
+    await until(lambda: "step 2" in notes_of(tmp_path), within=30, what="the third step")
+    await chat.page.keyboard.press("Escape")
+    await expect(chat.card).to_have_attribute("data-state", "cancelled")
+    await reads(chat, "job-stopped", r"^Stopped note_in_steps at \d of 8, within .+ Retry continues from there\.$")
+    await expect(chat.page.get_by_test_id("job-stop")).to_have_count(0)
+    await chat.card.get_by_test_id("job-retry").click()
+    await chat.has_words(20)
+    await expect(chat.card).to_have_attribute("data-state", "completed")
+    lines = notes_of(tmp_path).splitlines()
+    assert lines.count("step 0") == 1, "a finished step does not run again"
+
+
+async def test_a_message_sent_while_a_turn_runs_waits_in_the_dock_and_can_be_removed(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, errors: list[str]
+) -> None:
+    first = script(tokens=40, rate=200, word="a", hold=20)
+    gone, last = (script(tokens=40, rate=200, word=word) for word in "bc")
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.send(first)
+    await chat.sees_word(19, word="a")
+    await chat.send(gone)
+    await chat.send(last)
+    removes = chat.page.get_by_test_id("job-remove")
+    await expect(removes).to_have_count(2)
+    await removes.first.click()
+    await expect(removes).to_have_count(1)
+    shared_endpoint.release(first)
+    await chat.sees_word(39, word="c")
+    await chat.finishes()
+    text = "\n".join(text for _, text in await chat.steps())
+    for word, count in (("a", 40), ("b", 0), ("c", 40)):
+        assert_words([int(one) for one in re.findall(rf"\b{word}(\d+)\b", text)], count)
+
+
+async def test_a_plain_answer_has_the_dock_alone(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    question = script(tokens=30, rate=200, hold=10)
+    chat = await open_chat(shared_server.url)
+    await chat.send(question)
+    await chat.sees_word(9)
+    await expect(chat.page.get_by_test_id("job-stop")).to_be_visible()
+    assert "writing the answer" in await chat.page.locator("#longhaul-dock").inner_text()
+    shared_endpoint.release(question)
+    await chat.has_words(30)
+    assert await chat.page.get_by_test_id("job-card").count() == 0
+
+
+def notes_of(folder: Path) -> str:
+    file = folder / "notes"
+    return file.read_text() if file.exists() else ""

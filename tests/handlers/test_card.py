@@ -1,0 +1,165 @@
+"""Tables of events, and what the card then says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from handlers.card import JobCard
+from jobs import JobStatus
+from tests.handlers.screens import COMPLETED, Line, artifact, finished, job, log, progress, started, text
+
+CALL = "model:1/call:0"
+TOOL = started(CALL, "tool", name="map_table", parent="model:1", input={"rows": 300})
+BEGUN: list[Line] = [("job.queued", {"position": 0}), ("job.started", {"attempt": 1, "worker": "w1"})]
+DIED: Line = (
+    "job.started",
+    {
+        "attempt": 2,
+        "worker": "w2",
+        "after": "worker_died",
+        "pause_seconds": 1.5,
+        "kept": 6,
+        "again": [CALL, f"{CALL}/part:7"],
+    },
+)
+
+
+def card_of(*lines: Line, **fields: Any) -> JobCard:
+    card = JobCard(job(**fields))
+    for event in log(*lines):
+        card.feed(event, event.payload)
+    return card
+
+
+def part(number: int) -> Line:
+    return started(f"{CALL}/part:{number}", "part", parent=CALL)
+
+
+WAITING: Line = ("step.waiting", {"step": "model:1", "reason": "rate_limited", "until": 99.0})
+STOPPED: Line = (
+    "job.cancelled",
+    {
+        "stopped": [
+            {"step": f"{CALL}/part:1", "name": "part", "kind": "part", "seconds": 0.02},
+            {"step": CALL, "name": "map_table", "kind": "tool", "seconds": 0.03},
+        ]
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "state", "doing"),
+    [
+        ([("job.queued", {"position": 2})], "queued", None),
+        ([*BEGUN, started("model:1")], "working", {"what": "thinking", "name": ""}),
+        ([*BEGUN, started("model:1"), text("model:1", "a")], "working", {"what": "writing", "name": ""}),
+        ([*BEGUN, started("model:1"), TOOL], "working", {"what": "tool", "name": "map_table"}),
+        ([*BEGUN, TOOL, finished(CALL)], "working", {"what": "thinking", "name": ""}),
+        ([*BEGUN, started("model:1"), WAITING], "waiting", {"what": "thinking", "name": ""}),
+        ([*BEGUN, started("model:1"), WAITING, text("model:1", "a")], "working", {"what": "writing", "name": ""}),
+        ([*BEGUN, started("model:1"), WAITING, started("model:1")], "working", {"what": "thinking", "name": ""}),
+        ([*BEGUN, ("job.cancelling", {"by": "ada"})], "stopping", None),
+        ([*BEGUN, TOOL, STOPPED], "cancelled", None),
+        ([*BEGUN, TOOL, COMPLETED], "completed", None),
+        ([*BEGUN, ("job.failed", {"error": {"code": "c", "message": "m"}})], "failed", None),
+        ([*BEGUN, ("job.incomplete", {"reason": "length", "result": None})], "incomplete", None),
+    ],
+)
+def test_the_state_and_what_the_job_does_now(lines: list[Line], state: str, doing: dict[str, str] | None) -> None:
+    head = card_of(*lines).head()
+    assert (head["state"], head.get("doing")) == (state, doing)
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields", "wanted"),
+    [
+        ([*BEGUN, started("model:1"), text("model:1", "a"), COMPLETED], {}, False),
+        ([*BEGUN, started("model:1"), TOOL], {}, True),
+        ([("job.queued", {"position": 1})], {}, True),
+        ([*BEGUN, started("model:1"), WAITING], {}, True),
+        ([*BEGUN, started("model:1"), DIED], {}, True),
+        (BEGUN, {"request": {"task": "map_table"}}, True),
+        ([("job.queued", {"position": 1})], {"status": JobStatus.INCOMPLETE}, False),
+    ],
+    ids=["a plain answer", "a tool", "a queued turn", "a wait", "an interruption", "a tool's own job", "a draft"],
+)
+def test_which_turns_have_a_card(lines: list[Line], fields: dict[str, Any], *, wanted: bool) -> None:
+    assert card_of(*lines, **fields).wanted is wanted
+
+
+def test_the_timeline_folds_parts_into_their_tool_and_keeps_arguments_log_and_result() -> None:
+    card = card_of(
+        *BEGUN,
+        started("model:1", name="gpt"),
+        finished("model:1", output={"usage": {"input_tokens": 10, "output_tokens": 4}}),
+        TOOL,
+        part(0),
+        ("log", {"step": f"{CALL}/part:0", "level": "warning", "message": "slow"}),
+        started(f"{CALL}/part:0/complete:aa", "model", parent=f"{CALL}/part:0"),
+        finished(f"{CALL}/part:0/complete:aa", output={"usage": {"input_tokens": 1, "output_tokens": 2}}),
+        finished(f"{CALL}/part:0"),
+        part(1),
+        progress(CALL, 1, 300, "1 of 300 rows, 13 tokens"),
+    )
+    model, tool = card.snapshot()["steps"]
+    assert (model["name"], model["state"], model["seconds"]) == ("gpt", "done", 0.1)
+    assert (tool["state"], tool["parts"], tool["parts_done"]) == ("running", 2, 1)
+    assert tool["log"] == [("warning", "slow")]
+    assert '"rows": 300' in tool["arguments"]
+    head = card.head()
+    assert head["tokens"] == {"input_tokens": 11, "output_tokens": 6}
+    assert head["progress"] == {"done": 1, "total": 300, "message": "1 of 300 rows, 13 tokens", "unit": "rows"}
+
+
+def test_the_crash_line_counts_what_was_kept_and_what_starts_again() -> None:
+    resumed = card_of(*BEGUN, TOOL, DIED).head()["resumed"]
+    assert resumed == {"at": 2.5, "after": "worker_died", "pause_seconds": 1.5, "kept": 6, "again": 1}
+
+
+def test_a_part_that_runs_again_after_a_crash_is_counted_once() -> None:
+    card = card_of(*BEGUN, TOOL, part(0), finished(f"{CALL}/part:0"), part(1), DIED, TOOL, part(1))
+    [tool] = card.snapshot()["steps"]
+    assert (tool["parts"], tool["parts_done"]) == (2, 1)
+
+
+def test_the_receipt_says_what_was_stopped_where_and_how_fast() -> None:
+    card = card_of(*BEGUN, TOOL, progress(CALL, 88, 300, "88 of 300 rows"), STOPPED)
+    assert card.head()["receipt"] == {"ms": 30, "what": ["map_table"], "done": 88, "total": 300, "unit": "rows"}
+    assert [step["state"] for step in card.snapshot()["steps"]] == ["stopped"]
+
+
+def test_plan_sources_and_files_are_told_as_they_are_found() -> None:
+    plan = [{"text": "read", "status": "done"}, {"text": "write", "status": "active"}]
+    card = card_of(
+        *BEGUN,
+        TOOL,
+        ("plan", {"step": CALL, "items": plan}),
+        ("source", {"step": CALL, "title": "Report", "file_id": "f", "page": 3}),
+        artifact("a b.csv"),
+        artifact("a b.csv"),
+    )
+    shown = card.snapshot()
+    assert shown["plan"] == plan
+    assert shown["sources"] == [{"title": "Report", "file_id": "f", "page": 3}]
+    [file] = shown["files"]
+    assert file["url"].startswith("/project/artifact/job_1/a%20b.csv?")
+
+
+def test_an_update_names_the_changed_steps_only() -> None:
+    card = JobCard(job())
+    updates = []
+    for event in log(*BEGUN, started("model:1"), finished("model:1"), TOOL, part(0)):
+        card.feed(event, event.payload)
+        updates.append([step["id"] for step in card.update()["steps"]])
+    assert updates == [[], [], ["model:1"], ["model:1"], [CALL], [CALL]]
+
+
+def test_long_arguments_and_results_are_cut_and_text_changes_no_card() -> None:
+    card = card_of(*BEGUN, started(CALL, "tool", input={"text": "x" * 9_000}), finished(CALL, output="y" * 9_000))
+    [tool] = card.snapshot()["steps"]
+    assert max(len(tool["arguments"]), len(tool["result"])) < 4_100
+    plain = card_of(*BEGUN, started("model:1"), text("model:1", "a"))
+    [event] = log(text("model:1", "b"))
+    assert not plain.feed(event, event.payload)
