@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from jobs import CUT_SHORT, NEEDS_ARGUMENTS, Job, JobStatus
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
+from jobs.rules import title_of
 from jobs.transcript import Transcript
 from services.web import WebServices
 
@@ -41,6 +42,9 @@ class JobView(BaseModel):
     id: str = Field(examples=["job_5f0c3a9be1d24c77a0b1c2d3"])
     task: str = Field(description="`chat`, or a tool's name.", examples=["chat"])
     status: JobStatus
+    title: str = Field(description="A few words on what was asked.")
+    state: str = Field(description="`queued`, `working`, `waiting`, `stopping`, or how it ended: the status.")
+    doing: str | None = Field(description="One line on what it does now.")
     thread_id: str | None
     user: str
     retry_of: str | None
@@ -72,6 +76,9 @@ def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
         "id": job.id,
         "task": job.request.task,
         "status": job.status.value,
+        "title": title_of(job.request),
+        "state": state_of(job, summary),
+        "doing": _doing(job, summary),
         "thread_id": job.thread_id,
         "user": job.user,
         "retry_of": job.retry_of,
@@ -85,6 +92,23 @@ def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
         "artifacts": [_only(artifact, ArtifactView) for artifact in summary.artifacts.values()],
         **_end(summary.end),
     }
+
+
+def state_of(job: Job, summary: Transcript) -> str:
+    if job.status is not JobStatus.IN_PROGRESS:
+        return job.status.value
+    if job.cancelled_by is not None:
+        return "stopping"
+    return "waiting" if summary.waiting is not None else "working"
+
+
+def _doing(job: Job, summary: Transcript) -> str | None:
+    if job.status is not JobStatus.IN_PROGRESS or not summary.steps:
+        return None
+    last = [*summary.steps.values()][-1].started
+    if summary.progress is not None and summary.progress.message and last.kind != "model":
+        return f"{last.name}: {summary.progress.message}"
+    return f"asking {last.name}" if last.kind == "model" else last.name
 
 
 def _end(end: Terminal | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Self
 
@@ -14,10 +15,16 @@ from jobs.models import JSON, Job, JobRequest, Queue, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
-from jobs.wake import Wake, thread_topic
+from jobs.wake import Wake, job_topic, thread_topic
 
 POLL_SECONDS = 5.0
 """The longest delay that a lost wake-up adds before a change of a thread, or of the tools, is seen."""
+
+FEED_SECONDS = 0.5
+"""The shortest time between two reports of all of a user's jobs."""
+TELL_AGAIN_SECONDS = 60.0
+"""The clocks of machines differ by less."""
+MAX_FOLLOWED = 200
 
 
 class JobClient:
@@ -27,6 +34,8 @@ class JobClient:
         self._store = store
         self._wake = wake
         self._tails = Tails(store, wake)
+        self._ending = False
+        self._ends: set[asyncio.Event] = set()
 
     async def __aenter__(self) -> Self:
         await self._tails.__aenter__()
@@ -109,9 +118,32 @@ class JobClient:
                 if wanted:
                     yield wanted
 
+    async def follow_jobs(self, user: str, since: float) -> AsyncGenerator[list[Job], None]:
+        """Yields the user's jobs that have not ended or ended after `since` (Unix seconds), now and after each change
+        of one of them, at most twice a second. What has ended is yielded for a minute, and not again."""
+        followed: set[str] = {"queue"}
+        changed = asyncio.Event()
+        unsubscribe = self._wake.listen(lambda topics: changed.set() if not followed.isdisjoint(topics) else None)
+        self._ends.add(changed)
+        try:
+            while not self._ending:
+                changed.clear()
+                jobs = await self._store.changed_jobs(user, since, MAX_FOLLOWED)
+                followed = {"queue", *(job_topic(job.id) for job in jobs if not job.ended)}
+                yield jobs
+                since = max(since, time.time() - TELL_AGAIN_SECONDS)
+                await asyncio.sleep(FEED_SECONDS)
+                await wait_event(changed, POLL_SECONDS)
+        finally:
+            unsubscribe()
+            self._ends.discard(changed)
+
     def end_follows(self) -> None:
-        """End every `follow` after what it has read, even without a terminal event: this process is about to end."""
+        """End every `follow` and `follow_jobs` after what it has read: this process is about to end."""
         self._tails.end()
+        self._ending = True
+        for changed in self._ends:
+            changed.set()
 
     async def events(self, job_id: str) -> list[JobEvent]:
         """Returns the whole log as it is now."""

@@ -123,6 +123,10 @@ class JobStore(Protocol):
 
     async def jobs(self, query: JobFilter) -> list[Job]: ...
 
+    async def changed_jobs(self, user: str, since: float, limit: int) -> list[Job]:
+        """Returns the user's jobs that have not ended, or that ended at `since` (Unix seconds) or later; of each kind
+        at most `limit`."""
+
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         """Returns the number of jobs by task and status."""
 

@@ -76,6 +76,8 @@ class Transcript:
         """The last report."""
         self.artifacts: dict[str, Artifact] = {}
         """The newest of each name."""
+        self.waiting: StepWaiting | None = None
+        """What the job waits for, if its last event says so."""
         self.end: Terminal | None = None
         self._spent: dict[str, int] = {}
 
@@ -103,6 +105,7 @@ class Transcript:
 
     def feed(self, payload: EventPayload) -> AnswerChange | None:
         """Returns the change of the answer, if any."""
+        self.waiting = payload if isinstance(payload, StepWaiting) else None
         match payload:
             case TextDelta():
                 return self._say(payload)

@@ -9,6 +9,7 @@ from http.cookies import SimpleCookie
 from itertools import cycle
 from typing import Any
 
+import aiohttp
 import httpx
 import socketio
 
@@ -19,18 +20,19 @@ async def page_socket(
 ) -> AsyncIterator[socketio.AsyncClient]:
     """The socket of a page, as Chainlit's own page opens it."""
     cookie = SimpleCookie(dict(browser.cookies))
-    client = socketio.AsyncClient(reconnection=False)
-    await client.connect(
-        str(browser.base_url),
-        headers={"Cookie": cookie.output(header="", sep=";").strip()},
-        auth={"sessionId": session_id, "clientType": "webapp", "threadId": thread_id, "userEnv": "{}"},
-        socketio_path="/ws/socket.io",
-        transports=["websocket"],
-    )
-    try:
-        yield client
-    finally:
-        await client.disconnect()
+    async with aiohttp.ClientSession() as session:  # the client's own stays open when it cannot connect
+        client = socketio.AsyncClient(reconnection=False, http_session=session)
+        await client.connect(
+            str(browser.base_url),
+            headers={"Cookie": cookie.output(header="", sep=";").strip()},
+            auth={"sessionId": session_id, "clientType": "webapp", "threadId": thread_id, "userEnv": "{}"},
+            socketio_path="/ws/socket.io",
+            transports=["websocket"],
+        )
+        try:
+            yield client
+        finally:
+            await client.disconnect()
 
 
 class OpenPage:

@@ -80,6 +80,13 @@ def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
 
+def changed_jobs(connection: Connection, user: str, since: float, limit: int) -> list[Job]:
+    active = f"{rows.JOB} WHERE status IN ('queued', 'in_progress') AND \"user\" = ? ORDER BY number LIMIT ?"
+    ended = f'{rows.JOB} WHERE finished_at >= ? AND "user" = ? ORDER BY finished_at DESC LIMIT ?'
+    found = [*connection.execute(active, [user, limit]), *connection.execute(ended, [since, user, limit])]
+    return [rows.job(row) for row in found]
+
+
 def counts(connection: Connection) -> dict[tuple[str, JobStatus], int]:
     sql = "SELECT task, status, count(*) FROM jobs GROUP BY task, status"
     return {(task, JobStatus(status)): count for task, status, count in connection.execute(sql)}
@@ -306,12 +313,12 @@ def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
 
 
 def summary(connection: Connection, job: Job) -> Transcript:
-    """Returns the fold of the log without text and steps: progress, artifacts, end."""
-    last = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
+    """Returns the fold of the log without its text: progress, artifacts, the last step that began, the last event."""
+    reported = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
-    found = [*connection.execute(last, [job.id]), *connection.execute(made, [job.id])]
-    end = read(connection, {job.id: job.last_seq - 1}, limit=1) if job.ended else []
-    return Transcript.of([*map(rows.event, found), *end])
+    begun = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} AND type = 'step.started' ORDER BY seq DESC LIMIT 1"
+    found = [row for sql in (reported, made, begun) for row in connection.execute(sql, [job.id])]
+    return Transcript.of([*map(rows.event, found), *read(connection, {job.id: job.last_seq - 1}, limit=1)])
 
 
 def purge(connection: Connection, job_id: str) -> None:

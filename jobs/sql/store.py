@@ -273,6 +273,9 @@ class SqlStore:
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._read(lambda connection: log.find_jobs(connection, query))
 
+    async def changed_jobs(self, user: str, since: float, limit: int) -> list[Job]:
+        return await self._read(lambda connection: log.changed_jobs(connection, user, since, limit))
+
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         return await self._read(log.counts)
 

@@ -1,0 +1,78 @@
+"""The caller's own feed: all their jobs as Server-Sent Events, one event for each change of one."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Response
+
+from api.access import Caller, Services
+from api.descriptions import errors
+from api.job_view import views
+from api.stream import EventStream, Frames
+from jobs import StoreUnavailable
+from jobs.client import TELL_AGAIN_SECONDS
+from jobs.encoding import encode
+from services.web import WebServices
+
+router = APIRouter(prefix="/api/events", tags=["jobs"])
+
+UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"The jobs cannot be read; resume."}}\n\n'
+UNTOLD = ("last_seq", "result", "artifacts")
+"""Fields of a job that the feed leaves out: they change with each word, or are long."""
+
+
+@router.get(
+    "",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 422, 429, 503)},
+    summary="Follow all jobs",
+)
+async def follow(
+    user: Caller,
+    services: Services,
+    last_event_id: Annotated[str | None, Header(description="The `id` of the last event received.")] = None,
+) -> EventStream:
+    """Stream the present state of each of the caller's jobs that has not ended, then of each that changes.
+
+    `event: job`, its data a job without `last_seq`, `result` and `artifacts`. The state of a deleted
+    job is `deleted`. Resumed by `Last-Event-ID`, the stream also tells what ended since, perhaps once more.
+    """
+    frames = _frames(services, user, since=_time_of(last_event_id))
+    return EventStream(frames, ping_seconds=services.settings.sse_ping_seconds)
+
+
+async def _frames(services: WebServices, user: str, since: float) -> Frames:
+    told: dict[str, dict[str, Any]] = {}
+    try:
+        async with contextlib.aclosing(services.jobs.follow_jobs(user, since)) as changes:
+            async for jobs in changes:
+                now = {one["id"]: _shown(one) for one in await views(services, jobs)}
+                gone = [{"id": one["id"], "state": "deleted"} for one in told.values()
+                        if one["finished_at"] is None and one["id"] not in now]  # fmt: skip
+                frames = [_frame(one) for one in [*now.values(), *gone] if told.get(one["id"]) != one]
+                told = now
+                if frames:
+                    yield b"".join(frames)
+    except StoreUnavailable:
+        yield UNAVAILABLE
+
+
+def _shown(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view.items() if name not in UNTOLD}
+
+
+def _frame(job: dict[str, Any]) -> bytes:
+    return b"id: %.3f\nevent: job\ndata: %s\n\n" % (time.time(), encode(job))
+
+
+def _time_of(event_id: str | None) -> float:
+    """Returns the time to tell from: now, unless the id is one of this feed."""
+    now = time.time()
+    try:
+        at = float(event_id or "")
+    except ValueError:
+        return now
+    return min(max(0.0, at - TELL_AGAIN_SECONDS), now)

@@ -1,0 +1,167 @@
+// All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
+import { duration, elapsed, progressOf, STATES, tokens } from './words.js';
+
+const RUNNING = new Set(['queued', 'working', 'waiting', 'stopping']);
+const RETRYABLE = new Set(['failed', 'cancelled', 'incomplete']);
+const PAGE = 50;
+
+const at = (id) => document.querySelector(`#${id}`);
+const jobs = new Map();
+const rows = new Map();
+
+const tell = (id, text) => {
+  at(id).textContent = text;
+  at(id).hidden = !text;
+};
+
+const api = async (method, path) => {
+  const answer = await fetch(`/api/${path}`, { method });
+  if (answer.status === 401) {
+    tell('problem', 'Log in to see your jobs.');
+    location.assign('/login');
+  }
+  if (answer.status === 204) return {};
+  const body = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(body.error?.message ?? 'The server did not answer; try again.');
+  return body;
+};
+
+const make = (tag, className = '') => Object.assign(document.createElement(tag), { className });
+
+const act = (label, run) => {
+  const button = make('button');
+  button.type = 'button';
+  button.textContent = label;
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    try {
+      await run();
+      tell('problem', '');
+    } catch (error) {
+      tell('problem', error.message);
+    }
+    button.disabled = false;
+  });
+  return button;
+};
+
+const makeRow = (id) => {
+  const line = make('li');
+  line.dataset.testid = 'job-row';
+  line.dataset.jobId = id;
+  const parts = {
+    state: make('strong', 'state'),
+    title: make('a', 'title'),
+    doing: make('span', 'doing'),
+    bar: make('div', 'bar'),
+    facts: make('span', 'facts'),
+    stop: act('Stop', () => api('POST', `jobs/${id}/cancel`)),
+    retry: act('Retry', () => api('POST', `jobs/${id}/retry`)),
+    remove: act('Delete', async () => {
+      await api('DELETE', `jobs/${id}`);
+      jobs.delete(id);
+      draw();
+    }),
+  };
+  parts.bar.setAttribute('role', 'progressbar');
+  parts.bar.setAttribute('aria-label', 'Progress');
+  parts.bar.append(make('div'));
+  const actions = make('div', 'actions');
+  actions.append(parts.stop, parts.retry, parts.remove);
+  line.append(parts.state, parts.title, parts.doing, parts.bar, parts.facts, actions);
+  return { line, ...parts };
+};
+
+const factsOf = (job) => {
+  const now = Date.now() / 1000;
+  const waited = (job.started_at ?? job.finished_at ?? now) - job.created_at;
+  const facts = [new Date(job.created_at * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })];
+  if (waited >= 1) facts.push(`waited ${elapsed(waited)}`);
+  if (job.started_at !== null) {
+    const seconds = (job.finished_at ?? now) - job.started_at;
+    facts.push(job.finished_at === null ? elapsed(seconds) : duration(seconds));
+  }
+  if (job.usage) facts.push(tokens(job.usage));
+  return facts.join(' · ');
+};
+
+const fill = (row, job) => {
+  const runs = RUNNING.has(job.state);
+  row.line.dataset.state = job.state;
+  row.state.textContent = STATES[job.state] ?? job.state;
+  row.title.textContent = job.title;
+  if (job.thread_id) row.title.href = `/thread/${encodeURIComponent(job.thread_id)}`;
+  const place = job.queue_position ? `${job.queue_position} ahead` : '';
+  const progress = runs && job.progress ? progressOf(job.progress) : '';
+  row.doing.textContent = progress || place || (runs ? (job.doing ?? '') : (job.error?.message ?? ''));
+  const share = runs && job.progress?.total ? Math.min(100, (100 * job.progress.done) / job.progress.total) : null;
+  row.bar.hidden = share === null;
+  if (share !== null) {
+    row.bar.setAttribute('aria-valuenow', Math.round(share));
+    row.bar.firstChild.style.width = `${share}%`;
+  }
+  row.facts.textContent = factsOf(job);
+  row.stop.hidden = !runs;
+  row.stop.disabled = job.state === 'stopping';
+  row.retry.hidden = !RETRYABLE.has(job.state);
+  row.remove.hidden = runs;
+};
+
+const wanted = (job) => {
+  const state = at('state').value;
+  if (state === 'active' ? !RUNNING.has(job.state) : state && job.state !== state) return false;
+  const words = at('search').value.trim().toLowerCase();
+  return !words || `${job.title} ${job.task} ${job.id}`.toLowerCase().includes(words);
+};
+
+const byImportance = (one, other) =>
+  RUNNING.has(other.state) - RUNNING.has(one.state) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
+
+const draw = () => {
+  const shown = [...jobs.values()].filter(wanted).sort(byImportance);
+  for (const [id, { line }] of rows) {
+    if (!shown.some((job) => job.id === id)) {
+      line.remove();
+      rows.delete(id);
+    }
+  }
+  shown.forEach((job, index) => {
+    if (!rows.has(job.id)) rows.set(job.id, makeRow(job.id));
+    const row = rows.get(job.id);
+    fill(row, job);
+    if (at('jobs').children[index] !== row.line) at('jobs').insertBefore(row.line, at('jobs').children[index] ?? null);
+  });
+  at('none').hidden = jobs.size > 0;
+  const running = [...jobs.values()].filter((job) => RUNNING.has(job.state)).length;
+  document.title = running ? `(${running}) Jobs · Longhaul` : 'Jobs · Longhaul';
+};
+
+let oldest = '';
+
+const load = async () => {
+  const { data, has_more: more } = await api('GET', `jobs?limit=${PAGE}${oldest && `&before=${oldest}`}`);
+  for (const job of data) {
+    if (!jobs.has(job.id)) jobs.set(job.id, job);
+    oldest = job.id;
+  }
+  at('more').hidden = !more;
+  draw();
+};
+
+const follow = () => {
+  const feed = new EventSource('/api/events');
+  feed.addEventListener('job', ({ data }) => {
+    const job = JSON.parse(data);
+    if (job.state === 'deleted') jobs.delete(job.id);
+    else jobs.set(job.id, { ...jobs.get(job.id), ...job });
+    draw();
+  });
+  feed.addEventListener('open', () => tell('status', ''));
+  feed.addEventListener('error', () => tell('status', 'The connection is lost; it is made again by itself.'));
+};
+
+at('filter').addEventListener('input', draw);
+at('filter').addEventListener('submit', (event) => event.preventDefault());
+at('more').addEventListener('click', () => load().catch((error) => tell('problem', error.message)));
+load().then(follow, (error) => tell('problem', error.message));
+setInterval(draw, 1000);
