@@ -210,6 +210,8 @@ class Settings(BaseSettings):
     """Sites that may embed the pages in a frame, as in a Content-Security-Policy."""
     sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
     """The longest silence on a stream of events, after which a comment is sent."""
+    patience_hours: float = Field(12, ge=0, le=168, validation_alias="LONGHAUL_PATIENCE_HOURS")
+    """How long the chat page and background responses try a failing model endpoint again."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
     """The silence of the model endpoint after which a call fails."""
     requests_per_minute: float | None = Field(
@@ -312,6 +314,10 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb * MEGABYTE
+
+    @property
+    def patience_seconds(self) -> float:
+        return self.patience_hours * 3600
 
     @property
     def max_body_bytes(self) -> int:

@@ -62,7 +62,15 @@ async def ask(
     # These arguments restrict an idempotency key to this front end and this value of `detach`. Otherwise a client that
     # disconnects elsewhere could cancel this answer.
     door = {"door": "deep-chat", "detached": detach}
-    turn = chat_request(user, question.text, earlier=question.earlier, files=question.files, key=key, arguments=door)
+    turn = chat_request(
+        user,
+        question.text,
+        earlier=question.earlier,
+        files=question.files,
+        key=key,
+        arguments=door,
+        patience_seconds=0,
+    )
     job = await submit(services, turn)
     answer = OwnedAnswer(request=request, services=services, job=job, detached=detach)
     return await answer.streamed(frames(services.jobs, job), late_failure, ping=PING)

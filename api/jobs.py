@@ -58,6 +58,9 @@ class NewJob(BaseModel):
         None, max_length=MAX_FILES, description="Ids of uploaded files."
     )
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
+    patience_seconds: float = Field(
+        30, ge=0, le=7 * 86_400, description="How long a failing model endpoint is tried again."
+    )
 
 
 class NewRetry(BaseModel):
@@ -208,5 +211,6 @@ async def _request(services: WebServices, body: NewJob, user: str, key: str | No
         thread_id=body.thread_id,
         files=tuple(dict.fromkeys(files)),
         model=body.model,
+        patience_seconds=body.patience_seconds,
         key=key,
     )

@@ -42,6 +42,7 @@ def chat_request(
     model: str | None = None,
     key: str | None = None,
     arguments: Mapping[str, Any] | None = None,
+    patience_seconds: float | None = None,
 ) -> JobRequest:
     """Returns the request of a turn without a thread; callers send `earlier` messages in OpenAI's format."""
     brought = {"messages": list(earlier)} if earlier else {}
@@ -52,5 +53,6 @@ def chat_request(
         arguments={**brought, **(arguments or {})},
         files=tuple(files),
         model=model,
+        patience_seconds=patience_seconds,
         key=key,
     )

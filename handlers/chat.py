@@ -72,7 +72,13 @@ class Chat:
             )
             if draft is None:
                 request = JobRequest(
-                    task=CHAT, user=user, input=words, thread_id=session.thread_id, files=tuple(files), key=message.id
+                    task=CHAT,
+                    user=user,
+                    input=words,
+                    thread_id=session.thread_id,
+                    files=tuple(files),
+                    patience_seconds=self._services.settings.patience_seconds,
+                    key=message.id,
                 )
                 await self._jobs.submit(request)
         except (JobsError, UnknownCommand) as error:
@@ -144,7 +150,7 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         turns = Turns(services.jobs, services.files)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))
-        drafts = Drafts(services.jobs, services.files, turns)
+        drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)
         yield Chat(services, views, DataLayer(services.jobs, turns, store), drafts, commands)
 
 

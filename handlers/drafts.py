@@ -25,10 +25,11 @@ class UnknownCommand(Exception):
 class Drafts:
     """Opens and submits forms."""
 
-    def __init__(self, jobs: JobClient, files: FileStore, turns: Turns) -> None:
+    def __init__(self, jobs: JobClient, files: FileStore, turns: Turns, *, patience_seconds: float) -> None:
         self._jobs = jobs
         self._files = files
         self._turns = turns
+        self._patience_seconds = patience_seconds
         self._submitting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(
@@ -55,6 +56,7 @@ class Drafts:
                 arguments=prefill(form, words, files),
                 thread_id=thread_id,
                 files=tuple(files),
+                patience_seconds=self._patience_seconds,
                 key=key,
             )
         )

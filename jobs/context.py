@@ -6,13 +6,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from background import run_together
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
-from jobs.events import Artifact, KnownPayload, Log, Progress, StepFinished, StepKind, StepStarted
+from jobs.events import (
+    Artifact,
+    KnownPayload,
+    Log,
+    Progress,
+    StepFinished,
+    StepKind,
+    StepStarted,
+    StepWaiting,
+    WaitReason,
+)
 from jobs.journal import of_job
 from jobs.models import JSON, InboxMessage, Job
 from jobs.store import JobStore
@@ -57,6 +67,20 @@ class Step:
 
     async def log(self, level: str, message: str) -> None:
         await self._context.log(level, message, step=self.path)
+
+    @property
+    def waits(self) -> int:
+        """How often the step has waited, in its earlier attempts too."""
+        return self._context.waits(self.path)
+
+    async def waiting(self, reason: WaitReason, until: float) -> None:
+        """Say that the step waits for something outside, until a Unix time."""
+        await self._context.emit(StepWaiting(step=self.path, reason=reason, until=until))
+
+    async def begin_again(self) -> None:
+        """Withdraw the step's text."""
+        self.attempt += 1
+        await self._context.begin_again(self.path, self.attempt)
 
 
 class JobContext:
@@ -189,6 +213,13 @@ class JobContext:
             self._running.discard(path)
         await self._finish(path, begun, output=output)
         return output
+
+    def waits(self, path: str) -> int:
+        step = self._transcript.steps.get(path)
+        return 0 if step is None else step.waits
+
+    async def begin_again(self, path: str, attempt: int) -> None:
+        await self.emit(replace(self._transcript.steps[path].started, attempt=attempt))
 
     async def map(
         self,

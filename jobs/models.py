@@ -72,6 +72,9 @@ class JobRequest:
     """Ids of stored files that came with the request."""
     model: str | None = None
     """The model's name; None for the configured one."""
+    patience_seconds: float | None = None
+    """How long a failing model endpoint is tried again. 0: a few times. None: so, too, and an answer that broke off is
+    not asked for again, because its text cannot be withdrawn."""
     key: str | None = None
     """Idempotency key, unique for each user: requests with the same key create one job."""
 

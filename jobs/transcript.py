@@ -53,6 +53,8 @@ class StepRecord:
     """The checkpoint; None while the step runs or after an interruption."""
     pieces: list[str] = field(default_factory=list)
     """The step's text, if it is part of the answer."""
+    waits: int = 0
+    """How often it has waited for something outside."""
     withdrawn: bool = False
     """Whether the pieces are of an earlier attempt. They stay until the new one adds text or ends."""
 
@@ -105,7 +107,7 @@ class Transcript:
 
     def feed(self, payload: EventPayload) -> AnswerChange | None:
         """Returns the change of the answer, if any."""
-        self.waiting = payload if isinstance(payload, StepWaiting) else None
+        self.waiting = None
         match payload:
             case TextDelta():
                 return self._say(payload)
@@ -121,11 +123,18 @@ class Transcript:
                 self.end = payload
             case JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
                 pass
-            case Log() | StepWaiting() | Plan() | Source():
+            case StepWaiting():
+                self._wait(payload)
+            case Log() | Plan() | Source():
                 pass
             case _:
                 assert_never(payload)
         return None
+
+    def _wait(self, waiting: StepWaiting) -> None:
+        self.waiting = waiting
+        if (step := self.steps.get(waiting.step)) is not None:
+            step.waits += 1
 
     def _start(self, started: StepStarted) -> None:
         step = self.steps.setdefault(started.step, StepRecord(started=started))

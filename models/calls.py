@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol
 
@@ -13,14 +11,13 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from models.faults import CutShort, Fault
+from models.faults import TRUNCATED, CutShort, Fault
+from models.patience import Patience
 from models.replies import ModelReply, ToolCall
 
 Purpose = Literal["chat", "complete"]
 Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]
 """Invokes the given model once."""
-Warn = Callable[[str], Awaitable[None]]
-"""Tells the user that a call waits and will be tried again."""
 
 
 class TokenStream(AsyncCallbackHandler):
@@ -78,11 +75,13 @@ async def call_model(
     *,
     model: str | None,
     purpose: Purpose,
-    warn: Warn,
+    patience: Patience,
     on_text: Callable[[str], None] | None = None,
 ) -> ModelReply:
-    """Calls the model, with retries until the answer begins to arrive. Raises `StepFailed` with the last fault."""
-    for attempt in itertools.count():
+    """Calls the model, with retries until the answer begins to arrive; an answer that broke off is asked for again if
+    its text can be withdrawn. Raises `StepFailed` with the last fault."""
+    cuts = 0
+    for attempt in itertools.count(patience.waits):
         stream = TokenStream(on_text)
         try:
             return _reply(await ask(source.model(model, purpose, stream)), stream)
@@ -90,10 +89,11 @@ async def call_model(
             fault = source.fault(error, stream)
             if fault is None:
                 raise
-        pause = None if stream.started else fault.pause(attempt)
-        if pause is None:
+        pause = fault.pause(cuts if stream.started else attempt, patience.seconds)
+        if pause is None or (stream.started and not (fault == TRUNCATED and await patience.withdraws(cuts))):
             raise fault.as_error()
-        await _wait(fault, pause, warn)
+        cuts += stream.started
+        await patience.wait(fault, pause)
     raise AssertionError("unreachable")
 
 
@@ -105,14 +105,6 @@ def instruct(instruction: str, material: str) -> Ask:
         return await model.ainvoke(list(messages))
 
     return ask
-
-
-async def _wait(fault: Fault, pause: float, warn: Warn) -> None:
-    if fault.silent:
-        return
-    seconds = pause if fault.retry_after is not None else pause * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
-    await warn(f"{fault.reason} Trying again in {seconds:.1f} s." if seconds else f"{fault.reason} Trying again.")
-    await asyncio.sleep(seconds)
 
 
 def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -17,6 +16,7 @@ from jobs.errors import JobFailed, JobIncomplete
 from jobs.models import JSON
 from models.history import Conversation, ai_message, content_of, read_conversation, tool_message
 from models.models import Models
+from models.patience import patience_of
 from models.rates import book
 from models.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
 from models.tools import Toolbox, count_usage
@@ -99,9 +99,9 @@ class CheckpointedTurn:
             return await offering.ainvoke([system, *messages])
 
         async def run(step: Step) -> JSON:
-            write = _after(BETWEEN_STEPS if self.text else "", step.text)
-            warn = partial(step.log, "warning")
-            reply = await self._models.chat(ask, model=self._model, on_text=write, warn=warn)
+            writer = _Separated(BETWEEN_STEPS if self.text else "", step.text)
+            patience = patience_of(step, self._ctx.job.request.patience_seconds, withdrawn=writer.begin)
+            reply = await self._models.chat(ask, model=self._model, on_text=writer.write, patience=patience)
             await book(self._ctx, self._models.settings.rate, reply.tokens)
             return _numbered(reply, number).as_json()
 
@@ -193,14 +193,20 @@ def _failed(sentence: str) -> dict[str, JSON]:
     return {"content": f"Error: {sentence}", "error": sentence}
 
 
-def _after(separator: str, write: Callable[[str], None]) -> Callable[[str], None]:
-    """Returns `write` with the separator before its first piece."""
-    pending = [separator] if separator else []
+class _Separated:
+    """Writes text with a separator before its first piece."""
 
-    def write_on(text: str) -> None:
-        write(pending.pop() + text if pending else text)
+    def __init__(self, separator: str, write: Callable[[str], None]) -> None:
+        self._separator = separator
+        self._write = write
+        self.begin()
 
-    return write_on
+    def begin(self) -> None:
+        self._pending = self._separator
+
+    def write(self, text: str) -> None:
+        before, self._pending = self._pending, ""
+        self._write(before + text)
 
 
 def _offer(spec: ToolSpec) -> dict[str, Any]:

@@ -11,6 +11,8 @@ TRANSIENT = (0.4, 0.8, 1.6)
 LIMITED = (2.0, 4.0, 8.0)
 """Pauses in seconds after a refusal for too many requests that has no `Retry-After`."""
 ONCE = (0.0,)
+MAX_PAUSE_SECONDS = 300.0
+"""The longest pause of a patient caller."""
 RETRY_AFTER_SECONDS = 30.0
 """A longer `Retry-After` is cut to this, because a user is waiting."""
 
@@ -32,13 +34,24 @@ class Fault:
     silent: bool = False
     """The next attempt differs from this one and is made without telling the user."""
 
-    def pause(self, attempt: int) -> float | None:
-        """Returns the seconds to wait after the failed attempt 0, 1, 2 …; None after the last."""
-        if attempt >= len(self.pauses):
+    def pause(self, attempt: int, patience_seconds: float = 0.0) -> float | None:
+        """Returns the seconds to wait after the failed attempt 0, 1, 2 …; None after the last.
+
+        With patience, the pauses grow until that many seconds have been waited in all.
+        """
+        own = attempt < len(self.pauses)
+        if not own and not (patience_seconds and self.pauses and self.pauses[-1]):
             return None
         if self.retry_after is None:
-            return self.pauses[attempt]
-        return min(self.retry_after, RETRY_AFTER_SECONDS)
+            seconds = self._growing(attempt)
+        else:
+            seconds = min(self.retry_after, MAX_PAUSE_SECONDS if patience_seconds else RETRY_AFTER_SECONDS)
+        waited = sum(map(self._growing, range(attempt)))
+        return seconds if own or waited + seconds <= patience_seconds else None
+
+    def _growing(self, attempt: int) -> float:
+        more = attempt - len(self.pauses) + 1
+        return self.pauses[attempt] if more <= 0 else min(self.pauses[-1] * 2.0 ** min(more, 20), MAX_PAUSE_SECONDS)
 
     def as_error(self) -> StepFailed:
         return StepFailed(self.code, f"{self.reason} {self.advice}".strip())

@@ -17,7 +17,8 @@ from background import cancel_and_wait
 from models.rates import Rate
 
 if TYPE_CHECKING:
-    from models.calls import Ask, ModelSource, Warn
+    from models.calls import Ask, ModelSource
+    from models.patience import Patience
     from models.replies import ModelReply
 
 RANKING_DELAY_SECONDS = 5.0
@@ -75,20 +76,22 @@ class Models:
         """Waits until all imports are done, because they block the event loop."""
         await asyncio.wait({self._source, self._ranking})
 
-    async def chat(self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], warn: Warn) -> ModelReply:
+    async def chat(
+        self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], patience: Patience
+    ) -> ModelReply:
         """Runs a call whose text is shown as it arrives. Raises `StepFailed`."""
         from models.calls import call_model
 
         source = await asyncio.shield(self._source)
-        return await call_model(source, ask, model=model, purpose="chat", on_text=on_text, warn=warn)
+        return await call_model(source, ask, model=model, purpose="chat", on_text=on_text, patience=patience)
 
-    async def complete(self, instruction: str, material: str, *, model: str | None, warn: Warn) -> ModelReply:
+    async def complete(self, instruction: str, material: str, *, model: str | None, patience: Patience) -> ModelReply:
         """Runs a call for a tool, whose text is not shown. Raises `StepFailed`."""
         from models.calls import call_model, instruct
 
         source = await asyncio.shield(self._source)
         ask = instruct(instruction, material)
-        return await call_model(source, ask, model=model, purpose="complete", warn=warn)
+        return await call_model(source, ask, model=model, purpose="complete", patience=patience)
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +14,7 @@ from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, StepFailed
 from jobs.models import JSON, Job
 from models.models import Models
+from models.patience import patience_of
 from models.rates import Gate, Rate, expected_tokens
 from models.replies import ModelReply, Spent
 from names import DIRECT_CALL
@@ -193,8 +193,8 @@ class JobCall:
         model = self._ctx.job.request.model
 
         async def run(step: Step) -> JSON:
-            warn = partial(step.log, "warning")
-            return (await self._models.complete(instruction, material, model=model, warn=warn)).as_json()
+            patience = patience_of(step, self._ctx.job.request.patience_seconds or 0.0)
+            return (await self._models.complete(instruction, material, model=model, patience=patience)).as_json()
 
         name = model or self._models.settings.model
         recorded = await self._ctx.step(path, run, name=name, kind="model", parent=self._parent(path))

@@ -121,6 +121,7 @@ async def _request(services: WebServices, body: NewResponse, user: str, key: str
         model=body.model,
         key=key,
         arguments={ASKED: body.asked()},
+        patience_seconds=services.settings.patience_seconds if body.background else 0,
     )
 
 

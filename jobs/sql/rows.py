@@ -27,7 +27,10 @@ def placeholders(values: Collection[object]) -> str:
 
 
 def encode_request(request: JobRequest) -> str:
-    return to_stored({**asdict(request), "arguments": dict(request.arguments)})
+    fields = {**asdict(request), "arguments": dict(request.arguments)}
+    if request.patience_seconds is None:
+        del fields["patience_seconds"]
+    return to_stored(fields)
 
 
 def decode_request(text: str) -> JobRequest:

@@ -49,6 +49,8 @@ async def test_nothing_that_the_schema_allows_or_forbids_breaks_the_server(
 def abuse_all(schema: dict[str, Any], url: str) -> None:
     for found in schemathesis.openapi.from_dict(schema).get_all_operations():
         operation: Any = found
+        if operation.ok().path == "/api/events":
+            continue  # its stream has no end; `test_feed.py` asks it
         for mode in schemathesis.GenerationMode:
             abuse(operation.ok(), mode, url)
 

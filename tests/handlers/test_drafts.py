@@ -57,7 +57,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             WorkerRecord(id="w1", beat=0, stopped=False, tasks=("save",), catalogue=(SAVE,))
         )
         turns = Turns(engine.client, files)
-        yield Desk(engine=engine, turns=turns, drafts=Drafts(engine.client, files, turns), files=files)
+        yield Desk(
+            engine=engine, turns=turns, drafts=Drafts(engine.client, files, turns, patience_seconds=0), files=files
+        )
 
 
 async def test_a_command_is_a_draft_once_however_often_it_is_sent(desk: Desk) -> None:

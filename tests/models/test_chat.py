@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import pytest
 
 from jobs.context import Step
 from jobs.errors import JobFailed, JobIncomplete, StepFailed
-from jobs.events import JobCancelled
+from jobs.events import JobCancelled, JobEvent
 from jobs.models import JSON
+from jobs.transcript import Transcript
 from models.chat import MAX_MODEL_CALLS
 from models.replies import ModelReply, ToolCall
 from tests.endpoint import Endpoint
@@ -21,6 +22,12 @@ from tests.models.desk import Desk
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WHOLE = "".join(f"w{number} " for number in range(9))
+
+
+async def has(list_of: Callable[[], Awaitable[Sequence[object]]], count: int) -> bool:
+    return len(await list_of()) >= count
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -205,6 +212,37 @@ async def test_a_wait_for_the_endpoint_is_told_in_the_log(desk: Desk) -> None:
     ctx = await desk.submit("status=429 retry_after=0 times=1 tokens=1")
     await desk.run(ctx)
     assert await desk.logs(ctx) == ["warning: The model endpoint takes no more requests for now. Trying again."]
+
+
+async def test_a_patient_turn_waits_longer_says_so_and_counts_over_takeovers(desk: Desk) -> None:
+    ctx = await desk.submit("status=429 retry_after=0 times=6 tokens=1", patience_seconds=1_000)
+    running = asyncio.create_task(desk.run(ctx))
+
+    async def waits() -> list[JobEvent]:
+        return [event for event in await desk.events(ctx) if event.type == "step.waiting"]
+
+    await until(lambda: has(waits, 2), within=30, what="two waits")
+    running.cancel()
+    await asyncio.wait({running})
+    again = await desk.take()
+    assert (await desk.run(again)) == {"text": "w0 "}
+    told = await waits()
+    assert [fields(event)["reason"] for event in told] == ["rate_limited"] * len(told)
+    assert len(told) >= 6
+    assert again.waits("model:1") == len(told)
+
+
+async def test_an_answer_that_breaks_off_is_asked_for_again_and_withdrawn_if_it_can_be(desk: Desk) -> None:
+    ctx = await desk.submit("tokens=9 cut=3 rate=100 times=2", patience_seconds=0)
+    assert await desk.run(ctx) == {"text": WHOLE}
+    assert Transcript.of(await desk.events(ctx)).answer == WHOLE
+
+
+async def test_an_answer_that_always_breaks_off_fails_after_three_more_tries(desk: Desk, endpoint: Endpoint) -> None:
+    ctx = await desk.submit("tokens=9 cut=3 rate=100", patience_seconds=0)
+    with pytest.raises(StepFailed):
+        await desk.run(ctx)
+    assert len(endpoint.requests()) == 4
 
 
 async def test_a_failing_model_call_of_a_tool_fails_the_job(desk: Desk) -> None:

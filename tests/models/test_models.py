@@ -14,6 +14,7 @@ from jobs.errors import StepFailed
 from models.calls import storable
 from models.faults import LIMITED
 from models.models import Models, open_models
+from models.patience import Patience
 from models.replies import ModelReply, ToolCall
 from models.upstream import fault_of
 from tests.endpoint import Endpoint
@@ -37,7 +38,7 @@ class Call:
         self.warnings: list[str] = []
 
     async def __call__(self, models: Models, script: str, **changes: Any) -> ModelReply:
-        return await models.complete("Answer.", script, model=changes.get("model"), warn=self._warn)
+        return await models.complete("Answer.", script, model=changes.get("model"), patience=Patience(warn=self._warn))
 
     async def fails(self, url: str, script: str, **changes: Any) -> StepFailed:
         async with open_models(settings_for(url, **changes)) as models:

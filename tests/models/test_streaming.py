@@ -17,6 +17,7 @@ from jobs.errors import StepFailed
 from models import streaming, upstream
 from models.calls import TokenStream
 from models.models import Models, open_models
+from models.patience import Patience
 from models.replies import ModelReply
 from models.streaming import Answer, _chunks
 from models.upstream import fault_of
@@ -317,7 +318,7 @@ async def test_an_endpoint_that_does_not_read_the_request_is_given_up(monkeypatc
 
     async with serving(serve, idle_seconds=0.2) as models, asyncio.timeout(20):
         with pytest.raises(StepFailed) as caught:
-            await models.complete("Answer.", "x" * 20_000_000, model=None, warn=unheard)
+            await models.complete("Answer.", "x" * 20_000_000, model=None, patience=Patience())
     assert caught.value.code == "model_timeout"
 
 
@@ -363,11 +364,7 @@ async def received(reader: asyncio.StreamReader) -> bool:
 
 
 async def ask(models: Models) -> ModelReply:
-    return await models.complete("Answer.", "anything", model=None, warn=unheard)
-
-
-async def unheard(message: str) -> None:
-    """Nobody is told."""
+    return await models.complete("Answer.", "anything", model=None, patience=Patience())
 
 
 def chunked(data: bytes) -> bytes:

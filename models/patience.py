@@ -1,0 +1,73 @@
+"""How a model call bears with an endpoint that fails. The log says what it waits for, and counts over takeovers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from jobs.context import Step
+from jobs.events import WaitReason
+from models.faults import Fault
+
+MAX_CUTS = 3
+"""So many times an answer that broke off is asked for again."""
+
+
+@dataclass(kw_only=True)
+class Patience:
+    """Of one call. Its defaults are those of a caller that nobody watches."""
+
+    seconds: float = 0.0
+    """How long it waits in all, where the fault's own pauses are not enough."""
+    waits: int = 0
+    """The pauses that earlier attempts of the step have made."""
+    warn: Callable[[str], Awaitable[None]] | None = None
+    """Tells the user that the call waits and will be tried again."""
+    tell: Callable[[WaitReason, float], Awaitable[None]] | None = None
+    """Says what it waits for, and until when (Unix seconds)."""
+    withdraw: Callable[[], Awaitable[None]] | None = None
+    """Withdraws the text that has arrived; None: that is impossible."""
+
+    async def wait(self, fault: Fault, pause: float) -> None:
+        if fault.silent:
+            return
+        exactly = fault.retry_after is not None
+        seconds = pause if exactly else pause * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
+        if self.tell is not None:
+            limited = fault.code == "model_rate_limited"
+            await self.tell("rate_limited" if limited else "endpoint_failed", time.time() + seconds)
+        if self.warn is not None:
+            again = f"Trying again in {seconds:.1f} s." if seconds else "Trying again."
+            await self.warn(f"{fault.reason} {again}")
+        await asyncio.sleep(seconds)
+
+    async def withdraws(self, cuts: int) -> bool:
+        """Withdraws the text of an answer that broke off, after so many others did. Returns whether that was done."""
+        if self.withdraw is None or cuts >= MAX_CUTS:
+            return False
+        await self.withdraw()
+        return True
+
+
+def patience_of(step: Step, seconds: float | None, *, withdrawn: Callable[[], None] | None = None) -> Patience:
+    """Returns the patience of a step; `seconds` None if its text cannot be withdrawn.
+
+    withdrawn: called when the text is withdrawn, before it comes anew.
+    """
+
+    async def withdraw() -> None:
+        await step.begin_again()
+        if withdrawn is not None:
+            withdrawn()
+
+    return Patience(
+        seconds=seconds or 0.0,
+        waits=step.waits,
+        warn=partial(step.log, "warning"),
+        tell=step.waiting,
+        withdraw=None if seconds is None else withdraw,
+    )
