@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/jobs", "/healthz", "/readyz", "/metrics"})
-PREFIXES = ("/api/", "/v1/", "/deep-chat/", "/jobs/")
+PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
+PREFIXES = ("/api/", "/v1/", "/deep-chat/")
 ABORT = "longhaul.abort"
 
 

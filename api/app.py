@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
-from api import deep_chat, docs_page, feed, files, health, jobs, jobs_page, metrics, tools
+from api import deep_chat, docs_page, feed, files, health, jobs, metrics, tools
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
@@ -24,7 +24,6 @@ With keys set up, send `Authorization: Bearer KEY`. `/chat-stream` (Deep Chat) a
 ROUTERS = (
     jobs.router,
     feed.router,
-    jobs_page.router,
     files.router,
     tools.router,
     deep_chat.router,

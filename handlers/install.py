@@ -23,6 +23,7 @@ from handlers.callers import KnownCallers, Logins
 from handlers.chat import Chat
 from handlers.data_layer import DataLayer
 from handlers.gate import Gate
+from handlers.jobs_page import jobs_route
 from handlers.login import install_logins
 from handlers.privacy import OwnPages
 from handlers.starters import STARTERS
@@ -70,7 +71,7 @@ def install_chat(
     app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(NotServing, not_serving)
     put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
-    put_first(artifact_routes(lifecycle))
+    put_first([*artifact_routes(lifecycle), jobs_route(frame_ancestors)])
 
 
 def _unheard(_: Request, __: Exception) -> Response:

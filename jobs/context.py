@@ -16,7 +16,9 @@ from jobs.events import (
     Artifact,
     KnownPayload,
     Log,
+    Plan,
     Progress,
+    Source,
     StepFinished,
     StepKind,
     StepStarted,
@@ -108,7 +110,8 @@ class JobContext:
         self._not_begun: set[str] = set()  # steps that a draining process refused to begin
         self._usage: dict[str, int] | None = None
         self._progress_at: dict[str | None, float] = {}
-        self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written at the step's end
+        self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written when it is due
+        self._late_timers: dict[str | None, asyncio.TimerHandle] = {}
         self._writer = LogWriter(store, job, transcript, lost=lost)
         self.deltas = DeltaBuffer(self._writer.post, ticks=ticks)
 
@@ -135,6 +138,8 @@ class JobContext:
 
     def close(self) -> None:
         """End the attempt: nothing is sent again."""
+        for timer in self._late_timers.values():
+            timer.cancel()
         self._writer.close()
 
     async def emit(self, *payloads: KnownPayload) -> int:
@@ -157,15 +162,35 @@ class JobContext:
         now = time.monotonic()
         last = total is not None and done >= total
         report = Progress(step=step, done=done, total=total, message=message)
-        if not last and now - self._progress_at.get(step, -1.0) < PROGRESS_SECONDS:
+        wait = self._progress_at.get(step, -1.0) + PROGRESS_SECONDS - now
+        if not last and wait > 0:
             self._late_progress[step] = report
+            if step not in self._late_timers:
+                timer = asyncio.get_running_loop().call_later(wait, self._tell_late, step)
+                self._late_timers[step] = timer
             return
         self._progress_at[step] = now
         self._late_progress.pop(step, None)
         await self.emit(report)
 
-    async def artifact(self, *, name: str, mime: str, size: int) -> None:
-        await self.emit(Artifact(name=name, mime=mime, size=size))
+    def _tell_late(self, step: str | None) -> None:
+        """Write the progress that was reported too soon. Nothing waits for it."""
+        self._late_timers.pop(step, None)
+        if (report := self._late_progress.pop(step, None)) is not None and self.failure is None:
+            self._progress_at[step] = time.monotonic()
+            self.deltas.flush()
+            self._writer.post([report])
+
+    async def plan(self, items: Sequence[Mapping[str, str]], *, step: str) -> None:
+        await self.emit(Plan(step=step, items=items))
+
+    async def source(self, source: Source) -> None:
+        """Written once, also when the step runs again."""
+        if source not in self._transcript.sources:
+            await self.emit(source)
+
+    async def artifact(self, *, name: str, mime: str, size: int, step: str) -> None:
+        await self.emit(Artifact(name=name, mime=mime, size=size, step=step))
 
     async def fence(self) -> None:
         """Raises `EpochStale` when another worker has taken the job over."""

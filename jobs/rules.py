@@ -174,8 +174,8 @@ def stop(job: Job) -> Stop:
 
 
 def check_same(request: JobRequest, earlier: Job) -> None:
-    """Raises `KeyReused` when the key was used for another request."""
-    if earlier.request != request:
+    """Raises `KeyReused` when the key was used for another request, however patient."""
+    if earlier.request != replace(request, patience_seconds=earlier.request.patience_seconds):
         raise KeyReused(str(request.key))
 
 

@@ -78,6 +78,8 @@ class Transcript:
         """The last report."""
         self.artifacts: dict[str, Artifact] = {}
         """The newest of each name."""
+        self.sources: dict[Source, None] = {}
+        """Those that the steps have used, each once."""
         self.waiting: StepWaiting | None = None
         """What the job waits for, if its last event says so."""
         self.end: Terminal | None = None
@@ -115,21 +117,28 @@ class Transcript:
                 self._start(payload)
             case StepFinished():
                 return self._finish(payload)
-            case Progress():
-                self.progress = payload
-            case Artifact():
-                self.artifacts[payload.name] = payload
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.end = payload
             case JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
                 pass
             case StepWaiting():
                 self._wait(payload)
-            case Log() | Plan() | Source():
+            case Progress() | Artifact() | Source():
+                self._keep(payload)
+            case Log() | Plan():
                 pass
             case _:
                 assert_never(payload)
         return None
+
+    def _keep(self, report: Progress | Artifact | Source) -> None:
+        match report:
+            case Progress():
+                self.progress = report
+            case Artifact():
+                self.artifacts[report.name] = report
+            case Source():
+                self.sources[report] = None
 
     def _wait(self, waiting: StepWaiting) -> None:
         self.waiting = waiting

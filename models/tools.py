@@ -12,6 +12,7 @@ from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, StepFailed
+from jobs.events import Source
 from jobs.models import JSON, Job
 from models.models import Models
 from models.patience import patience_of
@@ -128,6 +129,12 @@ class JobCall:
     async def log(self, level: str, message: str) -> None:
         await self._ctx.log(level, message, step=self._path)
 
+    async def plan(self, items: Sequence[tuple[str, str]]) -> None:
+        await self._ctx.plan([{"text": text, "status": status} for text, status in items], step=self._path)
+
+    async def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None:
+        await self._ctx.source(Source(step=self._path, title=title, url=url, file_id=file_id, page=page))
+
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         """Returns the recorded output of a finished part; otherwise begins the part, or begins it again."""
         step = f"{self._path}/{path}"
@@ -182,7 +189,7 @@ class JobCall:
         saved = await self._files.save_artifact(
             self._ctx.job.root_id, name=name, mime=mime, source=Path(path), fence=self._ctx.fence
         )
-        await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size)
+        await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
 
     @property
     def _bucket(self) -> str:

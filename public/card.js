@@ -143,7 +143,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       h(
         'p',
         { className: 'job-facts' },
-        [`Started ${clock(job.started_at ?? job.created_at)}`, job.tokens && tokens(job.tokens)].filter(Boolean).join(' · '),
+        [`${job.started_at ? 'Started' : 'Asked'} ${clock(job.started_at ?? job.created_at)}`, job.tokens && tokens(job.tokens)].filter(Boolean).join(' · '),
       ),
     );
 

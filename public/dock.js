@@ -1,4 +1,5 @@
-// The dock above the composer: what runs in this thread, and Stop. The composer itself stays free for the next message.
+// The dock above the composer: what runs in this thread, and Stop; the link to all jobs in the header. The composer itself
+// stays free for the next message.
 import { active, call, follow, now } from './live.js';
 import { doing, elapsed, progressOf, STATES } from './words.js';
 
@@ -8,7 +9,11 @@ dock.hidden = true;
 const rows = new Map();
 const { title } = document;
 
+const jobsLink = Object.assign(document.createElement('a'), { id: 'jobs-link', href: '/jobs', textContent: 'Jobs' });
+
 const place = () => {
+  const theme = document.querySelector('#theme-toggle');
+  if (theme && theme.previousElementSibling !== jobsLink) theme.before(jobsLink);
   const composer = document.querySelector('#message-composer');
   if (composer && composer.previousElementSibling !== dock) composer.before(dock);
 };

@@ -1,8 +1,16 @@
+import './access.js';
 import './card.js';
 import './dock.js';
 import { linkPictures } from './pictures.js';
 
 linkPictures(document);
+
+// The page would begin dark, whatever the system prefers.
+try {
+  if (localStorage.getItem('vite-ui-theme') === null) localStorage.setItem('vite-ui-theme', 'system');
+} catch {
+  // Storage is forbidden: it stays dark.
+}
 
 // The page asks who the user is whenever the network is back. It takes any failure for a logout: it then reloads and
 // loses what was typed. This wrapper repeats the request until the server answers.

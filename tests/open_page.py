@@ -60,7 +60,8 @@ class OpenPage:
     @property
     def shown(self) -> list[str]:
         """The texts of the answers so far."""
-        return [step["output"] for step in self._steps.values() if step["type"] == "assistant_message"]
+        texts = (step["output"] for step in self._steps.values() if step["type"] == "assistant_message")
+        return [text for text in texts if text]  # a card's message has none
 
     @property
     def _ended(self) -> bool:

@@ -21,11 +21,13 @@ from toolkit.messages import (
     Incomplete,
     Log,
     OfCall,
+    Plan,
     Progress,
     Refusal,
     Report,
     Request,
     Result,
+    Source,
     StartCall,
     Stopped,
     ToHost,
@@ -103,7 +105,7 @@ class Attempt:
             case Abandon():
                 if task := self._requests.get(message.request):
                     task.cancel()
-            case Progress() | Log():
+            case Progress() | Log() | Plan() | Source():
                 if self._incoming.qsize() < MAX_WAITING_REPORTS:
                     self._incoming.put_nowait(message)
             case Request():
@@ -144,6 +146,12 @@ class Attempt:
                 await self.call.handler.progress(message.done, message.total, message.message)
             case Log():
                 await self.call.handler.log(message.level, message.message)
+            case Plan():
+                await self.call.handler.plan([(text, status) for text, status in message.items])
+            case Source():
+                await self.call.handler.source(
+                    message.title, url=message.url, file_id=message.file_id, page=message.page
+                )
             case Request():
                 self._begin_request(message)
             case Result():

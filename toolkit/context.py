@@ -5,7 +5,7 @@ import hashlib
 import math
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, copy_context
@@ -28,6 +28,7 @@ Level = Literal["info", "warning", "error"]
 MAX_NAME = 200
 MAX_LOG_LINE = 4000
 MAX_PROGRESS_MESSAGE = 300
+MAX_PLAN = 100
 
 # The path of the step that runs: "" outside of steps, "part:3" in the fourth part of the first map. Threads of a map
 # copy it.
@@ -72,8 +73,18 @@ class Link(Protocol):
 
     def log(self, level: str, message: str) -> None: ...
 
+    def plan(self, items: Sequence[tuple[str, str]]) -> None: ...
+
+    def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None: ...
+
     def interruptible(self) -> AbstractContextManager[None]:
         """Within this, a cancel may interrupt the present thread, which works for the call."""
+
+
+def _status(index: int, at: int, skipped: Collection[int]) -> str:
+    if index in skipped:
+        return "skipped"
+    return "done" if index < at else "active" if index == at else "pending"
 
 
 class _Context:
@@ -150,6 +161,27 @@ class _Context:
         if level not in get_args(Level):
             raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
         self._link.log(level, message[:MAX_LOG_LINE])
+
+    def plan(self, items: Sequence[str], *, at: int = 0, skipped: Collection[int] = ()) -> None:
+        """Show what the call intends to do: the whole list each time, at most 100 items.
+
+        at: the index of the item that is being done; those before it are done. skipped: indexes of items left out.
+        """
+        if len(items) > MAX_PLAN:
+            raise ValueError(f"a plan of {len(items)} items: {MAX_PLAN} are the most")
+        places = enumerate(items)
+        self._link.plan([(text[:MAX_PROGRESS_MESSAGE], _status(index, at, skipped)) for index, text in places])
+
+    def source(
+        self, title: str, *, url: str | None = None, file: UploadedFile | None = None, page: int | None = None
+    ) -> None:
+        """Show something that the call has used: a web page, or a file of the user and a page of it, counted from 1."""
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError(f"the source {url[:100]!r} is no web address")
+        if page is not None and page < 1:
+            raise ValueError(f"page {page}: pages are counted from 1")
+        file_id = None if file is None else file.id
+        self._link.source(title[:MAX_PROGRESS_MESSAGE], url=url and url[:MAX_LOG_LINE], file_id=file_id, page=page)
 
     def open(self, file: UploadedFile) -> BinaryIO:
         """Open the file's content for reading, as bytes."""

@@ -1,5 +1,6 @@
 """The worker's side of a context: the origin of a call, the tool's requests, and the handler that fulfils them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
 
@@ -110,6 +111,11 @@ class CallHandler(Protocol):
     async def progress(self, done: float, total: float | None, message: str) -> None: ...
 
     async def log(self, level: str, message: str) -> None: ...
+
+    async def plan(self, items: Sequence[tuple[str, str]]) -> None:
+        """Takes text and status of each item: `pending`, `active`, `done` or `skipped`."""
+
+    async def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None: ...
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         """Returns the value from an earlier attempt, or None when the step must run. Asked again if the step reruns."""

@@ -4,7 +4,7 @@ A receiver matches on the classes and ends in `assert_never`, so that mypy names
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
@@ -125,6 +125,25 @@ class Log:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the call intends to do: text and status of each item."""
+
+    call: int
+    items: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Something that the call has used."""
+
+    call: int
+    title: str
+    url: str | None
+    file_id: str | None
+    page: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request of the tool; an Answer or a Refusal follows."""
 
@@ -192,7 +211,7 @@ class Stopped:
 
 
 ToHost: TypeAlias = StartCall | CancelCall | InterruptCall | Answer | Refusal | Ping
-Report: TypeAlias = Progress | Log
+Report: TypeAlias = Progress | Log | Plan | Source
 Failure: TypeAlias = Incomplete | WrongArguments | FailedRequest | Failed | Stopped
 End: TypeAlias = Result | Failure
 OfCall: TypeAlias = Begun | Report | Request | Abandon | End

@@ -9,7 +9,7 @@ import resource
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -25,9 +25,11 @@ from toolkit.messages import (
     FailedRequest,
     Incomplete,
     OfCall,
+    Plan,
     Refusal,
     Request,
     Result,
+    Source,
     StartCall,
     Stopped,
     WrongArguments,
@@ -156,6 +158,16 @@ class RunningCall:
         """Raises CallCancelled."""
         self._check()
         self._reports.log(level, message)
+
+    def plan(self, items: Sequence[tuple[str, str]]) -> None:
+        """Raises CallCancelled."""
+        self._check()
+        self._send(Plan(call=self.id, items=[[*item] for item in items]))
+
+    def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None:
+        """Raises CallCancelled."""
+        self._check()
+        self._send(Source(call=self.id, title=title, url=url, file_id=file_id, page=page))
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

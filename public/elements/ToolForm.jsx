@@ -295,7 +295,7 @@ const OpenForm = ({ props, callAction, onCancel }) => {
             Cancel
           </button>
         ) : null}
-        {props.fields.some((field) => field.required) ? <small>* needed</small> : null}
+        {props.fields.some((field) => field.required) ? <small>* required</small> : null}
       </footer>
     </form>
   );

@@ -1,5 +1,5 @@
 // All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
-import { duration, elapsed, progressOf, STATES, tokens } from './words.js';
+import { duration, elapsed, progressOf, STATES, tokens } from '../words.js';
 
 const RUNNING = new Set(['queued', 'working', 'waiting', 'stopping']);
 const RETRYABLE = new Set(['failed', 'cancelled', 'incomplete']);

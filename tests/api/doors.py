@@ -55,7 +55,10 @@ async def ask_jobs(client: httpx.AsyncClient, text: str) -> Outcome:
     assert last.name in TERMINAL
     error = None if last.name == "job.completed" else last.data["error"]["message"]
     raw = " ".join(str(event.data) for event in events if event.name == "log" or event.name in TERMINAL)
-    return Outcome(text=text_of(events), error=error, raw=raw)
+    begins = [place for place, event in enumerate(events) if event.name == "step.started"]
+    return Outcome(
+        text=text_of(events[begins[-1] :]) if begins else "", error=error, raw=raw
+    )  # each withdraws the text
 
 
 async def ask_whole_completion(client: httpx.AsyncClient, text: str) -> Outcome:
@@ -91,7 +94,10 @@ async def ask_deep_chat(client: httpx.AsyncClient, text: str) -> Outcome:
         events = [event.data async for event in events_of(response)]
     error = events[-1].get("error")
     said = events[:-1] if error else events
-    return Outcome(text="".join(event["text"] for event in said), error=error, raw=str(error))
+    text = ""
+    for event in said:
+        text = event["text"] if event.get("overwrite") else text + event["text"]
+    return Outcome(text=text, error=error, raw=str(error))
 
 
 async def ask_streamed_response(client: httpx.AsyncClient, text: str) -> Outcome:
@@ -101,7 +107,8 @@ async def ask_streamed_response(client: httpx.AsyncClient, text: str) -> Outcome
             return await refused(response)
         events = [event.data async for event in events_of(response)]
     last = events[-1]
-    said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    said = "".join(event["delta"] for event in deltas if event["item_id"] == deltas[-1]["item_id"])
     if last["type"] == "error":
         return Outcome(text=said, error=last["message"], raw=str(last))
     error = None if last["type"] == "response.completed" else last["response"]["error"]["message"]

@@ -125,7 +125,7 @@ async def test_a_plain_answer_has_the_dock_alone(
     await chat.send(question)
     await chat.sees_word(9)
     await expect(chat.page.get_by_test_id("job-stop")).to_be_visible()
-    assert "writing the answer" in await chat.page.locator("#longhaul-dock").inner_text()
+    await expect(chat.page.locator("#longhaul-dock")).to_contain_text("writing the answer")
     shared_endpoint.release(question)
     await chat.has_words(30)
     assert await chat.page.get_by_test_id("job-card").count() == 0

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.browser.conftest import OpenChat
 from tests.conftest import StartServer, model_environment
@@ -19,7 +20,7 @@ async def impatient_server(
     shared_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Server]:
     """A server to which a model that is silent for two seconds has failed."""
-    patience = {"LONGHAUL_MODEL_IDLE_SECONDS": str(IDLE_SECONDS)}
+    patience = {"LONGHAUL_MODEL_IDLE_SECONDS": str(IDLE_SECONDS), "LONGHAUL_PATIENCE_HOURS": "0"}
     server = Server(tmp_path_factory.mktemp("impatient"), model_environment(shared_endpoint) | patience)
     await server.start()
     yield server
@@ -30,8 +31,6 @@ async def impatient_server(
 FAULTS: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
     "401": ({"status": 401}, ("key",)),
     "silence in mid-stream": ({"hang": "60@40"}, ("did not answer in time",)),
-    "cut": ({"cut": 40}, ("broke off",)),
-    "no finish_reason": ({"eof": 40}, ("broke off",)),
     "error chunk": ({"error": 40}, ()),
     "malformed chunk": ({"malformed": 40}, ()),
 }
@@ -61,6 +60,19 @@ async def test_each_failure_is_a_sentence_and_retry_answers(
     assert [len(shared_endpoint.requests(question)) for question in asked] == [2] * len(FAULTS)
 
 
+@pytest.mark.parametrize("fault", ["cut", "eof"])
+async def test_an_answer_that_breaks_off_is_withdrawn_and_asked_for_again(
+    impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, fault: str
+) -> None:
+    question = script(tokens=120, rate=240, times=1, **{fault: 40})
+    chat = await open_chat(impatient_server.url)
+    await chat.send(question)
+    await chat.has_words(120)
+    await chat.reload()
+    await chat.has_words(120)
+    assert len(shared_endpoint.requests(question)) == 2
+
+
 async def test_a_rate_limited_model_is_asked_again_when_it_said(
     impatient_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
@@ -86,7 +98,7 @@ async def test_a_model_that_is_silent_before_the_first_token_is_asked_again(
     assert first.disconnected_at is not None
 
 
-async def test_a_model_that_is_down_is_named_and_retry_answers_when_it_is_back(
+async def test_a_turn_waits_for_a_model_that_is_down_and_says_so_until_it_is_back(
     start_server: StartServer, open_chat: OpenChat
 ) -> None:
     port = free_port()
@@ -94,11 +106,10 @@ async def test_a_model_that_is_down_is_named_and_retry_answers_when_it_is_back(
     chat = await open_chat(server.url)
     await chat.send(script(tokens=120, rate=240))
 
-    retry = chat.button("Retry")
-    await retry.wait_for(timeout=30_000)
-    answer = await chat.says("cannot be reached")
-    assert not [sign for sign in INTERNALS if sign in answer]
-
+    await expect(chat.card).to_have_attribute("data-state", "waiting")
+    await expect(chat.card.get_by_test_id("job-doing")).to_contain_text("the model endpoint does not answer; next try")
+    assert not [sign for sign in INTERNALS if sign in await chat.card.inner_text()]
+    await expect(chat.page.get_by_test_id("job-stop")).to_be_visible()
     with Endpoint(port):
-        await retry.click()
         await chat.has_words(120)
+    await expect(chat.card).to_have_attribute("data-state", "completed")

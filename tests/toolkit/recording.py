@@ -1,6 +1,7 @@
 """A call handler that keeps in memory what a tool asked for."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ class RecordingHandler:
         self.folder = folder  # its files are the user's; a file's name is its id
         self.progresses: list[tuple[float, float | None, str]] = []
         self.logs: list[tuple[str, str]] = []
+        self.plans: list[list[tuple[str, str]]] = []
+        self.sources: list[dict[str, Any]] = []
         self.begun: list[str] = []
         self.names: dict[str, str] = {}
         self.finished: dict[str, Any] = {}
@@ -34,6 +37,12 @@ class RecordingHandler:
 
     async def log(self, level: str, message: str) -> None:
         self.logs.append((level, message))
+
+    async def plan(self, items: Sequence[tuple[str, str]]) -> None:
+        self.plans.append([(text, status) for text, status in items])
+
+    async def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None:
+        self.sources.append({"title": title, "url": url, "file_id": file_id, "page": page})
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         if path in self.finished:

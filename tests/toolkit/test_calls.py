@@ -40,6 +40,8 @@ async def test_every_kind_of_tool_can_use_everything_a_context_offers(shared_poo
     assert await call(shared_pool, name, handler, number=7) == EVERYTHING
     assert handler.logs == [("info", "number 7")]
     assert handler.progresses[-1] == (3, 3, "done")
+    assert handler.plans == [[("count", "done"), ("guess", "skipped"), ("write", "active")]]
+    assert handler.sources == [{"title": "Numbers", "url": "https://example.org/numbers", "file_id": None, "page": 3}]
     assert handler.artifacts == {"numbers.csv": ("text/csv", b"1,2,3")}
 
 

@@ -54,6 +54,8 @@ FOR_WORKERS: list[ToWorker] = [
     messages.Stalled(seconds=0.5, call=None, over=False),
     messages.Begun(call=1),
     messages.Progress(call=1, done=1.5, total=None, message="half"),
+    messages.Plan(call=1, items=[["read", "done"], ["write", "active"]]),
+    messages.Source(call=1, title="Report", url=None, file_id="file_1", page=3),
     messages.Log(call=1, level="info", message="ü"),
     messages.Abandon(call=1, request=2),
     messages.Result(call=1, value=LIKE_A_MESSAGE),

@@ -70,6 +70,12 @@ class Desk:
     def log(self, level: str, message: str) -> None:
         self.logs.append((level, message))
 
+    def plan(self, items: Sequence[tuple[str, str]]) -> None:
+        raise NotImplementedError
+
+    def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None:
+        raise NotImplementedError
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         yield

@@ -17,6 +17,8 @@ def use_everything(ctx: ToolContext, number: int) -> dict[str, Any]:
     again = ctx.map(["a"], lambda item: item * 2)
     ctx.save_artifact("numbers.csv", b"1,2,3")
     ctx.report_progress(3, 3, "done")
+    ctx.plan(["count", "guess", "write"], at=2, skipped=[1])
+    ctx.source("Numbers", url="https://example.org/numbers", page=3)
     said = ctx.complete("conclude", "all")
     origin = [ctx.user, ctx.thread_id, ctx.idempotency_key, ctx.cancelled, [file.name for file in ctx.files]]
     return {"loaded": loaded, "parts": parts, "again": again, "said": said, "origin": origin}
@@ -53,6 +55,8 @@ async def on_loop(ctx: AsyncToolContext, number: int) -> dict[str, Any]:
     again = await ctx.map(["a"], twice)
     await ctx.save_artifact("numbers.csv", b"1,2,3")
     ctx.report_progress(3, 3, "done")
+    ctx.plan(["count", "guess", "write"], at=2, skipped=[1])
+    ctx.source("Numbers", url="https://example.org/numbers", page=3)
     said = await ctx.complete("conclude", "all")
     origin = [ctx.user, ctx.thread_id, ctx.idempotency_key, ctx.cancelled, [file.name for file in ctx.files]]
     return {"loaded": loaded, "parts": parts, "again": again, "said": said, "origin": origin}

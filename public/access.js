@@ -1,0 +1,37 @@
+// Names and roles that the page leaves out: without them a screen reader says "button" and nothing else.
+const NAMES = {
+  '#sidebar-trigger-button': 'Show or hide the conversations',
+  '#search-chats-button': 'Search the conversations',
+  '#new-chat-button': 'New conversation',
+  '#upload-button': 'Attach files',
+  '#chat-submit': 'Send',
+  'button:has(> svg.lucide-copy)': 'Copy',
+  'button:has(> svg.lucide-arrow-down)': 'To the newest message',
+  'button[class*="positive-feedback"]': 'Good answer',
+  'button[class*="negative-feedback"]': 'Bad answer',
+  '#user-nav-button': 'Account',
+};
+const QUIET_MILLISECONDS = 300;
+
+const name = () => {
+  for (const [selector, label] of Object.entries(NAMES)) {
+    for (const button of document.querySelectorAll(`${selector}:not([aria-label])`)) button.setAttribute('aria-label', label);
+  }
+  document.querySelector('#upload-button[role]')?.removeAttribute('role');
+  // A list whose entries stand in frames of their own is no list.
+  for (const list of document.querySelectorAll('ul:has(> div):not([role])')) {
+    list.setAttribute('role', 'none');
+    for (const entry of list.querySelectorAll('ul, li')) entry.setAttribute('role', 'none');
+  }
+  for (const menu of document.querySelectorAll('#thread-options[aria-expanded]')) menu.removeAttribute('aria-expanded');
+};
+
+let waiting = false;
+new MutationObserver(() => {
+  if (waiting) return;
+  waiting = true;
+  setTimeout(() => {
+    waiting = false;
+    name();
+  }, QUIET_MILLISECONDS);
+}).observe(document, { childList: true, subtree: true });
