@@ -86,6 +86,7 @@ class JobCard:
         self._sources: list[dict[str, Any]] = []
         self._tokens: dict[str, int] = {}
         self._progress: Progress | None = None
+        self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
         self._changed: set[str] = set()
         self._is_draft = job.ended and job.started_at is None  # its form shows all there is
         self.wanted = False
@@ -168,6 +169,7 @@ class JobCard:
         if started.after is None:
             return
         self.wanted = True
+        self._before = self._progress
         self._head["resumed"] = {
             "at": at - (started.pause_seconds or 0),
             "after": started.after,
@@ -251,10 +253,21 @@ class JobCard:
             self._do(None, "thinking")
 
     def _report(self, progress: Progress) -> None:
-        self._progress = progress
+        if self._is_behind(progress):
+            return
+        self._progress, self._before = progress, None
         told = {"done": progress.done, "total": progress.total, "message": progress.message}
         self._head["progress"] = told | {"unit": unit_of(progress)}
         self._goes_on(progress.step)
+
+    def _is_behind(self, progress: Progress) -> bool:
+        """Whether a tool that began again reports what it had done before its worker died."""
+        before = self._before
+        return (
+            before is not None
+            and (before.step, before.total) == (progress.step, progress.total)
+            and (progress.done < before.done)
+        )
 
     def _note(self, log: Log) -> None:
         tool = self._tool_of(log.step) or next(reversed(self._steps.values()), None)

@@ -118,6 +118,11 @@ def test_the_crash_line_counts_what_was_kept_and_what_starts_again() -> None:
     assert resumed == {"at": 2.5, "after": "worker_died", "pause_seconds": 1.5, "kept": 6, "again": 1}
 
 
+def test_progress_does_not_fall_back_when_a_tool_reads_its_finished_steps_again() -> None:
+    lines = [*BEGUN, TOOL, progress(CALL, 7, 9), DIED, TOOL, progress(CALL, 1, 9), progress(CALL, 8, 9)]
+    assert [card_of(*lines[:end]).head()["progress"]["done"] for end in (4, 7, 8)] == [7, 7, 8]
+
+
 def test_a_part_that_runs_again_after_a_crash_is_counted_once() -> None:
     card = card_of(*BEGUN, TOOL, part(0), finished(f"{CALL}/part:0"), part(1), DIED, TOOL, part(1))
     [tool] = card.snapshot()["steps"]

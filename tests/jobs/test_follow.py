@@ -109,7 +109,7 @@ async def test_many_who_come_late_share_the_pages_and_leave_none_behind(
         await asyncio.gather(early, return_exceptions=True)
     assert is_gapless(logs[0])
     assert all(log == logs[0] for log in logs)
-    assert sum(after == MAX_BATCH for after in reads) == 1
+    assert sum(after == MAX_BATCH for after in reads) < len(whole) / 5, "who comes after a page was read reads it again"
     assert len(reads) < len(whole), "the last page, which is short, may be read again"
     assert not engine.client._tails._batches._reads
 

@@ -104,7 +104,7 @@ async def test_artifacts_are_stored_and_told(desk: Desk) -> None:
     ctx = await desk.submit(task="save", arguments={"name": "table.csv"})
     await desk.run(ctx)
     told = [dict(fields(event)) for event in await desk.events(ctx, "artifact")]
-    assert told == [{"name": "table.csv", "mime": "text/csv", "size": 8}]
+    assert told == [{"name": "table.csv", "mime": "text/csv", "size": 8, "step": "call:0"}]
     assert desk.files.artifact_path(ctx.job.root_id, "table.csv").read_text() == "a,b\n1,2\n"
 
 
