@@ -18,6 +18,7 @@ from api.strict import StrictRoute
 from api.submit import MAX_FILES, Key, submit
 from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus, is_thread_id
+from jobs.models import Overlap
 from names import CHAT
 from services.web import WebServices
 from toolkit.artifacts import mime_of
@@ -57,6 +58,10 @@ class NewJob(BaseModel):
     files: list[Annotated[str, Field(pattern=ID)]] | None = Field(
         None, max_length=MAX_FILES, description="Ids of uploaded files."
     )
+    overlap: Overlap = Field(
+        "next",
+        description="While a turn of the thread runs: `next` waits, `instead` stops it and runs before what waits.",
+    )
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
     patience_seconds: float = Field(
         30, ge=0, le=7 * 86_400, description="How long a failing model endpoint is tried again."
@@ -78,7 +83,7 @@ class NewRetry(BaseModel):
 )
 async def create(body: NewJob, user: Caller, services: Services, key: Key = None) -> JSONResponse:
     """Submit a job. Equal calls with the same `Idempotency-Key` submit it only once."""
-    return await _accepted(services, await submit(services, await _request(services, body, user, key)))
+    return await _accepted(services, await submit(services, await _request(services, body, user, key), body.overlap))
 
 
 @router.get("", response_model=JobList, responses=errors(401, 422, 429, 503), summary="List jobs")

@@ -9,6 +9,7 @@ from fastapi import Header
 
 from api.errors import ApiError
 from jobs import Job, JobRequest
+from jobs.models import Overlap
 from names import CHAT
 from services.web import WebServices
 
@@ -18,12 +19,12 @@ MAX_FILES = 100
 """For one job. Each file is looked up before the job is accepted."""
 
 
-async def submit(services: WebServices, request: JobRequest) -> Job:
+async def submit(services: WebServices, request: JobRequest, overlap: Overlap = "next") -> Job:
     """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, and `ApiError` for an unknown model."""
     check_model(services, request.model)
     for file_id in request.files:
         await services.files.get(file_id, request.user)
-    return await services.jobs.submit(request)
+    return await services.jobs.submit(request, overlap)
 
 
 def check_model(services: WebServices, name: str | None) -> None:

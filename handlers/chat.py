@@ -20,8 +20,19 @@ from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
 from jobs import JobConflict, JobNotFound, JobRequest, JobsError
+from jobs.models import Overlap
 from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
+
+OVERLAP = {
+    "id": "overlap",
+    "name": "While an answer runs",
+    "options": [
+        {"id": "next", "name": "Next", "description": "The message waits for the answer before it", "default": True},
+        {"id": "instead", "name": "Instead", "description": "The message stops the answer and runs at once"},
+    ],
+}
+"""Chainlit's mode, beside Send."""
 
 
 class Chat:
@@ -80,7 +91,7 @@ class Chat:
                     patience_seconds=self._services.settings.patience_seconds,
                     key=message.id,
                 )
-                await self._jobs.submit(request)
+                await self._jobs.submit(request, overlap_of(message))
         except (JobsError, UnknownCommand) as error:
             await self._refuse(session, str(error))
             return
@@ -95,6 +106,7 @@ class Chat:
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
         await self._commands.connected(session)
+        await session.emit("set_modes", [OVERLAP])
 
     async def on_disconnected(self, session: WebsocketSession) -> None:
         self._commands.disconnected(session.id)
@@ -152,6 +164,10 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         commands = await stack.enter_async_context(Commands(services.jobs))
         drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)
         yield Chat(services, views, DataLayer(services.jobs, turns, store), drafts, commands)
+
+
+def overlap_of(message: cl.Message) -> Overlap:
+    return "instead" if (message.modes or {}).get("overlap") == "instead" else "next"
 
 
 def is_message(payload: Any) -> bool:

@@ -47,7 +47,7 @@ class Turns:
 
     async def _open(self, job: Job, form: ToolForm | None) -> TurnScreen:
         kept = self._ended.get(job.id)
-        if kept is not None and kept.form == form:
+        if kept is not None and (kept.form, kept.turn) == (form, job.turn):
             self._ended.move_to_end(job.id)
             return kept
         turn = await self._begin(job, form)

@@ -158,6 +158,8 @@ class ThreadView:
     async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
             for job in jobs:
+                if (known := self._turns.get(job.root_id)) is not None:
+                    known.turn = job.turn  # one that acts instead moves those that wait
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
         self._turns.clear()

@@ -11,7 +11,7 @@ from typing import Self
 from background import wait_event
 from jobs.errors import ThreadNotFound
 from jobs.events import JobEvent
-from jobs.models import JSON, Job, JobRequest, Queue, Thread, WorkerRecord
+from jobs.models import JSON, Job, JobRequest, Overlap, Queue, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
@@ -49,9 +49,9 @@ class JobClient:
         """What following has cost this process so far."""
         return self._tails.figures
 
-    async def submit(self, request: JobRequest) -> Job:
+    async def submit(self, request: JobRequest, overlap: Overlap = "next") -> Job:
         """Raises `ThreadNotFound`, `KeyReused`. Returns the earlier job when its key is the same."""
-        return await self._store.submit(request)
+        return await self._store.submit(request, overlap)
 
     async def draft(self, request: JobRequest) -> Job:
         """Create a turn without arguments, which a person fills in; `retry` with them runs it. Raises as `submit`."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
@@ -52,6 +52,10 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 def is_thread_id(text: str) -> bool:
     """Whether a new thread may have this id. Ids of jobs and files may not: a client could pass one off as another."""
     return THREAD_ID.fullmatch(text) is not None
+
+
+Overlap = Literal["next", "instead"]
+"""What a turn does while another one of its thread runs: it waits, or it stops the other and runs before what waits."""
 
 
 @dataclass(frozen=True, kw_only=True)

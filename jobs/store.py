@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.events import Entry, JobEvent
-from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Queue, Thread, WorkerRecord
+from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.transcript import Transcript
 
@@ -59,8 +59,10 @@ class JobStore(Protocol):
     Each method is one transaction. Methods with a `user` do not find other people's things.
     """
 
-    async def submit(self, request: JobRequest) -> Job:
+    async def submit(self, request: JobRequest, overlap: Overlap = "next") -> Job:
         """Create the job, its thread if that is new, and event 1. Returns the earlier job when its key is the same.
+
+        `instead` cancels the thread's running job, and puts the new one before those that wait.
 
         Raises `ThreadNotFound`, `KeyReused`.
         """

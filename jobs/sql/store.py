@@ -23,6 +23,7 @@ from jobs.models import (
     Job,
     JobRequest,
     JobStatus,
+    Overlap,
     Queue,
     Thread,
     WorkerRecord,
@@ -79,8 +80,8 @@ class SqlStore:
 
     # --- jobs -------------------------------------------------------------------------------------------------
 
-    async def submit(self, request: JobRequest) -> Job:
-        return await self._write(lambda connection: self._submit(connection, request, Change.SUBMITTED))
+    async def submit(self, request: JobRequest, overlap: Overlap = "next") -> Job:
+        return await self._write(lambda connection: self._submit(connection, request, Change.SUBMITTED, overlap))
 
     async def draft(self, request: JobRequest) -> Job:
         def transaction(connection: Connection) -> Job:
@@ -92,15 +93,25 @@ class SqlStore:
 
         return await self._write(transaction)
 
-    def _submit(self, connection: Connection, request: JobRequest, change: Change) -> Job:
+    def _submit(self, connection: Connection, request: JobRequest, change: Change, overlap: Overlap = "next") -> Job:
         known = log.find_by_key(connection, request)
         if known is not None:
             return known
         turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
+        if request.thread_id and overlap == "instead":
+            self._stop_running(connection, request.thread_id, request.user)
+            turn = threads.before_waiting(connection, request.thread_id, turn)
         job_id = new_id()
         job = log.insert_job(connection, job_id, request, turn=turn, root_id=job_id, retry_of=None, at=self._clock())
         self._announce(job_id, request.thread_id)
         return self._note(change, job)
+
+    def _stop_running(self, connection: Connection, thread_id: str, user: str) -> None:
+        sql = "SELECT id FROM jobs WHERE thread_id = ? AND status = 'in_progress' ORDER BY id"
+        running = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
+        self._changes.topics.update({"cancel", *map(job_topic, running)})
+        for job_id in running:
+            self._wish_to_stop(connection, log.find_to_change(connection, job_id), user)
 
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()

@@ -37,6 +37,16 @@ def next_turn(connection: Connection, request: JobRequest, at: float) -> int:
     return int(row[0])
 
 
+def before_waiting(connection: Connection, thread_id: str, turn: int) -> int:
+    """Returns the turn of a new job that runs before those that wait, which move up by one; `turn` if none waits."""
+    sql = "SELECT min(turn) FROM jobs WHERE thread_id = ? AND status = 'queued'"
+    [row] = connection.execute(sql, [thread_id])
+    if row[0] is None:
+        return turn
+    connection.execute("UPDATE jobs SET turn = turn + 1 WHERE thread_id = ? AND turn >= ?", [thread_id, row[0]])
+    return int(row[0])
+
+
 def find_all(connection: Connection, owner: str, search: str | None, limit: int, before: str | None) -> list[Thread]:
     where: list[str] = ["owner = ?", "deleted_at IS NULL"]
     values: list[str | float] = [owner]

@@ -117,6 +117,22 @@ async def test_a_message_sent_while_a_turn_runs_waits_in_the_dock_and_can_be_rem
         assert_words([int(one) for one in re.findall(rf"\b{word}(\d+)\b", text)], count)
 
 
+async def test_a_message_sent_instead_stops_the_turn_keeps_its_text_and_is_answered(
+    shared_server: Server, open_chat: OpenChat, errors: list[str]
+) -> None:
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.send(script(tokens=40, rate=200, word="a", hold=20))
+    await chat.sees_word(19, word="a")
+    await chat.page.locator("#mode-picker-trigger-overlap").click()
+    await chat.page.get_by_text("Instead", exact=True).click()
+    await chat.send(script(tokens=40, rate=200, word="b"))
+    await chat.sees_word(39, word="b")
+    await chat.finishes()
+    text = "\n".join(text for _, text in await chat.steps())
+    assert_words([int(one) for one in re.findall(r"\ba(\d+)\b", text)], 20)
+
+
 async def test_a_plain_answer_has_the_dock_alone(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:

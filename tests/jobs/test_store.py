@@ -130,6 +130,27 @@ async def test_a_job_of_a_protocol_that_a_worker_does_not_know_is_left_to_others
     assert (taken and taken.id) == job.id
 
 
+async def test_a_turn_instead_stops_the_running_one_and_runs_before_those_that_wait(engine: Engine) -> None:
+    store = engine.store
+    first, second = [await store.submit(chat(text, thread_id="t")) for text in ("first", "second")]
+    running = await claim(store, "w1")
+    assert running
+    now = chat("now", thread_id="t", key="once")
+    instead = await store.submit(now, "instead")
+    assert (await store.submit(now, "instead")).id == instead.id, "sent again"
+    assert (await store.get(first.id)).cancelled_by == "ada"
+    assert [message.type for held in await store.held("w1") for message in held.inbox] == ["job.cancelling"]
+    assert [job.id for job in await store.thread_jobs("t")] == [first.id, instead.id, second.id]
+    await write(store, first.id, JobCancelled(stopped=[]), epoch=running.epoch)
+    claims = [await claim(store, "w1", alive=("w1",))]
+    assert [one and one.id for one in claims] == [instead.id]
+
+
+async def test_a_turn_instead_of_nothing_is_like_any_other(engine: Engine) -> None:
+    job = await engine.store.submit(chat(thread_id="t"), "instead")
+    assert (job.turn, job.status) == (1, JobStatus.QUEUED)
+
+
 async def test_a_job_behind_many_that_may_not_start_is_found(engine: Engine) -> None:
     turns = [await engine.store.submit(chat(str(n), thread_id="long")) for n in range(MAX_HEADS + 20)]
     other = await engine.store.submit(chat())
