@@ -97,10 +97,19 @@ class AnswerPieces:
                 return Failed(code=STOPPED[0], message=STOPPED[1])
             case TextDelta() | StepStarted() | StepFinished():
                 return None  # folded above
-            case JobQueued() | JobStarted() | JobCancelling() | Progress() | Log() | UnknownEvent():
+            case (
+                JobQueued()
+                | JobStarted()
+                | JobCancelling()
+                | Progress()
+                | Log()
+                | StepWaiting()
+                | Plan()
+                | Source()
+                | Artifact()
+                | UnknownEvent()
+            ):
                 return None  # these front ends send only the answer
-            case StepWaiting() | Plan() | Source() | Artifact():
-                return None
             case _:
                 assert_never(payload)
 

@@ -12,7 +12,7 @@ from api.access import Caller, Services
 from api.descriptions import errors
 from api.job_view import views
 from api.stream import EventStream, Frames
-from jobs import StoreUnavailable
+from jobs import JobNotFound, StoreUnavailable
 from jobs.client import TELL_AGAIN_SECONDS
 from jobs.encoding import encode
 from services.web import WebServices
@@ -50,14 +50,23 @@ async def _frames(services: WebServices, user: str, since: float) -> Frames:
         async with contextlib.aclosing(services.jobs.follow_jobs(user, since)) as changes:
             async for jobs in changes:
                 now = {one["id"]: _shown(one) for one in await views(services, jobs)}
-                gone = [{"id": one["id"], "state": "deleted"} for one in told.values()
-                        if one["finished_at"] is None and one["id"] not in now]  # fmt: skip
+                left = [one["id"] for one in told.values() if one["finished_at"] is None and one["id"] not in now]
+                gone = [await _left(services, job_id, user) for job_id in left]
                 frames = [_frame(one) for one in [*now.values(), *gone] if told.get(one["id"]) != one]
                 told = now
                 if frames:
                     yield b"".join(frames)
     except StoreUnavailable:
         yield UNAVAILABLE
+
+
+async def _left(services: WebServices, job_id: str, user: str) -> dict[str, Any]:
+    """Returns a job that is no longer among those that run: deleted, or ended by a clock that is far behind."""
+    try:
+        job = await services.jobs.get(job_id, user)
+    except JobNotFound:
+        return {"id": job_id, "state": "deleted"}
+    return _shown((await views(services, [job]))[0])
 
 
 def _shown(view: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from urllib.parse import quote
 
 from handlers.words import describe_reason, tool_output
-from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
+from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent, JobStatus
 from jobs.events import (
     Artifact,
     EventPayload,
@@ -41,6 +41,8 @@ MAX_TEXT = 4_000
 """Characters of arguments or of a result that the card shows; the log holds the rest."""
 MAX_LINES = 50
 """Log lines of a step that the card shows: the last ones."""
+MAX_LINE = 300
+"""Characters of each."""
 MAX_SOURCES = 200
 
 
@@ -83,12 +85,14 @@ class JobCard:
         }
         self._steps: dict[str, CardStep] = {}
         self._parts: set[str] = set()  # those inside tools
+        self._models: set[str] = set()  # the model calls, those of tools too
         self._sources: list[dict[str, Any]] = []
+        self._sources_told = 0
         self._tokens: dict[str, int] = {}
         self._progress: Progress | None = None
         self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
         self._changed: set[str] = set()
-        self._is_draft = job.ended and job.started_at is None  # its form shows all there is
+        self._is_draft = job.status is JobStatus.INCOMPLETE and job.started_at is None  # its form shows all there is
         self.wanted = False
         """Whether the turn needs a card: it uses tools, waits, or was interrupted. A plain answer speaks for itself."""
 
@@ -107,7 +111,9 @@ class JobCard:
         """Returns the card with the changed steps only."""
         changed, self._changed = self._changed, set()
         steps = [step.to_json() for path, step in self._steps.items() if path in changed]
-        return {**self._head, "steps": steps, "sources": [*self._sources]}
+        told, self._sources_told = self._sources_told, len(self._sources)
+        sources = {"sources": [*self._sources]} if told < len(self._sources) else {}
+        return {**self._head, "steps": steps, **sources}
 
     def feed(self, event: JobEvent, payload: EventPayload) -> bool:
         """Returns whether the card changed, apart from its last sign of life."""
@@ -158,6 +164,10 @@ class JobCard:
             case _:
                 assert_never(payload)
         return True
+
+    def leave_to_form(self) -> None:
+        """The turn's form is open again: sending that is its retry."""
+        self._head["form_open"] = True
 
     # --- the job ----------------------------------------------------------------------------------------------
 
@@ -215,6 +225,8 @@ class JobCard:
         path = started.step
         if started.kind == "tool":
             self.wanted = True
+        elif started.kind == "model":
+            self._models.add(path)
         if started.parent and (tool := self._tool_of(started.parent)) is not None:
             if started.kind == "part" and path not in self._parts:
                 self._parts.add(path)
@@ -234,8 +246,9 @@ class JobCard:
         self._do(path, "thinking" if started.kind == "model" else "tool")
 
     def _finish_step(self, finished: StepFinished) -> None:
-        self._count(finished.output)
         path = finished.step
+        if path in self._models:
+            self._count(finished.output)
         if (step := self._steps.get(path)) is None:
             if (tool := self._tool_of(path)) is not None:
                 tool.parts_done += path in self._parts
@@ -245,7 +258,8 @@ class JobCard:
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
         self._changed.add(path)
-        self._head.pop("progress", None)
+        if self._progress is not None and self._progress.step == path:
+            self._head.pop("progress", None)
         running = [one for one in self._steps.values() if one.state == "running"]
         if running:
             self._do(running[-1].id, "tool")
@@ -273,18 +287,21 @@ class JobCard:
         tool = self._tool_of(log.step) or next(reversed(self._steps.values()), None)
         if tool is None:
             return
-        tool.log = [*tool.log, (log.level, log.message)][-MAX_LINES:]
+        tool.log = [*tool.log, (log.level, log.message[:MAX_LINE])][-MAX_LINES:]
         self._changed.add(tool.id)
 
     def _wait(self, waiting: StepWaiting) -> None:
         self.wanted = True
+        if self.state == "stopping":
+            return
         self._head["state"] = "waiting"
         self._head["reason"] = waiting.reason
         self._head["until"] = waiting.until
 
     def _cite(self, source: Source) -> None:
-        if len(self._sources) < MAX_SOURCES:
-            self._sources.append({name: value for name, value in source.data().items() if name != "step"})
+        shown = {name: value for name, value in source.data().items() if name != "step"}
+        if len(self._sources) < MAX_SOURCES and shown not in self._sources:
+            self._sources.append(shown)
         self._goes_on(source.step)
 
     def _keep(self, artifact: Artifact, at: float) -> None:

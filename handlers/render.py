@@ -127,7 +127,8 @@ class TurnScreen:
 
     def _render(self, event: JobEvent, payload: EventPayload) -> list[Change]:
         self.card_changed |= self.card.feed(event, payload)
-        return [*self._show_card(event.at), *self._screen(event, payload)]
+        screen = self._screen(event, payload)
+        return [*self._show_card(event.at), *screen]
 
     def _screen(self, event: JobEvent, payload: EventPayload) -> list[Change]:
         answer = self._transcript.feed(payload)
@@ -203,6 +204,7 @@ class TurnScreen:
         ]
         sentence = describe_end(end, answered=bool(self._messages), on_card=self.card.wanted)
         if self.form_is_open:
+            self.card.leave_to_form()
             changes.append(self._show(self._form_element(is_open=True)))
         elif sentence:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, at)

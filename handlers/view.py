@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -19,7 +20,8 @@ from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
 
 LIVE = "longhaul"
 """Our own event of the page's socket (`public/live.js`): `running`, the turns that have not ended, or `job`, one of
-them as far as it has changed. Chainlit's `element` would draw the card anew, and parse the thread's Markdown."""
+them as far as it has changed; `now` is the server's time. Chainlit's `element` would draw the card anew, and parse the
+thread's Markdown."""
 TELL_SECONDS = 0.25
 
 
@@ -133,8 +135,8 @@ class ThreadView:
         """Tells the page which turns have not ended: its dock shows them, and Stop."""
         if self._running != (running := self.active):
             self._running = running
-            heads = [turn.card.head() for turn in self._in_order() if turn.ended is None]
-            self._emit(LIVE, {"thread_id": self.thread_id, "running": heads})
+            cards = [turn.card.snapshot() for turn in self._in_order() if turn.ended is None]
+            self._emit(LIVE, {"now": time.time(), "thread_id": self.thread_id, "running": cards})
 
     def _tell(self, turn: TurnScreen) -> None:
         """Tells the page what the turn does now: at once at its end, else at most four times a second."""
@@ -153,13 +155,14 @@ class ThreadView:
         if turn.card_changed:
             turn.card_changed = False
             self._told_at[turn.root_id] = asyncio.get_running_loop().time()
-            self._emit(LIVE, {"job": turn.card.update()})
+            self._emit(LIVE, {"now": time.time(), "job": turn.card.update()})
 
     async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
-            for job in jobs:
+            for job in jobs:  # first: one that acts instead of another moves those that wait
                 if (known := self._turns.get(job.root_id)) is not None:
-                    known.turn = job.turn  # one that acts instead moves those that wait
+                    known.turn = job.turn
+            for job in jobs:
                 if job.id not in self._following and not self._shows_end_of(job):
                     await self._join(job)
         self._turns.clear()

@@ -120,7 +120,7 @@ class JobClient:
 
     async def follow_jobs(self, user: str, since: float) -> AsyncGenerator[list[Job], None]:
         """Yields the user's jobs that have not ended or ended after `since` (Unix seconds), now and after each change
-        of one of them, at most twice a second. What has ended is yielded for a minute, and not again."""
+        of one of them, at most twice a second. A job that has ended stays among them for a minute."""
         followed: set[str] = {"queue"}
         changed = asyncio.Event()
         unsubscribe = self._wake.listen(lambda topics: changed.set() if not followed.isdisjoint(topics) else None)

@@ -236,6 +236,8 @@ class JobContext:
             raise
         finally:
             self._running.discard(path)
+            if (timer := self._late_timers.pop(path, None)) is not None:
+                timer.cancel()
         await self._finish(path, begun, output=output)
         return output
 

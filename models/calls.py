@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol
 
@@ -81,7 +81,8 @@ async def call_model(
     """Calls the model, with retries until the answer begins to arrive; an answer that broke off is asked for again if
     its text can be withdrawn. Raises `StepFailed` with the last fault."""
     cuts = 0
-    for attempt in itertools.count(patience.waits):
+    failures: Counter[tuple[str, bool]] = Counter()
+    while True:
         stream = TokenStream(on_text)
         try:
             return _reply(await ask(source.model(model, purpose, stream)), stream)
@@ -89,12 +90,14 @@ async def call_model(
             fault = source.fault(error, stream)
             if fault is None:
                 raise
-        pause = fault.pause(cuts if stream.started else attempt, patience.seconds)
+        kind = (fault.code, fault.may_last)
+        before = failures[kind] + (patience.waits if fault.may_last else 0)
+        failures[kind] += 1
+        pause = fault.pause(cuts if stream.started else before, patience.seconds)
         if pause is None or (stream.started and not (fault == TRUNCATED and await patience.withdraws(cuts))):
             raise fault.as_error()
         cuts += stream.started
         await patience.wait(fault, pause)
-    raise AssertionError("unreachable")
 
 
 def instruct(instruction: str, material: str) -> Ask:

@@ -40,14 +40,21 @@ class Fault:
         With patience, the pauses grow until that many seconds have been waited in all.
         """
         own = attempt < len(self.pauses)
-        if not own and not (patience_seconds and self.pauses and self.pauses[-1]):
+        if not own and not (patience_seconds and self.may_last):
             return None
         if self.retry_after is None:
             seconds = self._growing(attempt)
-        else:
+        elif own:
             seconds = min(self.retry_after, MAX_PAUSE_SECONDS if patience_seconds else RETRY_AFTER_SECONDS)
+        else:  # not shorter than what is counted as waited
+            seconds = min(max(self.retry_after, self._growing(attempt)), MAX_PAUSE_SECONDS)
         waited = sum(map(self._growing, range(attempt)))
         return seconds if own or waited + seconds <= patience_seconds else None
+
+    @property
+    def may_last(self) -> bool:
+        """Whether its pauses grow for a patient caller: other faults are tried again a fixed number of times."""
+        return bool(self.pauses and self.pauses[-1])
 
     def _growing(self, attempt: int) -> float:
         more = attempt - len(self.pauses) + 1

@@ -37,12 +37,12 @@ class Patience:
             return
         exactly = fault.retry_after is not None
         seconds = pause if exactly else pause * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
-        if self.tell is not None:
-            limited = fault.code == "model_rate_limited"
-            await self.tell("rate_limited" if limited else "endpoint_failed", time.time() + seconds)
         if self.warn is not None:
             again = f"Trying again in {seconds:.1f} s." if seconds else "Trying again."
             await self.warn(f"{fault.reason} {again}")
+        if self.tell is not None:  # as the last event: until the next one, the job waits
+            limited = fault.code == "model_rate_limited"
+            await self.tell("rate_limited" if limited else "endpoint_failed", time.time() + seconds)
         await asyncio.sleep(seconds)
 
     async def withdraws(self, cuts: int) -> bool:

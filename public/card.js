@@ -23,7 +23,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
   const Line = ({ job, open, toggle }) => {
     const ended = hasEnded(job);
     const time = (ended ? job.finished_at : now()) - job.created_at;
-    const silent = now() - job.last_at;
+    const silent = now() - job.heard_at;
     return h(
       'header',
       null,
@@ -36,7 +36,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
         ended ? duration(time) : elapsed(time),
         !ended && silent >= SILENT_SECONDS ? ` · silent for ${elapsed(silent)}` : '',
       ),
-      h('button', { type: 'button', className: 'job-toggle', 'aria-expanded': open, onClick: toggle }, open ? 'Less' : 'Details'),
+      h('button', { type: 'button', className: 'job-toggle', 'aria-expanded': open, onClick: toggle }, 'Details'),
     );
   };
 
@@ -66,7 +66,14 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     h(
       'ul',
       { className: 'job-plan', 'aria-label': 'Plan' },
-      items.map((item, index) => h('li', { key: index, 'data-status': item.status }, item.text)),
+      items.map((item, index) =>
+        h(
+          'li',
+          { key: index, 'data-status': item.status, 'aria-current': item.status === 'active' ? 'step' : undefined },
+          item.text,
+          h('span', { className: 'job-unseen' }, ` (${item.status})`),
+        ),
+      ),
     );
 
   const Step = ({ step }) => {
@@ -74,7 +81,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     const parts = step.parts ? counted(step.parts_done ?? 0, 'part').replace(/ parts?$/, ` of ${step.parts} parts`) : '';
     const summary = [
       h('span', { key: 'mark', className: 'job-mark', 'aria-hidden': true }),
-      h('span', { key: 'name', className: 'job-step-name' }, name),
+      h('span', { key: 'name', className: 'job-step-name' }, name, h('span', { className: 'job-unseen' }, ` (${step.state})`)),
       h('span', { key: 'parts' }, [step.kind === 'model' ? step.name : '', parts].filter(Boolean).join(' · ')),
       h('span', { key: 'time', className: 'job-time' }, step.seconds === undefined ? '' : duration(step.seconds)),
     ];
@@ -123,7 +130,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       setProblem(await call('POST', `${job.job_id}/retry`));
       setBusy(false);
     };
-    if (!RETRYABLE.includes(job.state)) return null;
+    if (!RETRYABLE.includes(job.state) || job.form_open) return null;
     return h(
       'footer',
       null,

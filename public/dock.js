@@ -5,13 +5,15 @@ import { doing, elapsed, progressOf, STATES } from './words.js';
 
 const dock = document.createElement('div');
 dock.id = 'longhaul-dock';
+dock.role = 'region';
+dock.ariaLabel = 'What runs here';
 dock.hidden = true;
 const rows = new Map();
 const { title } = document;
 
 const jobsLink = Object.assign(document.createElement('a'), { id: 'jobs-link', href: '/jobs', textContent: 'Jobs' });
 
-const place = () => {
+const settle = () => {
   const theme = document.querySelector('#theme-toggle');
   if (theme && theme.previousElementSibling !== jobsLink) theme.before(jobsLink);
   const composer = document.querySelector('#message-composer');
@@ -20,8 +22,11 @@ const place = () => {
 
 const stop = async (id) => {
   const row = rows.get(id);
-  row.button.disabled = true;
-  row.what.textContent = (await call('POST', `${id}/cancel`)) || 'Stopping …';
+  row.asked = true;
+  draw();
+  row.problem = await call('POST', `${id}/cancel`);
+  row.asked = !row.problem;
+  draw();
 };
 
 const makeRow = (job) => {
@@ -32,23 +37,26 @@ const makeRow = (job) => {
   what.className = 'job-doing';
   time.className = 'job-time';
   button.type = 'button';
+  what.role = 'status';
   button.addEventListener('click', () => stop(job.job_id));
   line.append(mark, state, what, time, button);
-  return { line, state, what, time, button };
+  return { line, state, what, time, button, asked: false, problem: '' };
 };
 
-const fill = (row, job) => {
+const fill = (row, job, place) => {
   const waits = job.state === 'queued';
   const { line, state, what, time, button } = row;
   line.dataset.state = job.state;
   line.dataset.jobId = job.job_id;
   state.textContent = STATES[job.state] ?? job.state;
   const progress = job.progress && !waits ? progressOf(job.progress) : '';
-  what.textContent = [doing(job, now()), progress].filter(Boolean).join(' · ');
+  const told = row.problem || [doing(job, now()), progress].filter(Boolean).join(' · ');
+  if (what.textContent !== told) what.textContent = told;
   time.textContent = elapsed(now() - job.created_at);
   button.textContent = waits ? 'Remove' : 'Stop';
+  button.ariaLabel = `${button.textContent}: ${waits ? `message ${place}` : doing(job, now())}`;
   button.dataset.testid = waits ? 'job-remove' : 'job-stop';
-  button.disabled = job.state === 'stopping';
+  button.disabled = row.asked || job.state === 'stopping';
 };
 
 const tellTitle = (jobs) => {
@@ -67,22 +75,26 @@ const draw = () => {
       rows.delete(id);
     }
   }
-  for (const job of jobs) {
+  for (const [index, job] of jobs.entries()) {
     if (!rows.has(job.job_id)) {
       rows.set(job.job_id, makeRow(job));
       dock.append(rows.get(job.job_id).line);
     }
-    fill(rows.get(job.job_id), job);
+    fill(rows.get(job.job_id), job, index);
   }
   dock.hidden = jobs.length === 0;
   tellTitle(jobs);
 };
 
 document.addEventListener('keydown', (event) => {
-  if (event.key !== 'Escape' || event.defaultPrevented || document.querySelector('[role=dialog], [role=menu], [role=listbox]')) return;
-  dock.querySelector('[data-testid=job-stop]:not([disabled])')?.click();
+  if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing || event.repeat) return;
+  if (document.querySelector('[role=dialog], [role=menu], [role=listbox]')) return; // Escape closes that
+  if (event.target.matches?.('input, textarea:not(#chat-input), select')) return;
+  for (const { line, button } of rows.values()) {
+    if (line.dataset.state !== 'queued') return button.click();
+  }
 });
 
-new MutationObserver(place).observe(document, { childList: true, subtree: true });
+new MutationObserver(settle).observe(document, { childList: true, subtree: true });
 follow(draw);
 setInterval(() => rows.size && draw(), 1000);

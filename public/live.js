@@ -21,11 +21,12 @@ export const now = () => Date.now() / 1000 - behind;
 // The turns of this thread that have not ended, in their order.
 export const active = () => running.map((id) => jobs.get(id)).filter((one) => one && one.finished_at === undefined);
 
+// `last_at` is the time of the last event in the log, `heard_at` that of the last sign of life.
 const merge = (card) => {
   const known = jobs.get(card.job_id);
   const steps = new Map((known?.steps ?? []).map((step) => [step.id, step]));
   for (const step of card.steps ?? []) steps.set(step.id, step);
-  const whole = { sources: known?.sources ?? [], ...card, steps: [...steps.values()] };
+  const whole = { sources: known?.sources ?? [], heard_at: card.last_at, ...card, steps: [...steps.values()] };
   jobs.set(card.job_id, whole);
   return whole;
 };
@@ -36,14 +37,12 @@ export const keep = (card) => {
   return known && known.last_at >= card.last_at ? known : merge(card);
 };
 
-const take = ({ job: card, running: heads }) => {
-  if (card) {
-    behind = Math.max(0, Date.now() / 1000 - card.last_at);
-    merge(card);
-  }
-  if (heads) {
-    heads.forEach(merge);
-    running = heads.map((head) => head.job_id);
+const take = ({ now: there, job: card, running: cards }) => {
+  behind = Date.now() / 1000 - there;
+  if (card) merge(card);
+  if (cards) {
+    cards.forEach(merge);
+    running = cards.map((one) => one.job_id);
   }
   tell();
 };
@@ -53,7 +52,7 @@ const hear = (frame) => {
   if (frame.startsWith(EVENT)) take(JSON.parse(frame.slice(2))[1]);
   else if (frame.startsWith(SIGN)) {
     const [first] = active();
-    if (first) first.last_at = now();
+    if (first) first.heard_at = now();
   }
 };
 
@@ -68,9 +67,10 @@ window.WebSocket = class extends Socket {
   }
 };
 
+// Returns the sentence of a refusal, or nothing.
 export const call = async (method, path) => {
-  const answer = await fetch(`/api/jobs/${path}`, { method });
-  if (answer.ok) return '';
-  const body = await answer.json().catch(() => ({}));
+  const answer = await fetch(`/api/jobs/${path}`, { method }).catch(() => null);
+  if (answer?.ok) return '';
+  const body = (await answer?.json().catch(() => null)) ?? {};
   return body.error?.message ?? 'The server did not answer; try again.';
 };

@@ -109,10 +109,19 @@ class _Drawing:
             case StepFinished():
                 if (step := self._steps.pop(payload.step, None)) is not None:
                     self._close(step, event.at, None if payload.error is None else str(payload.error["code"]))
-            case JobQueued() | JobCancelling() | TextDelta() | Progress() | Log() | UnknownEvent():
+            case (
+                JobQueued()
+                | JobCancelling()
+                | TextDelta()
+                | Progress()
+                | Log()
+                | StepWaiting()
+                | Plan()
+                | Source()
+                | Artifact()
+                | UnknownEvent()
+            ):
                 pass  # they have no duration
-            case StepWaiting() | Plan() | Source() | Artifact():
-                pass
             case _:
                 assert_never(payload)
 

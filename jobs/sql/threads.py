@@ -38,9 +38,15 @@ def next_turn(connection: Connection, request: JobRequest, at: float) -> int:
 
 
 def before_waiting(connection: Connection, thread_id: str, turn: int) -> int:
-    """Returns the turn of a new job that runs before those that wait, which move up by one; `turn` if none waits."""
-    sql = "SELECT min(turn) FROM jobs WHERE thread_id = ? AND status = 'queued'"
-    [row] = connection.execute(sql, [thread_id])
+    """Returns the turn of a new job that runs before those that wait, which move up by one; `turn` if none waits.
+
+    Only turns behind all that have begun move: a retry waits in its original's turn, which may be an old one.
+    """
+    sql = """
+        SELECT min(turn) FROM jobs WHERE thread_id = ? AND status = 'queued'
+        AND turn > (SELECT coalesce(max(turn), 0) FROM jobs WHERE thread_id = ? AND status <> 'queued')
+    """
+    [row] = connection.execute(sql, [thread_id, thread_id])
     if row[0] is None:
         return turn
     connection.execute("UPDATE jobs SET turn = turn + 1 WHERE thread_id = ? AND turn >= ?", [thread_id, row[0]])

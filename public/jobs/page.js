@@ -4,6 +4,7 @@ import { duration, elapsed, progressOf, STATES, tokens } from '../words.js';
 const RUNNING = new Set(['queued', 'working', 'waiting', 'stopping']);
 const RETRYABLE = new Set(['failed', 'cancelled', 'incomplete']);
 const PAGE = 50;
+const RECONNECT_MILLISECONDS = 2000;
 
 const at = (id) => document.querySelector(`#${id}`);
 const jobs = new Map();
@@ -117,6 +118,13 @@ const wanted = (job) => {
 const byImportance = (one, other) =>
   RUNNING.has(other.state) - RUNNING.has(one.state) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
 
+// A moved element loses the keyboard.
+const move = (line, before) => {
+  const focused = line.contains(document.activeElement) ? document.activeElement : null;
+  at('jobs').insertBefore(line, before);
+  focused?.focus();
+};
+
 const draw = () => {
   const shown = [...jobs.values()].filter(wanted).sort(byImportance);
   for (const [id, { line }] of rows) {
@@ -129,7 +137,7 @@ const draw = () => {
     if (!rows.has(job.id)) rows.set(job.id, makeRow(job.id));
     const row = rows.get(job.id);
     fill(row, job);
-    if (at('jobs').children[index] !== row.line) at('jobs').insertBefore(row.line, at('jobs').children[index] ?? null);
+    if (at('jobs').children[index] !== row.line) move(row.line, at('jobs').children[index] ?? null);
   });
   at('none').hidden = jobs.size > 0;
   const running = [...jobs.values()].filter((job) => RUNNING.has(job.state)).length;
@@ -141,10 +149,23 @@ let oldest = '';
 const load = async () => {
   const { data, has_more: more } = await api('GET', `jobs?limit=${PAGE}${oldest && `&before=${oldest}`}`);
   for (const job of data) {
-    if (!jobs.has(job.id)) jobs.set(job.id, job);
+    jobs.set(job.id, job);
     oldest = job.id;
   }
   at('more').hidden = !more;
+  draw();
+};
+
+// What changed while nothing was heard: the newest jobs, and those that were said to run.
+const catchUp = async () => {
+  const { data } = await api('GET', `jobs?limit=${PAGE}`);
+  const fresh = new Map(data.map((job) => [job.id, job]));
+  for (const { id } of [...jobs.values()].filter((job) => RUNNING.has(job.state) && !fresh.has(job.id))) {
+    const found = await api('GET', `jobs/${id}`).catch(() => null);
+    if (found) fresh.set(id, found);
+    else jobs.delete(id);
+  }
+  fresh.forEach((job, id) => jobs.set(id, job));
   draw();
 };
 
@@ -156,8 +177,14 @@ const follow = () => {
     else jobs.set(job.id, { ...jobs.get(job.id), ...job });
     draw();
   });
-  feed.addEventListener('open', () => tell('status', ''));
-  feed.addEventListener('error', () => tell('status', 'The connection is lost; it is made again by itself.'));
+  feed.addEventListener('open', () => {
+    tell('status', '');
+    catchUp().catch((error) => tell('problem', error.message));
+  });
+  feed.addEventListener('error', () => {
+    tell('status', 'Connection lost. Reconnecting …');
+    if (feed.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MILLISECONDS); // after an error of HTTP
+  });
 };
 
 at('filter').addEventListener('input', draw);

@@ -118,5 +118,12 @@ async def test_any_cursor_is_taken(ada: httpx.AsyncClient, last_id: str) -> None
         await told.tells(job["id"], state="completed")
 
 
+async def test_a_job_that_waits_for_its_endpoint_says_so(ada: httpx.AsyncClient) -> None:
+    async with feed(ada) as told:
+        job = await submit(ada, tokens=1, status=503, times=3)
+        await told.tells(job["id"], state="waiting")
+        await told.tells(job["id"], state="completed")
+
+
 async def test_strangers_have_no_feed(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/api/events")).status_code == 401

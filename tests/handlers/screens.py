@@ -101,7 +101,8 @@ class Page:
         """What `public/live.js` does with a `longhaul` event."""
         if (element := self.elements.get("job_1:card")) is not None:
             steps = {step["id"]: step for step in [*element["props"]["steps"], *card["steps"]]}
-            self.elements["job_1:card"] = {**element, "props": {**card, "steps": [*steps.values()]}}
+            props = {"sources": element["props"]["sources"], **card, "steps": [*steps.values()]}
+            self.elements["job_1:card"] = {**element, "props": props}
 
     @property
     def card(self) -> dict[str, Any]:

@@ -146,6 +146,22 @@ async def test_a_turn_instead_stops_the_running_one_and_runs_before_those_that_w
     assert [one and one.id for one in claims] == [instead.id]
 
 
+async def test_a_retry_that_waits_in_an_old_turn_is_not_moved_by_a_turn_instead(engine: Engine) -> None:
+    store = engine.store
+    old = await store.submit(chat("old", thread_id="t"))
+    await store.request_cancel(old.id, by="ada")
+    await store.submit(chat("runs", thread_id="t"))
+    assert await claim(store, "w1")
+    retry = await store.retry(old.id, "ada")
+    instead = await store.submit(chat("now", thread_id="t"), "instead")
+    assert [(job.request.input, job.turn) for job in await store.thread_jobs("t")] == [
+        ("old", 1),
+        ("runs", 2),
+        ("now", 3),
+    ]
+    assert ((await store.get(retry.id)).turn, instead.turn) == (1, 3)
+
+
 async def test_a_turn_instead_of_nothing_is_like_any_other(engine: Engine) -> None:
     job = await engine.store.submit(chat(thread_id="t"), "instead")
     assert (job.turn, job.status) == (1, JobStatus.QUEUED)
