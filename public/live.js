@@ -37,9 +37,16 @@ export const keep = (card) => {
   return known && known.last_at >= card.last_at ? known : merge(card);
 };
 
-const take = ({ now: there, job: card, running: cards }) => {
+const LEAVE_MILLISECONDS = 1500;
+
+// What is sent in a deleted thread would begin it again.
+const leave = (thread) =>
+  setTimeout(() => location.pathname.endsWith(`/thread/${thread}`) && location.assign('/'), LEAVE_MILLISECONDS);
+
+const take = ({ now: there, job: card, running: cards, gone }) => {
   behind = Date.now() / 1000 - there;
   if (card) merge(card);
+  if (gone) leave(gone);
   if (cards) {
     cards.forEach(merge);
     running = cards.map((one) => one.job_id);

@@ -133,6 +133,21 @@ async def test_a_message_sent_instead_stops_the_turn_keeps_its_text_and_is_answe
     assert_words([int(one) for one in re.findall(r"\ba(\d+)\b", text)], 20)
 
 
+async def test_a_deleted_thread_leaves_every_page_that_shows_it(shared_server: Server, open_chat: OpenChat) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.send(script(tokens=3))
+    await chat.has_words(3)
+    path = await chat.in_thread()
+    second = await open_chat(shared_server.url, path)
+    await second.has_words(3)
+    thread = {"threadId": path.rpartition("/")[2]}
+    assert (await chat.page.request.delete(f"{chat.base}/project/thread", data=thread)).ok
+    for tab in (chat, second):
+        await tab.page.wait_for_url(f"{tab.base}/")
+        await tab.ready()
+        assert await tab.questions() == []
+
+
 async def test_a_plain_answer_has_the_dock_alone(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
