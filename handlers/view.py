@@ -19,9 +19,9 @@ from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
 
 LIVE = "longhaul"
-"""Our own event of the page's socket (`public/live.js`), with the server's time as `now`: `running`, the turns that have
-not ended; `job`, one of them as far as it has changed; or `gone`, a deleted thread. Chainlit's `element` would draw the
-card anew, and parse the thread's Markdown."""
+"""Our own event of the page's socket (`public/live.js`), with the server's time as `now`: `running`, the turns that
+have not ended; `job`, one of them as far as it has changed; or `gone`, a deleted thread. Chainlit's `element` would
+draw the card anew, and parse the thread's Markdown."""
 TELL_SECONDS = 0.25
 
 

@@ -9,11 +9,10 @@ from background import cancel_and_wait
 from toolkit.catalogue import ToolSpec
 from toolkit.context import CallInfo
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError, ToolIncomplete
-from toolkit.handler import CallContext, CallHandler, serve
+from toolkit.handler import Begin, CallContext, CallHandler, serve
 from toolkit.messages import (
     Abandon,
     Answer,
-    Begun,
     End,
     Failed,
     FailedRequest,
@@ -100,8 +99,8 @@ class Attempt:
     def receive(self, message: OfCall) -> None:
         """Handle a message of the host about this attempt."""
         match message:
-            case Begun():
-                self.begun = True
+            case Request(asked=Begin()):
+                self._begin(message)
             case Abandon():
                 if task := self._requests.get(message.request):
                     task.cancel()
@@ -115,6 +114,12 @@ class Attempt:
                 self._incoming.put_nowait(message)
             case _:
                 assert_never(message)
+
+    def _begin(self, request: Request) -> None:
+        """Not after the call has moved: its cancel is on the way to the host."""
+        if not self.moved:
+            self.begun = True
+            self._send(Answer(call=self.number, request=request.request, reply=None))
 
     def fail(self, error: Exception) -> None:
         """End the attempt from outside: its host is gone, or the attempt must leave it."""

@@ -49,6 +49,12 @@ Reply: TypeAlias = Recorded | Completed | FileInfo | None
 
 
 @dataclass(frozen=True, kw_only=True)
+class Begin:
+    """Ask whether the tool's code may start; the reply is None. There is no reply when the call has moved to another
+    host: its code would run twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BeginStep:
     """Ask whether an earlier attempt has finished the step; the reply is Recorded or None."""
 
@@ -97,7 +103,7 @@ class SaveArtifact:
     path: str
 
 
-Asked: TypeAlias = BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
+Asked: TypeAlias = Begin | BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
 """The requests that a tool may make of its worker."""
 
 
@@ -137,6 +143,8 @@ class CallHandler(Protocol):
 async def serve(handler: CallHandler, asked: Asked) -> Reply:
     """Fulfil a request of a tool. Raises what the handler raises."""
     match asked:
+        case Begin():
+            pass  # the attempt answers it
         case BeginStep():
             return await handler.begin_step(asked.path, asked.name)
         case EndStep():

@@ -99,13 +99,6 @@ class Stalled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
-    """The tool's code has started."""
-
-    call: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far the call is."""
 
@@ -214,7 +207,7 @@ ToHost: TypeAlias = StartCall | CancelCall | InterruptCall | Answer | Refusal | 
 Report: TypeAlias = Progress | Log | Plan | Source
 Failure: TypeAlias = Incomplete | WrongArguments | FailedRequest | Failed | Stopped
 End: TypeAlias = Result | Failure
-OfCall: TypeAlias = Begun | Report | Request | Abandon | End
+OfCall: TypeAlias = Report | Request | Abandon | End
 ToWorker: TypeAlias = Hello | Pong | Stalled | OfCall
 
 

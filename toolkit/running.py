@@ -16,11 +16,10 @@ from typing import Any
 
 from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
-from toolkit.handler import Asked, OpenFile, Reply
+from toolkit.handler import Asked, Begin, OpenFile, Reply
 from toolkit.messages import (
     Abandon,
     Answer,
-    Begun,
     Failed,
     FailedRequest,
     Incomplete,
@@ -194,7 +193,7 @@ class RunningCall:
             self._succeeded(value)
 
     def _call_sync(self) -> object:
-        self._send(Begun(call=self.id))
+        self.request(Begin()).result()
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             file.found(self.request(OpenFile(file_id=file.id)).result())
@@ -223,7 +222,7 @@ class RunningCall:
             self._succeeded(value)
 
     async def _call_async(self) -> object:
-        self._send(Begun(call=self.id))
+        await self.answer(self.request(Begin()))
         checked = self.tool.parameters.check(self._arguments)
         for file in checked.files:
             file.found(await self.answer(self.request(OpenFile(file_id=file.id))))

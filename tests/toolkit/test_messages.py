@@ -10,6 +10,7 @@ from toolkit.context import CallInfo
 from toolkit.errors import NotJson
 from toolkit.handler import (
     Asked,
+    Begin,
     BeginStep,
     Complete,
     Completed,
@@ -52,7 +53,6 @@ FOR_WORKERS: list[ToWorker] = [
     messages.Hello(catalogue=(SPEC,), problems=("A sentence.",)),
     messages.Pong(number=3),
     messages.Stalled(seconds=0.5, call=None, over=False),
-    messages.Begun(call=1),
     messages.Progress(call=1, done=1.5, total=None, message="half"),
     messages.Plan(call=1, items=[["read", "done"], ["write", "active"]]),
     messages.Source(call=1, title="Report", url=None, file_id="file_1", page=3),
@@ -67,6 +67,7 @@ FOR_WORKERS: list[ToWorker] = [
     *(
         messages.Request(call=1, request=2, asked=asked)
         for asked in (
+            Begin(),
             BeginStep(path="step:a", name="a"),
             EndStep(path="step:a", output=LIKE_A_MESSAGE),
             Complete(path="complete:1", instruction="i", material="m"),
