@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Set
 from typing import Any
 
 from chainlit.session import WebsocketSession
@@ -159,6 +159,7 @@ class ThreadView:
 
     async def _watch(self) -> bool:
         async for jobs in self._jobs.follow_thread(self.thread_id, self._user):
+            await self._drop({job.root_id for job in jobs})
             for job in jobs:  # first: one that acts instead of another moves those that wait
                 if (known := self._turns.get(job.root_id)) is not None:
                     known.turn = job.turn
@@ -169,6 +170,16 @@ class ThreadView:
         self._emit("toast", {"message": "This conversation was deleted.", "type": "info"})
         self._emit(LIVE, {"now": time.time(), "gone": self.thread_id})
         return True
+
+    async def _drop(self, left: Set[str]) -> None:
+        """Takes turns off the page whose jobs were deleted."""
+        gone = self._turns.keys() - left
+        if gone:
+            async with self._page:
+                for root_id in gone:
+                    del self._turns[root_id]
+                await self._refresh()
+                self.show_running()
 
     def _shows_end_of(self, job: Job) -> bool:
         turn = self._turns.get(job.root_id)

@@ -24,7 +24,7 @@ const stop = async (id) => {
   const row = rows.get(id);
   row.asked = true;
   draw();
-  row.problem = await call('POST', `${id}/cancel`);
+  row.problem = await (row.line.dataset.state === 'queued' ? call('DELETE', id) : call('POST', `${id}/cancel`));
   row.asked = !row.problem;
   draw();
 };

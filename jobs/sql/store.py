@@ -326,6 +326,9 @@ class SqlStore:
     async def delete_job(self, job_id: str, user: str) -> Job | None:
         def transaction(connection: Connection) -> Job | None:
             job = log.find_to_change(connection, job_id, user)
+            if job.status is JobStatus.QUEUED:
+                job = self._wish_to_stop(connection, job, user)
+                self._changes.topics.add("queue")
             if not job.ended:
                 raise JobConflict("The job is still running; cancel it first.")
             log.purge(connection, job_id)

@@ -109,6 +109,7 @@ async def test_a_message_sent_while_a_turn_runs_waits_in_the_dock_and_can_be_rem
     await expect(removes).to_have_count(2)
     await removes.first.click()
     await expect(removes).to_have_count(1)
+    await expect(chat.page.get_by_text(gone)).to_have_count(0)
     shared_endpoint.release(first)
     await chat.sees_word(39, word="c")
     await chat.finishes()

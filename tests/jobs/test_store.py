@@ -162,6 +162,17 @@ async def test_a_retry_that_waits_in_an_old_turn_is_not_moved_by_a_turn_instead(
     assert ((await store.get(retry.id)).turn, instead.turn) == (1, 3)
 
 
+async def test_a_job_that_waits_is_withdrawn_by_deleting_it(engine: Engine) -> None:
+    store = engine.store
+    first, second = [await store.submit(chat(text, thread_id="t")) for text in ("first", "second")]
+    assert await claim(store, "w1")
+    with pytest.raises(JobConflict):
+        await store.delete_job(first.id, "ada")
+    await store.delete_job(second.id, "ada")
+    assert [job.id for job in await store.thread_jobs("t")] == [first.id]
+    assert await store.read(second.id, 0, 10) == []
+
+
 async def test_a_turn_instead_of_nothing_is_like_any_other(engine: Engine) -> None:
     job = await engine.store.submit(chat(thread_id="t"), "instead")
     assert (job.turn, job.status) == (1, JobStatus.QUEUED)
