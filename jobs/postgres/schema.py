@@ -119,6 +119,9 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     DROP INDEX jobs_unfinished;
     CREATE INDEX jobs_unfinished ON jobs (status, priority, number) WHERE status IN ('queued', 'in_progress');
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN patience_seconds DOUBLE PRECISION;
+    """,
 )
 
 LOCK = 0x10_96_4A_02

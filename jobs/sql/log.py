@@ -123,7 +123,7 @@ def insert_job(
     connection.execute(
         """
         INSERT INTO jobs (id, task, "user", request, submit_key, status, thread_id, turn, retry_of, root_id, created_at,
-        priority, protocol) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)
+        priority, protocol, patience_seconds) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         [
             job_id,
@@ -138,6 +138,7 @@ def insert_job(
             at,
             rules.priority(request),
             rules.PROTOCOL,
+            request.patience_seconds,
         ],
     )
     append(connection, job_id, [JobQueued(position=position(connection, job_id) or 0)], at, epoch=0, after=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from jobs.encoding import from_stored, to_stored
 from jobs.events import JobEvent
@@ -21,20 +21,24 @@ would keep each version of a job's row that counts its events, and read through 
 JOB = f"SELECT jobs.*, {LENGTH} FROM jobs"
 
 
+REQUEST = frozenset(JobRequest.__dataclass_fields__)
+
+
 def placeholders(values: Collection[object]) -> str:
     """Returns the `?, ?, …` of an SQL list with these values."""
     return ", ".join("?" * len(values))
 
 
 def encode_request(request: JobRequest) -> str:
+    """Without `patience_seconds`, which has a column: versions before it refuse a request with other fields."""
     fields = {**asdict(request), "arguments": dict(request.arguments)}
-    if request.patience_seconds is None:
-        del fields["patience_seconds"]
+    del fields["patience_seconds"]
     return to_stored(fields)
 
 
 def decode_request(text: str) -> JobRequest:
-    fields: dict[str, JSON] = from_stored(text)
+    stored: dict[str, JSON] = from_stored(text)
+    fields = {name: value for name, value in stored.items() if name in REQUEST}  # a later version may store more
     fields["files"] = tuple(fields["files"])
     return JobRequest(**fields)
 
@@ -43,7 +47,7 @@ def job(row: Row) -> Job:
     """Of a row that `JOB` selects."""
     return Job(
         id=row["id"],
-        request=decode_request(row["request"]),
+        request=replace(decode_request(row["request"]), patience_seconds=row["patience_seconds"]),
         status=JobStatus(row["status"]),
         epoch=row["epoch"],
         worker=row["worker"],

@@ -116,6 +116,9 @@ MIGRATIONS = (
     DROP INDEX jobs_unfinished;
     CREATE INDEX jobs_unfinished ON jobs (status, priority, number) WHERE status IN ('queued', 'in_progress');
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN patience_seconds REAL;
+    """,
 )
 
 

@@ -162,6 +162,12 @@ async def test_a_retry_that_waits_in_an_old_turn_is_not_moved_by_a_turn_instead(
     assert ((await store.get(retry.id)).turn, instead.turn) == (1, 3)
 
 
+async def test_a_request_reads_back_as_it_was_submitted(engine: Engine) -> None:
+    request = chat("hi", thread_id="t", key="k", files=("f",), patience_seconds=1.5)
+    job = await engine.store.submit(request)
+    assert (job.request, (await engine.store.get(job.id)).request) == (request, request)
+
+
 async def test_a_job_that_waits_is_withdrawn_by_deleting_it(engine: Engine) -> None:
     store = engine.store
     first, second = [await store.submit(chat(text, thread_id="t")) for text in ("first", "second")]
@@ -667,9 +673,10 @@ async def test_a_file_is_unused_when_no_job_of_its_owner_came_with_it(engine: En
 
 async def test_a_running_job_is_not_deleted(engine: Engine) -> None:
     job = await engine.store.submit(chat())
+    await claim(engine.store, "w1")
     with pytest.raises(JobConflict):
         await engine.store.delete_job(job.id, "ada")
-    await engine.store.request_cancel(job.id, "ada")
+    await write(engine.store, job.id, JobCancelled(stopped=[]))
     await engine.store.delete_job(job.id, "ada")
     with pytest.raises(JobNotFound):
         await engine.store.get(job.id)
