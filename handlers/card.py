@@ -205,7 +205,11 @@ class JobCard:
             case JobCancelled(stopped=stopped):
                 self._head["state"] = "cancelled"
                 seconds = max((float(one["seconds"]) for one in stopped), default=0.0)
-                self._head["receipt"] = {"ms": round(1000 * seconds), "what": _stopped(stopped), **self._reached()}
+                self._head["receipt"] = {
+                    "ms": round(1000 * seconds),
+                    "what": _stopped(stopped),
+                    **self._reached(stopped),
+                }
             case JobIncompleteEvent(reason=reason):
                 self._head["state"] = "incomplete"
                 if reason != NEEDS_ARGUMENTS:
@@ -213,9 +217,11 @@ class JobCard:
             case _:
                 assert_never(end)
 
-    def _reached(self) -> dict[str, Any]:
-        """Returns how far the job got, and in what unit, if a tool reported it."""
+    def _reached(self, stopped: Sequence[Mapping[str, JSON]]) -> dict[str, Any]:
+        """Returns how far the stopped tool got, and in what unit, if it reported that."""
         if self._progress is None or not self._progress.total:
+            return {}
+        if self._progress.step not in {one["step"] for one in stopped}:
             return {}
         return {"done": self._progress.done, "total": self._progress.total, "unit": unit_of(self._progress)}
 
@@ -284,11 +290,14 @@ class JobCard:
         )
 
     def _note(self, log: Log) -> None:
-        tool = self._tool_of(log.step) or next(reversed(self._steps.values()), None)
-        if tool is None:
-            return
-        tool.log = [*tool.log, (log.level, log.message[:MAX_LINE])][-MAX_LINES:]
-        self._changed.add(tool.id)
+        line = (log.level, log.message[:MAX_LINE])
+        step = self._tool_of(log.step) or self._steps.get(log.step or "")
+        if step is None:
+            self.wanted = True
+            self._head["notes"] = [*self._head.get("notes", ()), line][-MAX_LINES:]
+        else:
+            step.log = [*step.log, line][-MAX_LINES:]
+            self._changed.add(step.id)
 
     def _wait(self, waiting: StepWaiting) -> None:
         self.wanted = True

@@ -1,9 +1,22 @@
 // The job card: a React component, made with the React of the page.
 import { call, follow, keep, now } from './live.js';
-import { clock, counted, crash, doing, duration, elapsed, hasEnded, progressOf, receipt, sizeOf, STATES, tokens } from './words.js';
+import {
+  canRetry,
+  clock,
+  counted,
+  crash,
+  doing,
+  duration,
+  elapsed,
+  hasEnded,
+  progressOf,
+  receipt,
+  sizeOf,
+  STATES,
+  tokens,
+} from './words.js';
 
 const SILENT_SECONDS = 10;
-const RETRYABLE = ['failed', 'cancelled', 'incomplete'];
 const chosen = new Map(); // what a person opened or closed, by job: a card may be drawn anew
 
 const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) => {
@@ -76,6 +89,13 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       ),
     );
 
+  const Lines = ({ lines }) =>
+    h(
+      'ul',
+      { className: 'job-log', 'data-testid': 'job-log' },
+      lines.map(([level, message], index) => h('li', { key: index, 'data-level': level }, message)),
+    );
+
   const Step = ({ step }) => {
     const name = step.kind === 'model' ? 'Model' : step.name;
     const parts = step.parts ? counted(step.parts_done ?? 0, 'part').replace(/ parts?$/, ` of ${step.parts} parts`) : '';
@@ -95,12 +115,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
         null,
         h('summary', { className: 'job-step' }, summary),
         step.arguments && h('pre', { 'aria-label': `Arguments of ${name}` }, step.arguments),
-        step.log &&
-          h(
-            'ul',
-            { className: 'job-log', 'data-testid': 'job-log' },
-            step.log.map(([level, message], index) => h('li', { key: index, 'data-level': level }, message)),
-          ),
+        step.log && h(Lines, { lines: step.log }),
         step.result && h('pre', { 'aria-label': `Result of ${name}` }, step.result),
       ),
     );
@@ -130,7 +145,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       setProblem(await call('POST', `${job.job_id}/retry`));
       setBusy(false);
     };
-    if (!RETRYABLE.includes(job.state) || job.form_open) return null;
+    if (!canRetry(job) || job.form_open) return null;
     return h(
       'footer',
       null,
@@ -170,6 +185,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       !ended && job.progress && h(Progress, { progress: job.progress }),
       job.resumed && h('p', { className: 'job-resumed', 'data-testid': 'job-resumed' }, crash(job.resumed)),
       job.receipt && h('p', { 'data-testid': 'job-stopped' }, receipt(job.receipt)),
+      job.notes && h(Lines, { lines: job.notes }),
       open && h(Details, { job }),
       job.files && h(Files, { files: job.files }),
       ended && h(Actions, { job }),

@@ -12,6 +12,8 @@ export const STATES = {
 
 export const hasEnded = (job) => job.finished_at !== undefined;
 
+export const canRetry = ({ state }) => ['failed', 'cancelled', 'incomplete'].includes(state);
+
 export const duration = (seconds) => {
   if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
   const whole = Math.round(seconds);
@@ -77,7 +79,7 @@ export const receipt = ({ ms, what, done, total, unit }) => {
   if (!what.length) return 'Stopped before it began.';
   const names = what.map((name) => (name === 'model' ? 'the answer' : name)).join(', ');
   const place = total ? ` at ${unit ? `${unit.replace(/s$/, '')} ` : ''}${number(done)} of ${number(total)}` : '';
-  const within = ms < 1000 ? `${number(ms)} ms` : duration(ms / 1000);
+  const within = ms < 1000 ? `${number(Math.max(1, ms))} ms` : duration(ms / 1000);
   return `Stopped ${names}${place}, within ${within}.${total ? ' Retry continues from there.' : ''}`;
 };
 

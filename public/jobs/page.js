@@ -1,8 +1,7 @@
 // All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
-import { duration, elapsed, progressOf, STATES, tokens } from '../words.js';
+import { canRetry, duration, elapsed, progressOf, STATES, tokens } from '../words.js';
 
 const RUNNING = new Set(['queued', 'working', 'waiting', 'stopping']);
-const RETRYABLE = new Set(['failed', 'cancelled', 'incomplete']);
 const PAGE = 50;
 const RECONNECT_MILLISECONDS = 2000;
 
@@ -104,7 +103,7 @@ const fill = (row, job) => {
   row.facts.textContent = factsOf(job);
   row.stop.hidden = !runs;
   row.stop.disabled = job.state === 'stopping';
-  row.retry.hidden = !RETRYABLE.has(job.state);
+  row.retry.hidden = !canRetry(job);
   row.remove.hidden = runs;
 };
 

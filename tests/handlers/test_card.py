@@ -113,6 +113,12 @@ def test_the_timeline_folds_parts_into_their_tool_and_keeps_arguments_log_and_re
     assert head["progress"] == {"done": 1, "total": 300, "message": "1 of 300 rows, 13 tokens", "unit": "rows"}
 
 
+def test_what_is_said_of_the_whole_job_stands_on_the_card() -> None:
+    card = card_of(*BEGUN, ("log", {"step": None, "level": "warning", "message": "Earlier messages were left out."}))
+    assert card.wanted
+    assert card.head()["notes"] == [("warning", "Earlier messages were left out.")]
+
+
 def test_the_crash_line_counts_what_was_kept_and_what_starts_again() -> None:
     resumed = card_of(*BEGUN, TOOL, DIED).head()["resumed"]
     assert resumed == {"at": 2.5, "after": "worker_died", "pause_seconds": 1.5, "kept": 6, "again": 1}
@@ -133,6 +139,12 @@ def test_the_receipt_says_what_was_stopped_where_and_how_fast() -> None:
     card = card_of(*BEGUN, TOOL, progress(CALL, 88, 300, "88 of 300 rows"), STOPPED)
     assert card.head()["receipt"] == {"ms": 30, "what": ["map_table"], "done": 88, "total": 300, "unit": "rows"}
     assert [step["state"] for step in card.snapshot()["steps"]] == ["stopped"]
+
+
+def test_a_receipt_does_not_count_what_a_finished_tool_did() -> None:
+    answer = {"step": "model:2", "name": "gpt", "kind": "model", "seconds": 0.01}
+    card = card_of(*BEGUN, TOOL, progress(CALL, 9, 9), finished(CALL), ("job.cancelled", {"stopped": [answer]}))
+    assert card.head()["receipt"] == {"ms": 10, "what": ["model"]}
 
 
 def test_plan_sources_and_files_are_told_as_they_are_found() -> None:
