@@ -61,7 +61,7 @@ async def _frames(services: WebServices, user: str, since: float) -> Frames:
 
 
 async def _left(services: WebServices, job_id: str, user: str) -> dict[str, Any]:
-    """Returns a job that is no longer among those that run: deleted, or ended by a clock that is far behind."""
+    """Returns what to tell of a job that has left the list: it was deleted, or its worker's clock is far behind."""
     try:
         job = await services.jobs.get(job_id, user)
     except JobNotFound:

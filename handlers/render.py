@@ -17,7 +17,6 @@ from handlers.forms import ToolForm
 from handlers.words import describe_end, iso
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
 from jobs.events import (
-    TERMINAL,
     Artifact,
     EventPayload,
     JobCancelled,
@@ -43,7 +42,6 @@ from names import DIRECT_CALL
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
-ENDED = {status.value for status in TERMINAL.values()}
 MESSAGE_CHARACTERS = 20_000
 """A longer answer continues in another message, because a page renders the whole message again for each piece."""
 ARGUMENTS_INVALID = "tool_arguments_invalid"
@@ -79,7 +77,6 @@ class TurnScreen:
         self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._transcript = Transcript()
-        self._tools: dict[str, bool] = {}  # calls, by path: whether it runs
         self.card = JobCard(job)
         self.card_changed = False
         """Whether the card has changed since the page was told."""
@@ -135,15 +132,10 @@ class TurnScreen:
         match payload:
             case TextDelta():
                 return [] if answer is None else self._answer(answer, event.at)
-            case StepFinished(step=step) if step in self._tools:
-                self._finish_tool(payload)
-                return []
             case StepFinished(step=step):
+                self._note_problems(payload)
                 changes = [] if answer is None else self._answer(answer, event.at)
                 return changes + self._hide_cursor(step)
-            case StepStarted(kind="tool", step=path):
-                self._tools[path] = True
-                return []
             case Artifact():
                 return self._show_artifact(payload, event)
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
@@ -158,7 +150,7 @@ class TurnScreen:
 
     def _show_card(self, at: float) -> list[Change]:
         """Shows the card when the turn first needs one, and as it stays at the end. Its changes are told beside."""
-        if not self.card.wanted or (self._card_shown and self.card.state not in ENDED):
+        if not self.card.wanted or (self._card_shown and self.ended is None):
             return []
         changes: list[Change] = []
         if not self._card_shown and self.form is None:
@@ -213,8 +205,8 @@ class TurnScreen:
         changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
 
-    def _finish_tool(self, finished: StepFinished) -> None:
-        self._tools[finished.step] = False
+    def _note_problems(self, finished: StepFinished) -> None:
+        """Keeps what the tool of the form found wrong with its arguments."""
         error = finished.error or {}
         if self.form is not None and finished.step == DIRECT_CALL and error.get("code") == ARGUMENTS_INVALID:
             self._problems = self.form.at_fields(error.get("fields") or {}, otherwise=error["message"])
@@ -246,7 +238,8 @@ class TurnScreen:
 
     def _calling(self) -> str:
         """Returns the call that makes an artifact: the last running one, else the last; a retry's log may have none."""
-        running = [path for path, runs in self._tools.items() if runs] or [*self._tools]
+        calls = {path: step for path, step in self._transcript.steps.items() if step.started.kind == "tool"}
+        running = [path for path, step in calls.items() if step.finished is None] or [*calls]
         return running[-1] if running else DIRECT_CALL
 
     def _append(self, path: str, text: str, at: float) -> list[Change]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Set
 from typing import Self
 
 from background import wait_event
@@ -35,7 +35,7 @@ class JobClient:
         self._wake = wake
         self._tails = Tails(store, wake)
         self._ending = False
-        self._ends: set[asyncio.Event] = set()
+        self._followed: set[asyncio.Event] = set()  # one for each loop over changes
 
     async def __aenter__(self) -> Self:
         await self._tails.__aenter__()
@@ -121,28 +121,23 @@ class JobClient:
     async def follow_jobs(self, user: str, since: float) -> AsyncGenerator[list[Job], None]:
         """Yields the user's jobs that have not ended or ended after `since` (Unix seconds), now and after each change
         of one of them, at most twice a second. A job that has ended stays among them for a minute."""
-        followed: set[str] = {"queue"}
-        changed = asyncio.Event()
-        unsubscribe = self._wake.listen(lambda topics: changed.set() if not followed.isdisjoint(topics) else None)
-        self._ends.add(changed)
-        try:
-            while not self._ending:
-                changed.clear()
+        topics = {"queue"}
+        async with contextlib.aclosing(self._changes(topics)) as changes:
+            async for _ in changes:
+                if self._ending:
+                    return
                 jobs = await self._store.changed_jobs(user, since, MAX_FOLLOWED)
-                followed = {"queue", *(job_topic(job.id) for job in jobs if not job.ended)}
+                topics.intersection_update({"queue"})
+                topics.update(job_topic(job.id) for job in jobs if not job.ended)
                 yield jobs
                 since = max(since, time.time() - TELL_AGAIN_SECONDS)
                 await asyncio.sleep(FEED_SECONDS)
-                await wait_event(changed, POLL_SECONDS)
-        finally:
-            unsubscribe()
-            self._ends.discard(changed)
 
     def end_follows(self) -> None:
         """End every `follow` and `follow_jobs` after what it has read: this process is about to end."""
         self._tails.end()
         self._ending = True
-        for changed in self._ends:
+        for changed in self._followed:
             changed.set()
 
     async def events(self, job_id: str) -> list[JobEvent]:
@@ -180,7 +175,7 @@ class JobClient:
         another user's.
         """
         seen: Sequence[str] | None = None
-        async with contextlib.aclosing(self._changes(thread_topic(thread_id))) as changes:
+        async with contextlib.aclosing(self._changes({thread_topic(thread_id)})) as changes:
             async for _ in changes:
                 if not await self._is_theirs(thread_id, user):
                     if seen is not None:
@@ -198,7 +193,7 @@ class JobClient:
     async def follow_tools(self) -> AsyncGenerator[list[Mapping[str, JSON]], None]:
         """Yields the tools now, and again after each change."""
         seen: Sequence[Mapping[str, JSON]] | None = None
-        async with contextlib.aclosing(self._changes("workers")) as changes:
+        async with contextlib.aclosing(self._changes({"workers"})) as changes:
             async for _ in changes:
                 known, seen = seen, await self._store.tools()
                 if known != seen:
@@ -212,10 +207,12 @@ class JobClient:
         """Raises when the jobs are out of reach."""
         await self._store.ping()
 
-    async def _changes(self, topic: str) -> AsyncGenerator[None, None]:
-        """Yields now and after each wake-up of the topic; a slow poll makes up for a lost one."""
+    async def _changes(self, topics: Set[str]) -> AsyncGenerator[None, None]:
+        """Yields now, after each wake-up of one of the topics, which may change meanwhile, and when this process is
+        about to end; a slow poll makes up for a lost wake-up."""
         changed = asyncio.Event()
-        unsubscribe = self._wake.listen(lambda topics: changed.set() if topic in topics else None)
+        unsubscribe = self._wake.listen(lambda woken: None if topics.isdisjoint(woken) else changed.set())
+        self._followed.add(changed)
         try:
             while True:
                 changed.clear()
@@ -223,6 +220,7 @@ class JobClient:
                 await wait_event(changed, POLL_SECONDS)
         finally:
             unsubscribe()
+            self._followed.discard(changed)
 
     async def _is_theirs(self, thread_id: str, user: str) -> bool:
         try:

@@ -18,7 +18,7 @@ const name = () => {
     for (const button of document.querySelectorAll(`${selector}:not([aria-label])`)) button.setAttribute('aria-label', label);
   }
   document.querySelector('#upload-button[role]')?.removeAttribute('role');
-  // A list whose entries stand in frames of their own is no list.
+  // Screen readers expect the entries of a list right below it. Here, frames stand between them.
   for (const list of document.querySelectorAll('ul:has(> div):not([role])')) {
     list.setAttribute('role', 'none');
     for (const entry of list.querySelectorAll('ul, li')) entry.setAttribute('role', 'none');

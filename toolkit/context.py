@@ -177,7 +177,7 @@ class _Context:
     ) -> None:
         """Show something that the call has used: a web page, or a file of the user and a page of it, counted from 1."""
         if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError(f"the source {url[:100]!r} is no web address")
+            raise ValueError(f"the source's address {url[:100]!r} must begin with http:// or https://")
         if page is not None and page < 1:
             raise ValueError(f"page {page}: pages are counted from 1")
         file_id = None if file is None else file.id

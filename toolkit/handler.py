@@ -50,8 +50,8 @@ Reply: TypeAlias = Recorded | Completed | FileInfo | None
 
 @dataclass(frozen=True, kw_only=True)
 class Begin:
-    """Ask whether the tool's code may start; the reply is None. There is no reply when the call has moved to another
-    host: its code would run twice."""
+    """Ask whether the tool's code may start; the reply is None. A call that has moved to another host gets no reply,
+    because that host runs it."""
 
 
 @dataclass(frozen=True, kw_only=True)

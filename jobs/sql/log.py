@@ -314,11 +314,12 @@ def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
 
 
 def summary(connection: Connection, job: Job) -> Transcript:
-    """Returns the fold of the log without its text: progress, artifacts, the last step that began, the last event."""
+    """Returns the fold of the log without text: progress, artifacts, the last event, and the last step of a running job."""
     reported = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     begun = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} AND type = 'step.started' ORDER BY seq DESC LIMIT 1"
-    found = [row for sql in (reported, made, begun) for row in connection.execute(sql, [job.id])]
+    asked = (reported, made) if job.ended else (reported, made, begun)
+    found = [row for sql in asked for row in connection.execute(sql, [job.id])]
     return Transcript.of([*map(rows.event, found), *read(connection, {job.id: job.last_seq - 1}, limit=1)])
 
 

@@ -115,14 +115,14 @@ async def test_a_queued_job_that_is_deleted_with_its_thread_is_told(ada: httpx.A
 async def test_any_cursor_is_taken(ada: httpx.AsyncClient, last_id: str) -> None:
     async with feed(ada, last_id) as told:
         job = await submit(ada, tokens=1)
-        await told.tells(job["id"], state="completed")
+        assert (await told.tells(job["id"], state="completed"))["finished_at"] is not None
 
 
 async def test_a_job_that_waits_for_its_endpoint_says_so(ada: httpx.AsyncClient) -> None:
     async with feed(ada) as told:
         job = await submit(ada, tokens=1, status=503, times=3)
-        await told.tells(job["id"], state="waiting")
-        await told.tells(job["id"], state="completed")
+        assert (await told.tells(job["id"], state="waiting"))["finished_at"] is None
+        assert (await told.tells(job["id"], state="completed"))["error"] is None
 
 
 async def test_strangers_have_no_feed(stranger: httpx.AsyncClient) -> None:
