@@ -314,7 +314,7 @@ def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
 
 
 def summary(connection: Connection, job: Job) -> Transcript:
-    """Returns the fold of the log without text: progress, artifacts, the last event, and the last step of a running job."""
+    """Returns the fold of the log without text: progress, artifacts, the last event, a running job's last step."""
     reported = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     begun = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} AND type = 'step.started' ORDER BY seq DESC LIMIT 1"
