@@ -192,6 +192,22 @@ class JobContext:
     async def artifact(self, *, name: str, mime: str, size: int, step: str) -> None:
         await self.emit(Artifact(name=name, mime=mime, size=size, step=step))
 
+    async def put_record(self, key: str, value: JSON) -> None:
+        """Keep a value for the thread. Raises `EpochStale`, and `RecordRefused` beyond a limit."""
+        await self._store.put_record(self.job, key, value)
+
+    async def delete_record(self, key: str) -> None:
+        """Raises `EpochStale`."""
+        await self._store.delete_record(self.job, key)
+
+    async def record(self, key: str) -> JSON:
+        """Returns the value that is kept for the thread, or None."""
+        return await self._store.record(self.job, key)
+
+    async def records(self, prefix: str) -> list[tuple[str, str]]:
+        """Returns key and version of what is kept for the thread, in the order of the first puts."""
+        return await self._store.records(self.job, prefix)
+
     async def fence(self) -> None:
         """Raises `EpochStale` when another worker has taken the job over."""
         await self.emit()

@@ -7,6 +7,7 @@ JobsError
 ├── KeyReused         an idempotency key came with two different requests
 ├── StoreUnavailable  the database cannot be read or written now: its disk is full, or it was busy for too long
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
+├── RecordRefused     a tool wants to keep more than the limits allow
 ├── LogBehind         the log lacks the events before these: send those first
 ├── JobFailed         raised by task code: the job ends as failed, with this sentence
 │   └── StepFailed    the same for a step; recorded, and raised again when the job is resumed
@@ -51,6 +52,10 @@ class StoreUnavailable(JobsError):
 class EpochStale(JobsError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job {job_id} was taken over by another worker.")
+
+
+class RecordRefused(JobsError):
+    pass
 
 
 class LogBehind(JobsError):

@@ -217,5 +217,20 @@ class JobStore(Protocol):
         Uses are spread evenly, without bursts. A negative amount returns what was not used.
         """
 
+    async def put_record(self, job: Job, key: str, value: JSON) -> None:
+        """Keep a value as the holder of the epoch: for the thread, or for the chain of retries if there is none.
+
+        Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit.
+        """
+
+    async def delete_record(self, job: Job, key: str) -> None:
+        """Raises `EpochStale`, `JobNotFound`."""
+
+    async def record(self, job: Job, key: str) -> JSON:
+        """Returns the value, or None if there is none."""
+
+    async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
+        """Returns key and version of the records whose keys begin so, in the order of their first puts."""
+
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when the database cannot be read."""

@@ -11,7 +11,7 @@ from typing import Self
 from files.errors import StoredFileNotFound
 from files.store import FileStore
 from jobs.context import JobContext, Step, TaskFunction
-from jobs.errors import JobIncomplete, StepFailed
+from jobs.errors import JobIncomplete, RecordRefused, StepFailed
 from jobs.events import Source
 from jobs.models import JSON, Job
 from models.models import Models
@@ -190,6 +190,21 @@ class JobCall:
             self._ctx.job.root_id, name=name, mime=mime, source=Path(path), fence=self._ctx.fence
         )
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
+
+    async def put_record(self, key: str, value: JSON) -> None:
+        try:
+            await self._ctx.put_record(key, value)
+        except RecordRefused as error:
+            raise ToolError(str(error)) from None
+
+    async def get_record(self, key: str) -> JSON:
+        return await self._ctx.record(key)
+
+    async def delete_record(self, key: str) -> None:
+        await self._ctx.delete_record(key)
+
+    async def list_records(self, prefix: str) -> list[tuple[str, str]]:
+        return await self._ctx.records(prefix)
 
     @property
     def _bucket(self) -> str:

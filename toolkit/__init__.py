@@ -18,6 +18,7 @@ from toolkit.errors import (
     ToolTimeout,
     ToolUnknown,
 )
+from toolkit.records import Records
 from toolkit.tool import Tool, tool
 from toolkit.uploads import FileInfo, UploadedFile
 
@@ -26,6 +27,7 @@ __all__ = [
     "CallCancelled",
     "Completion",
     "FileInfo",
+    "Records",
     "Tool",
     "ToolArgumentsInvalid",
     "ToolContext",

@@ -18,6 +18,7 @@ from background import cancel_and_wait
 from toolkit import artifacts
 from toolkit.completion import Completion
 from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact
+from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
 from toolkit.wire import plain
 
@@ -137,13 +138,18 @@ class _Context:
     def storage(self) -> Path:
         """A directory of the thread (of the job, if it has no thread), kept between calls and deleted with it.
 
-        Several calls may use it at once. It is created when this property is first read.
+        Several calls may use it at once, on any machine. It is created when this property is first read.
         """
         if not self._info.storage:
             raise RuntimeError("this call has no storage: its CallContext names none")
         path = Path(self._info.storage)
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return path
+
+    @property
+    def records(self) -> Records:
+        """Values of the conversation that are kept between calls."""
+        return Records(lambda asked: self._link.request(asked).result())
 
     @property
     def cancelled(self) -> bool:

@@ -44,7 +44,14 @@ class Completed:
     output_tokens: int | None = None
 
 
-Reply: TypeAlias = Recorded | Completed | FileInfo | None
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was looked up."""
+
+    value: JSON
+
+
+Reply: TypeAlias = Recorded | Completed | FileInfo | Found | None
 """A worker's reply. None means done, or for BeginStep that the step must run."""
 
 
@@ -103,7 +110,37 @@ class SaveArtifact:
     path: str
 
 
-Asked: TypeAlias = Begin | BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
+@dataclass(frozen=True, kw_only=True)
+class PutRecord:
+    """Keep a value between calls; the reply is None."""
+
+    key: str
+    value: JSON
+
+
+@dataclass(frozen=True, kw_only=True)
+class GetRecord:
+    """The reply is Found, with None if there is no such record."""
+
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteRecord:
+    """The reply is None."""
+
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListRecords:
+    """Find the keys with this prefix; the reply is Found with [key, version] of each, in the order of first puts."""
+
+    prefix: str
+
+
+AskedOfRecords: TypeAlias = PutRecord | GetRecord | DeleteRecord | ListRecords
+Asked: TypeAlias = Begin | BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact | AskedOfRecords
 """The requests that a tool may make of its worker."""
 
 
@@ -139,6 +176,15 @@ class CallHandler(Protocol):
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
         """Copy the file, which may be deleted as soon as this returns."""
 
+    async def put_record(self, key: str, value: JSON) -> None: ...
+
+    async def get_record(self, key: str) -> JSON: ...
+
+    async def delete_record(self, key: str) -> None: ...
+
+    async def list_records(self, prefix: str) -> list[tuple[str, str]]:
+        """Returns key and version of each, in the order of their first puts."""
+
 
 async def serve(handler: CallHandler, asked: Asked) -> Reply:
     """Fulfil a request of a tool. Raises what the handler raises."""
@@ -157,6 +203,23 @@ async def serve(handler: CallHandler, asked: Asked) -> Reply:
             return await handler.open_file(asked.file_id)
         case SaveArtifact():
             await handler.save_artifact(asked.name, asked.mime, asked.path)
+        case PutRecord() | GetRecord() | DeleteRecord() | ListRecords():
+            return await _serve_record(handler, asked)
+        case _:
+            assert_never(asked)
+    return None
+
+
+async def _serve_record(handler: CallHandler, asked: AskedOfRecords) -> Found | None:
+    match asked:
+        case PutRecord():
+            await handler.put_record(asked.key, asked.value)
+        case GetRecord():
+            return Found(value=await handler.get_record(asked.key))
+        case DeleteRecord():
+            await handler.delete_record(asked.key)
+        case ListRecords():
+            return Found(value=[list(record) for record in await handler.list_records(asked.prefix)])
         case _:
             assert_never(asked)
     return None

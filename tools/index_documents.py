@@ -6,7 +6,7 @@ from typing import Any
 from toolkit import ToolContext, ToolError, UploadedFile, tool
 from tools.documents import Document, DocumentError, Limits, Reading, Watch, read_document
 from tools.documents.reading import READABLE, unique_names
-from tools.search import IndexStore, Source, cut_passages, index_in
+from tools.search import IndexStore, Source, cut_passages, index_of
 
 LIMITS = Limits(files=100)
 _MAX_REMARKS = 20
@@ -28,11 +28,11 @@ def index_documents(ctx: ToolContext, documents: list[UploadedFile] | None = Non
     if len(files) > LIMITS.files:
         raise ToolError(f"{len(files)} documents are too many for one call; send at most {LIMITS.files}.")
     files = list({file.id: file for file in files}.values())
-    call = _Indexing(ctx, index_in(ctx.storage), len(files))
+    call = _Indexing(ctx, index_of(ctx), len(files))
     names = unique_names(file.name for file in files)
     outcomes = [call.one(number, file, name) for number, (file, name) in enumerate(zip(files, names, strict=True))]
     ctx.report_progress(len(files), len(files), "Indexed")
-    return _result(outcomes, len(index_in(ctx.storage).sources()))
+    return _result(outcomes, len(index_of(ctx).sources()))
 
 
 class _Indexing:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toolkit import ToolContext, ToolError, tool
-from tools.search import MARK_END, MARK_START, Hit, index_in
+from tools.search import MARK_END, MARK_START, Hit, index_of
 
 _MAX_BYTES = 15_000
 """Maximum for the text of all passages, because the model reads all of it."""
@@ -27,7 +27,7 @@ def search_documents(
         query: Words to search for; any may occur. Words in quotation marks must occur together.
         limit: How many passages to return at most.
     """
-    index = index_in(ctx.storage)
+    index = index_of(ctx)
     documents = len(index.sources())
     if not documents:
         raise ToolError(

@@ -122,6 +122,17 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     """
     ALTER TABLE jobs ADD COLUMN patience_seconds DOUBLE PRECISION;
     """,
+    """
+    -- What tools keep for a thread, or for a chain of retries. Numbers give the order of the first puts.
+    CREATE TABLE records (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        version TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX records_by_key ON records (scope, key);
+    """,
 )
 
 LOCK = 0x10_96_4A_02

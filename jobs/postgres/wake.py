@@ -112,7 +112,8 @@ class PostgresWake:
                     self._listening.set()
                     self._receive_on(connection)
             except (psycopg.Error, OSError) as failure:  # OSError: no more descriptors
-                logger.warning("wake-ups interrupted", extra={"fields": {"problem": type(failure).__name__}})
+                if not self._ending.is_set():
+                    logger.warning("wake-ups interrupted", extra={"fields": {"problem": type(failure).__name__}})
                 self._ending.wait(PAUSE_SECONDS)
 
     def _receive_on(self, connection: psycopg.Connection[Any]) -> None:

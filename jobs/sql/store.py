@@ -29,7 +29,7 @@ from jobs.models import (
     WorkerRecord,
 )
 from jobs.rules import Eligibility
-from jobs.sql import inbox, log, offers, rates, rows, threads
+from jobs.sql import inbox, log, offers, rates, records, rows, threads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Transaction
 from jobs.sql.log import EntryAt, WorkDone
@@ -334,6 +334,8 @@ class SqlStore:
             log.purge(connection, job_id)
             self._announce(job_id, job.thread_id)
             left = connection.execute("SELECT 1 FROM jobs WHERE root_id = ? LIMIT 1", [job.root_id]).fetchone()
+            if left is None and job.thread_id is None:
+                records.forget(connection, records.scope(job))
             return None if left else job
 
         last = await self._write(transaction)
@@ -388,6 +390,7 @@ class SqlStore:
             for job_id in jobs:
                 log.purge(connection, job_id)
                 self._changes.topics.add(job_topic(job_id))
+            records.forget(connection, f"thread:{thread_id}")
             connection.execute("DELETE FROM threads WHERE id = ?", [thread_id])
 
         await self._write(transaction)
@@ -450,6 +453,21 @@ class SqlStore:
     async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
         now = self._clock()
         return await self._write(lambda connection: rates.reserve(connection, bucket, amount * 60 / per_minute, now))
+
+    # --- what tools keep --------------------------------------------------------------------------------------
+
+    async def put_record(self, job: Job, key: str, value: JSON) -> None:
+        data = records.stored(value)
+        await self._database.append(lambda connection: records.put(connection, job.id, job.epoch, key, data))
+
+    async def delete_record(self, job: Job, key: str) -> None:
+        await self._database.append(lambda connection: records.delete(connection, job.id, job.epoch, key))
+
+    async def record(self, job: Job, key: str) -> JSON:
+        return await self._read(lambda connection: records.find(connection, job, key))
+
+    async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
+        return await self._read(lambda connection: records.versions(connection, job, prefix))
 
     async def ping(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1").fetchone())

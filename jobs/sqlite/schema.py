@@ -119,6 +119,17 @@ MIGRATIONS = (
     """
     ALTER TABLE jobs ADD COLUMN patience_seconds REAL;
     """,
+    """
+    -- What tools keep for a thread, or for a chain of retries. Numbers give the order of the first puts.
+    CREATE TABLE records (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        version TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE UNIQUE INDEX records_by_key ON records (scope, key);
+    """,
 )
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import EpochStale, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound, rules
-from jobs.errors import LogBehind
+from jobs import EpochStale, Job, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound, rules
+from jobs.errors import LogBehind, RecordRefused
 from jobs.events import (
     Artifact,
     JobCancelled,
@@ -25,7 +25,7 @@ from jobs.events import (
 )
 from jobs.models import JSON, WorkerRecord
 from jobs.sql.log import MAX_HEADS
-from jobs.store import JobFilter
+from jobs.store import JobFilter, JobStore
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, fields, is_gapless, types, write
 
 DONE = JobCompleted(result={"text": "hi"}, usage=None)
@@ -43,6 +43,14 @@ def text(path: str, words: str) -> TextDelta:
 
 def finished(path: str, output: object = None) -> StepFinished:
     return StepFinished(step=path, seconds=0.1, output=output)
+
+
+async def begun(store: JobStore, **fields: object) -> Job:
+    """A job that a worker has just claimed."""
+    await store.submit(chat(**fields))  # type: ignore[arg-type]
+    claimed = await claim(store)
+    assert claimed is not None
+    return claimed
 
 
 async def ended(engine: Engine, *payloads: Payload, **fields: object) -> str:
@@ -639,6 +647,80 @@ async def test_a_deleted_thread_is_hidden_at_once_and_cleared_when_its_jobs_have
     with pytest.raises(JobNotFound):
         await engine.store.get(running.id)
     assert await engine.store.read(running.id, 0, 10) == []
+
+
+async def test_what_tools_keep_belongs_to_the_thread_in_the_order_of_the_first_puts(engine: Engine) -> None:
+    store = engine.store
+    first = await begun(store, thread_id="t")
+    await store.put_record(first, "b", "old")
+    await store.put_record(first, "a", [1.5, None])
+    before = dict(await store.records(first, ""))
+    await store.put_record(first, "b", "new")
+    await write(store, first.id, DONE, epoch=first.epoch)
+    second = await begun(store, thread_id="t")
+    assert [key for key, _ in await store.records(second, "")] == ["b", "a"]
+    after = dict(await store.records(second, ""))
+    assert (after["a"] == before["a"], after["b"] == before["b"]) == (True, False)
+    assert [await store.record(second, key) for key in ("a", "b", "c")] == [[1.5, None], "new", None]
+    assert await store.records(second, "a") == [("a", after["a"])]
+    await store.delete_record(second, "a")
+    assert await store.record(second, "a") is None
+    other = await begun(store, user="bob", thread_id="u")
+    assert (await store.records(other, ""), await store.record(other, "b")) == ([], None)
+
+
+async def test_every_json_value_that_a_tool_keeps_reads_back_equal(engine: Engine) -> None:
+    job = await begun(engine.store)
+    value = {"odd": "nul \0, half \ud800, ü", "large": 2**70, "list": [1.5, True, None, {}]}
+    await engine.store.put_record(job, "k", value)
+    assert await engine.store.record(job, "k") == value
+
+
+async def test_a_worker_that_lost_its_job_keeps_nothing_and_deletes_nothing(engine: Engine) -> None:
+    store = engine.store
+    zombie = await begun(store, thread_id="t")
+    await store.put_record(zombie, "k", "old")
+    taken = await claim(store, "w2", alive=("w2",))
+    assert taken is not None
+    await store.put_record(taken, "k", "new")
+    for late in (store.put_record(zombie, "k", "late"), store.delete_record(zombie, "k")):
+        with pytest.raises(EpochStale):
+            await late
+    assert await store.record(taken, "k") == "new"
+
+
+async def test_what_tools_keep_is_deleted_with_the_thread_or_the_last_of_the_retries(engine: Engine) -> None:
+    store = engine.store
+    in_thread, alone = await begun(store, thread_id="t"), await begun(store)
+    for job in (in_thread, alone):
+        await store.put_record(job, "k", 1)
+        await write(store, job.id, FAILED, epoch=job.epoch)
+    retry = await store.retry(alone.id, "ada")
+    await store.delete_job(alone.id, "ada")
+    assert await store.record(retry, "k") == 1
+    await store.delete_job(retry.id, "ada")
+    assert await store.record(retry, "k") is None
+    await store.delete_thread("t", "ada")
+    assert await store.record(in_thread, "k") == 1
+    await store.purge_thread("t")
+    assert await store.record(in_thread, "k") is None
+
+
+async def test_what_a_tool_may_keep_is_limited(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = engine.store
+    job = await begun(store, thread_id="t")
+    for key in ("", "k" * 201, "nul\0", "half\ud800"):
+        with pytest.raises(RecordRefused, match="printable"):
+            await store.put_record(job, key, 1)
+    with pytest.raises(RecordRefused, match=r"has 1\.1 MB, and the limit is 1 MB"):
+        await store.put_record(job, "k", "x" * 1_100_000)
+    monkeypatch.setattr("jobs.sql.records.MAX_RECORDS", 2)
+    await store.put_record(job, "a", 1)
+    await store.put_record(job, "b", 1)
+    with pytest.raises(RecordRefused, match="keeps 2 records already"):
+        await store.put_record(job, "c", 1)
+    await store.put_record(job, "b", 2)
+    assert await store.record(job, "b") == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,6 +175,21 @@ async def test_a_thread_that_is_called_like_another_users_job_shows_nothing_of_i
         database.commit()
     await desk.store.submit(request)
     assert await desk.run(await desk.take()) == "his "
+
+
+async def test_records_are_those_of_the_conversation(desk: Desk) -> None:
+    async def counted(**fields: Any) -> JSON:
+        return await desk.run(await desk.submit(task="count_calls", **fields))
+
+    assert await counted(thread_id="t1") == [1, ["count"]]
+    assert await counted(thread_id="t1") == [2, ["count"]]
+    assert await counted(thread_id="t2") == [1, ["count"]]
+    assert await counted() == [1, ["count"]]
+
+
+async def test_a_record_beyond_a_limit_is_a_sentence(desk: Desk) -> None:
+    with pytest.raises(StepFailed, match=r"^A record's key is printable and has 1 to 200 characters: '' is none\.$"):
+        await desk.run(await desk.submit(task="count_calls", arguments={"key": ""}))
 
 
 async def test_what_a_tool_kept_with_the_first_version_is_there(desk: Desk) -> None:

@@ -17,8 +17,9 @@ class ModelGone(Exception):
 class RecordingHandler:
     """Answers like a worker; `finished` survives a call, so that giving it to a second one is a resumed job."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, records: dict[str, Any] | None = None) -> None:
         self.folder = folder  # its files are the user's; a file's name is its id
+        self.records = {} if records is None else records  # also kept between calls
         self.progresses: list[tuple[float, float | None, str]] = []
         self.logs: list[tuple[str, str]] = []
         self.plans: list[list[tuple[str, str]]] = []
@@ -50,6 +51,18 @@ class RecordingHandler:
         self.begun.append(path)
         self.names[path] = name
         return None
+
+    async def put_record(self, key: str, value: Any) -> None:
+        self.records[key] = value
+
+    async def get_record(self, key: str) -> Any:
+        return self.records.get(key)
+
+    async def delete_record(self, key: str) -> None:
+        self.records.pop(key, None)
+
+    async def list_records(self, prefix: str) -> list[tuple[str, str]]:
+        return [(key, repr(value)) for key, value in self.records.items() if key.startswith(prefix)]
 
     async def end_step(self, path: str, output: Any) -> None:
         self.finished[path] = output

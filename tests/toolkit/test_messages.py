@@ -14,9 +14,14 @@ from toolkit.handler import (
     BeginStep,
     Complete,
     Completed,
+    DeleteRecord,
     EndStep,
+    Found,
+    GetRecord,
     LimitRate,
+    ListRecords,
     OpenFile,
+    PutRecord,
     Recorded,
     Reply,
     SaveArtifact,
@@ -38,16 +43,21 @@ INFO = CallInfo(
 SPEC = ToolSpec(name="echo", description="Echo.", parameters={"properties": {"t": {"type": "string"}}}, run_in="loop")
 LIKE_A_MESSAGE = {"t": "Ping", "number": [1, None, {"t": "Recorded", "output": 2}]}
 
+REPLIES: tuple[Reply, ...] = (
+    None,
+    Recorded(output=None),
+    Recorded(output=LIKE_A_MESSAGE),
+    FILE,
+    Completed(text="ü"),
+    Found(value=LIKE_A_MESSAGE),
+)
 FOR_HOSTS: list[ToHost] = [
     messages.StartCall(call=1, tool="echo", arguments=LIKE_A_MESSAGE, info=INFO),
     messages.CancelCall(call=1),
     messages.InterruptCall(call=1),
     messages.Refusal(call=1, request=2, message="No."),
     messages.Ping(number=3),
-    *(
-        messages.Answer(call=1, request=2, reply=reply)
-        for reply in (None, Recorded(output=None), Recorded(output=LIKE_A_MESSAGE), FILE, Completed(text="ü"))
-    ),
+    *(messages.Answer(call=1, request=2, reply=reply) for reply in REPLIES),
 ]
 FOR_WORKERS: list[ToWorker] = [
     messages.Hello(catalogue=(SPEC,), problems=("A sentence.",)),
@@ -74,6 +84,10 @@ FOR_WORKERS: list[ToWorker] = [
             LimitRate(requests_per_minute=None, tokens_per_minute=1.5),
             OpenFile(file_id="file_1"),
             SaveArtifact(name="a.csv", mime="text/csv", path="/a"),
+            PutRecord(key="ü", value=LIKE_A_MESSAGE),
+            GetRecord(key="ü"),
+            DeleteRecord(key="ü"),
+            ListRecords(prefix="ü"),
         )
     ),
 ]

@@ -18,11 +18,12 @@ import pytest_asyncio
 
 from tests.toolkit.recording import RecordingHandler
 from tests.tools import making
+from tests.tools.keeping import records_of
 from tests.tools.serving import Reply, Site, page, redirect, serving
 from toolkit.errors import ToolArgumentsInvalid, ToolError
 from toolkit.handler import CallContext
 from toolkit.pool import HostPool
-from tools.search import index_in
+from tools.search.recorded import RecordedIndex
 
 ROOT = Path(__file__).parents[2]
 CUT_SHORT = gzip.compress(b"words" * 99)[:20]
@@ -80,8 +81,15 @@ class Call:
     def __init__(self, pool: HostPool, storage: Path) -> None:
         self.pool = pool
         self.storage = storage
-        self.handler = RecordingHandler()
+        self.records: dict[str, Any] = {}
+        self.handler = self.fresh()
         self.named_sites: tuple[str, ...] | None = None  # None: a person calls
+
+    def fresh(self) -> RecordingHandler:
+        return RecordingHandler(records=self.records)
+
+    def index(self) -> RecordedIndex:
+        return RecordedIndex(records_of(self.records), self.storage)
 
     async def __call__(self, url: str, tool: str = "crawl_here", **arguments: Any) -> dict[str, Any]:
         context = CallContext(
@@ -109,11 +117,11 @@ class Call:
         return found
 
     def found(self, query: str) -> list[tuple[str, str]]:
-        return [(hit.source.name, hit.place) for hit in index_in(self.storage).search(query, 20)]
+        return [(hit.source.name, hit.place) for hit in self.index().search(query, 20)]
 
     @property
     def indexed(self) -> set[str]:
-        return {source.key for source in index_in(self.storage).sources()}
+        return {source.key for source in self.index().sources()}
 
 
 @pytest.fixture
@@ -164,7 +172,7 @@ async def test_crawling_again_replaces_what_was_read(crawl: Call, site: Site) ->
     await crawl(site.url())
     site.replies |= {"/": page("New words about electricity.", "/gone")}
     del site.replies["/gone"]
-    crawl.handler = RecordingHandler()
+    crawl.handler = crawl.fresh()
     await crawl(site.url())
     assert crawl.found("kerosene") == []
     assert crawl.found("acetylene") == []
@@ -614,7 +622,7 @@ async def test_a_resumed_crawl_asks_only_for_what_is_missing(crawl: Call, site: 
     first, pages = crawl.rows, [*site.paths]
     kept = {path: value for path, value in crawl.handler.finished.items() if "robots" in path}
     kept |= dict(list(crawl.handler.finished.items())[1:4])
-    crawl.handler = RecordingHandler()
+    crawl.handler = crawl.fresh()
     crawl.handler.finished = dict(kept)
     site.asked.clear()
     again = await crawl(site.url("/0"), max_depth=9)

@@ -10,10 +10,11 @@ import pytest_asyncio
 
 from tests.toolkit.recording import RecordingHandler
 from tests.tools import making
+from tests.tools.keeping import records_of
 from toolkit.errors import ToolError
 from toolkit.handler import CallContext
 from toolkit.pool import HostPool
-from tools.search import index_in
+from tools.search.recorded import RecordedIndex
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
@@ -34,7 +35,14 @@ class Conversation:
         self.pool = pool
         self.files = files
         self.storage = storage
-        self.handler = RecordingHandler(files)
+        self.records: dict[str, Any] = {}
+        self.handler = self.fresh(files)
+
+    def fresh(self, files: Path) -> RecordingHandler:
+        return RecordingHandler(files, self.records)
+
+    def index_here(self) -> RecordedIndex:
+        return RecordedIndex(records_of(self.records), self.storage)
 
     async def index(self, documents: list[str] | None = None) -> dict[str, Any]:
         known = tuple(sorted(path.name for path in self.files.iterdir() if path.is_file()))
@@ -51,7 +59,7 @@ class Conversation:
         return result
 
     def found(self, query: str) -> list[tuple[str, str]]:
-        return [(hit.source.name, hit.place) for hit in index_in(self.storage).search(query, 20)]
+        return [(hit.source.name, hit.place) for hit in self.index_here().search(query, 20)]
 
 
 @pytest.fixture
@@ -88,7 +96,7 @@ async def test_every_kind_of_document_is_found_by_its_place(talk: Conversation) 
 
 async def test_the_sample_handbook_is_found_page_by_page(talk: Conversation) -> None:
     talk.files = SAMPLES
-    talk.handler = RecordingHandler(SAMPLES)
+    talk.handler = talk.fresh(SAMPLES)
     result = await talk.index(["signals-handbook.pdf"])
     assert result["pages"] == 57
     assert all(place.startswith("page ") for _, place in talk.found("signal lamp"))
@@ -100,10 +108,11 @@ async def test_the_sample_handbook_is_found_page_by_page(talk: Conversation) -> 
 async def test_indexing_again_changes_nothing_and_reads_nothing(talk: Conversation) -> None:
     making.pdf(talk.files / "a.pdf", [f"Page {n} about lamps." for n in range(20)])
     first = await talk.index()
-    before = (talk.storage / "index.db").read_bytes()
-    talk.handler = RecordingHandler(talk.files)
+    [file] = talk.storage.iterdir()
+    before = file.read_bytes()
+    talk.handler = talk.fresh(talk.files)
     assert await talk.index() == first
-    assert (talk.storage / "index.db").read_bytes() == before
+    assert file.read_bytes() == before
 
 
 async def test_another_file_of_the_same_name_is_another_document(talk: Conversation, tmp_path: Path) -> None:
@@ -112,7 +121,7 @@ async def test_another_file_of_the_same_name_is_another_document(talk: Conversat
     other = tmp_path / "other"
     other.mkdir()
     (other / "report.md").write_text("The new lamp.\n")
-    talk.files, talk.handler = other, RecordingHandler(other)
+    talk.files, talk.handler = other, talk.fresh(other)
     result = await talk.index()
     assert [document["name"] for document in result["documents"]] == ["report.md (2)"]
     assert sorted(talk.found("lamp")) == [("report.md", "line 1"), ("report.md (2)", "line 1")]
@@ -143,7 +152,7 @@ async def test_remarks_are_kept_with_the_document(talk: Conversation) -> None:
     making.pdf(talk.files / "a.pdf", ["The lamp was lit at dusk by the keeper.", "", "It went out at dawn again."])
     remark = "a.pdf: no text on page 2; pictures are not read."
     assert (await talk.index())["remarks"] == [remark]
-    talk.handler = RecordingHandler(talk.files)
+    talk.handler = talk.fresh(talk.files)
     assert (await talk.index())["remarks"] == [remark]
     assert talk.handler.logs == [("warning", remark)]
 
@@ -153,7 +162,7 @@ async def test_only_bad_documents_are_an_error_with_every_reason(talk: Conversat
     with pytest.raises(ToolError, match=r"^'empty.txt' is empty\.$"):
         await talk.index()
     (talk.files / "none.txt").touch()
-    talk.handler = RecordingHandler(talk.files)
+    talk.handler = talk.fresh(talk.files)
     with pytest.raises(
         ToolError, match=r"^No document could be indexed\. 'empty.txt' is empty\. 'none.txt' has the same"
     ):
@@ -179,7 +188,7 @@ async def test_a_resumed_call_reads_only_what_is_missing(talk: Conversation) -> 
     steps = list(talk.handler.finished)
     assert [step.partition(" (")[0] for step in steps] == [f"step:index {n}.txt" for n in range(4)]
     finished = {step: talk.handler.finished[step] for step in steps[:2]}
-    talk.handler = RecordingHandler(talk.files)
+    talk.handler = talk.fresh(talk.files)
     talk.handler.finished = finished
     assert await talk.index() == whole
     assert talk.handler.begun == steps[2:]

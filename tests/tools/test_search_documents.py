@@ -9,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from tests.toolkit.recording import RecordingHandler
+from tests.tools.keeping import records_in
 from toolkit.errors import ToolArgumentsInvalid, ToolError
 from toolkit.handler import CallContext
 from toolkit.pool import HostPool
-from tools.search import IndexStore, Passage, Source, index_in
+from tools.search import IndexStore, Passage, Source
+from tools.search.recorded import RecordedIndex
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +29,7 @@ async def pool() -> AsyncIterator[HostPool]:
 
 @pytest.fixture
 def index(tmp_path: Path) -> IndexStore:
-    return index_in(tmp_path)
+    return RecordedIndex(records_in(tmp_path), tmp_path)
 
 
 def put(index: IndexStore, name: str, *passages: tuple[str, str], title: str = "") -> None:
@@ -37,7 +39,9 @@ def put(index: IndexStore, name: str, *passages: tuple[str, str], title: str = "
 
 async def search(pool: HostPool, storage: Path, query: str, **arguments: Any) -> dict[str, Any]:
     context = CallContext(thread_id="thread_1", user="ada", idempotency_key="job_1/call:0", storage=str(storage))
-    result = await pool.call("search_documents", {"query": query, **arguments}, context, RecordingHandler())
+    kept = records_in(storage)
+    handler = RecordingHandler(records={key: kept.get(key) for key in kept.versions()})
+    result = await pool.call("search_documents", {"query": query, **arguments}, context, handler)
     assert isinstance(result, dict)
     return result
 

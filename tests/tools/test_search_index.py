@@ -1,5 +1,6 @@
 """What every index store must do, whatever is behind it."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -11,9 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from tools.search import MARK_END, MARK_START, Hit, IndexStore, IndexUnusable, Passage, Source, index_in
+from tests.tools.keeping import records_in
+from tools.search import MARK_END, MARK_START, Hit, IndexStore, IndexUnusable, Passage, Source
+from tools.search.recorded import RecordedIndex
+from tools.search.sqlite import SqliteIndex
 
-STORES: dict[str, Callable[[Path], IndexStore]] = {"sqlite": index_in}
+
+def sqlite_index(folder: Path) -> SqliteIndex:
+    return SqliteIndex(folder / "index.db")
+
+
+def recorded_index(folder: Path) -> RecordedIndex:
+    return RecordedIndex(records_in(folder), folder)
+
+
+STORES: dict[str, Callable[[Path], IndexStore]] = {"sqlite": sqlite_index, "recorded": recorded_index}
 PROCESSES = multiprocessing.get_context("spawn")
 
 
@@ -279,7 +292,7 @@ def _write(store: str, folder: Path, key: str, times: int) -> None:
 class TestSqlite:
     def test_a_file_that_is_no_index_is_a_sentence(self, tmp_path: Path) -> None:
         (tmp_path / "index.db").write_bytes(b"no database at all" * 100)
-        index = index_in(tmp_path)
+        index = sqlite_index(tmp_path)
         for use in (index.sources, lambda: index.search("lamp", 1), lambda: put(index, "a", "lamp")):
             with pytest.raises(IndexUnusable, match=r"The index of this conversation is damaged. Start a new"):
                 use()
@@ -287,13 +300,13 @@ class TestSqlite:
     def test_a_file_that_was_only_begun_is_an_empty_index(self, tmp_path: Path) -> None:
         sqlite3.connect(tmp_path / "index.db").close()
         (tmp_path / "index.db").touch()
-        index = index_in(tmp_path)
+        index = sqlite_index(tmp_path)
         assert index.search("lamp", 1) == []
         put(index, "a", "lamp")
         assert found(index, "lamp") == ["lamp"]
 
     def test_a_reader_sees_the_state_before_while_a_writer_is_at_work(self, tmp_path: Path) -> None:
-        index = index_in(tmp_path)
+        index = sqlite_index(tmp_path)
         put(index, "a", "The old lamp.")
         writer = sqlite3.connect(tmp_path / "index.db", isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")
@@ -303,3 +316,56 @@ class TestSqlite:
         finally:
             writer.execute("ROLLBACK")
             writer.close()
+
+
+class TestRecorded:
+    def test_another_machine_finds_what_was_indexed_here_with_the_same_ranks(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = recorded_index(tmp_path)
+        put(here, "a", "The keeper lit the lamp.", "The lamp, the lamp.")
+        put(here, "b", "The ships pass the lamp.")
+        there = other_machine(tmp_path, monkeypatch)
+        assert there.sources() == here.sources()
+        assert there.search("lamp keeper", 10) == here.search("lamp keeper", 10)
+        put(there, "a", "The harbour was empty.")
+        there.remove("b")
+        assert found(here, "lamp") == []
+        assert found(here, "harbour") == ["The harbour was empty."]
+        assert [source.key for source in here.sources()] == ["a"]
+
+    @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"no database at all" * 100)])
+    def test_a_lost_or_damaged_file_is_made_again(self, tmp_path: Path, harm: Callable[[Path], object]) -> None:
+        index = recorded_index(tmp_path)
+        put(index, "a", "The lamp.")
+        [file] = tmp_path.glob("index-*.db")
+        harm(file)
+        assert found(index, "lamp") == ["The lamp."]
+
+    def test_the_file_of_an_earlier_version_is_taken_over(self, tmp_path: Path) -> None:
+        earlier = sqlite_index(tmp_path)
+        put(earlier, "a", "The old lamp.", title="Lamps")
+        before = earlier.sources()
+        index = recorded_index(tmp_path)
+        assert index.sources() == before
+        assert found(index, "lamp") == ["The old lamp."]
+        assert not (tmp_path / "index.db").exists()
+
+    def test_a_large_source_is_several_records_and_leaves_none_behind(self, tmp_path: Path) -> None:
+        records = records_in(tmp_path)
+        index = RecordedIndex(records, tmp_path)
+        put(index, "a", *(f"{n} " + "灯" * 1_100 for n in range(500)))
+        assert len(records.versions("index/")) == 4
+        assert all(
+            len(json.dumps(records.get(key), ensure_ascii=False).encode()) < 1_000_000 for key in records.versions()
+        )
+        put(index, "a", "The lamp.")
+        assert len(records.versions("index/")) == 2
+        index.remove("a")
+        assert records.versions() == {}
+
+
+def other_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedIndex:
+    with monkeypatch.context() as patch:
+        patch.setattr("platform.node", lambda: "another-machine")
+        return recorded_index(folder)

@@ -19,7 +19,7 @@ from tools.crawl.pace import Pace
 from tools.crawl.pages import READABLE, Page, read_page
 from tools.crawl.report import COLUMNS, Indexed, Report
 from tools.crawl.robots import Robots, rules_in
-from tools.search import Passage, Source, cut_passages, index_in
+from tools.search import Passage, Source, cut_passages, index_of
 from tools.tables import write_csv
 
 _MAX_ELSEWHERE = 20
@@ -63,7 +63,7 @@ class Crawler:
         self._limits = limits or Limits()
         self._pace = pace or Pace(wish.delay_seconds)
         self._guard = guard or Guard(named_sites=ctx.named_sites)
-        self._index = index_in(ctx.storage)
+        self._index = index_of(ctx)
         self.report = Report()
         self._frontier = Frontier(wish.url, self._limits, self.report, max_depth=wish.max_depth, stay=wish.same_site)
         self._robots: dict[str, Robots] = {}

@@ -1,10 +1,9 @@
 """The index of a conversation: documents and web pages, cut into passages that can be searched and cited."""
 
-from pathlib import Path
-
+from toolkit import AsyncToolContext, ToolContext
 from tools.search.index import MARK_END, MARK_START, Hit, IndexStore, IndexUnusable, Passage, Source
 from tools.search.passages import cut_passages
-from tools.search.sqlite import SqliteIndex
+from tools.search.recorded import RecordedIndex
 
 __all__ = [
     "MARK_END",
@@ -15,10 +14,10 @@ __all__ = [
     "Passage",
     "Source",
     "cut_passages",
-    "index_in",
+    "index_of",
 ]
 
 
-def index_in(storage: Path) -> IndexStore:
-    """Returns the conversation's index. Its file is created with the first source."""
-    return SqliteIndex(storage / "index.db")
+def index_of(ctx: ToolContext | AsyncToolContext) -> IndexStore:
+    """Returns the conversation's index."""
+    return RecordedIndex(ctx.records, ctx.storage)

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS sources (
     kind TEXT NOT NULL,
     pages INTEGER,
     remarks TEXT NOT NULL,
-    passages INTEGER NOT NULL
+    passages INTEGER NOT NULL,
+    version TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS passages (
     id INTEGER PRIMARY KEY,
@@ -45,20 +46,22 @@ class SqliteIndex:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
-        cut = [(passage.place, _storable(passage.text)[:MAX_PASSAGE]) for passage in passages]
+    def replace(self, source: Source, passages: Iterable[Passage], version: str = "") -> Source:
+        """`version` is kept beside the source, for `versions`."""
+        cut = [(passage.place, storable(passage.text)) for passage in passages]
         with self._writing() as db:
             known = db.execute("SELECT id, name FROM sources WHERE key = ?", (source.key,)).fetchone()
             if known is not None:
                 _empty(db, known[0])
-            name = _free_name(db, source)
-            row = (name, source.title, source.kind, source.pages, json.dumps(source.remarks), len(cut), source.key)
+            name, remarks = _free_name(db, source), json.dumps(source.remarks)
+            row = (name, source.title, source.kind, source.pages, remarks, len(cut), version, source.key)
             if known is None:
-                insert = "INSERT INTO sources (name, title, kind, pages, remarks, passages, key) VALUES (?,?,?,?,?,?,?)"
+                columns = "name, title, kind, pages, remarks, passages, version, key"
+                insert = f"INSERT INTO sources ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 identity = db.execute(insert, row).lastrowid
             else:
-                update = "UPDATE sources SET name=?, title=?, kind=?, pages=?, remarks=?, passages=? WHERE key=?"
-                db.execute(update, row)
+                columns = "name=?, title=?, kind=?, pages=?, remarks=?, passages=?, version=?"
+                db.execute(f"UPDATE sources SET {columns} WHERE key=?", row)
                 identity = known[0]
             _fill(db, identity, f"{source.title} {Path(source.name).stem}", cut)
             return _source(db.execute(f"SELECT {_COLUMNS} FROM sources s WHERE key = ?", (source.key,)).fetchone())
@@ -83,6 +86,33 @@ class SqliteIndex:
         with self._reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM sources s ORDER BY id").fetchall() if db else []
             return [_source(row) for row in rows]
+
+    def versions(self) -> dict[str, str]:
+        """Returns the version of each source, by key."""
+        with self._reading() as db:
+            return dict(db.execute("SELECT key, version FROM sources").fetchall()) if db else {}
+
+    def passages(self, key: str) -> list[Passage]:
+        """Returns a source's passages, in order."""
+        of_source = "passages p JOIN sources s ON s.id = p.source_id WHERE s.key = ?"
+        sql = f"SELECT p.place, p.text FROM {of_source} ORDER BY p.id"
+        with self._reading() as db:
+            return [Passage(place=place, text=text) for place, text in db.execute(sql, (key,))] if db else []
+
+    def free_name(self, source: Source) -> str:
+        """Returns the name that `replace` would give it."""
+        with self._reading() as db:
+            return _free_name(db, source) if db else source.name
+
+    def damaged(self) -> bool:
+        """Whether the file is no index."""
+        try:
+            with _connection(self._path) as db:
+                return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+        except sqlite3.OperationalError:
+            return False
+        except sqlite3.DatabaseError:
+            return True
 
     def search(self, query: str, limit: int) -> list[Hit]:
         parsed = Query.parse(query)
@@ -201,8 +231,9 @@ def _quoted(term: tuple[str, ...]) -> str:
     return f'"{" ".join(term)}"'
 
 
-def _storable(text: str) -> str:
-    return normal(text.replace("\0", " ").replace(MARK_START, " ").replace(MARK_END, " "))
+def storable(text: str) -> str:
+    """Returns the passage's text as the index keeps it."""
+    return normal(text.replace("\0", " ").replace(MARK_START, " ").replace(MARK_END, " "))[:MAX_PASSAGE]
 
 
 def _source(row: tuple[str, str, str, str, int | None, str, int]) -> Source:

@@ -90,6 +90,15 @@ async def ask_at_a_rate(ctx: AsyncToolContext, items: list[str], requests_per_mi
 
 
 @tool
+def count_calls(ctx: ToolContext, key: str = "count") -> list[object]:
+    """Count the conversation's calls, in a record."""
+    ctx.records.put(key, (ctx.records.get(key) or 0) + 1)
+    ctx.records.put("gone", 1)
+    ctx.records.delete("gone")
+    return [ctx.records.get(key), list(ctx.records.versions())]
+
+
+@tool
 def remember(ctx: ToolContext, word: str) -> str:
     """Keep a word beside those of the conversation's earlier calls."""
     with (ctx.storage / "words").open("a") as words:

@@ -1,0 +1,143 @@
+"""The index in the conversation's records, which all machines share."""
+
+import hashlib
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit import Records
+from tools.search.index import Hit, IndexUnusable, Passage, Source
+from tools.search.sqlite import SqliteIndex, storable
+
+_PREFIX = "index/"
+_MAX_CHARACTERS = 200_000
+"""Of the passages in one record, so that it stays below the limit of 1 MB in any script."""
+_MAX_TRIES = 3
+"""A source may be replaced while it is read."""
+
+
+class RecordedIndex:
+    """An IndexStore. A source is a record that names the records of its passages.
+
+    Each machine answers searches from an index of its own, `folder/index-….db`, which it makes of the records and
+    brings up to date before each use. If that file is lost or damaged, it is made again.
+    """
+
+    def __init__(self, records: Records, folder: Path) -> None:
+        self._records = records
+        self._path = folder / f"index-{_digest(platform.node())[:8]}.db"
+        self._earlier = folder / "index.db"
+        self._local = SqliteIndex(self._path)
+
+    def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
+        self._update()
+        cut = [(passage.place, storable(passage.text)) for passage in passages]
+        self._keep(replace(source, name=self._local.free_name(source), passages=len(cut)), cut)
+        self._update()
+        return self._local.source(source.key) or source
+
+    def remove(self, key: str) -> bool:
+        self._update()
+        if self._local.source(key) is None:
+            return False
+        kept = self._records.get(_record(key))
+        self._records.delete(_record(key))
+        self._forget_parts(kept)
+        self._update()
+        return True
+
+    def source(self, key: str) -> Source | None:
+        self._update()
+        return self._local.source(key)
+
+    def sources(self) -> list[Source]:
+        self._update()
+        return self._local.sources()
+
+    def search(self, query: str, limit: int) -> list[Hit]:
+        self._update()
+        return self._local.search(query, limit)
+
+    # -- records
+
+    def _keep(self, source: Source, cut: list[tuple[str, str]]) -> None:
+        """The source's record is written last: it is whole, or as it was before."""
+        record = _record(source.key)
+        before = self._records.get(record)
+        parts = []
+        for part in _parts(cut):
+            parts.append(f"{record}/{_digest(repr(part))}")
+            self._records.put(parts[-1], part)
+        self._records.put(record, {**asdict(source), "parts": parts})
+        self._forget_parts(before, but=parts)
+
+    def _forget_parts(self, record: Mapping[str, Any] | None, but: Iterable[str] = ()) -> None:
+        for part in set(record["parts"]).difference(but) if record else ():
+            self._records.delete(part)
+
+    def _read(self, record: str) -> tuple[Source, list[Passage]] | None:
+        """Returns None for a source that is not there any more."""
+        for _ in range(_MAX_TRIES):
+            kept = self._records.get(record)
+            if kept is None:
+                return None
+            parts = [self._records.get(part) for part in kept.pop("parts")]
+            if None not in parts:
+                passages = [Passage(place=place, text=text) for part in parts for place, text in part]
+                return Source(**{**kept, "remarks": tuple(kept["remarks"])}), passages
+        raise IndexUnusable("The index of this conversation is busy. Try again in a minute.")
+
+    # -- this machine's index
+
+    def _update(self) -> None:
+        if self._earlier.exists():
+            self._take_earlier()
+        versions = self._records.versions(_PREFIX)
+        kept = {record: version for record, version in versions.items() if record.count("/") == 1}
+        try:
+            self._make(kept)
+        except IndexUnusable:
+            if not self._local.damaged():
+                raise
+            self._path.unlink(missing_ok=True)
+            self._make(kept)
+
+    def _make(self, kept: Mapping[str, str]) -> None:
+        local = self._local.versions()
+        for key in local:
+            if _record(key) not in kept:
+                self._local.remove(key)
+        known = {_record(key): version for key, version in local.items()}
+        for record, version in kept.items():
+            if known.get(record) != version and (found := self._read(record)) is not None:
+                self._local.replace(*found, version=version)
+
+    def _take_earlier(self) -> None:
+        """Keep the sources of an index that was a file alone, as versions before the records wrote it."""
+        earlier = SqliteIndex(self._earlier)
+        for source in earlier.sources():
+            self._keep(source, [(passage.place, passage.text) for passage in earlier.passages(source.key)])
+        self._earlier.unlink(missing_ok=True)
+
+
+def _record(key: str) -> str:
+    return f"{_PREFIX}{_digest(key)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _parts(cut: list[tuple[str, str]]) -> Iterator[list[list[str]]]:
+    part: list[list[str]] = []
+    size = 0
+    for place, text in cut:
+        if part and size + len(text) > _MAX_CHARACTERS:
+            yield part
+            part, size = [], 0
+        part.append([place, text])
+        size += len(text) + len(place)
+    if part:
+        yield part
