@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -367,5 +368,5 @@ class TestRecorded:
 
 def other_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> RecordedIndex:
     with monkeypatch.context() as patch:
-        patch.setattr("platform.node", lambda: "another-machine")
+        patch.setattr("os.uname", lambda: SimpleNamespace(nodename="another-machine"))
         return recorded_index(folder)

@@ -1,7 +1,7 @@
 """The index in the conversation's records, which all machines share."""
 
 import hashlib
-import platform
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ class RecordedIndex:
 
     def __init__(self, records: Records, folder: Path) -> None:
         self._records = records
-        self._path = folder / f"index-{_digest(platform.node())[:8]}.db"
+        self._path = folder / f"index-{_digest(os.uname().nodename)[:8]}.db"
         self._earlier = folder / "index.db"
         self._local = SqliteIndex(self._path)
 
