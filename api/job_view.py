@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, assert_never
 
 from pydantic import BaseModel, Field
 
 from jobs import CUT_SHORT, NEEDS_ARGUMENTS, Job, JobStatus
+from jobs.estimates import stalled_after
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
 from jobs.rules import title_of
 from jobs.transcript import Transcript
@@ -43,7 +45,9 @@ class JobView(BaseModel):
     task: str = Field(description="`chat`, or a tool's name.", examples=["chat"])
     status: JobStatus
     title: str = Field(description="A few words on what was asked.")
-    state: str = Field(description="`queued`, `working`, `waiting`, `stopping`, or how it ended: the status.")
+    state: str = Field(
+        description="`queued`, `working`, `waiting`, `stalled`, `stopping`, or how it ended: the status."
+    )
     doing: str | None = Field(description="One line on what it does now.")
     thread_id: str | None
     user: str
@@ -54,6 +58,10 @@ class JobView(BaseModel):
     attempt: int = Field(description="Number of starts; each takeover adds one.")
     last_seq: int = Field(description="Length of its event log.")
     progress: ProgressView | None
+    eta_seconds: list[float] | None = Field(
+        description="The time left when its progress was last told: the median, and what nine of ten stay below. None "
+        "without a total, or after fewer than five runs of the tool."
+    )
     queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
     result: Any | None
     error: ErrorView | None
@@ -68,16 +76,17 @@ class JobList(BaseModel):
 
 async def views(services: WebServices, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     summaries, positions = await services.jobs.summaries(jobs), await services.jobs.positions(jobs)
-    return [view(job, summaries[job.id], positions.get(job.id)) for job in jobs]
+    now = time.time()
+    return [view(job, summaries[job.id], positions.get(job.id), now) for job in jobs]
 
 
-def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
+def view(job: Job, summary: Transcript, position: int | None, now: float) -> dict[str, Any]:
     return {
         "id": job.id,
         "task": job.request.task,
         "status": job.status.value,
         "title": title_of(job.request),
-        "state": state_of(job, summary),
+        "state": state_of(job, summary, now),
         "doing": _doing(job, summary),
         "thread_id": job.thread_id,
         "user": job.user,
@@ -88,18 +97,34 @@ def view(job: Job, summary: Transcript, position: int | None) -> dict[str, Any]:
         "attempt": job.attempt,
         "last_seq": job.last_seq,
         "progress": _only(summary.progress, ProgressView) if summary.progress else None,
+        "eta_seconds": _eta(job, summary),
         "queue_position": position,
         "artifacts": [_only(artifact, ArtifactView) for artifact in summary.artifacts.values()],
         **_end(summary.end),
     }
 
 
-def state_of(job: Job, summary: Transcript) -> str:
+def state_of(job: Job, summary: Transcript, now: float) -> str:
     if job.status is not JobStatus.IN_PROGRESS:
         return job.status.value
     if job.cancelled_by is not None:
         return "stopping"
-    return "waiting" if summary.waiting is not None else "working"
+    if summary.waiting is not None:
+        return "waiting"
+    return "stalled" if _is_stalled(summary, now) else "working"
+
+
+def _is_stalled(summary: Transcript, now: float) -> bool:
+    if not summary.steps or summary.heard_at is None:
+        return False
+    silence = [*summary.steps.values()][-1].started.usual_silence_seconds
+    return silence is not None and now - summary.heard_at > stalled_after(silence)
+
+
+def _eta(job: Job, summary: Transcript) -> list[float] | None:
+    if job.status is not JobStatus.IN_PROGRESS or summary.progress is None or summary.progress.eta_seconds is None:
+        return None
+    return [*summary.progress.eta_seconds]
 
 
 def _doing(job: Job, summary: Transcript) -> str | None:

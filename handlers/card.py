@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from handlers.words import describe_reason, tool_output
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent, JobStatus
+from jobs.estimates import stalled_after, unit_of
 from jobs.events import (
     Artifact,
     EventPayload,
@@ -151,7 +151,7 @@ class JobCard:
             case StepFinished():
                 self._finish_step(payload)
             case Progress():
-                self._report(payload)
+                self._report(payload, at)
             case Log():
                 self._note(payload)
             case StepWaiting():
@@ -249,6 +249,10 @@ class JobCard:
             parts=known.parts if known else 0,
             parts_done=known.parts_done if known else 0,
         )
+        if started.usual_silence_seconds is not None:
+            self._head["stalled_seconds"] = stalled_after(started.usual_silence_seconds)
+        else:
+            self._head.pop("stalled_seconds", None)
         self._do(path, "thinking" if started.kind == "model" else "tool")
 
     def _finish_step(self, finished: StepFinished) -> None:
@@ -272,11 +276,13 @@ class JobCard:
         else:
             self._do(None, "thinking")
 
-    def _report(self, progress: Progress) -> None:
+    def _report(self, progress: Progress, at: float) -> None:
         if self._is_behind(progress):
             return
         self._progress, self._before = progress, None
-        told = {"done": progress.done, "total": progress.total, "message": progress.message}
+        told: dict[str, Any] = {"done": progress.done, "total": progress.total, "message": progress.message}
+        if progress.eta_seconds is not None:
+            told |= {"eta": progress.eta_seconds, "at": at}
         self._head["progress"] = told | {"unit": unit_of(progress)}
         self._goes_on(progress.step)
 
@@ -352,12 +358,6 @@ class JobCard:
             if isinstance(count, int):
                 self._tokens[name] = self._tokens.get(name, 0) + count
         self._head["tokens"] = dict(self._tokens)
-
-
-def unit_of(progress: Progress) -> str:
-    """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
-    found = re.search(rf"\bof {progress.total:,g} (\w+)", progress.message) if progress.total else None
-    return found[1] if found else ""
 
 
 def _stopped(steps: Sequence[Mapping[str, JSON]]) -> list[str]:

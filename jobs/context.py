@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from background import run_together
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
+from jobs.estimates import Pace, usual_silence
 from jobs.events import (
     Artifact,
     KnownPayload,
@@ -109,6 +110,7 @@ class JobContext:
         self._running: set[str] = set()
         self._not_begun: set[str] = set()  # steps that a draining process refused to begin
         self._usage: dict[str, int] | None = None
+        self._paces: dict[str, Pace] = {}  # of the running tool calls
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written when it is due
         self._late_timers: dict[str | None, asyncio.TimerHandle] = {}
@@ -148,6 +150,8 @@ class JobContext:
         Raises `EpochStale`, and `StoreUnavailable` when resending the writes has failed for half a minute.
         """
         self.deltas.flush()
+        for pace in self._paces.values():
+            pace.hear(time.monotonic())
         return await self._writer.append(payloads)
 
     def take(self, message: InboxMessage, payload: KnownPayload) -> None:
@@ -162,6 +166,8 @@ class JobContext:
         now = time.monotonic()
         last = total is not None and done >= total
         report = Progress(step=step, done=done, total=total, message=message)
+        if (pace := self._paces.get(step or "")) is not None:
+            report = replace(report, eta_seconds=pace.left(report, now))
         wait = self._progress_at.get(step, -1.0) + PROGRESS_SECONDS - now
         if not last and wait > 0:
             self._late_progress[step] = report
@@ -239,7 +245,17 @@ class JobContext:
         await self._wait_while_draining(path)
         before = self._transcript.steps.get(path)
         attempt = 1 if before is None else before.started.attempt + 1
-        await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
+        silence = await self._watch_pace(path, name) if kind == "tool" else None
+        started = StepStarted(
+            step=path,
+            name=name,
+            kind=kind,
+            attempt=attempt,
+            parent=parent,
+            input=input,
+            usual_silence_seconds=silence,
+        )
+        await self.emit(started)
         self._running.add(path)
         begun = time.monotonic()
         try:
@@ -252,10 +268,19 @@ class JobContext:
             raise
         finally:
             self._running.discard(path)
+            pace = self._paces.pop(path, None)
             if (timer := self._late_timers.pop(path, None)) is not None:
                 timer.cancel()
         await self._finish(path, begun, output=output)
+        if pace is not None:
+            self._store.add_run(pace.run(time.monotonic()))
         return output
+
+    async def _watch_pace(self, path: str, name: str) -> float | None:
+        """Returns how long the tool is silent at most, usually."""
+        past = await self._store.runs(name)
+        self._paces[path] = Pace(name, past, time.monotonic())
+        return usual_silence(past)
 
     def waits(self, path: str) -> int:
         step = self._transcript.steps.get(path)

@@ -91,13 +91,15 @@ class StepStarted(Payload):
     """A repeated one withdraws the step's text so far."""
 
     type: ClassVar[str] = "step.started"
-    optional: ClassVar[frozenset[str]] = frozenset({"parent", "input"})
+    optional: ClassVar[frozenset[str]] = frozenset({"parent", "input", "usual_silence_seconds"})
     step: str
     name: str
     kind: StepKind
     attempt: int
     parent: str | None = None
     input: JSON = None
+    usual_silence_seconds: float | None = None
+    """How long such tool calls are silent at most, in 19 of 20 cases."""
 
 
 @dataclass(kw_only=True)  # not frozen: that takes twice as long to make, and a log has thousands
@@ -113,10 +115,13 @@ class TextDelta(Payload):
 @dataclass(frozen=True, kw_only=True)
 class Progress(Payload):
     type: ClassVar[str] = "progress"
+    optional: ClassVar[frozenset[str]] = frozenset({"eta_seconds"})
     step: str | None
     done: float
     total: float | None
     message: str
+    eta_seconds: Sequence[float] | None = None
+    """The time that is left, as told by then: the median, and what nine of ten stay below."""
 
 
 @dataclass(frozen=True, kw_only=True)

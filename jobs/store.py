@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jobs.estimates import Run
 from jobs.events import Entry, JobEvent
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, WorkerRecord
 from jobs.rules import Eligibility
@@ -231,6 +232,12 @@ class JobStore(Protocol):
 
     async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
         """Returns key and version of the records whose keys begin so, in the order of their first puts."""
+
+    def add_run(self, run: Run) -> None:
+        """Keep soon how a tool call went."""
+
+    async def runs(self, name: str) -> list[Run]:
+        """Returns how the newest calls of the tool went, oldest first."""
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when the database cannot be read."""

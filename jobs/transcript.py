@@ -83,6 +83,8 @@ class Transcript:
         self.waiting: StepWaiting | None = None
         """What the job waits for, if its last event says so."""
         self.end: Terminal | None = None
+        self.heard_at: float | None = None
+        """Unix seconds of the last event; only in a summary."""
         self._spent: dict[str, int] = {}
 
     @classmethod

@@ -9,9 +9,11 @@ import {
   duration,
   elapsed,
   hasEnded,
+  left,
   progressOf,
   receipt,
   sizeOf,
+  stateOf,
   STATES,
   tokens,
 } from './words.js';
@@ -41,7 +43,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       'header',
       null,
       h('span', { className: 'job-mark', 'aria-hidden': true }),
-      h('span', { role: 'status' }, h('strong', null, STATES[job.state] ?? job.state)),
+      h('span', { role: 'status' }, h('strong', null, STATES[stateOf(job, now())] ?? job.state)),
       h('span', { className: 'job-doing', 'data-testid': 'job-doing' }, doing(job, now())),
       h(
         'span',
@@ -53,7 +55,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     );
   };
 
-  const Progress = ({ progress }) => {
+  const Progress = ({ progress, stalled }) => {
     const share = progress.total ? Math.min(100, (100 * progress.done) / progress.total) : null;
     return h(
       'div',
@@ -71,7 +73,12 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
           },
           h('div', { style: { width: `${share}%` } }),
         ),
-      h('span', null, progressOf(progress)),
+      h(
+        'p',
+        null,
+        progressOf(progress),
+        !stalled && h('span', { className: 'job-eta', 'data-testid': 'job-eta' }, left(progress, now())),
+      ),
     );
   };
 
@@ -180,9 +187,9 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     };
     return h(
       'section',
-      { className: 'job-card', 'data-testid': 'job-card', 'data-job-id': job.job_id, 'data-state': job.state, 'aria-label': 'Job' },
+      { className: 'job-card', 'data-testid': 'job-card', 'data-job-id': job.job_id, 'data-state': stateOf(job, now()), 'aria-label': 'Job' },
       h(Line, { job, open, toggle }),
-      !ended && job.progress && h(Progress, { progress: job.progress }),
+      !ended && job.progress && h(Progress, { progress: job.progress, stalled: stateOf(job, now()) === 'stalled' }),
       job.resumed && h('p', { className: 'job-resumed', 'data-testid': 'job-resumed' }, crash(job.resumed)),
       job.receipt && h('p', { 'data-testid': 'job-stopped' }, receipt(job.receipt)),
       job.notes && h(Lines, { lines: job.notes }),

@@ -1,7 +1,7 @@
 // The dock above the composer: what runs in this thread, and Stop; the link to all jobs in the header. The composer itself
 // stays free for the next message.
 import { active, call, follow, now } from './live.js';
-import { doing, elapsed, progressOf, STATES } from './words.js';
+import { doing, elapsed, progressOf, STATES, stateOf } from './words.js';
 
 const dock = document.createElement('div');
 dock.id = 'longhaul-dock';
@@ -46,9 +46,9 @@ const makeRow = (job) => {
 const fill = (row, job, place) => {
   const waits = job.state === 'queued';
   const { line, state, what, time, button } = row;
-  line.dataset.state = job.state;
+  line.dataset.state = stateOf(job, now());
   line.dataset.jobId = job.job_id;
-  state.textContent = STATES[job.state] ?? job.state;
+  state.textContent = STATES[line.dataset.state] ?? job.state;
   const progress = job.progress && !waits ? progressOf(job.progress) : '';
   const told = row.problem || [doing(job, now()), progress].filter(Boolean).join(' · ');
   if (what.textContent !== told) what.textContent = told;

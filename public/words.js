@@ -3,6 +3,7 @@ export const STATES = {
   queued: 'Queued',
   working: 'Working',
   waiting: 'Waiting',
+  stalled: 'Stalled',
   stopping: 'Stopping',
   completed: 'Done',
   cancelled: 'Stopped',
@@ -40,6 +41,10 @@ const WAITS = {
   slot: 'this machine is busy',
 };
 
+// A working job whose tool has been silent for much longer than usual.
+export const stateOf = (job, now) =>
+  job.state === 'working' && job.stalled_seconds && now - job.heard_at > job.stalled_seconds ? 'stalled' : job.state;
+
 export const doing = (job, now) => {
   if (job.state === 'queued') return job.ahead ? `${counted(job.ahead, 'job')} ahead` : 'waiting for a worker';
   if (job.state === 'waiting') {
@@ -62,6 +67,21 @@ export const progressOf = ({ done, total, message }) => {
   const count = total ? `${number(done)} of ${number(total)}` : done ? number(done) : '';
   if (!message || message.includes(count)) return message || count;
   return count ? `${count} · ${message}` : message;
+};
+
+const rough = (seconds) => {
+  if (seconds < 10) return 'a few seconds';
+  if (seconds < 60) return `${Math.ceil(seconds / 10) * 10} s`;
+  return seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : `${number(seconds / 3600)} h`;
+};
+
+// The time left, as a range: what half of such calls take, and nine of ten.
+export const left = ({ total, eta, at }, now) => {
+  if (!total) return '';
+  if (!eta) return 'no estimate yet';
+  const [low, high] = eta.map((seconds) => rough(Math.max(0, seconds - (now - at))));
+  const range = low === high ? low : `${low} to ${high}`;
+  return `about ${range} left`.replace('about a few', 'a few');
 };
 
 const ENDS = {

@@ -133,6 +133,17 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     );
     CREATE UNIQUE INDEX records_by_key ON records (scope, key);
     """,
+    """
+    -- How tool calls went, for estimates.
+    CREATE TABLE runs (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        unit_seconds DOUBLE PRECISION,
+        silence_seconds DOUBLE PRECISION NOT NULL
+    );
+    CREATE INDEX runs_by_name ON runs (name, number);
+    """,
 )
 
 LOCK = 0x10_96_4A_02

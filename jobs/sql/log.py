@@ -320,7 +320,10 @@ def summary(connection: Connection, job: Job) -> Transcript:
     begun = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} AND type = 'step.started' ORDER BY seq DESC LIMIT 1"
     asked = (reported, made) if job.ended else (reported, made, begun)
     found = [row for sql in asked for row in connection.execute(sql, [job.id])]
-    return Transcript.of([*map(rows.event, found), *read(connection, {job.id: job.last_seq - 1}, limit=1)])
+    events = [*map(rows.event, found), *read(connection, {job.id: job.last_seq - 1}, limit=1)]
+    transcript = Transcript.of(events)
+    transcript.heard_at = events[-1].at if events else None
+    return transcript
 
 
 def purge(connection: Connection, job_id: str) -> None:

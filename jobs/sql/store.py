@@ -14,6 +14,7 @@ from typing import Self, TypeVar
 from jobs import rules
 from jobs.encoding import to_stored
 from jobs.errors import EpochStale, JobConflict
+from jobs.estimates import Run
 from jobs.events import Entry, JobEvent, JobIncompleteEvent, decode
 from jobs.models import (
     JSON,
@@ -29,7 +30,7 @@ from jobs.models import (
     WorkerRecord,
 )
 from jobs.rules import Eligibility
-from jobs.sql import inbox, log, offers, rates, records, rows, threads
+from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Transaction
 from jobs.sql.log import EntryAt, WorkDone
@@ -468,6 +469,12 @@ class SqlStore:
 
     async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
         return await self._read(lambda connection: records.versions(connection, job, prefix))
+
+    def add_run(self, run: Run) -> None:
+        self._database.post(lambda connection: runs.add(connection, run))
+
+    async def runs(self, name: str) -> list[Run]:
+        return await self._read(lambda connection: runs.find(connection, name))
 
     async def ping(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1").fetchone())

@@ -130,6 +130,17 @@ MIGRATIONS = (
     );
     CREATE UNIQUE INDEX records_by_key ON records (scope, key);
     """,
+    """
+    -- How tool calls went, for estimates.
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        unit_seconds REAL,
+        silence_seconds REAL NOT NULL
+    );
+    CREATE INDEX runs_by_name ON runs (name, number);
+    """,
 )
 
 

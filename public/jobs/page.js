@@ -1,7 +1,7 @@
 // All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
-import { canRetry, duration, elapsed, progressOf, STATES, tokens } from '../words.js';
+import { canRetry, duration, elapsed, left, progressOf, STATES, tokens } from '../words.js';
 
-const RUNNING = new Set(['queued', 'working', 'waiting', 'stopping']);
+const RUNNING = new Set(['queued', 'working', 'waiting', 'stalled', 'stopping']);
 const PAGE = 50;
 const RECONNECT_MILLISECONDS = 2000;
 
@@ -80,6 +80,9 @@ const factsOf = (job) => {
   if (job.started_at !== null) {
     const seconds = (job.finished_at ?? now) - job.started_at;
     facts.push(job.finished_at === null ? elapsed(seconds) : duration(seconds));
+  }
+  if (RUNNING.has(job.state) && job.eta_seconds) {
+    facts.push(left({ total: job.progress.total, eta: job.eta_seconds, at: job.heard_at ?? now }, now));
   }
   if (job.usage) facts.push(tokens(job.usage));
   return facts.join(' · ');
@@ -173,7 +176,7 @@ const follow = () => {
   feed.addEventListener('job', ({ data }) => {
     const job = JSON.parse(data);
     if (job.state === 'deleted') jobs.delete(job.id);
-    else jobs.set(job.id, { ...jobs.get(job.id), ...job });
+    else jobs.set(job.id, { ...jobs.get(job.id), ...job, heard_at: Date.now() / 1000 });
     draw();
   });
   feed.addEventListener('open', () => {

@@ -14,7 +14,8 @@ from tests.waiting import until
 
 JOB_FIELDS = {
     "id", "task", "status", "thread_id", "user", "retry_of", "created_at", "started_at", "finished_at", "attempt",
-    "last_seq", "title", "state", "doing", "progress", "queue_position", "result", "error", "artifacts", "usage",
+    "last_seq", "title", "state", "doing", "progress", "eta_seconds", "queue_position", "result", "error", "artifacts",
+    "usage",
 }  # fmt: skip
 
 
@@ -190,8 +191,13 @@ async def test_a_retry_may_change_the_arguments(ada: httpx.AsyncClient) -> None:
     assert (await ended(ada, new.json()["id"]))["status"] == "completed"
 
 
+async def is_running(client: httpx.AsyncClient, job_id: str) -> bool:
+    return bool((await client.get(f"/api/jobs/{job_id}")).json()["status"] == "in_progress")
+
+
 async def test_a_deleted_job_is_gone_with_all_it_made(ada: httpx.AsyncClient, api_server: Server) -> None:
     running = await submit(ada, "tokens=500 rate=20")
+    await until(lambda: is_running(ada, running["id"]), within=30, what="the job runs")
     refused = await ada.delete(f"/api/jobs/{running['id']}")
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
     await ada.post(f"/api/jobs/{running['id']}/cancel")

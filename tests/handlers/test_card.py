@@ -180,3 +180,15 @@ def test_long_arguments_and_results_are_cut_and_text_changes_no_card() -> None:
     plain = card_of(*BEGUN, started("model:1"), text("model:1", "a"))
     [event] = log(text("model:1", "b"))
     assert not plain.feed(event, event.payload)
+
+
+def test_the_time_left_and_when_a_tool_is_silent_for_too_long_come_from_earlier_runs() -> None:
+    known = started(CALL, "tool", name="map_table", usual_silence_seconds=20.0)
+    report: Line = ("progress", {"step": CALL, "done": 3, "total": 9, "message": "", "eta_seconds": [6.0, 9.0]})
+    head = card_of(*BEGUN, known, report).head()
+    assert (head["progress"]["eta"], head["stalled_seconds"]) == ([6.0, 9.0], 60.0)
+    assert "at" in head["progress"]
+    head = card_of(*BEGUN, TOOL, progress(CALL, 3, 9)).head()
+    assert "eta" not in head["progress"]
+    assert "stalled_seconds" not in head
+    assert "stalled_seconds" not in card_of(*BEGUN, known, finished(CALL), started("model:2")).head()

@@ -1,0 +1,109 @@
+"""How long a tool call may still take: from its own speed, and from how such calls went before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+from jobs.events import Progress
+
+MIN_RUNS = 5
+"""With fewer there is no estimate."""
+MAX_RUNS = 50
+"""Of each tool, the newest are kept."""
+_STALLED = 3.0
+_MIN_STALLED_SECONDS = 10.0
+_OWN_SECONDS = 1.0
+"""A call is measured for this long before its own speed counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A tool call that has finished."""
+
+    name: str
+    unit: str
+    """The word behind the total in its reports (`rows`), empty if there is none."""
+    unit_seconds: float | None
+    """Seconds for one unit; None if it reported no total."""
+    silence_seconds: float
+    """The longest time without a report."""
+
+
+def unit_of(report: Progress) -> str:
+    """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
+    found = re.search(rf"\bof {report.total:,g} (\w+)", report.message) if report.total else None
+    return found[1] if found else ""
+
+
+def usual_silence(past: Sequence[Run]) -> float | None:
+    """Returns the 95th percentile of the longest silences, in seconds; None with too few runs."""
+    return None if len(past) < MIN_RUNS else quantiles([run.silence_seconds for run in past], n=20)[-1]
+
+
+def stalled_after(silence: float) -> float:
+    """Returns after how many silent seconds a call is stalled, when such calls are silent for so long at most."""
+    return max(_MIN_STALLED_SECONDS, _STALLED * silence)
+
+
+class Pace:
+    """One running call. Feed it each report; times are in seconds on any clock."""
+
+    def __init__(self, name: str, past: Sequence[Run], at: float) -> None:
+        self._name = name
+        self._past = past
+        self._heard_at = at
+        self._silence = 0.0
+        self._first: tuple[float, float] | None = None  # done, and when: a resumed call begins with what was kept
+        self._last: Progress | None = None
+        self._told: tuple[float, float, float, float] | None = None  # when, low, high, seconds per unit
+
+    def hear(self, at: float) -> None:
+        """Take any sign of life."""
+        self._silence = max(self._silence, at - self._heard_at)
+        self._heard_at = at
+
+    def left(self, report: Progress, at: float) -> tuple[float, float] | None:
+        """Returns the seconds that the call may still take: the median, and what nine of ten calls stay below.
+
+        The range becomes longer only when the call has become slower.
+        """
+        self.hear(at)
+        self._last = report
+        if report.total is None:
+            return None
+        self._first = self._first or (report.done, at)
+        past = sorted(
+            run.unit_seconds for run in self._past if run.unit_seconds is not None and run.unit == unit_of(report)
+        )
+        if len(past) < MIN_RUNS:
+            return None
+        tenths = quantiles(past, n=10, method="inclusive")
+        median, ninth = tenths[4], tenths[8]
+        speed = self._speed(report.done, at) or median
+        rest = max(0.0, report.total - report.done)
+        low = rest * speed
+        high = low * (ninth / median if median > 0 else 1.0)
+        if self._told is not None and speed <= self._told[3]:
+            before, last_low, last_high, _ = self._told
+            low = min(low, max(0.0, last_low - (at - before)))
+            high = min(high, max(0.0, last_high - (at - before)))
+        self._told = (at, low, high, speed)
+        return round(low, 1), round(high, 1)
+
+    def run(self, at: float) -> Run:
+        """Returns the call as a run, at its end. Many tools report a unit before its work, never the last one."""
+        self.hear(at)
+        last = self._last
+        known = last is not None and last.total is not None and last.done >= last.total / 2
+        unit_seconds = self._speed(last.total, at, least=0.0) if known and last is not None and last.total else None
+        unit = unit_of(last) if last is not None else ""
+        return Run(name=self._name, unit=unit, unit_seconds=unit_seconds, silence_seconds=round(self._silence, 3))
+
+    def _speed(self, done: float, at: float, least: float = _OWN_SECONDS) -> float | None:
+        """Returns the seconds for one unit; None before there is enough to measure."""
+        if self._first is None or done <= self._first[0] or at - self._first[1] < least:
+            return None
+        return (at - self._first[1]) / (done - self._first[0])
