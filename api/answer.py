@@ -14,6 +14,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -99,6 +100,7 @@ class AnswerPieces:
                 return None  # folded above
             case (
                 JobQueued()
+                | JobEdited()
                 | JobStarted()
                 | JobCancelling()
                 | Progress()

@@ -68,6 +68,12 @@ class NewJob(BaseModel):
     )
 
 
+class NewWords(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"input": "And in the new handbook?"}]})
+
+    input: str = Field(description="The user's message.")
+
+
 class NewRetry(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"arguments": {"years": 40}}]})
 
@@ -153,6 +159,19 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
     arguments = body.arguments if body else None
     files = [] if arguments is None else await check_arguments(services, failed.request.task, arguments, user)
     return await _accepted(services, await services.jobs.retry(job_id, user, arguments, files))
+
+
+@router.patch(
+    "/{job_id}", response_model=JobView, responses=errors(401, 404, 409, 422, 429, 503), summary="Edit a waiting job"
+)
+async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) -> dict[str, Any]:
+    """Replace the words of a chat turn that waits. 409 once it has begun."""
+    job = await services.jobs.get(job_id, user)
+    if job.request.task != CHAT:
+        raise ApiError(422, "invalid_request", "input: the job of a tool has none.", param="input")
+    if not body.input.strip() and not job.request.files:
+        raise ApiError(422, "invalid_request", "input: a chat turn needs text or files.", param="input")
+    return (await views(services, [await services.jobs.edit(job_id, user, body.input)]))[0]
 
 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")

@@ -17,6 +17,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -44,6 +45,8 @@ MAX_LINES = 50
 MAX_LINE = 300
 """Characters of each."""
 MAX_SOURCES = 200
+MAX_EDITED = 20_000
+"""Characters of a waiting message that the page offers to edit."""
 
 
 OfStep = TextDelta | StepStarted | StepFinished | Progress | Log | StepWaiting | Plan | Source
@@ -126,7 +129,11 @@ class JobCard:
         match payload:
             case JobQueued(position=position):
                 self._head["ahead"] = position
+                if self._job.request.task == CHAT and len(self._job.request.input or "") <= MAX_EDITED:
+                    self._head["input"] = self._job.request.input or ""
                 self.wanted = self.wanted or (position > 0 and not self._is_draft)
+            case JobEdited(input=words):
+                self._head["input"] = words
             case JobStarted():
                 self._start(payload, at)
             case JobCancelling():
@@ -173,6 +180,7 @@ class JobCard:
 
     def _start(self, started: JobStarted, at: float) -> None:
         self._head.setdefault("started_at", at)
+        self._head.pop("input", None)
         self.wanted = self.wanted or self._job.request.task != CHAT
         self._head["state"] = "working"
         self._head["attempt"] = started.attempt
@@ -190,6 +198,7 @@ class JobCard:
 
     def _end(self, end: Terminal, at: float) -> None:
         self._head["finished_at"] = at
+        self._head.pop("input", None)
         self._head.pop("doing", None)
         self._head.pop("until", None)
         for step in self._steps.values():

@@ -22,6 +22,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -141,6 +142,8 @@ class TurnScreen:
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.ended = payload
                 return self._end(payload, event.at)
+            case JobEdited(input=words):
+                return [self._patch(self.message_id, output=words)]
             case JobQueued() | JobStarted() | JobCancelling() | StepStarted() | StepWaiting():
                 return []
             case Progress() | Log() | Plan() | Source() | UnknownEvent():

@@ -71,6 +71,14 @@ class JobQueued(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobEdited(Payload):
+    """The words of a job that waits were replaced."""
+
+    type: ClassVar[str] = "job.edited"
+    input: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobStarted(Payload):
     type: ClassVar[str] = "job.started"
     optional: ClassVar[frozenset[str]] = frozenset({"after", "pause_seconds", "kept", "again"})
@@ -236,6 +244,7 @@ Terminal = JobCompleted | JobFailedEvent | JobCancelled | JobIncompleteEvent
 
 KnownPayload = (
     JobQueued
+    | JobEdited
     | JobStarted
     | StepStarted
     | TextDelta

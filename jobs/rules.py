@@ -15,6 +15,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobEvent,
     JobFailedEvent,
     JobIncompleteEvent,
@@ -249,7 +250,7 @@ class Reuse:
                 return self._is_of_last_attempt(seq, path)
             case TextDelta(step=path) | Progress(step=path) | Log(step=path) | Plan(step=path) | Source(step=path):
                 return path is not None and self._is_of_last_attempt(seq, path) and not self._is_inside_unfinished(path)
-            case JobQueued() | JobStarted() | JobCancelling() | StepWaiting():
+            case JobQueued() | JobEdited() | JobStarted() | JobCancelling() | StepWaiting():
                 return False
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 return False

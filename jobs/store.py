@@ -118,6 +118,9 @@ class JobStore(Protocol):
         Does nothing to an ended job. Raises `JobNotFound`, also for another user's job.
         """
 
+    async def edit(self, job_id: str, user: str, text: str) -> Job:
+        """Replace the words of a job that waits. Raises `JobNotFound`, and `JobConflict` once it has begun."""
+
     async def settle(self) -> None:
         """Store for the search the answers of jobs that another process than their holder ended."""
 

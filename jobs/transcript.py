@@ -15,6 +15,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobEvent,
     JobFailedEvent,
     JobIncompleteEvent,
@@ -121,7 +122,7 @@ class Transcript:
                 return self._finish(payload)
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.end = payload
-            case JobQueued() | JobStarted() | JobCancelling() | UnknownEvent():
+            case JobQueued() | JobEdited() | JobStarted() | JobCancelling() | UnknownEvent():
                 pass
             case StepWaiting():
                 self._wait(payload)

@@ -29,9 +29,46 @@ const stop = async (id) => {
   draw();
 };
 
+// Enter saves and Escape leaves, as everywhere; Shift+Enter begins a new line.
+const openEditor = (id, words) => {
+  const row = rows.get(id);
+  const form = document.createElement('form');
+  const area = Object.assign(document.createElement('textarea'), { value: words, ariaLabel: 'Edited message', rows: 2 });
+  const save = Object.assign(document.createElement('button'), { type: 'submit', textContent: 'Save' });
+  const leave = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Cancel' });
+  const close = () => {
+    form.remove();
+    row.problem = '';
+    draw();
+    row.edit.focus();
+  };
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    row.problem = await call('PATCH', id, { input: area.value });
+    if (row.problem) draw();
+    else close();
+  });
+  form.addEventListener('keydown', (event) => {
+    if (event.isComposing) return;
+    if (event.key === 'Escape') close();
+    else if (event.key === 'Enter' && !event.shiftKey && event.target === area) form.requestSubmit();
+    else return;
+    event.preventDefault();
+  });
+  leave.addEventListener('click', close);
+  form.append(area, save, leave);
+  row.line.append(form);
+  draw();
+  area.focus();
+};
+
 const makeRow = (job) => {
   const line = document.createElement('div');
-  const [mark, state, what, time, button] = ['span', 'strong', 'span', 'span', 'button'].map((tag) => document.createElement(tag));
+  const tags = ['span', 'strong', 'span', 'span', 'button', 'button'];
+  const [mark, state, what, time, edit, button] = tags.map((tag) => document.createElement(tag));
+  edit.type = 'button';
+  edit.textContent = 'Edit';
+  edit.dataset.testid = 'job-edit';
   mark.className = 'job-mark';
   mark.ariaHidden = 'true';
   what.className = 'job-doing';
@@ -40,17 +77,23 @@ const makeRow = (job) => {
   what.role = 'status';
   button.addEventListener('click', () => stop(job.job_id));
   line.append(mark, state, what, time, button);
-  return { line, state, what, time, button, asked: false, problem: '' };
+  return { line, state, what, time, edit, button, asked: false, problem: '' };
 };
 
 const fill = (row, job, place) => {
   const waits = job.state === 'queued';
-  const { line, state, what, time, button } = row;
+  const { line, state, what, time, edit, button } = row;
+  if (!waits || job.input === undefined || line.querySelector('form')) edit.remove();
+  else if (!edit.isConnected) button.before(edit);
+  if (!waits) line.querySelector('form')?.remove();
+  edit.ariaLabel = `Edit: message ${place}`;
+  edit.onclick = () => openEditor(job.job_id, job.input);
   line.dataset.state = stateOf(job, now());
   line.dataset.jobId = job.job_id;
   state.textContent = STATES[line.dataset.state] ?? job.state;
   const progress = job.progress && !waits ? progressOf(job.progress) : '';
-  const told = row.problem || [doing(job, now()), progress].filter(Boolean).join(' · ');
+  const words = waits && job.input ? `“${job.input.slice(0, 80)}”` : '';
+  const told = row.problem || [words, doing(job, now()), progress].filter(Boolean).join(' · ');
   if (what.textContent !== told) what.textContent = told;
   time.textContent = elapsed(now() - job.created_at);
   button.textContent = waits ? 'Remove' : 'Stop';

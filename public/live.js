@@ -75,9 +75,10 @@ window.WebSocket = class extends Socket {
 };
 
 // Returns the sentence of a refusal, or nothing.
-export const call = async (method, path) => {
-  const answer = await fetch(`/api/jobs/${path}`, { method }).catch(() => null);
+export const call = async (method, path, content) => {
+  const body = content && { body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } };
+  const answer = await fetch(`/api/jobs/${path}`, { method, ...body }).catch(() => null);
   if (answer?.ok) return '';
-  const body = (await answer?.json().catch(() => null)) ?? {};
-  return body.error?.message ?? 'The server did not answer; try again.';
+  const refusal = (await answer?.json().catch(() => null)) ?? {};
+  return refusal.error?.message ?? 'The server did not answer; try again.';
 };

@@ -13,6 +13,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -111,6 +112,7 @@ class _Drawing:
                     self._close(step, event.at, None if payload.error is None else str(payload.error["code"]))
             case (
                 JobQueued()
+                | JobEdited()
                 | JobCancelling()
                 | TextDelta()
                 | Progress()

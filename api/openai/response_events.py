@@ -21,6 +21,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -202,6 +203,7 @@ class ResponseEvents:
                 yield from self._finish(payload, event.at)
             case (
                 JobQueued()
+                | JobEdited()
                 | JobCancelling()
                 | StepStarted()
                 | Progress()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jobs import rules
 from jobs.errors import JobNotFound
-from jobs.events import Entry, Interruption, JobCancelled, JobCancelling, JobEvent, JobQueued, JobStarted
+from jobs.events import Entry, Interruption, JobCancelled, JobCancelling, JobEdited, JobEvent, JobQueued, JobStarted
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sql import inbox, rows
@@ -266,6 +266,14 @@ def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:
         case Stop.TELL:
             connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job.id])
             inbox.put(connection, job.id, wish, at)
+    return find(connection, job.id)
+
+
+def edit(connection: Connection, job: Job, text: str, at: float) -> Job:
+    """Replace the words of a job read by `find_to_change` that no worker has begun."""
+    request = replace(job.request, input=text)
+    connection.execute("UPDATE jobs SET request = ? WHERE id = ?", [rows.encode_request(request), job.id])
+    append(connection, job.id, [JobEdited(input=text)], at, epoch=job.epoch, after=job.last_seq)
     return find(connection, job.id)
 
 

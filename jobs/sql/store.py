@@ -269,6 +269,18 @@ class SqlStore:
             self._note(Change.ENDED, job)
         return job
 
+    async def edit(self, job_id: str, user: str, text: str) -> Job:
+        def transaction(connection: Connection) -> Job:
+            before = log.find_to_change(connection, job_id, user)
+            if before.status is not JobStatus.QUEUED:
+                raise JobConflict("The job has begun; its words cannot be changed any more.")
+            job = log.edit(connection, before, text, self._clock())
+            threads.retitle(connection, before, job)
+            self._announce(job_id, job.thread_id)
+            return job
+
+        return await self._write(transaction)
+
     async def settle(self) -> None:
         sql = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND answer IS NULL"
         for job_id in await self._read(lambda connection: [row[0] for row in connection.execute(sql)]):

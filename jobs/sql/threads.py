@@ -19,6 +19,13 @@ def find(connection: Connection, thread_id: str, owner: str | None) -> Thread:
     return rows.thread(row)
 
 
+def retitle(connection: Connection, before: Job, after: Job) -> None:
+    """Let the title follow the words of the job that it was taken from, unless somebody has renamed the thread."""
+    if before.thread_id is not None and before.turn == 1:
+        old, new = storable(title_of(before.request)), storable(title_of(after.request))
+        connection.execute("UPDATE threads SET title = ? WHERE id = ? AND title = ?", [new, before.thread_id, old])
+
+
 def next_turn(connection: Connection, request: JobRequest, at: float) -> int:
     """Returns the turn of the new job. Creates its thread if that is new."""
     thread_id = str(request.thread_id)

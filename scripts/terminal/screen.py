@@ -14,6 +14,7 @@ from jobs.events import (
     JobCancelled,
     JobCancelling,
     JobCompleted,
+    JobEdited,
     JobFailedEvent,
     JobIncompleteEvent,
     JobQueued,
@@ -154,7 +155,7 @@ class Screen:
                 pass  # shown by `Answer` and `end`
             case StepWaiting(until=until):
                 self.notice(_waiting(until, event.at))
-            case Plan() | Source() | UnknownEvent():
+            case JobEdited() | Plan() | Source() | UnknownEvent():
                 pass
             case _:
                 assert_never(payload)

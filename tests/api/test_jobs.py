@@ -210,6 +210,32 @@ async def test_a_deleted_job_is_gone_with_all_it_made(ada: httpx.AsyncClient, ap
         assert (await ada.get(f"/api/jobs/{job['id']}{path}")).status_code == 404
 
 
+async def test_a_waiting_turn_is_edited_and_a_begun_one_is_not(ada: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    running = await submit(ada, "tokens=500 rate=20", thread_id="edited")
+    await until(lambda: is_running(ada, running["id"]), within=30, what="the first turn runs")
+    waiting = await submit(ada, "tokens=3 word=old", thread_id="edited")
+    path = f"/api/jobs/{waiting['id']}"
+    edited = await ada.patch(path, json={"input": "tokens=3 word=new"})
+    assert (edited.status_code, edited.json()["title"]) == (200, "tokens=3 word=new")
+    assert (await bob.patch(path, json={"input": "his"})).status_code == 404
+    for wrong in ({"input": " "}, {}, {"input": 3}, {"input": "a", "files": []}):
+        assert (await ada.patch(path, json=wrong)).status_code == 422
+    refused = await ada.patch(f"/api/jobs/{running['id']}", json={"input": "late"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "conflict")
+    await ada.post(f"/api/jobs/{running['id']}/cancel")
+    job = await ended(ada, waiting["id"])
+    assert job["result"] == {"text": "new0 new1 new2 "}
+    kinds = [event.data["type"] for event in await follow(ada, waiting["id"])]
+    assert kinds[:3] == ["job.queued", "job.edited", "job.started"]
+    assert (await ada.patch(path, json={"input": "later"})).status_code == 409
+
+
+async def test_the_job_of_a_tool_has_no_words_to_edit(ada: httpx.AsyncClient) -> None:
+    job = await run(ada, "simulate_portfolio", years=1, paths=1_000)
+    refused = await ada.patch(f"/api/jobs/{job['id']}", json={"input": "words"})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (422, "input: the job of a tool has none.")
+
+
 async def test_other_peoples_things_are_not_found(ada: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     job = await run(ada, "simulate_portfolio", years=1, paths=1_000)
     chat = await submit(ada, thread_id="adas-own")

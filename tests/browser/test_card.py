@@ -118,6 +118,37 @@ async def test_a_message_sent_while_a_turn_runs_waits_in_the_dock_and_can_be_rem
         assert_words([int(one) for one in re.findall(rf"\b{word}(\d+)\b", text)], count)
 
 
+async def test_a_waiting_message_is_edited_in_the_dock_for_every_tab_until_it_starts(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, errors: list[str]
+) -> None:
+    first = script(tokens=40, rate=200, word="a", hold=20)
+    old, new = (script(tokens=40, rate=200, word=word) for word in "bc")
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.send(first)
+    await chat.sees_word(19, word="a")
+    await chat.send(old)
+    second = await open_chat(shared_server.url, await chat.in_thread())
+    await chat.page.get_by_test_id("job-edit").click()
+    editor = chat.page.get_by_role("textbox", name="Edited message")
+    await expect(editor).to_have_value(old)
+    await editor.fill("left again")
+    await editor.press("Escape")
+    await expect(editor).to_have_count(0)
+    await chat.page.get_by_test_id("job-edit").click()
+    await editor.fill(new)
+    await editor.press("Enter")
+    for tab in (chat, second):
+        await expect(tab.page.locator("[data-step-type=user_message]", has_text=new)).to_have_count(1)
+        await expect(tab.page.get_by_text(old)).to_have_count(0)
+    shared_endpoint.release(first)
+    await chat.sees_word(39, word="c")
+    await chat.finishes()
+    await expect(chat.page.get_by_test_id("job-edit")).to_have_count(0)
+    await chat.reload()
+    assert await chat.questions() == [first, new]
+
+
 async def test_a_message_sent_instead_stops_the_turn_keeps_its_text_and_is_answered(
     shared_server: Server, open_chat: OpenChat, errors: list[str]
 ) -> None:

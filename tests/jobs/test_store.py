@@ -187,6 +187,34 @@ async def test_a_job_that_waits_is_withdrawn_by_deleting_it(engine: Engine) -> N
     assert await store.read(second.id, 0, 10) == []
 
 
+async def test_an_edited_turn_is_run_with_its_new_words_and_titles_its_thread(engine: Engine) -> None:
+    store = engine.store
+    job = await store.submit(chat("old words", thread_id="t"))
+    assert (await store.edit(job.id, "ada", "new words")).request.input == "new words"
+    assert (await store.thread("t")).title == "new words"
+    claimed = await claim(store)
+    assert claimed is not None
+    assert (claimed.request.input, claimed.attempt) == ("new words", 1)
+    log = await store.read(job.id, 0, 10)
+    assert types(log) == ["job.queued", "job.edited", "job.started"]
+    assert is_gapless(log)
+    with pytest.raises(JobConflict, match="has begun"):
+        await store.edit(job.id, "ada", "too late")
+    with pytest.raises(JobNotFound):
+        await store.edit(job.id, "bob", "his")
+
+
+async def test_a_renamed_thread_and_a_later_turn_leave_the_title_alone(engine: Engine) -> None:
+    store = engine.store
+    first = await store.submit(chat("first", thread_id="t"))
+    second = await store.submit(chat("second", thread_id="t"))
+    await store.edit(second.id, "ada", "another")
+    assert (await store.thread("t")).title == "first"
+    await store.rename_thread("t", "ada", "mine")
+    await store.edit(first.id, "ada", "other")
+    assert (await store.thread("t")).title == "mine"
+
+
 async def test_a_turn_instead_of_nothing_is_like_any_other(engine: Engine) -> None:
     job = await engine.store.submit(chat(thread_id="t"), "instead")
     assert (job.turn, job.status) == (1, JobStatus.QUEUED)
