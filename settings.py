@@ -224,6 +224,8 @@ class Settings(BaseSettings):
     """Tokens that these calls read and write per minute. Default: no limit."""
     mcp_servers: Path | None = Field(None, validation_alias="LONGHAUL_MCP_SERVERS")
     """A JSON file of MCP servers, whose tools are offered like the others."""
+    prices: Path | None = Field(None, validation_alias="LONGHAUL_PRICES")
+    """A JSON file of what a million tokens of each model cost; then the page shows money."""
     drain_seconds: float = Field(10, ge=0, le=3600, validation_alias="LONGHAUL_DRAIN_SECONDS")
     """How long running steps may take to reach a checkpoint when the server is stopped."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
@@ -271,6 +273,11 @@ class Settings(BaseSettings):
     def mcp_file(self) -> Path | None:
         """The absolute file of MCP servers, resolved in the same way."""
         return None if self.mcp_servers is None else (ROOT / self.mcp_servers).resolve()
+
+    @property
+    def prices_path(self) -> Path | None:
+        """The absolute file of prices, resolved in the same way."""
+        return None if self.prices is None else (ROOT / self.prices).resolve()
 
     @property
     def users_path(self) -> Path | None:

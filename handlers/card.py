@@ -35,6 +35,7 @@ from jobs.events import (
     UnknownEvent,
 )
 from names import CHAT
+from services.prices import Prices
 
 ARTIFACTS = "/project/artifact"
 """The route of a job's files."""
@@ -47,6 +48,8 @@ MAX_LINE = 300
 MAX_SOURCES = 200
 MAX_EDITED = 20_000
 """Characters of a waiting message that the page offers to edit."""
+MAX_REQUEST = 20_000
+"""Characters of a request that the card offers to run again."""
 
 
 OfStep = TextDelta | StepStarted | StepFinished | Progress | Log | StepWaiting | Plan | Source
@@ -77,8 +80,9 @@ class CardStep:
 class JobCard:
     """Feed it the events of a log. `snapshot` is the whole card; `update` is what changed since the last one."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, prices: Prices | None = None) -> None:
         self._job = job
+        self._prices = prices or Prices()
         self._head: dict[str, Any] = {
             "job_id": job.id,
             "thread_id": job.thread_id,
@@ -88,10 +92,11 @@ class JobCard:
         }
         self._steps: dict[str, CardStep] = {}
         self._parts: set[str] = set()  # those inside tools
-        self._models: set[str] = set()  # the model calls, those of tools too
+        self._models: dict[str, str] = {}  # the names of the models, by call, those of tools too
         self._sources: list[dict[str, Any]] = []
         self._sources_told = 0
         self._tokens: dict[str, int] = {}
+        self._cost: float | None = 0.0  # None as soon as a model without a price was asked
         self._progress: Progress | None = None
         self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
         self._changed: set[str] = set()
@@ -198,6 +203,7 @@ class JobCard:
 
     def _end(self, end: Terminal, at: float) -> None:
         self._head["finished_at"] = at
+        self._offer_again()
         self._head.pop("input", None)
         self._head.pop("doing", None)
         self._head.pop("until", None)
@@ -226,6 +232,13 @@ class JobCard:
             case _:
                 assert_never(end)
 
+    def _offer_again(self) -> None:
+        """Names what a new job needs to do the same, for a tool that a person called."""
+        request = self._job.request
+        again = {"task": request.task, "arguments": dict(request.arguments), "files": [*request.files]}
+        if request.task != CHAT and not self._is_draft and len(json.dumps(again)) <= MAX_REQUEST:
+            self._head["request"] = again
+
     def _reached(self, stopped: Sequence[Mapping[str, JSON]]) -> dict[str, Any]:
         """Returns how far the stopped tool got, and in what unit, if it reported that."""
         if self._progress is None or not self._progress.total:
@@ -241,7 +254,7 @@ class JobCard:
         if started.kind == "tool":
             self.wanted = True
         elif started.kind == "model":
-            self._models.add(path)
+            self._models[path] = started.name
         if started.parent and (tool := self._tool_of(started.parent)) is not None:
             if started.kind == "part" and path not in self._parts:
                 self._parts.add(path)
@@ -267,7 +280,7 @@ class JobCard:
     def _finish_step(self, finished: StepFinished) -> None:
         path = finished.step
         if path in self._models:
-            self._count(finished.output)
+            self._count(self._models[path], finished.output)
         if (step := self._steps.get(path)) is None:
             if (tool := self._tool_of(path)) is not None:
                 tool.parts_done += path in self._parts
@@ -359,7 +372,7 @@ class JobCard:
             path = path.rpartition("/")[0]
         return None
 
-    def _count(self, output: JSON) -> None:
+    def _count(self, model: str, output: JSON) -> None:
         usage = output.get("usage") if isinstance(output, dict) else None
         if not isinstance(usage, Mapping):
             return
@@ -367,6 +380,12 @@ class JobCard:
             if isinstance(count, int):
                 self._tokens[name] = self._tokens.get(name, 0) + count
         self._head["tokens"] = dict(self._tokens)
+        cost = self._prices.cost(model, usage.get("input_tokens") or 0, usage.get("output_tokens") or 0)
+        self._cost = None if cost is None or self._cost is None else self._cost + cost
+        if self._cost is not None:
+            self._head["cost"] = round(self._cost, 6)
+        else:
+            self._head.pop("cost", None)
 
 
 def _stopped(steps: Sequence[Mapping[str, JSON]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -19,8 +19,9 @@ from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
-from jobs import JobConflict, JobNotFound, JobRequest, JobsError
+from jobs import Job, JobConflict, JobNotFound, JobRequest, JobsError
 from jobs.models import Overlap
+from jobs.rules import title_of
 from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
 
@@ -91,7 +92,8 @@ class Chat:
                     patience_seconds=self._services.settings.patience_seconds,
                     key=message.id,
                 )
-                await self._jobs.submit(request, overlap_of(message))
+                job = await self._jobs.submit(request, overlap_of(message))
+                await self._name_after_files(job, [element.name for element in message.elements or []])
         except (JobsError, UnknownCommand) as error:
             await self._refuse(session, str(error))
             return
@@ -99,6 +101,12 @@ class Chat:
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
         # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
+
+    async def _name_after_files(self, job: Job, names: Sequence[str]) -> None:
+        """People ask the same of many documents: the thread's title says of which."""
+        if job.turn == 1 and job.thread_id is not None and names and not job.retry_of:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            await self._jobs.rename_thread(job.thread_id, job.user, f"{title_of(job.request)} · {names[0][:60]}{more}")
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
@@ -159,7 +167,7 @@ class Chat:
 async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(ChatStore(services.chat_url))
-        turns = Turns(services.jobs, services.files)
+        turns = Turns(services.jobs, services.files, services.prices)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))
         drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)

@@ -40,6 +40,7 @@ from jobs.events import (
 )
 from jobs.transcript import AnswerChange, Transcript
 from names import DIRECT_CALL
+from services.prices import Prices
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
@@ -61,6 +62,7 @@ class TurnScreen:
         *,
         form: ToolForm | None = None,
         choices: Sequence[StoredFile] = (),
+        prices: Prices | None = None,
     ) -> None:
         self.job_id = job.id
         self.root_id = job.root_id
@@ -78,7 +80,7 @@ class TurnScreen:
         self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._transcript = Transcript()
-        self.card = JobCard(job)
+        self.card = JobCard(job, prices)
         self.card_changed = False
         """Whether the card has changed since the page was told."""
         self._card_shown = False

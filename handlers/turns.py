@@ -9,6 +9,7 @@ from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import JSON, Job, JobClient
 from names import CHAT
+from services.prices import Prices
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
 MAX_KEPT = 200
@@ -18,8 +19,9 @@ MAX_KEPT = 200
 class Turns:
     """Opens turns. A turn that has ended never changes, so it is rendered once."""
 
-    def __init__(self, jobs: JobClient, files: FileStore) -> None:
+    def __init__(self, jobs: JobClient, files: FileStore, prices: Prices | None = None) -> None:
         self._jobs = jobs
+        self._prices = prices or Prices()
         self._files = files
         self._ended: OrderedDict[str, TurnScreen] = OrderedDict()
 
@@ -61,7 +63,7 @@ class Turns:
     async def _begin(self, job: Job, form: ToolForm | None) -> TurnScreen:
         attached = await self._found(job.request.files, job.user)
         choices = await self._choices(job, form) if form is not None else []
-        return TurnScreen(job, attached, form=form, choices=choices)
+        return TurnScreen(job, attached, form=form, choices=choices, prices=self._prices)
 
     async def _choices(self, job: Job, form: ToolForm) -> list[StoredFile]:
         """Returns the files attached to this turn and earlier ones of its thread, and those in its arguments."""

@@ -182,11 +182,18 @@ def check_same(request: JobRequest, earlier: Job) -> None:
 
 def title_of(request: JobRequest) -> str:
     """Returns a short title: the beginning of the first message, cut at the end of a word."""
-    words = " ".join((request.input or "").split()) or request.task.replace("_", " ")
+    words = " ".join((request.input or "").split()) or _of_tool(request)
     if len(words) <= TITLE_CHARACTERS:
         return words
     cut = words[:TITLE_CHARACTERS]
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(".,;:!?") + "…"
+
+
+def _of_tool(request: JobRequest) -> str:
+    """Returns the tool's name and its first argument in words; ids of files tell people nothing."""
+    name = request.task.replace("_", " ")
+    told = [value for value in request.arguments.values() if isinstance(value, str) and not value.startswith("file_")]
+    return f"{name}: {' '.join(told[0].split())}" if told and told[0].strip() else name
 
 
 def check_retryable(job: Job) -> None:

@@ -10,6 +10,7 @@ import {
   elapsed,
   hasEnded,
   left,
+  money,
   progressOf,
   receipt,
   sizeOf,
@@ -152,11 +153,19 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       setProblem(await call('POST', `${job.job_id}/retry`));
       setBusy(false);
     };
-    if (!canRetry(job) || job.form_open) return null;
+    const again = async () => {
+      setBusy(true);
+      setProblem(await call('POST', '', { ...job.request, thread_id: job.thread_id }));
+      setBusy(false);
+    };
+    const retries = canRetry(job);
+    if (job.form_open || (!retries && !job.request)) return null;
+    const button = (name, attributes) => h('button', { type: 'button', disabled: busy, ...attributes }, name);
     return h(
       'footer',
       null,
-      h('button', { type: 'button', 'data-testid': 'job-retry', onClick: retry, disabled: busy, title: 'Continue from the last finished step' }, 'Retry'),
+      retries && button('Retry', { 'data-testid': 'job-retry', onClick: retry, title: 'Continue from the last finished step' }),
+      job.request && button('Run again', { 'data-testid': 'job-again', onClick: again, title: 'Start anew, as a new job' }),
       h('span', { role: 'status' }, problem),
     );
   };
@@ -172,7 +181,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       h(
         'p',
         { className: 'job-facts' },
-        [`${job.started_at ? 'Started' : 'Asked'} ${clock(job.started_at ?? job.created_at)}`, job.tokens && tokens(job.tokens)].filter(Boolean).join(' · '),
+        [`${job.started_at ? 'Started' : 'Asked'} ${clock(job.started_at ?? job.created_at)}`, job.tokens && tokens(job.tokens), job.cost !== undefined && `cost ${money(job.cost)}`].filter(Boolean).join(' · '),
       ),
     );
 

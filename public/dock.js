@@ -1,6 +1,7 @@
 // The dock above the composer: what runs in this thread, and Stop; the link to all jobs in the header. The composer itself
 // stays free for the next message.
 import { active, call, follow, now } from './live.js';
+import { ask, canAsk } from './feed.js';
 import { doing, elapsed, progressOf, STATES, stateOf } from './words.js';
 
 const dock = document.createElement('div');
@@ -76,8 +77,11 @@ const makeRow = (job) => {
   button.type = 'button';
   what.role = 'status';
   button.addEventListener('click', () => stop(job.job_id));
+  const notice = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Notify me' });
+  notice.title = 'Show a notice when this ends and you look elsewhere';
+  notice.addEventListener('click', () => ask().then(draw));
   line.append(mark, state, what, time, button);
-  return { line, state, what, time, edit, button, asked: false, problem: '' };
+  return { notice, line, state, what, time, edit, button, asked: false, problem: '' };
 };
 
 const fill = (row, job, place) => {
@@ -96,10 +100,39 @@ const fill = (row, job, place) => {
   const told = row.problem || [words, doing(job, now()), progress].filter(Boolean).join(' · ');
   if (what.textContent !== told) what.textContent = told;
   time.textContent = elapsed(now() - job.created_at);
+  if (!canAsk(job, now())) row.notice.remove();
+  else if (!row.notice.isConnected) button.before(row.notice);
   button.textContent = waits ? 'Remove' : 'Stop';
   button.ariaLabel = `${button.textContent}: ${waits ? `message ${place}` : doing(job, now())}`;
   button.dataset.testid = waits ? 'job-remove' : 'job-stop';
   button.disabled = row.asked || job.state === 'stopping';
+};
+
+// A ring that fills, in place of the page's icon.
+const icon = document.querySelector('link[rel~=icon]');
+const plain = icon?.href;
+const drawRing = (share) => {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 32, height: 32 });
+  const pen = canvas.getContext('2d');
+  const arc = (from, to, colour) => {
+    pen.beginPath();
+    pen.arc(16, 16, 12, (from - 0.25) * 2 * Math.PI, (to - 0.25) * 2 * Math.PI);
+    pen.lineWidth = 7;
+    pen.strokeStyle = colour;
+    pen.stroke();
+  };
+  arc(0, 1, '#94a3b855');
+  arc(0, share, '#0b5f84');
+  return canvas.toDataURL();
+};
+
+let drawn = null;
+const tellIcon = (job) => {
+  const total = job?.progress?.total;
+  const percent = total ? Math.floor(Math.min(100, (100 * job.progress.done) / total)) : null;
+  if (!icon || percent === drawn) return;
+  drawn = percent;
+  icon.href = percent === null ? plain : drawRing(percent / 100);
 };
 
 const tellTitle = (jobs) => {
@@ -127,6 +160,7 @@ const draw = () => {
   }
   dock.hidden = jobs.length === 0;
   tellTitle(jobs);
+  tellIcon(jobs[0]);
 };
 
 document.addEventListener('keydown', (event) => {

@@ -63,6 +63,10 @@ const hear = (frame) => {
   }
 };
 
+let told;
+// Whoever has a socket is logged in.
+export const connected = new Promise((resolve) => (told = resolve));
+
 const Socket = window.WebSocket;
 window.WebSocket = class extends Socket {
   constructor(address, ...rest) {
@@ -70,6 +74,7 @@ window.WebSocket = class extends Socket {
     if (!String(address).includes('/ws/socket.io/')) return;
     running = []; // another thread, or this one anew: the server says what runs
     tell();
+    this.addEventListener('open', told);
     this.addEventListener('message', ({ data }) => hear(data));
   }
 };
@@ -77,7 +82,7 @@ window.WebSocket = class extends Socket {
 // Returns the sentence of a refusal, or nothing.
 export const call = async (method, path, content) => {
   const body = content && { body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } };
-  const answer = await fetch(`/api/jobs/${path}`, { method, ...body }).catch(() => null);
+  const answer = await fetch(`/api/jobs${path && `/${path}`}`, { method, ...body }).catch(() => null);
   if (answer?.ok) return '';
   const refusal = (await answer?.json().catch(() => null)) ?? {};
   return refusal.error?.message ?? 'The server did not answer; try again.';

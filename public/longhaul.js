@@ -1,6 +1,7 @@
 import './access.js';
 import './card.js';
 import './dock.js';
+import './feed.js';
 import { linkPictures } from './pictures.js';
 
 linkPictures(document);
@@ -30,11 +31,13 @@ window.fetch = async (resource, options) => {
 };
 
 // The page draws its composer before it knows who is there, and again when it does: what was typed in between was lost.
-// This carries it over. Once the page is connected, nothing is drawn anew any more, and this has done its work.
+// This carries it over. Soon after the page is connected, nothing is drawn anew any more, and this has done its work.
 (() => {
   const write = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;
+  const SETTLED_MILLISECONDS = 3000;
   let composer = null;
   let typed = '';
+  let connected = null;
 
   const listen = (event) => {
     if (event.target.id === 'chat-input') typed = event.target.value;
@@ -50,15 +53,25 @@ window.fetch = async (resource, options) => {
       }
       composer = found;
     }
-    // Files can be attached only over a connection.
-    if (found && document.querySelector('#upload-button')) {
-      observer.disconnect();
-      document.removeEventListener('input', listen, true);
-    }
+    // Files can be attached only over a connection. Modes and commands come right behind it, and draw the composer anew.
+    if (found && document.querySelector('#upload-button')) connected ??= setTimeout(end, SETTLED_MILLISECONDS);
+  };
+
+  const forget = (event) => {
+    if (event.type === 'click' || (event.key === 'Enter' && !event.shiftKey)) typed = ''; // sent, perhaps
+  };
+
+  const end = () => {
+    observer.disconnect();
+    document.removeEventListener('input', listen, true);
+    document.removeEventListener('click', forget, true);
+    document.removeEventListener('keydown', forget, true);
   };
 
   const observer = new MutationObserver(look);
   document.addEventListener('input', listen, true);
+  document.addEventListener('click', forget, true);
+  document.addEventListener('keydown', forget, true);
   observer.observe(document, { childList: true, subtree: true });
 })();
 

@@ -31,7 +31,7 @@ export const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hour12
 export const sizeOf = (bytes) =>
   bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
-const number = (value) => value.toLocaleString('en-US', { maximumFractionDigits: 1 });
+const number = (value, digits = 1) => value.toLocaleString('en-US', { maximumFractionDigits: digits });
 
 export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
 
@@ -102,6 +102,8 @@ export const receipt = ({ ms, what, done, total, unit }) => {
   const within = ms < 1000 ? `${number(Math.max(1, ms))} ms` : duration(ms / 1000);
   return `Stopped ${names}${place}, within ${within}.${total ? ' Retry continues from there.' : ''}`;
 };
+
+export const money = (amount) => number(amount, amount < 1 ? 4 : 2);
 
 export const tokens = ({ input_tokens: read = 0, output_tokens: written = 0 }) =>
   `${number(read)} tokens read, ${number(written)} written`;

@@ -16,6 +16,7 @@ from services.health import ModelProbe
 from services.housekeeping import Housekeeping
 from services.metrics import Metrics
 from services.permissions import keep_private
+from services.prices import Prices, read_prices
 from services.supervisor import Supervisor
 from services.tracing import Traces
 from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
@@ -53,6 +54,7 @@ class WebServices:
     """Counts how often this process's loop was blocked, which is a bug of ours."""
 
     metrics: Metrics
+    prices: Prices
 
     async def workers(self) -> Sequence[WorkerRecord]:
         """Returns the live workers."""
@@ -73,6 +75,7 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
     `embedded_workers`: their number if the settings do not set it.
     """
     processes = embedded_workers if settings.embedded_workers is None else settings.embedded_workers
+    prices = read_prices(settings.prices_path)
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(open_backend(settings))
         store, liveness = backend.store, backend.liveness
@@ -95,4 +98,5 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
             model=model,
             watchdog=watchdog,
             metrics=metrics,
+            prices=prices,
         )

@@ -16,6 +16,26 @@ from tests.waiting import until
 
 STEPS = 8
 
+UNSEEN = """
+window.notices = [];
+window.Notification = class {
+  static permission = 'granted';
+  constructor(title, { body }) { window.notices.push(`${title}: ${body}`); }
+  addEventListener() {}
+};
+Object.defineProperty(document, 'visibilityState', { get: () => window.away ? 'hidden' : 'visible' });
+const Source = window.EventSource;
+window.EventSource = class extends Source {
+  addEventListener(name, listener) {
+    super.addEventListener(name, name !== 'job' ? listener : ({ data }) => {
+      const job = JSON.parse(data);
+      listener({ data: JSON.stringify({ ...job, created_at: job.created_at - 60 }) });
+    });
+  }
+};
+"""
+"""A page that can be made to look away, keeps its notices, and takes each job for a minute older than it is."""
+
 
 @pytest.fixture
 def question(tmp_path: Path) -> str:
@@ -147,6 +167,72 @@ async def test_a_waiting_message_is_edited_in_the_dock_for_every_tab_until_it_st
     await expect(chat.page.get_by_test_id("job-edit")).to_have_count(0)
     await chat.reload()
     assert await chat.questions() == [first, new]
+
+
+async def test_a_tools_job_is_run_again_from_its_card(
+    shared_server: Server, open_chat: OpenChat, errors: list[str]
+) -> None:
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    request = {"task": "simulate_portfolio", "arguments": {"years": 1, "paths": 1_000}, "thread_id": "run-again"}
+    assert (await chat.page.request.post(f"{chat.base}/api/jobs", data=request)).ok
+    await chat.open("/thread/run-again")
+    cards = chat.page.locator("[data-testid=job-card][data-state=completed]")
+    await chat.page.get_by_test_id("job-again").click()
+    await expect(cards).to_have_count(2)
+    first, second = [await card.get_attribute("data-job-id") for card in await cards.all()]
+    assert first != second
+
+
+async def test_other_tabs_show_where_a_job_runs_and_a_long_one_is_told_when_nobody_looks(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, errors: list[str]
+) -> None:
+    question = script(tokens=20, rate=200, hold=10)
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.page.context.add_init_script(UNSEEN)
+    await chat.reload()
+    await chat.send(question)
+    await chat.sees_word(9)
+    thread = (await chat.in_thread()).rpartition("/")[2]
+    other = await open_chat(shared_server.url)
+    watch(other.page, errors)
+    dot = f"getComputedStyle(document.getElementById('thread-{thread}'), '::before').content"
+    for tab in (chat, other):
+        await tab.page.wait_for_function(f"{dot} === '\"\"'")
+        await tab.page.evaluate("window.away = true")
+    shared_endpoint.release(question)
+    for tab in (chat, other):
+        await tab.page.wait_for_function(f"{dot} !== '\"\"'")
+    await until(lambda: notices(chat, other), within=30, what="a notice")
+    [notice] = await notices(chat, other)
+    assert notice.startswith(question[:20])
+    assert ": Done after " in notice
+
+
+async def test_a_job_that_ends_before_somebodys_eyes_gives_no_notice(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    question = script(tokens=20, rate=200, hold=10)
+    chat = await open_chat(shared_server.url)
+    await chat.page.context.add_init_script(UNSEEN)
+    await chat.reload()
+    await chat.send(question)
+    await chat.sees_word(9)
+    other = await open_chat(shared_server.url)
+    await chat.page.evaluate("window.away = true")
+    shared_endpoint.release(question)
+    await chat.has_words(20)
+    second = script(tokens=20, rate=200, hold=10)
+    await chat.send(second)
+    await until(lambda: shared_endpoint.requests(second), within=30, what="the next turn runs")
+    assert await notices(chat, other) == []
+    shared_endpoint.release(second)
+    await chat.finishes()
+
+
+async def notices(*tabs: Chat) -> list[str]:
+    return [notice for tab in tabs for notice in await tab.page.evaluate("window.notices")]
 
 
 async def test_a_message_sent_instead_stops_the_turn_keeps_its_text_and_is_answered(

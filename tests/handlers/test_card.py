@@ -8,6 +8,7 @@ import pytest
 
 from handlers.card import JobCard
 from jobs import JobStatus
+from services.prices import Price, Prices
 from tests.handlers.screens import COMPLETED, Line, artifact, finished, job, log, progress, started, text
 
 CALL = "model:1/call:0"
@@ -162,6 +163,36 @@ def test_plan_sources_and_files_are_told_as_they_are_found() -> None:
     assert shown["sources"] == [{"title": "Report", "file_id": "f", "page": 3}]
     [file] = shown["files"]
     assert file["url"].startswith("/project/artifact/job_1/a%20b.csv?")
+
+
+def test_the_cost_counts_every_model_call_and_is_not_told_when_one_has_no_price() -> None:
+    prices = Prices({"small": Price(input=1, output=10)})
+
+    def cost(*models: str) -> float | None:
+        card = JobCard(job(), prices)
+        calls = [(f"model:{number}", name) for number, name in enumerate(models)]
+        usage = {"usage": {"input_tokens": 100_000, "output_tokens": 50_000}}
+        lines = [line for path, name in calls for line in (started(path, name=name), finished(path, output=usage))]
+        for event in log(*BEGUN, *lines):
+            card.feed(event, event.payload)
+        told = card.head().get("cost")
+        return None if told is None else float(told)
+
+    assert [cost("small"), cost("small", "small"), cost("small", "other"), cost("other", "small")] == [
+        0.6,
+        1.2,
+        None,
+        None,
+    ]
+
+
+def test_a_tools_job_can_be_run_again_as_it_was_asked_for_and_a_chat_turn_cannot() -> None:
+    request = {"task": "map_table", "arguments": {"rows": 3}, "files": ("file_1",)}
+    again = card_of(*BEGUN, COMPLETED, request=request).head()["request"]
+    assert again == {"task": "map_table", "arguments": {"rows": 3}, "files": ["file_1"]}
+    assert "request" not in card_of(*BEGUN, COMPLETED).head()
+    long = {"task": "map_table", "arguments": {"text": "x" * 20_000}}
+    assert "request" not in card_of(*BEGUN, COMPLETED, request=long).head()
 
 
 def test_an_update_names_the_changed_steps_only() -> None:

@@ -1,0 +1,91 @@
+// All jobs of the person, in every tab: a dot beside each conversation in which one runs, and a notice when a long one ends
+// while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
+import { connected } from './live.js';
+import { duration, STATES } from './words.js';
+
+const LONG_SECONDS = 30;
+const ANSWER_MILLISECONDS = 400;
+const ENDS = new Set(['completed', 'cancelled', 'failed', 'incomplete']);
+
+const DOT = `
+  content: '';
+  position: absolute;
+  z-index: 1;
+  top: calc(50% - 0.1875rem);
+  left: 0.0625rem;
+  width: 0.375rem;
+  height: 0.375rem;
+  border-radius: 50%;
+  background: hsl(var(--primary));
+`;
+
+const channel = new BroadcastChannel('longhaul');
+const style = document.head.appendChild(document.createElement('style'));
+const jobs = new Map(); // those that run, of the tab that follows
+let seen = () => {}; // called when a tab says that it is looked at
+
+const draw = (threads) => {
+  const lines = threads.map((id) => `[id="thread-${CSS.escape(id)}"]`);
+  const row = `:is(${lines.join()})`;
+  style.textContent = lines.length ? `${row} { position: relative; } ${row}::before { ${DOT} }` : '';
+};
+
+const share = () => {
+  const threads = [...new Set([...jobs.values()].map((job) => job.thread_id).filter(Boolean))];
+  draw(threads);
+  channel.postMessage({ threads });
+};
+
+const someoneLooks = () => {
+  if (document.visibilityState === 'visible') return true;
+  channel.postMessage({ looking: true });
+  return new Promise((answer) => {
+    seen = () => answer(true);
+    setTimeout(() => answer(false), ANSWER_MILLISECONDS);
+  });
+};
+
+const notify = async (job) => {
+  if (Notification.permission !== 'granted' || (await someoneLooks())) return;
+  const took = duration(job.finished_at - (job.started_at ?? job.created_at));
+  const notice = new Notification(job.title, { body: `${STATES[job.state]} after ${took}.`, tag: job.id });
+  notice.addEventListener('click', () => {
+    window.focus();
+    if (job.thread_id) location.assign(`/thread/${encodeURIComponent(job.thread_id)}`);
+  });
+};
+
+const hear = (job) => {
+  const ran = jobs.has(job.id);
+  if (ENDS.has(job.state) || job.state === 'deleted') jobs.delete(job.id);
+  else jobs.set(job.id, job);
+  if (ran && ENDS.has(job.state) && job.finished_at - job.created_at >= LONG_SECONDS) notify(job);
+  share();
+};
+
+const followAll = () =>
+  new Promise((ended) => {
+    const feed = new EventSource('/api/events');
+    feed.addEventListener('job', ({ data }) => hear(JSON.parse(data)));
+    feed.addEventListener('error', () => feed.readyState === EventSource.CLOSED && ended());
+  });
+
+channel.addEventListener('message', ({ data }) => {
+  if (data.threads) draw(data.threads);
+  if (data.looking && document.visibilityState === 'visible') channel.postMessage({ seen: true });
+  if (data.hello && jobs.size) share();
+  if (data.seen) seen();
+});
+channel.postMessage({ hello: true });
+
+// Locks and notices need https or localhost; without them there are no dots.
+connected.then(() => navigator.locks?.request('longhaul-feed', followAll));
+
+// Asked for where it is of use: beside a job that takes long.
+export const canAsk = (job, now) =>
+  window.isSecureContext &&
+  window.Notification?.permission === 'default' &&
+  job.state !== 'queued' &&
+  now - job.created_at >= LONG_SECONDS;
+
+export const ask = () => Notification.requestPermission();
