@@ -34,6 +34,8 @@ def search_documents(
             "Nothing is indexed in this conversation yet. Run index_documents on its files, or crawl_site on a site."
         )
     hits = _fitting(index.search(query, limit))
+    for hit in hits:
+        _cite(ctx, hit)
     return {
         "summary": _summary(query, hits, documents),
         "passages": [
@@ -41,6 +43,17 @@ def search_documents(
         ],
         "documents": documents,
     }
+
+
+def _cite(ctx: ToolContext, hit: Hit) -> None:
+    """Shows the web page, or the page of the user's file, on the job card."""
+    name = hit.source.name
+    if name.startswith(("http://", "https://")):
+        ctx.source(hit.source.title or name, url=name)
+        return
+    page = re.match(r"pages? (\d+)", hit.place)
+    file = next((file for file in ctx.files if file.name == name), None)
+    ctx.source(name, file=file, page=int(page[1]) if page and file else None)
 
 
 def _fitting(hits: list[Hit]) -> list[Hit]:

@@ -37,6 +37,7 @@ _GROUP = (
     "Condense these notes on one part of {what} to the fifteen most important Markdown bullet points, one sentence "
     "each, without repetition. "
 )
+_PLAN = ("Read the documents", "Take notes on each part", "Write the summary")
 
 
 @tool
@@ -54,6 +55,7 @@ async def summarize_documents(
         parallel: How many parts the model reads at the same time.
     """
     files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
+    ctx.plan(_PLAN)
     read = await _read_all(ctx, files)
     named = len(read) > 1
     chunks = await asyncio.to_thread(cut, read, named=named)  # takes half a second for a book of 500 pages
@@ -69,6 +71,7 @@ async def _read_all(ctx: AsyncToolContext, files: list[UploadedFile]) -> list[Do
     documents = []
     for file, name in zip(files, unique_names(file.name for file in files), strict=True):
         documents.append(await _read(ctx, Reading(path=file.path, name=name, mime=file.mime)))
+        ctx.source(name, file=file)
         check_together(documents, LIMITS)
     for remark in (remark for document in documents for remark in document.remarks):
         ctx.log("warning", remark)
@@ -113,13 +116,18 @@ class _Summary:
 
     async def write(self) -> dict[str, Any]:
         if len(self._chunks) == 1:
+            self._ctx.plan(_PLAN, at=2, skipped={1})
             text = await self._complete(_WHOLE, self._chunks[0].material)
         else:
-            text = await self._merge(await self._notes())
+            self._ctx.plan(_PLAN, at=1)
+            notes = await self._notes()
+            self._ctx.plan(_PLAN, at=2)
+            text = await self._merge(notes)
         summary = self._checked(text)
         if not summary or _says_nothing(summary):
             summary = self._nothing()
         self._ctx.report_progress(self._calls, self._calls, "Summary written")
+        self._ctx.plan(_PLAN, at=len(_PLAN), skipped={1} if len(self._chunks) == 1 else ())
         return {
             "summary": summary,
             "documents": [_described(document) for document in self._documents],

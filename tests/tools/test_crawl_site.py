@@ -167,6 +167,12 @@ async def test_who_asks_is_named_and_nothing_else_is_sent(crawl: Call, site: Sit
     assert not {"cookie", "authorization", "referer"} & set(headers)
 
 
+async def test_each_page_that_was_read_is_shown_as_a_source(crawl: Call, site: Site) -> None:
+    site.replies |= {"/": page("Words about lamps.", "/missing", title="Lamps")}
+    await crawl(site.url())
+    assert [(one["title"], one["url"]) for one in crawl.handler.sources] == [("Lamps", site.url())]
+
+
 async def test_crawling_again_replaces_what_was_read(crawl: Call, site: Site) -> None:
     site.replies |= {"/": page("Old words about kerosene.", "/gone"), "/gone": page("To be removed: acetylene.")}
     await crawl(site.url())

@@ -79,6 +79,26 @@ async def test_web_pages_are_cited_by_their_address(pool: HostPool, tmp_path: Pa
     assert "- [https://example.org/b](<https://example.org/b>): Other **lamps**." in result["summary"]
 
 
+async def test_what_was_found_is_shown_as_a_source_with_its_page(
+    pool: HostPool, tmp_path: Path, index: IndexStore
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "handbook.pdf").write_bytes(b"%PDF")
+    put(index, "handbook.pdf", ("page 12", "The lamp is lit at dusk."), ("pages 14–15", "The lamp is put out."))
+    put(index, "https://example.org/a", ("", "Colza lamp."), title="On lamps")
+    kept = records_in(tmp_path)
+    handler = RecordingHandler(tmp_path / "files", {key: kept.get(key) for key in kept.versions()})
+    context = CallContext(
+        thread_id="t", user="ada", idempotency_key="k", storage=str(tmp_path), files=("handbook.pdf",)
+    )
+    await pool.call("search_documents", {"query": "lamp"}, context, handler)
+    assert sorted((one["title"], one["url"], one["file_id"], one["page"]) for one in handler.sources) == [
+        ("On lamps", "https://example.org/a", None, None),
+        ("handbook.pdf", None, "handbook.pdf", 12),
+        ("handbook.pdf", None, "handbook.pdf", 14),
+    ]
+
+
 async def test_the_limit_is_kept_and_eight_by_default(pool: HostPool, tmp_path: Path, index: IndexStore) -> None:
     put(index, "a.md", *((f"line {n}", f"Lamp {n}.") for n in range(30)))
     assert len((await search(pool, tmp_path, "lamp"))["passages"]) == 8

@@ -146,6 +146,14 @@ async def test_parts_run_beside_each_other_and_never_more_than_asked(pool: HostP
     assert worker.most_running == 3
 
 
+async def test_the_plan_is_done_at_the_end_and_each_document_is_a_source(pool: HostPool, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("The lamp is lit at dusk. " * 20)
+    worker = Worker(tmp_path)
+    await summarize(pool, worker)
+    assert [status for _, status in worker.plans[-1]] == ["done", "skipped", "done"]
+    assert [one["file_id"] for one in worker.sources] == ["a.md"]
+
+
 async def test_progress_counts_pages_then_parts_and_ends_complete(pool: HostPool) -> None:
     worker = Worker(SAMPLES)
     result = await summarize(pool, worker, ["signals-handbook.pdf"])

@@ -232,6 +232,7 @@ class Crawler:
             remarks=document.remarks,
         )
         stored = await asyncio.to_thread(self._index.replace, source, passages)
+        self._ctx.source(page.title or url, url=url)
         return {"title": page.title, "passages": stored.passages, "hash": digest}
 
     def _check_first(self, target: Target, error: Skipped) -> None:
