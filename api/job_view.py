@@ -59,8 +59,8 @@ class JobView(BaseModel):
     last_seq: int = Field(description="Length of its event log.")
     progress: ProgressView | None
     eta_seconds: list[float] | None = Field(
-        description="The time left when its progress was last told: the median, and what nine of ten stay below. None "
-        "without a total, or after fewer than five runs of the tool."
+        description="The time left: the median, and what nine of ten such calls stay below. None without a total, or "
+        "after fewer than five runs of the tool."
     )
     queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
     result: Any | None
@@ -97,7 +97,7 @@ def view(job: Job, summary: Transcript, position: int | None, now: float) -> dic
         "attempt": job.attempt,
         "last_seq": job.last_seq,
         "progress": _only(summary.progress, ProgressView) if summary.progress else None,
-        "eta_seconds": _eta(job, summary),
+        "eta_seconds": _eta(job, summary, now),
         "queue_position": position,
         "artifacts": [_only(artifact, ArtifactView) for artifact in summary.artifacts.values()],
         **_end(summary.end),
@@ -121,10 +121,11 @@ def _is_stalled(summary: Transcript, now: float) -> bool:
     return silence is not None and now - summary.heard_at > stalled_after(silence)
 
 
-def _eta(job: Job, summary: Transcript) -> list[float] | None:
+def _eta(job: Job, summary: Transcript, now: float) -> list[float] | None:
     if job.status is not JobStatus.IN_PROGRESS or summary.progress is None or summary.progress.eta_seconds is None:
         return None
-    return [*summary.progress.eta_seconds]
+    passed = now - (summary.reported_at or now)
+    return [round(max(0.0, seconds - passed), 1) for seconds in summary.progress.eta_seconds]
 
 
 def _doing(job: Job, summary: Transcript) -> str | None:

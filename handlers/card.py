@@ -134,11 +134,11 @@ class JobCard:
         match payload:
             case JobQueued(position=position):
                 self._head["ahead"] = position
-                if self._job.request.task == CHAT and len(self._job.request.input or "") <= MAX_EDITED:
-                    self._head["input"] = self._job.request.input or ""
+                if self._job.request.task == CHAT:
+                    self._offer_editing(self._job.request.input or "")
                 self.wanted = self.wanted or (position > 0 and not self._is_draft)
             case JobEdited(input=words):
-                self._head["input"] = words
+                self._offer_editing(words)
             case JobStarted():
                 self._start(payload, at)
             case JobCancelling():
@@ -231,6 +231,12 @@ class JobCard:
                     self._head["why"] = describe_reason(reason)
             case _:
                 assert_never(end)
+
+    def _offer_editing(self, words: str) -> None:
+        if len(words) <= MAX_EDITED:
+            self._head["input"] = words
+        else:
+            self._head.pop("input", None)
 
     def _offer_again(self) -> None:
         """Names what a new job needs to do the same, for a tool that a person called."""

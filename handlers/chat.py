@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,7 @@ from handlers.views import Views
 from handlers.words import without_surrogates
 from jobs import Job, JobConflict, JobNotFound, JobRequest, JobsError
 from jobs.models import Overlap
-from jobs.rules import title_of
+from jobs.rules import TITLE_PARTS, title_of
 from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
 
@@ -93,7 +94,9 @@ class Chat:
                     key=message.id,
                 )
                 job = await self._jobs.submit(request, overlap_of(message))
-                await self._name_after_files(job, [element.name for element in message.elements or []])
+                names = [element.name for element in message.elements or []]
+                with contextlib.suppress(JobsError):  # the message is accepted all the same
+                    await self._name_after_files(job, names)
         except (JobsError, UnknownCommand) as error:
             await self._refuse(session, str(error))
             return
@@ -103,10 +106,13 @@ class Chat:
         await self._views.of(session).start()
 
     async def _name_after_files(self, job: Job, names: Sequence[str]) -> None:
-        """People ask the same of many documents: the thread's title says of which."""
-        if job.turn == 1 and job.thread_id is not None and names and not job.retry_of:
+        """Adds the files' names to the title of a thread that begins with them and that nobody has renamed."""
+        if job.turn != 1 or job.thread_id is None or not names:
+            return
+        title = title_of(job.request)
+        if (await self._jobs.thread(job.thread_id, job.user)).title == title:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            await self._jobs.rename_thread(job.thread_id, job.user, f"{title_of(job.request)} · {names[0][:60]}{more}")
+            await self._jobs.rename_thread(job.thread_id, job.user, f"{title}{TITLE_PARTS}{names[0][:60]}{more}")
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""

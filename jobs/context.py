@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from background import run_together
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
-from jobs.estimates import Pace, usual_silence
+from jobs.estimates import Pace
 from jobs.events import (
     Artifact,
     KnownPayload,
@@ -150,8 +150,9 @@ class JobContext:
         Raises `EpochStale`, and `StoreUnavailable` when resending the writes has failed for half a minute.
         """
         self.deltas.flush()
-        for pace in self._paces.values():
-            pace.hear(time.monotonic())
+        if payloads:
+            for pace in self._paces.values():
+                pace.hear(time.monotonic())
         return await self._writer.append(payloads)
 
     def take(self, message: InboxMessage, payload: KnownPayload) -> None:
@@ -245,7 +246,7 @@ class JobContext:
         await self._wait_while_draining(path)
         before = self._transcript.steps.get(path)
         attempt = 1 if before is None else before.started.attempt + 1
-        silence = await self._watch_pace(path, name) if kind == "tool" else None
+        silence = await self._watch_pace(path, name) if kind == "tool" else self._silence_around(path)
         started = StepStarted(
             step=path,
             name=name,
@@ -280,7 +281,11 @@ class JobContext:
         """Returns how long the tool is silent at most, usually."""
         past = await self._store.runs(name)
         self._paces[path] = Pace(name, past, time.monotonic())
-        return usual_silence(past)
+        return self._paces[path].usual_silence
+
+    def _silence_around(self, path: str) -> float | None:
+        """Returns that of the tool call which the step is a part of: readers look at the last step alone."""
+        return next((pace.usual_silence for call, pace in self._paces.items() if path.startswith(f"{call}/")), None)
 
     def waits(self, path: str) -> int:
         step = self._transcript.steps.get(path)

@@ -40,12 +40,23 @@ def unit_of(report: Progress) -> str:
 
 def usual_silence(past: Sequence[Run]) -> float | None:
     """Returns the 95th percentile of the longest silences, in seconds; None with too few runs."""
-    return None if len(past) < MIN_RUNS else quantiles([run.silence_seconds for run in past], n=20)[-1]
+    if len(past) < MIN_RUNS:
+        return None
+    return quantiles([run.silence_seconds for run in past], n=20, method="inclusive")[-1]
 
 
 def stalled_after(silence: float) -> float:
     """Returns after how many silent seconds a call is stalled, when such calls are silent for so long at most."""
     return max(_MIN_STALLED_SECONDS, _STALLED * silence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    at: float
+    low: float
+    high: float
+    speed: float
+    total: float
 
 
 class Pace:
@@ -54,11 +65,12 @@ class Pace:
     def __init__(self, name: str, past: Sequence[Run], at: float) -> None:
         self._name = name
         self._past = past
+        self.usual_silence = usual_silence(past)
         self._heard_at = at
         self._silence = 0.0
         self._first: tuple[float, float] | None = None  # done, and when: a resumed call begins with what was kept
         self._last: Progress | None = None
-        self._told: tuple[float, float, float, float] | None = None  # when, low, high, seconds per unit
+        self._told: _Told | None = None
 
     def hear(self, at: float) -> None:
         """Take any sign of life."""
@@ -68,7 +80,7 @@ class Pace:
     def left(self, report: Progress, at: float) -> tuple[float, float] | None:
         """Returns the seconds that the call may still take: the median, and what nine of ten calls stay below.
 
-        The range becomes longer only when the call has become slower.
+        The range becomes longer only when the call has become slower, or has found more to do.
         """
         self.hear(at)
         self._last = report
@@ -86,15 +98,15 @@ class Pace:
         rest = max(0.0, report.total - report.done)
         low = rest * speed
         high = low * (ninth / median if median > 0 else 1.0)
-        if self._told is not None and speed <= self._told[3]:
-            before, last_low, last_high, _ = self._told
-            low = min(low, max(0.0, last_low - (at - before)))
-            high = min(high, max(0.0, last_high - (at - before)))
-        self._told = (at, low, high, speed)
+        before = self._told
+        if before is not None and speed <= before.speed and report.total <= before.total:
+            low = min(low, max(0.0, before.low - (at - before.at)))
+            high = min(high, max(0.0, before.high - (at - before.at)))
+        self._told = _Told(at=at, low=low, high=high, speed=speed, total=report.total)
         return round(low, 1), round(high, 1)
 
     def run(self, at: float) -> Run:
-        """Returns the call as a run, at its end. Many tools report a unit before its work, never the last one."""
+        """Returns the call as a run, at its end. Its last report may have come before its last unit."""
         self.hear(at)
         last = self._last
         known = last is not None and last.total is not None and last.done >= last.total / 2

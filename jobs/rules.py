@@ -174,10 +174,18 @@ def stop(job: Job) -> Stop:
 # --- submit and retry -----------------------------------------------------------------------------------------
 
 
-def check_same(request: JobRequest, earlier: Job) -> None:
-    """Raises `KeyReused` when the key was used for another request, however patient."""
-    if earlier.request != replace(request, patience_seconds=earlier.request.patience_seconds):
+def check_same(request: JobRequest, earlier: Job, *, edited: bool) -> None:
+    """Raises `KeyReused` when the key was used for another request, however patient. The words of an edited job differ
+    from those that it was submitted with."""
+    same = replace(request, patience_seconds=earlier.request.patience_seconds)
+    if edited:
+        same = replace(same, input=earlier.request.input)
+    if earlier.request != same:
         raise KeyReused(str(request.key))
+
+
+TITLE_PARTS = " · "
+"""Between the words of a thread's title and the names of its files."""
 
 
 def title_of(request: JobRequest) -> str:

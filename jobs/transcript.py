@@ -86,6 +86,8 @@ class Transcript:
         self.end: Terminal | None = None
         self.heard_at: float | None = None
         """Unix seconds of the last event; only in a summary."""
+        self.reported_at: float | None = None
+        """Unix seconds of the last report of progress; only in a summary."""
         self._spent: dict[str, int] = {}
 
     @classmethod

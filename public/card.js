@@ -20,6 +20,7 @@ import {
 } from './words.js';
 
 const SILENT_SECONDS = 10;
+const newKey = () => `again-${Date.now()}-${Math.random().toString(36).slice(2)}`;
 const chosen = new Map(); // what a person opened or closed, by job: a card may be drawn anew
 
 const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) => {
@@ -148,6 +149,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
   const Actions = ({ job }) => {
     const [problem, setProblem] = useState('');
     const [busy, setBusy] = useState(false);
+    const [againKey, setAgainKey] = useState(newKey);
     const retry = async () => {
       setBusy(true);
       setProblem(await call('POST', `${job.job_id}/retry`));
@@ -155,7 +157,10 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     };
     const again = async () => {
       setBusy(true);
-      setProblem(await call('POST', '', { ...job.request, thread_id: job.thread_id }));
+      // The same key until it is accepted: an answer that was lost begins no second job.
+      const problem = await call('POST', '', { ...job.request, thread_id: job.thread_id }, againKey);
+      setProblem(problem);
+      if (!problem) setAgainKey(newKey());
       setBusy(false);
     };
     const retries = canRetry(job);

@@ -89,7 +89,11 @@ const fill = (row, job, place) => {
   const { line, state, what, time, edit, button } = row;
   if (!waits || job.input === undefined || line.querySelector('form')) edit.remove();
   else if (!edit.isConnected) button.before(edit);
-  if (!waits) line.querySelector('form')?.remove();
+  const save = line.querySelector('[type=submit]');
+  if (save && !waits) {
+    save.disabled = true;
+    row.problem = 'This message is being answered already. Your new words are kept here until you cancel.';
+  }
   edit.ariaLabel = `Edit: message ${place}`;
   edit.onclick = () => openEditor(job.job_id, job.input);
   line.dataset.state = stateOf(job, now());
@@ -146,7 +150,8 @@ const tellTitle = (jobs) => {
 const draw = () => {
   const jobs = active();
   for (const [id, { line }] of rows) {
-    if (!jobs.some((job) => job.job_id === id)) {
+    // Words that are being edited outlive a lost connection, and the job.
+    if (!jobs.some((job) => job.job_id === id) && !line.querySelector('form')) {
       line.remove();
       rows.delete(id);
     }
@@ -158,7 +163,7 @@ const draw = () => {
     }
     fill(rows.get(job.job_id), job, index);
   }
-  dock.hidden = jobs.length === 0;
+  dock.hidden = rows.size === 0;
   tellTitle(jobs);
   tellIcon(jobs[0]);
 };

@@ -5,6 +5,7 @@ import { duration, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
 const ANSWER_MILLISECONDS = 400;
+const PAUSE_MILLISECONDS = 15_000; // after a refusal, such as a proxy's while the server starts
 const ENDS = new Set(['completed', 'cancelled', 'failed', 'incomplete']);
 
 const DOT = `
@@ -36,44 +37,70 @@ const share = () => {
   channel.postMessage({ threads });
 };
 
+let asking = null;
 const someoneLooks = () => {
   if (document.visibilityState === 'visible') return true;
-  channel.postMessage({ looking: true });
-  return new Promise((answer) => {
+  asking ??= new Promise((answer) => {
     seen = () => answer(true);
     setTimeout(() => answer(false), ANSWER_MILLISECONDS);
-  });
+    channel.postMessage({ looking: true });
+  }).finally(() => (asking = null));
+  return asking;
 };
 
 const notify = async (job) => {
-  if (Notification.permission !== 'granted' || (await someoneLooks())) return;
+  if (window.Notification?.permission !== 'granted' || (await someoneLooks())) return;
   const took = duration(job.finished_at - (job.started_at ?? job.created_at));
-  const notice = new Notification(job.title, { body: `${STATES[job.state]} after ${took}.`, tag: job.id });
-  notice.addEventListener('click', () => {
-    window.focus();
-    if (job.thread_id) location.assign(`/thread/${encodeURIComponent(job.thread_id)}`);
-  });
+  try {
+    const notice = new Notification(job.title, { body: `${STATES[job.state]} after ${took}.`, tag: job.id });
+    notice.addEventListener('click', () => {
+      window.focus();
+      if (job.thread_id) location.assign(`/thread/${encodeURIComponent(job.thread_id)}`);
+    });
+  } catch {
+    // This browser shows notices of service workers only.
+  }
 };
 
+let leads = false;
+let before = new Map(); // what ran when the last stream ended
+
 const hear = (job) => {
-  const ran = jobs.has(job.id);
+  const ran = jobs.has(job.id) || before.has(job.id);
+  before.delete(job.id);
   if (ENDS.has(job.state) || job.state === 'deleted') jobs.delete(job.id);
   else jobs.set(job.id, job);
   if (ran && ENDS.has(job.state) && job.finished_at - job.created_at >= LONG_SECONDS) notify(job);
   share();
 };
 
-const followAll = () =>
+// Each stream begins with all that run.
+const begin = () => {
+  before = new Map([...before, ...jobs]);
+  jobs.clear();
+  share();
+};
+
+const followOnce = () =>
   new Promise((ended) => {
     const feed = new EventSource('/api/events');
+    feed.addEventListener('open', begin);
     feed.addEventListener('job', ({ data }) => hear(JSON.parse(data)));
     feed.addEventListener('error', () => feed.readyState === EventSource.CLOSED && ended());
   });
 
+const followAll = async () => {
+  leads = true;
+  for (;;) {
+    await followOnce();
+    await new Promise((resume) => setTimeout(resume, PAUSE_MILLISECONDS));
+  }
+};
+
 channel.addEventListener('message', ({ data }) => {
   if (data.threads) draw(data.threads);
   if (data.looking && document.visibilityState === 'visible') channel.postMessage({ seen: true });
-  if (data.hello && jobs.size) share();
+  if (data.hello && leads) share();
   if (data.seen) seen();
 });
 channel.postMessage({ hello: true });

@@ -80,8 +80,9 @@ window.WebSocket = class extends Socket {
 };
 
 // Returns the sentence of a refusal, or nothing.
-export const call = async (method, path, content) => {
-  const body = content && { body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } };
+export const call = async (method, path, content, key) => {
+  const headers = { 'Content-Type': 'application/json', ...(key && { 'Idempotency-Key': key }) };
+  const body = content && { body: JSON.stringify(content), headers };
   const answer = await fetch(`/api/jobs${path && `/${path}`}`, { method, ...body }).catch(() => null);
   if (answer?.ok) return '';
   const refusal = (await answer?.json().catch(() => null)) ?? {};

@@ -35,9 +35,10 @@ window.fetch = async (resource, options) => {
 (() => {
   const write = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set;
   const SETTLED_MILLISECONDS = 3000;
+  const MAX_MILLISECONDS = 60_000;
   let composer = null;
   let typed = '';
-  let connected = null;
+  let settled = null;
 
   const listen = (event) => {
     if (event.target.id === 'chat-input') typed = event.target.value;
@@ -54,11 +55,12 @@ window.fetch = async (resource, options) => {
       composer = found;
     }
     // Files can be attached only over a connection. Modes and commands come right behind it, and draw the composer anew.
-    if (found && document.querySelector('#upload-button')) connected ??= setTimeout(end, SETTLED_MILLISECONDS);
+    if (found && document.querySelector('#upload-button')) settled ??= setTimeout(end, SETTLED_MILLISECONDS);
   };
 
   const forget = (event) => {
-    if (event.type === 'click' || (event.key === 'Enter' && !event.shiftKey)) typed = ''; // sent, perhaps
+    const sends = event.type === 'click' ? event.target.closest('#chat-submit, #starters, a, [role=menuitem]') : event.key === 'Enter' && !event.shiftKey;
+    if (sends) typed = '';
   };
 
   const end = () => {
@@ -72,6 +74,7 @@ window.fetch = async (resource, options) => {
   document.addEventListener('input', listen, true);
   document.addEventListener('click', forget, true);
   document.addEventListener('keydown', forget, true);
+  setTimeout(end, MAX_MILLISECONDS);
   observer.observe(document, { childList: true, subtree: true });
 })();
 

@@ -11,7 +11,7 @@ class Records:
     """Values by key, private to the conversation (to the job, if it has no thread) and deleted with it.
 
     A value is JSON of at most 1 MB; a key is printable and has at most 200 characters; a conversation has at most
-    10,000 records. Each write is whole or not there, and a call
+    10,000 records and 200 MB. Each write is whole or not there, and a call
     that has lost its job, because its worker was taken for dead, writes nothing more. Methods block, and may be called
     from any thread: in an `async def` tool use `asyncio.to_thread`. They raise `ToolError` beyond these limits.
     """

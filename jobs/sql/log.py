@@ -8,7 +8,17 @@ from typing import NamedTuple
 
 from jobs import rules
 from jobs.errors import JobNotFound
-from jobs.events import Entry, Interruption, JobCancelled, JobCancelling, JobEdited, JobEvent, JobQueued, JobStarted
+from jobs.events import (
+    Entry,
+    Interruption,
+    JobCancelled,
+    JobCancelling,
+    JobEdited,
+    JobEvent,
+    JobQueued,
+    JobStarted,
+    Progress,
+)
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
 from jobs.sql import inbox, rows
@@ -63,7 +73,9 @@ def find_by_key(connection: Connection, request: JobRequest) -> Job | None:
     if row is None:
         return None
     job = rows.job(row)
-    rules.check_same(request, job)
+    edited = "SELECT 1 FROM job_events WHERE job_id = ? AND type = ? LIMIT 1"
+    was_edited = connection.execute(edited, [job.id, JobEdited.type]).fetchone() is not None
+    rules.check_same(request, job, edited=was_edited)
     return job
 
 
@@ -331,6 +343,7 @@ def summary(connection: Connection, job: Job) -> Transcript:
     events = [*map(rows.event, found), *read(connection, {job.id: job.last_seq - 1}, limit=1)]
     transcript = Transcript.of(events)
     transcript.heard_at = events[-1].at if events else None
+    transcript.reported_at = next((event.at for event in events if event.type == Progress.type), None)
     return transcript
 
 

@@ -13,6 +13,8 @@ from jobs.sql.connection import Connection
 MAX_KEY = 200
 MAX_BYTES = 1_000_000
 MAX_RECORDS = 10_000
+MAX_SCOPE_BYTES = 200_000_000
+"""Of all records of a conversation."""
 
 
 def scope(job: Job) -> str:
@@ -24,15 +26,19 @@ def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) ->
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
         raise RecordRefused(f"A record's key is printable and has 1 to {MAX_KEY} characters: {key[:40]!r} is none.")
     owner = _fenced(connection, job_id, epoch)
-    there = "SELECT count(*), coalesce(sum(CASE WHEN key = ? THEN 1 ELSE 0 END), 0) FROM records WHERE scope = ?"
-    [row] = connection.execute(there, [key, owner])
-    if row[0] >= MAX_RECORDS and not row[1]:
+    others = "SELECT count(*), coalesce(sum(size), 0) FROM records WHERE scope = ? AND key <> ?"
+    [row] = connection.execute(others, [owner, key])
+    size = len(data.encode())
+    if row[0] >= MAX_RECORDS:
         raise RecordRefused(f"The conversation keeps {MAX_RECORDS:,} records already, which is the limit.")
+    if row[1] + size > MAX_SCOPE_BYTES:
+        raise RecordRefused(f"The conversation's records would exceed the limit of {MAX_SCOPE_BYTES / 1e6:.0f} MB.")
     sql = """
-        INSERT INTO records (scope, key, version, data) VALUES (?, ?, ?, ?)
-        ON CONFLICT (scope, key) DO UPDATE SET version = excluded.version, data = excluded.data
+        INSERT INTO records (scope, key, version, size, data) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (scope, key)
+        DO UPDATE SET version = excluded.version, size = excluded.size, data = excluded.data
     """
-    connection.execute(sql, [owner, key, hashlib.sha256(data.encode()).hexdigest()[:32], data])
+    connection.execute(sql, [owner, key, hashlib.sha256(data.encode()).hexdigest()[:32], size, data])
 
 
 def delete(connection: Connection, job_id: str, epoch: int, key: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jobs.encoding import storable
 from jobs.errors import ThreadNotFound
 from jobs.models import Job, JobRequest, Thread, is_thread_id
-from jobs.rules import title_of
+from jobs.rules import TITLE_PARTS, title_of
 from jobs.sql import rows
 from jobs.sql.connection import Connection
 
@@ -21,9 +21,12 @@ def find(connection: Connection, thread_id: str, owner: str | None) -> Thread:
 
 def retitle(connection: Connection, before: Job, after: Job) -> None:
     """Let the title follow the words of the job that it was taken from, unless somebody has renamed the thread."""
-    if before.thread_id is not None and before.turn == 1:
-        old, new = storable(title_of(before.request)), storable(title_of(after.request))
-        connection.execute("UPDATE threads SET title = ? WHERE id = ? AND title = ?", [new, before.thread_id, old])
+    if before.thread_id is None or before.turn != 1:
+        return
+    title, old = find(connection, before.thread_id, None).title, storable(title_of(before.request))
+    if title == old or title.startswith(f"{old}{TITLE_PARTS}"):
+        new = storable(title_of(after.request)) + title.removeprefix(old)
+        connection.execute("UPDATE threads SET title = ? WHERE id = ?", [new, before.thread_id])
 
 
 def next_turn(connection: Connection, request: JobRequest, at: float) -> int:

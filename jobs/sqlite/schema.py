@@ -126,6 +126,7 @@ MIGRATIONS = (
         scope TEXT NOT NULL,
         key TEXT NOT NULL,
         version TEXT NOT NULL,
+        size INTEGER NOT NULL,
         data TEXT NOT NULL
     );
     CREATE UNIQUE INDEX records_by_key ON records (scope, key);

@@ -204,12 +204,24 @@ async def test_an_edited_turn_is_run_with_its_new_words_and_titles_its_thread(en
         await store.edit(job.id, "bob", "his")
 
 
+async def test_the_key_of_an_edited_turn_still_names_it(engine: Engine) -> None:
+    request = chat("old", thread_id="t", key="k")
+    job = await engine.store.submit(request)
+    await engine.store.edit(job.id, "ada", "new")
+    assert (await engine.store.submit(request)).id == job.id
+    with pytest.raises(KeyReused):
+        await engine.store.submit(replace(request, files=("file_1",)))
+
+
 async def test_a_renamed_thread_and_a_later_turn_leave_the_title_alone(engine: Engine) -> None:
     store = engine.store
     first = await store.submit(chat("first", thread_id="t"))
     second = await store.submit(chat("second", thread_id="t"))
     await store.edit(second.id, "ada", "another")
     assert (await store.thread("t")).title == "first"
+    await store.rename_thread("t", "ada", "first · report.pdf")
+    await store.edit(first.id, "ada", "1st")
+    assert (await store.thread("t")).title == "1st · report.pdf"
     await store.rename_thread("t", "ada", "mine")
     await store.edit(first.id, "ada", "other")
     assert (await store.thread("t")).title == "mine"
@@ -742,6 +754,12 @@ async def test_what_a_tool_may_keep_is_limited(engine: Engine, monkeypatch: pyte
             await store.put_record(job, key, 1)
     with pytest.raises(RecordRefused, match=r"has 1\.1 MB, and the limit is 1 MB"):
         await store.put_record(job, "k", "x" * 1_100_000)
+    monkeypatch.setattr("jobs.sql.records.MAX_SCOPE_BYTES", 1_000_000)
+    await store.put_record(job, "large", "x" * 900_000)
+    await store.put_record(job, "large", "y" * 900_000)
+    with pytest.raises(RecordRefused, match="exceed the limit of 1 MB"):
+        await store.put_record(job, "more", "x" * 200_000)
+    await store.delete_record(job, "large")
     monkeypatch.setattr("jobs.sql.records.MAX_RECORDS", 2)
     await store.put_record(job, "a", 1)
     await store.put_record(job, "b", 1)

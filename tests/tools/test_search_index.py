@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -320,6 +321,51 @@ class TestSqlite:
 
 
 class TestRecorded:
+    def test_two_calls_that_replace_a_source_at_once_leave_it_readable(self, tmp_path: Path) -> None:
+        records = records_in(tmp_path)
+        first, second = RecordedIndex(records, tmp_path), RecordedIndex(records, tmp_path)
+        put(first, "a", "The lamp.")
+        get = records.get
+
+        def get_and_be_overtaken(key: str) -> object:
+            found = get(key)
+            if key.count("/") == 1:
+                records.get = get  # type: ignore[method-assign]
+                put(second, "a", "The ship.")
+                put(second, "a", "The lamp.")
+            return found
+
+        records.get = get_and_be_overtaken  # type: ignore[method-assign]
+        put(first, "a", "The lamp.")
+        assert found(first, "lamp") == ["The lamp."]
+        put(first, "a", "The harbour.")
+        assert found(second, "harbour") == ["The harbour."]
+
+    def test_what_a_killed_call_has_left_is_deleted_later(self, tmp_path: Path) -> None:
+        records = records_in(tmp_path)
+        index = RecordedIndex(records, tmp_path)
+        put(index, "a", "The lamp.")
+        [record] = [key for key in records.versions() if key.count("/") == 1]
+        records.put(f"{record}/1-killed/0", [])
+        records.put(f"{record}/{int(time.time())}-running/0", [])
+        put(index, "a", "The ship.")
+        left = [key for key in records.versions() if key.endswith(("killed/0", "running/0"))]
+        assert [key.rpartition("-")[2] for key in left] == ["running/0"]
+
+    def test_indexes_of_machines_that_are_gone_are_deleted_with_time(self, tmp_path: Path) -> None:
+        old, new = tmp_path / "index-00000000.db", tmp_path / "index-11111111.db"
+        for file in (old, new):
+            file.touch()
+        os.utime(old, (1, 1))
+        put(recorded_index(tmp_path), "a", "The lamp.")
+        assert (old.exists(), new.exists()) == (False, True)
+
+    def test_a_damaged_file_of_an_earlier_version_is_left_behind(self, tmp_path: Path) -> None:
+        (tmp_path / "index.db").write_bytes(b"no database at all" * 100)
+        index = recorded_index(tmp_path)
+        put(index, "a", "The lamp.")
+        assert found(index, "lamp") == ["The lamp."]
+
     def test_another_machine_finds_what_was_indexed_here_with_the_same_ranks(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

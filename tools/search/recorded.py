@@ -1,8 +1,11 @@
 """The index in the conversation's records, which all machines share."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ _MAX_CHARACTERS = 200_000
 """Of the passages in one record, so that it stays below the limit of 1 MB in any script."""
 _MAX_TRIES = 3
 """A source may be replaced while it is read."""
+_ABANDONED_SECONDS = 3600
+_MACHINE_SECONDS = 7 * 86_400
 
 
 class RecordedIndex:
@@ -29,6 +34,7 @@ class RecordedIndex:
         self._records = records
         self._path = folder / f"index-{_digest(os.uname().nodename)[:8]}.db"
         self._earlier = folder / "index.db"
+        self._taken = folder / "index.taken.db"
         self._local = SqliteIndex(self._path)
 
     def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
@@ -63,22 +69,32 @@ class RecordedIndex:
     # -- records
 
     def _keep(self, source: Source, cut: list[tuple[str, str]]) -> None:
-        """The source's record is written last: it is whole, or as it was before."""
+        """The source's record is written last, so it is whole, or as it was. Parts have names of their own: another
+        call that replaces the same source cannot delete them."""
         record = _record(source.key)
         before = self._records.get(record)
+        write = f"{int(time.time())}-{uuid.uuid4().hex[:12]}"
         parts = []
-        for part in _parts(cut):
-            parts.append(f"{record}/{_digest(repr(part))}")
+        for number, part in enumerate(_parts(cut)):
+            parts.append(f"{record}/{write}/{number}")
             self._records.put(parts[-1], part)
         self._records.put(record, {**asdict(source), "parts": parts})
-        self._forget_parts(before, but=parts)
+        self._forget_parts(before)
+        self._forget_abandoned(record, parts)
 
-    def _forget_parts(self, record: Mapping[str, Any] | None, but: Iterable[str] = ()) -> None:
-        for part in set(record["parts"]).difference(but) if record else ():
+    def _forget_parts(self, record: Mapping[str, Any] | None) -> None:
+        for part in record["parts"] if record else ():
             self._records.delete(part)
 
+    def _forget_abandoned(self, record: str, parts: Collection[str]) -> None:
+        """Delete what killed calls have left, and nothing of calls that may still be at work."""
+        for part in self._records.versions(f"{record}/"):
+            written = int(part.split("/")[2].partition("-")[0])
+            if part not in parts and time.time() - written > _ABANDONED_SECONDS:
+                self._records.delete(part)
+
     def _read(self, record: str) -> tuple[Source, list[Passage]] | None:
-        """Returns None for a source that is not there any more."""
+        """Returns None for a source that is not there any more, or is being replaced all the time."""
         for _ in range(_MAX_TRIES):
             kept = self._records.get(record)
             if kept is None:
@@ -87,13 +103,12 @@ class RecordedIndex:
             if None not in parts:
                 passages = [Passage(place=place, text=text) for part in parts for place, text in part]
                 return Source(**{**kept, "remarks": tuple(kept["remarks"])}), passages
-        raise IndexUnusable("The index of this conversation is busy. Try again in a minute.")
+        return None
 
     # -- this machine's index
 
     def _update(self) -> None:
-        if self._earlier.exists():
-            self._take_earlier()
+        self._take_earlier()
         versions = self._records.versions(_PREFIX)
         kept = {record: version for record, version in versions.items() if record.count("/") == 1}
         try:
@@ -105,6 +120,8 @@ class RecordedIndex:
             self._make(kept)
 
     def _make(self, kept: Mapping[str, str]) -> None:
+        if kept and not self._path.exists():
+            self._forget_machines()
         local = self._local.versions()
         for key in local:
             if _record(key) not in kept:
@@ -114,12 +131,29 @@ class RecordedIndex:
             if known.get(record) != version and (found := self._read(record)) is not None:
                 self._local.replace(*found, version=version)
 
+    def _forget_machines(self) -> None:
+        """Delete the indexes of machines that are gone: each new container has another name."""
+        for other in self._path.parent.glob("index-*.db"):
+            with contextlib.suppress(OSError):
+                if time.time() - other.stat().st_mtime > _MACHINE_SECONDS:
+                    other.unlink()
+
     def _take_earlier(self) -> None:
-        """Keep the sources of an index that was a file alone, as versions before the records wrote it."""
-        earlier = SqliteIndex(self._earlier)
-        for source in earlier.sources():
-            self._keep(source, [(passage.place, passage.text) for passage in earlier.passages(source.key)])
-        self._earlier.unlink(missing_ok=True)
+        """Keep the sources of an index that was a file alone, as versions before the records wrote it.
+
+        Renamed first, so that an earlier version, which may still run, begins a file of its own. Records win.
+        """
+        if self._earlier.exists():
+            with contextlib.suppress(FileNotFoundError):  # another call was faster
+                self._earlier.replace(self._taken)
+        if not self._taken.exists():
+            return
+        earlier = SqliteIndex(self._taken)
+        with contextlib.suppress(IndexUnusable):
+            for source in earlier.sources():
+                if self._records.get(_record(source.key)) is None:
+                    self._keep(source, [(passage.place, passage.text) for passage in earlier.passages(source.key)])
+        self._taken.unlink(missing_ok=True)
 
 
 def _record(key: str) -> str:

@@ -105,7 +105,7 @@ class SqliteIndex:
             return _free_name(db, source) if db else source.name
 
     def damaged(self) -> bool:
-        """Whether the file is no index."""
+        """Returns whether the file is damaged, or no index."""
         try:
             with _connection(self._path) as db:
                 return bool(db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
