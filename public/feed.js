@@ -5,7 +5,8 @@ import { duration, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
 const ANSWER_MILLISECONDS = 400;
-const PAUSE_MILLISECONDS = 15_000; // after a refusal, such as a proxy's while the server starts
+const FIRST_PAUSE = 15_000; // milliseconds after a refusal, such as a proxy's while the server starts
+const LONGEST_PAUSE = 600_000;
 const ENDS = new Set(['completed', 'cancelled', 'failed', 'incomplete']);
 
 const DOT = `
@@ -63,6 +64,7 @@ const notify = async (job) => {
 };
 
 let leads = false;
+let pause = FIRST_PAUSE;
 let before = new Map(); // what ran when the last stream ended
 
 const hear = (job) => {
@@ -76,6 +78,7 @@ const hear = (job) => {
 
 // Each stream begins with all that run.
 const begin = () => {
+  pause = FIRST_PAUSE;
   before = new Map([...before, ...jobs]);
   jobs.clear();
   share();
@@ -93,7 +96,8 @@ const followAll = async () => {
   leads = true;
   for (;;) {
     await followOnce();
-    await new Promise((resume) => setTimeout(resume, PAUSE_MILLISECONDS));
+    await new Promise((resume) => setTimeout(resume, pause));
+    pause = Math.min(2 * pause, LONGEST_PAUSE);
   }
 };
 
