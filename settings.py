@@ -272,17 +272,17 @@ class Settings(BaseSettings):
     @property
     def mcp_file(self) -> Path | None:
         """The absolute file of MCP servers, resolved in the same way."""
-        return None if self.mcp_servers is None else (ROOT / self.mcp_servers).resolve()
+        return _from_root(self.mcp_servers)
 
     @property
     def prices_path(self) -> Path | None:
         """The absolute file of prices, resolved in the same way."""
-        return None if self.prices is None else (ROOT / self.prices).resolve()
+        return _from_root(self.prices)
 
     @property
     def users_path(self) -> Path | None:
         """The absolute users file, resolved in the same way."""
-        return None if self.users_file is None else (ROOT / self.users_file).resolve()
+        return _from_root(self.users_file)
 
     @property
     def has_oauth(self) -> bool:
@@ -349,6 +349,10 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             refuse(describe(error))
+
+
+def _from_root(path: Path | None) -> Path | None:
+    return None if path is None else (ROOT / path).resolve()
 
 
 def _missing(provider: str) -> list[str]:

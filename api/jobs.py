@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -169,8 +170,7 @@ async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) 
     job = await services.jobs.get(job_id, user)
     if job.request.task != CHAT:
         raise ApiError(422, "invalid_request", "input: the job of a tool has none.", param="input")
-    if not body.input.strip() and not job.request.files:
-        raise ApiError(422, "invalid_request", "input: a chat turn needs text or files.", param="input")
+    _check_words(body.input, job.request.files)
     return (await views(services, [await services.jobs.edit(job_id, user, body.input)]))[0]
 
 
@@ -214,9 +214,13 @@ async def _accepted(services: WebServices, job: Job) -> JSONResponse:
     return JSONResponse((await views(services, [job]))[0], ACCEPTED, headers=location)
 
 
-def _check_turn(body: NewJob) -> None:
-    if not (body.input or "").strip() and not body.files:
+def _check_words(text: str | None, files: Sequence[str] | None) -> None:
+    if not (text or "").strip() and not files:
         raise ApiError(422, "invalid_request", "input: a chat turn needs text or files.", param="input")
+
+
+def _check_turn(body: NewJob) -> None:
+    _check_words(body.input, body.files)
     if body.arguments:
         raise ApiError(422, "invalid_request", "arguments: a chat turn takes none; use input.", param="arguments")
 

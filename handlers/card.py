@@ -35,7 +35,7 @@ from jobs.events import (
     UnknownEvent,
 )
 from names import CHAT
-from services.prices import Prices
+from services.prices import NO_PRICES, Prices
 
 ARTIFACTS = "/project/artifact"
 """The route of a job's files."""
@@ -80,9 +80,9 @@ class CardStep:
 class JobCard:
     """Feed it the events of a log. `snapshot` is the whole card; `update` is what changed since the last one."""
 
-    def __init__(self, job: Job, prices: Prices | None = None) -> None:
+    def __init__(self, job: Job, prices: Prices = NO_PRICES) -> None:
         self._job = job
-        self._prices = prices or Prices()
+        self._prices = prices
         self._head: dict[str, Any] = {
             "job_id": job.id,
             "thread_id": job.thread_id,

@@ -40,7 +40,7 @@ from jobs.events import (
 )
 from jobs.transcript import AnswerChange, Transcript
 from names import DIRECT_CALL
-from services.prices import Prices
+from services.prices import NO_PRICES, Prices
 from services.web import StoredFile
 
 ASSISTANT = "Longhaul"
@@ -62,7 +62,7 @@ class TurnScreen:
         *,
         form: ToolForm | None = None,
         choices: Sequence[StoredFile] = (),
-        prices: Prices | None = None,
+        prices: Prices = NO_PRICES,
     ) -> None:
         self.job_id = job.id
         self.root_id = job.root_id

@@ -9,7 +9,7 @@ from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import JSON, Job, JobClient
 from names import CHAT
-from services.prices import Prices
+from services.prices import NO_PRICES, Prices
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
 MAX_KEPT = 200
@@ -19,9 +19,9 @@ MAX_KEPT = 200
 class Turns:
     """Opens turns. A turn that has ended never changes, so it is rendered once."""
 
-    def __init__(self, jobs: JobClient, files: FileStore, prices: Prices | None = None) -> None:
+    def __init__(self, jobs: JobClient, files: FileStore, prices: Prices = NO_PRICES) -> None:
         self._jobs = jobs
-        self._prices = prices or Prices()
+        self._prices = prices
         self._files = files
         self._ended: OrderedDict[str, TurnScreen] = OrderedDict()
 

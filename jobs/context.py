@@ -199,9 +199,9 @@ class JobContext:
     async def artifact(self, *, name: str, mime: str, size: int, step: str) -> None:
         await self.emit(Artifact(name=name, mime=mime, size=size, step=step))
 
-    async def put_record(self, key: str, value: JSON) -> None:
-        """Keep a value for the thread. Raises `EpochStale`, and `RecordRefused` beyond a limit."""
-        await self._store.put_record(self.job, key, value)
+    async def put_record(self, key: str, value: JSON) -> str:
+        """Keep a value for the thread. Returns its version. Raises `EpochStale`, and `RecordRefused` beyond a limit."""
+        return await self._store.put_record(self.job, key, value)
 
     async def delete_record(self, key: str) -> None:
         """Raises `EpochStale`."""

@@ -10,7 +10,7 @@ from statistics import quantiles
 from jobs.events import Progress
 
 MIN_RUNS = 5
-"""With fewer there is no estimate."""
+"""An estimate needs at least so many."""
 MAX_RUNS = 50
 """Of each tool, the newest are kept."""
 _STALLED = 3.0
@@ -25,7 +25,7 @@ class Run:
 
     name: str
     unit: str
-    """The word behind the total in its reports (`rows`), empty if there is none."""
+    """The word after the total in its reports, such as `rows`; empty if there is none."""
     unit_seconds: float | None
     """Seconds for one unit; None if it reported no total."""
     silence_seconds: float
@@ -108,10 +108,11 @@ class Pace:
     def run(self, at: float) -> Run:
         """Returns the call as a run, at its end. Its last report may have come before its last unit."""
         self.hear(at)
-        last = self._last
-        known = last is not None and last.total is not None and last.done >= last.total / 2
-        unit_seconds = self._speed(last.total, at, least=0.0) if known and last is not None and last.total else None
-        unit = unit_of(last) if last is not None else ""
+        unit, unit_seconds = "", None
+        if (last := self._last) is not None:
+            unit = unit_of(last)
+            if last.total and last.done >= last.total / 2:
+                unit_seconds = self._speed(last.total, at, least=0.0)
         return Run(name=self._name, unit=unit, unit_seconds=unit_seconds, silence_seconds=round(self._silence, 3))
 
     def _speed(self, done: float, at: float, least: float = _OWN_SECONDS) -> float | None:

@@ -221,10 +221,10 @@ class JobStore(Protocol):
         Uses are spread evenly, without bursts. A negative amount returns what was not used.
         """
 
-    async def put_record(self, job: Job, key: str, value: JSON) -> None:
-        """Keep a value as the holder of the epoch: for the thread, or for the chain of retries if there is none.
+    async def put_record(self, job: Job, key: str, value: JSON) -> str:
+        """Keep a value for the thread, or for the chain of retries of a job without one, as the holder of the epoch.
 
-        Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit.
+        Returns its version. Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit.
         """
 
     async def delete_record(self, job: Job, key: str) -> None:

@@ -191,9 +191,9 @@ class JobCall:
         )
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
 
-    async def put_record(self, key: str, value: JSON) -> None:
+    async def put_record(self, key: str, value: JSON) -> str:
         try:
-            await self._ctx.put_record(key, value)
+            return await self._ctx.put_record(key, value)
         except RecordRefused as error:
             raise ToolError(str(error)) from None
 

@@ -11,6 +11,7 @@ import {
   hasEnded,
   left,
   money,
+  percentOf,
   progressOf,
   receipt,
   sizeOf,
@@ -58,22 +59,22 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
   };
 
   const Progress = ({ progress, stalled }) => {
-    const share = progress.total ? Math.min(100, (100 * progress.done) / progress.total) : null;
+    const percent = percentOf(progress);
     return h(
       'div',
       { className: 'job-progress' },
-      share !== null &&
+      percent !== null &&
         h(
           'div',
           {
             'data-testid': 'job-progress',
             role: 'progressbar',
             'aria-label': 'Progress',
-            'aria-valuenow': Math.round(share),
+            'aria-valuenow': Math.round(percent),
             'aria-valuemin': 0,
             'aria-valuemax': 100,
           },
-          h('div', { style: { width: `${share}%` } }),
+          h('div', { style: { width: `${percent}%` } }),
         ),
       h(
         'p',

@@ -2,7 +2,7 @@
 // stays free for the next message.
 import { active, call, follow, now } from './live.js';
 import { ask, canAsk } from './feed.js';
-import { doing, elapsed, progressOf, STATES, stateOf } from './words.js';
+import { doing, elapsed, percentOf, progressOf, STATES, stateOf } from './words.js';
 
 const dock = document.createElement('div');
 dock.id = 'longhaul-dock';
@@ -131,19 +131,15 @@ const drawRing = (share) => {
 };
 
 let drawn = null;
-const tellIcon = (job) => {
-  const total = job?.progress?.total;
-  const percent = total ? Math.floor(Math.min(100, (100 * job.progress.done) / total)) : null;
+const tellIcon = (percent) => {
   if (!icon || percent === drawn) return;
   drawn = percent;
   icon.href = percent === null ? plain : drawRing(percent / 100);
 };
 
-const tellTitle = (jobs) => {
-  const [job] = jobs;
-  const share = job?.progress?.total ? `${Math.floor((100 * job.progress.done) / job.progress.total)} % · ` : '';
+const tellTitle = (job, percent) => {
   const bare = document.title.replace(/^(● |\d+ % · )/, '') || title;
-  const wanted = job ? `${share || '● '}${bare}` : bare;
+  const wanted = job ? `${percent === null ? '●' : `${percent} % ·`} ${bare}` : bare;
   if (document.title !== wanted) document.title = wanted;
 };
 
@@ -164,8 +160,10 @@ const draw = () => {
     fill(rows.get(job.job_id), job, index);
   }
   dock.hidden = rows.size === 0;
-  tellTitle(jobs);
-  tellIcon(jobs[0]);
+  const done = percentOf(jobs[0]?.progress);
+  const percent = done === null ? null : Math.floor(done);
+  tellTitle(jobs[0], percent);
+  tellIcon(percent);
 };
 
 document.addEventListener('keydown', (event) => {

@@ -1,13 +1,12 @@
 // All jobs of the person, in every tab: a dot beside each conversation in which one runs, and a notice when a long one ends
 // while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
 import { connected } from './live.js';
-import { duration, STATES } from './words.js';
+import { duration, isLive, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
 const ANSWER_MILLISECONDS = 400;
 const FIRST_PAUSE = 15_000; // milliseconds after a refusal, such as a proxy's while the server starts
 const LONGEST_PAUSE = 600_000;
-const ENDS = new Set(['completed', 'cancelled', 'failed', 'incomplete']);
 
 const DOT = `
   content: '';
@@ -70,9 +69,9 @@ let before = new Map(); // what ran when the last stream ended
 const hear = (job) => {
   const ran = jobs.has(job.id) || before.has(job.id);
   before.delete(job.id);
-  if (ENDS.has(job.state) || job.state === 'deleted') jobs.delete(job.id);
-  else jobs.set(job.id, job);
-  if (ran && ENDS.has(job.state) && job.finished_at - job.created_at >= LONG_SECONDS) notify(job);
+  if (isLive(job)) jobs.set(job.id, job);
+  else jobs.delete(job.id);
+  if (ran && job.finished_at && job.finished_at - job.created_at >= LONG_SECONDS) notify(job); // not if it was deleted
   share();
 };
 
@@ -109,7 +108,7 @@ channel.addEventListener('message', ({ data }) => {
 });
 channel.postMessage({ hello: true });
 
-// Locks and notices need https or localhost; without them there are no dots.
+// Browsers offer locks and notices on https and localhost only. Elsewhere the page has neither dots nor notices.
 connected.then(() => navigator.locks?.request('longhaul-feed', followAll));
 
 // Asked for where it is of use: beside a job that takes long.

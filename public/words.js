@@ -11,6 +11,10 @@ export const STATES = {
   incomplete: 'Incomplete',
 };
 
+const LIVE = new Set(['queued', 'working', 'waiting', 'stalled', 'stopping']);
+
+export const isLive = ({ state }) => LIVE.has(state);
+
 export const hasEnded = (job) => job.finished_at !== undefined;
 
 export const canRetry = ({ state }) => ['failed', 'cancelled', 'incomplete'].includes(state);
@@ -74,6 +78,10 @@ const rough = (seconds) => {
   if (seconds < 60) return `${Math.ceil(seconds / 10) * 10} s`;
   return seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : `${number(seconds / 3600)} h`;
 };
+
+// How much is done, in percent; null without a total.
+export const percentOf = (progress) =>
+  progress?.total ? Math.min(100, (100 * progress.done) / progress.total) : null;
 
 // The time left, as a range: what half of such calls take, and nine of ten.
 export const left = ({ total, eta, at }, now) => {

@@ -32,10 +32,13 @@ class Prices:
         return None if price is None else (input_tokens * price.input + output_tokens * price.output) / 1e6
 
 
+NO_PRICES = Prices()
+
+
 def read_prices(path: Path | None) -> Prices:
     """Reads `{"model": {"input": 1.25, "output": 10}}`. Ends the process with one line if the file is unusable."""
     if path is None:
-        return Prices()
+        return NO_PRICES
     try:
         return Prices(TypeAdapter(dict[str, Price]).validate_python(json.loads(path.read_text("utf-8"))))
     except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors

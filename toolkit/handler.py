@@ -112,7 +112,7 @@ class SaveArtifact:
 
 @dataclass(frozen=True, kw_only=True)
 class PutRecord:
-    """Keep a value between calls; the reply is None."""
+    """Keep a value between calls; the reply is Found with its version."""
 
     key: str
     value: JSON
@@ -176,7 +176,8 @@ class CallHandler(Protocol):
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
         """Copy the file, which may be deleted as soon as this returns."""
 
-    async def put_record(self, key: str, value: JSON) -> None: ...
+    async def put_record(self, key: str, value: JSON) -> str:
+        """Returns the version of the value."""
 
     async def get_record(self, key: str) -> JSON: ...
 
@@ -213,7 +214,7 @@ async def serve(handler: CallHandler, asked: Asked) -> Reply:
 async def _serve_record(handler: CallHandler, asked: AskedOfRecords) -> Found | None:
     match asked:
         case PutRecord():
-            await handler.put_record(asked.key, asked.value)
+            return Found(value=await handler.put_record(asked.key, asked.value))
         case GetRecord():
             return Found(value=await handler.get_record(asked.key))
         case DeleteRecord():

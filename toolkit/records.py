@@ -19,9 +19,10 @@ class Records:
     def __init__(self, ask: Callable[[Asked], Any]) -> None:
         self._ask = ask
 
-    def put(self, key: str, value: JSON) -> None:
-        """Keep the value, in place of an earlier one with this key."""
-        self._ask(PutRecord(key=key, value=plain(value)))
+    def put(self, key: str, value: JSON) -> str:
+        """Keep the value, in place of an earlier one with this key. Returns its version."""
+        found: Found = self._ask(PutRecord(key=key, value=plain(value)))
+        return str(found.value)
 
     def get(self, key: str) -> JSON:
         """Returns the value, or None if there is none."""

@@ -123,7 +123,7 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     ALTER TABLE jobs ADD COLUMN patience_seconds DOUBLE PRECISION;
     """,
     """
-    -- What tools keep for a thread, or for a chain of retries. Numbers give the order of the first puts.
+    -- Values that tools keep for a thread, or for a chain of retries. `number` orders them by their first put.
     CREATE TABLE records (
         number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         scope TEXT NOT NULL,

@@ -73,7 +73,7 @@ def find_by_key(connection: Connection, request: JobRequest) -> Job | None:
     if row is None:
         return None
     job = rows.job(row)
-    edited = "SELECT 1 FROM job_events WHERE job_id = ? AND type = ? LIMIT 1"
+    edited = f"SELECT 1 FROM job_events WHERE job_id = ? AND {MILESTONES} AND type = ? LIMIT 1"
     was_edited = connection.execute(edited, [job.id, JobEdited.type]).fetchone() is not None
     rules.check_same(request, job, edited=was_edited)
     return job

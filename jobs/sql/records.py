@@ -21,8 +21,8 @@ def scope(job: Job) -> str:
     return f"thread:{job.thread_id}" if job.thread_id is not None else f"job:{job.root_id}"
 
 
-def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) -> None:
-    """Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit."""
+def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) -> str:
+    """Returns the version. Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit."""
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
         raise RecordRefused(f"A record's key is printable and has 1 to {MAX_KEY} characters: {key[:40]!r} is none.")
     owner = _fenced(connection, job_id, epoch)
@@ -38,7 +38,9 @@ def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) ->
         ON CONFLICT (scope, key)
         DO UPDATE SET version = excluded.version, size = excluded.size, data = excluded.data
     """
-    connection.execute(sql, [owner, key, hashlib.sha256(data.encode()).hexdigest()[:32], size, data])
+    version = hashlib.sha256(data.encode()).hexdigest()[:32]
+    connection.execute(sql, [owner, key, version, size, data])
+    return version
 
 
 def delete(connection: Connection, job_id: str, epoch: int, key: str) -> None:

@@ -469,9 +469,9 @@ class SqlStore:
 
     # --- what tools keep --------------------------------------------------------------------------------------
 
-    async def put_record(self, job: Job, key: str, value: JSON) -> None:
+    async def put_record(self, job: Job, key: str, value: JSON) -> str:
         data = records.stored(value)
-        await self._database.append(lambda connection: records.put(connection, job.id, job.epoch, key, data))
+        return await self._database.append(lambda connection: records.put(connection, job.id, job.epoch, key, data))
 
     async def delete_record(self, job: Job, key: str) -> None:
         await self._database.append(lambda connection: records.delete(connection, job.id, job.epoch, key))

@@ -120,7 +120,7 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN patience_seconds REAL;
     """,
     """
-    -- What tools keep for a thread, or for a chain of retries. Numbers give the order of the first puts.
+    -- Values that tools keep for a thread, or for a chain of retries. `number` orders them by their first put.
     CREATE TABLE records (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         scope TEXT NOT NULL,

@@ -1,7 +1,6 @@
 // All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
-import { canRetry, duration, elapsed, left, progressOf, STATES, tokens } from '../words.js';
+import { canRetry, duration, elapsed, isLive, left, percentOf, progressOf, STATES, tokens } from '../words.js';
 
-const RUNNING = new Set(['queued', 'working', 'waiting', 'stalled', 'stopping']);
 const PAGE = 50;
 const RECONNECT_MILLISECONDS = 2000;
 
@@ -81,7 +80,7 @@ const factsOf = (job) => {
     const seconds = (job.finished_at ?? now) - job.started_at;
     facts.push(job.finished_at === null ? elapsed(seconds) : duration(seconds));
   }
-  if (RUNNING.has(job.state) && job.eta_seconds) {
+  if (isLive(job) && job.eta_seconds) {
     facts.push(left({ total: job.progress.total, eta: job.eta_seconds, at: job.heard_at ?? now }, now));
   }
   if (job.usage) facts.push(tokens(job.usage));
@@ -89,7 +88,7 @@ const factsOf = (job) => {
 };
 
 const fill = (row, job) => {
-  const runs = RUNNING.has(job.state);
+  const runs = isLive(job);
   row.line.dataset.state = job.state;
   row.state.textContent = STATES[job.state] ?? job.state;
   row.title.textContent = job.title;
@@ -97,11 +96,11 @@ const fill = (row, job) => {
   const place = job.queue_position ? `${job.queue_position} ahead` : '';
   const progress = runs && job.progress ? progressOf(job.progress) : '';
   row.doing.textContent = progress || place || (runs ? (job.doing ?? '') : (job.error?.message ?? ''));
-  const share = runs && job.progress?.total ? Math.min(100, (100 * job.progress.done) / job.progress.total) : null;
-  row.bar.hidden = share === null;
-  if (share !== null) {
-    row.bar.setAttribute('aria-valuenow', Math.round(share));
-    row.bar.firstChild.style.width = `${share}%`;
+  const percent = runs ? percentOf(job.progress) : null;
+  row.bar.hidden = percent === null;
+  if (percent !== null) {
+    row.bar.setAttribute('aria-valuenow', Math.round(percent));
+    row.bar.firstChild.style.width = `${percent}%`;
   }
   row.facts.textContent = factsOf(job);
   row.stop.hidden = !runs;
@@ -112,13 +111,13 @@ const fill = (row, job) => {
 
 const wanted = (job) => {
   const state = at('state').value;
-  if (state === 'active' ? !RUNNING.has(job.state) : state && job.state !== state) return false;
+  if (state === 'active' ? !isLive(job) : state && job.state !== state) return false;
   const words = at('search').value.trim().toLowerCase();
   return !words || `${job.title} ${job.task} ${job.id}`.toLowerCase().includes(words);
 };
 
 const byImportance = (one, other) =>
-  RUNNING.has(other.state) - RUNNING.has(one.state) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
+  isLive(other) - isLive(one) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
 
 // A moved element loses the keyboard.
 const move = (line, before) => {
@@ -142,7 +141,7 @@ const draw = () => {
     if (at('jobs').children[index] !== row.line) move(row.line, at('jobs').children[index] ?? null);
   });
   at('none').hidden = jobs.size > 0;
-  const running = [...jobs.values()].filter((job) => RUNNING.has(job.state)).length;
+  const running = [...jobs.values()].filter((job) => isLive(job)).length;
   document.title = running ? `(${running}) Jobs · Longhaul` : 'Jobs · Longhaul';
 };
 
@@ -162,7 +161,7 @@ const load = async () => {
 const catchUp = async () => {
   const { data } = await api('GET', `jobs?limit=${PAGE}`);
   const fresh = new Map(data.map((job) => [job.id, job]));
-  for (const { id } of [...jobs.values()].filter((job) => RUNNING.has(job.state) && !fresh.has(job.id))) {
+  for (const { id } of [...jobs.values()].filter((job) => isLive(job) && !fresh.has(job.id))) {
     const found = await api('GET', `jobs/${id}`).catch(() => null);
     if (found) fresh.set(id, found);
     else jobs.delete(id);

@@ -52,8 +52,9 @@ class RecordingHandler:
         self.names[path] = name
         return None
 
-    async def put_record(self, key: str, value: Any) -> None:
+    async def put_record(self, key: str, value: Any) -> str:
         self.records[key] = value
+        return repr(value)
 
     async def get_record(self, key: str) -> Any:
         return self.records.get(key)

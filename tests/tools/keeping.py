@@ -42,7 +42,9 @@ def records_in(folder: Path) -> Records:
             match asked:
                 case PutRecord():
                     data = json.dumps(asked.value)
-                    db.execute(PUT, (asked.key, hashlib.sha256(data.encode()).hexdigest(), data))
+                    version = hashlib.sha256(data.encode()).hexdigest()
+                    db.execute(PUT, (asked.key, version, data))
+                    return Found(value=version)
                 case DeleteRecord():
                     db.execute("DELETE FROM records WHERE key = ?", (asked.key,))
                 case GetRecord():

@@ -39,10 +39,9 @@ class RecordedIndex:
 
     def replace(self, source: Source, passages: Iterable[Passage]) -> Source:
         self._update()
-        cut = [(passage.place, storable(passage.text)) for passage in passages]
-        self._keep(replace(source, name=self._local.free_name(source), passages=len(cut)), cut)
-        self._update()
-        return self._local.source(source.key) or source
+        cut = [Passage(place=passage.place, text=storable(passage.text)) for passage in passages]
+        named = replace(source, name=self._local.free_name(source), passages=len(cut))
+        return self._local.replace(named, cut, version=self._keep(named, cut))
 
     def remove(self, key: str) -> bool:
         self._update()
@@ -51,8 +50,7 @@ class RecordedIndex:
         kept = self._records.get(_record(key))
         self._records.delete(_record(key))
         self._forget_parts(kept)
-        self._update()
-        return True
+        return self._local.remove(key)
 
     def source(self, key: str) -> Source | None:
         self._update()
@@ -68,9 +66,11 @@ class RecordedIndex:
 
     # -- records
 
-    def _keep(self, source: Source, cut: list[tuple[str, str]]) -> None:
-        """The source's record is written last, so it is whole, or as it was. Parts have names of their own: another
-        call that replaces the same source cannot delete them."""
+    def _keep(self, source: Source, cut: list[Passage]) -> str:
+        """Returns the version. The source's record is written last, so it is whole, or as it was.
+
+        Parts have names of their own: another call that replaces the same source cannot delete them.
+        """
         record = _record(source.key)
         before = self._records.get(record)
         write = f"{int(time.time())}-{uuid.uuid4().hex[:12]}"
@@ -78,9 +78,10 @@ class RecordedIndex:
         for number, part in enumerate(_parts(cut)):
             parts.append(f"{record}/{write}/{number}")
             self._records.put(parts[-1], part)
-        self._records.put(record, {**asdict(source), "parts": parts})
+        version = self._records.put(record, {**asdict(source), "parts": parts})
         self._forget_parts(before)
         self._forget_abandoned(record, parts)
+        return version
 
     def _forget_parts(self, record: Mapping[str, Any] | None) -> None:
         for part in record["parts"] if record else ():
@@ -109,6 +110,8 @@ class RecordedIndex:
 
     def _update(self) -> None:
         self._take_earlier()
+        if not self._path.exists():
+            self._forget_machines()
         versions = self._records.versions(_PREFIX)
         kept = {record: version for record, version in versions.items() if record.count("/") == 1}
         try:
@@ -120,8 +123,6 @@ class RecordedIndex:
             self._make(kept)
 
     def _make(self, kept: Mapping[str, str]) -> None:
-        if kept and not self._path.exists():
-            self._forget_machines()
         local = self._local.versions()
         for key in local:
             if _record(key) not in kept:
@@ -152,7 +153,7 @@ class RecordedIndex:
         with contextlib.suppress(IndexUnusable):
             for source in earlier.sources():
                 if self._records.get(_record(source.key)) is None:
-                    self._keep(source, [(passage.place, passage.text) for passage in earlier.passages(source.key)])
+                    self._keep(source, earlier.passages(source.key))
         self._taken.unlink(missing_ok=True)
 
 
@@ -164,14 +165,14 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _parts(cut: list[tuple[str, str]]) -> Iterator[list[list[str]]]:
+def _parts(cut: list[Passage]) -> Iterator[list[list[str]]]:
     part: list[list[str]] = []
     size = 0
-    for place, text in cut:
-        if part and size + len(text) > _MAX_CHARACTERS:
+    for passage in cut:
+        if part and size + len(passage.text) > _MAX_CHARACTERS:
             yield part
             part, size = [], 0
-        part.append([place, text])
-        size += len(text) + len(place)
+        part.append([passage.place, passage.text])
+        size += len(passage.text) + len(passage.place)
     if part:
         yield part
