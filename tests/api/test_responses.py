@@ -347,6 +347,11 @@ async def test_a_cancel_says_cancelled_any_number_of_times(ada: httpx.AsyncClien
 
 async def test_a_response_is_deleted_when_it_has_ended(ada: httpx.AsyncClient) -> None:
     running = await create(ada, script(tokens=2, hold=1), background=True)
+
+    async def runs() -> bool:
+        return bool((await ada.get(f"{ADDRESS}/{running.id}")).json()["status"] == "in_progress")
+
+    await until(runs, within=30, what="a worker has begun: one that waits is withdrawn")
     assert error_of(await ada.delete(f"{ADDRESS}/{running.id}"))[0] == 409
     await ada.post(f"{ADDRESS}/{running.id}/cancel")
     answer = await ada.delete(f"{ADDRESS}/{running.id}")
