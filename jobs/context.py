@@ -265,7 +265,7 @@ class JobContext:
             await self._finish(path, begun, error=failure.record)
             raise
         except asyncio.CancelledError:
-            self._note_stopped(path)
+            self.note_stopped(path)
             raise
         finally:
             self._running.discard(path)
@@ -358,8 +358,9 @@ class JobContext:
         code = None if error is None else error.get("code")
         return of_job(self.job, step=path, name=step.name, kind=step.kind, seconds=seconds, error=code)
 
-    def _note_stopped(self, path: str) -> None:
-        if self.cancelled_at is not None:
+    def note_stopped(self, path: str) -> None:
+        """Count the step among what the cancel stopped, once."""
+        if self.cancelled_at is not None and all(one["step"] != path for one in self.stopped):
             step = self._transcript.steps[path].started
             seconds = round(time.monotonic() - self.cancelled_at, 3)
             self.stopped.append({"step": path, "name": step.name, "kind": step.kind, "seconds": seconds})

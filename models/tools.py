@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,9 @@ from toolkit.pool import HostPool
 from toolkit.uploads import FileInfo
 
 NO_MODEL = "No language model is connected: its answers are replaced by sentences chosen by word counts."
+
+PARTIAL_SECONDS = 10.0
+"""How long a stopped tool may take to save what there is."""
 
 ERROR_CODES: Sequence[tuple[type[ToolError], str]] = (
     (ToolArgumentsInvalid, "tool_arguments_invalid"),
@@ -90,8 +94,31 @@ class Toolbox:
             job=ctx.job.id,
             step=path,
         )
-        async with JobCall(ctx, path, self._models, self._files, self._gate, spent or Spent()) as call:
-            return await self._pool.call(name, dict(arguments), context, call)
+        spent = spent or Spent()
+        try:
+            async with JobCall(ctx, path, self._models, self._files, self._gate, spent) as call:
+                return await self._pool.call(name, dict(arguments), context, call)
+        except asyncio.CancelledError:
+            if ctx.cancelled and self._has_partial(name):
+                ctx.note_stopped(path)
+                rest = StoppedCall(ctx, path, self._models, self._files, self._gate, spent)
+                await self._save_partial(name, dict(arguments), replace(context, partial=True), rest)
+            raise
+
+    def _has_partial(self, name: str) -> bool:
+        return any(spec.name == name and spec.has_partial for spec in self.catalogue)
+
+    async def _save_partial(
+        self, name: str, arguments: dict[str, JSON], context: CallContext, rest: StoppedCall
+    ) -> None:
+        """Runs the stopped tool's `partial`. Whatever happens to it, the job is stopped."""
+        try:
+            async with asyncio.timeout(PARTIAL_SECONDS), rest:
+                await self._pool.call(name, arguments, context, rest)
+        except TimeoutError:
+            await rest.log("warning", f"What was finished could not be saved within {PARTIAL_SECONDS:g} s.")
+        except ToolError as error:
+            await rest.log("warning", f"What was finished could not be saved: {error}")
 
     def _storage(self, job: Job) -> Path:
         """Returns the tool's directory. The store has checked that the thread belongs to the user."""
@@ -156,7 +183,7 @@ class JobCall:
         own = Rate(bucket=self._bucket, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute)
         self._rates[1:] = [own]
 
-    async def complete(self, path: str, instruction: str, material: str) -> Completed:
+    async def complete(self, path: str, instruction: str, material: str) -> Completed | None:
         """Runs a recorded model call. Its step begins after the wait for the rate limit, which a drain may cut off."""
         step = f"{self._path}/{path}"
         if self._ctx.recorded(step):
@@ -231,6 +258,28 @@ class JobCall:
             if path in self._parts:
                 return path
         return self._path
+
+
+class StoppedCall(JobCall):
+    """The worker's side of a stopped call's `partial`: what is finished is read back, nothing new begins."""
+
+    async def progress(self, done: float, total: float | None, message: str) -> None:
+        """How far the call came is told already."""
+
+    async def plan(self, items: Sequence[tuple[str, str]]) -> None: ...
+
+    async def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None: ...
+
+    async def begin_step(self, path: str, name: str) -> Recorded | None:
+        return await super().begin_step(path, name) if self._ctx.recorded(f"{self._path}/{path}") else None
+
+    async def complete(self, path: str, instruction: str, material: str) -> Completed | None:  # noqa: ARG002
+        """Counts no tokens: the stopped call has done so."""
+        step = f"{self._path}/{path}"
+        if not self._ctx.recorded(step):
+            return None
+        reply = ModelReply.from_json(await self._ctx.step(step, _replayed, name=step, kind="model"))
+        return Completed(text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
 
 
 class _Part:

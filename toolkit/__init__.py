@@ -9,6 +9,7 @@ from toolkit.completion import Completion
 from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import (
     CallCancelled,
+    NotFinished,
     ToolArgumentsInvalid,
     ToolCrashed,
     ToolDefinitionError,
@@ -27,6 +28,7 @@ __all__ = [
     "CallCancelled",
     "Completion",
     "FileInfo",
+    "NotFinished",
     "Records",
     "Tool",
     "ToolArgumentsInvalid",

@@ -63,6 +63,7 @@ class Call:
             named_sites=self.context.named_sites,
             job=self.context.job,
             step=self.context.step,
+            partial=self.context.partial,
         )
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 

@@ -20,6 +20,8 @@ class ToolSpec:
     memory_mb: int | None = None
     """The memory limit of the call's own process; None for no limit."""
     takes_context: bool = True
+    has_partial: bool = False
+    """It saves what there is when it is stopped."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the form that a worker publishes."""

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 from background import cancel_and_wait
 from toolkit import artifacts
 from toolkit.completion import Completion
+from toolkit.errors import NotFinished
 from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact
 from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
@@ -56,6 +57,8 @@ class CallInfo:
     job: str | None = None
     step: str | None = None
     """The job, and the step of it that is this call; for the log."""
+    partial: bool = False
+    """The call was stopped, and this saves what there is: nothing new begins."""
 
 
 class Link(Protocol):
@@ -193,6 +196,10 @@ class _Context:
         """Open the file's content for reading, as bytes."""
         return file.open()
 
+    def _may_begin(self, name: str) -> None:
+        if self._info.partial:
+            raise NotFinished(f"{name!r} was not finished when the call was stopped.")
+
     def _step_path(self, name: str) -> str:
         path = _under(_current_path.get(), f"step:{_path_name(name)}")
         self._seen[path] += 1
@@ -269,8 +276,7 @@ class ToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        completed: Completed = self._ask(Complete(path=path, instruction=instruction, material=material))
-        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
+        return _completion(self._ask(Complete(path=path, instruction=instruction, material=material)))
 
     def limit_rate(self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None) -> None:
         """Limit all later `complete` of this call to these rates, also across restarts. None sets no limit."""
@@ -286,6 +292,7 @@ class ToolContext(_Context):
         if recorded is not None:
             output: Value = recorded.output
             return output
+        self._may_begin(name)
         with _at(path):
             output = plain(fn())
         self._ask(EndStep(path=path, output=output))
@@ -333,10 +340,11 @@ class AsyncToolContext(_Context):
         async def work() -> None:
             for i, item in waiting:
                 title = f"{name} {i + 1} of {len(parts)}"
-                results[i] = await self._checkpointed(_under(base, f"part:{i}"), title, partial(fn, item))
+                with suppress(NotFinished):
+                    results[i] = await self._checkpointed(_under(base, f"part:{i}"), title, partial(fn, item))
 
         await _all([work() for _ in range(min(_limit(limit), len(parts)))])
-        return [results[i] for i in range(len(parts))]
+        return [results[i] for i in sorted(results)]
 
     async def complete(self, instruction: str, material: str = "") -> Completion:
         """Returns the model's answer to the instruction and the material: a string that knows its tokens.
@@ -345,8 +353,7 @@ class AsyncToolContext(_Context):
         of the worker.
         """
         path = self._complete_path(instruction, material)
-        completed: Completed = await self._ask(Complete(path=path, instruction=instruction, material=material))
-        return Completion(completed.text, completed.input_tokens, completed.output_tokens)
+        return _completion(await self._ask(Complete(path=path, instruction=instruction, material=material)))
 
     async def limit_rate(
         self, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
@@ -364,6 +371,7 @@ class AsyncToolContext(_Context):
         if recorded is not None:
             output: Value = recorded.output
             return output
+        self._may_begin(name)
         with _at(path):
             output = plain(await fn())
         await self._ask(EndStep(path=path, output=output))
@@ -395,17 +403,29 @@ async def _all(work: Sequence[Awaitable[None]]) -> None:
 def _setting_on_error(flag: threading.Event) -> Iterator[None]:
     try:
         yield
+    except NotFinished:  # those behind it may be finished
+        raise
     except BaseException:
         flag.set()
         raise
 
 
 def _results(futures: "Sequence[Future[Value | None]]") -> list[Value]:
-    """Returns all values, or raises the exception that ended the map: without one no part was skipped."""
-    for future in futures:
-        if error := future.exception():
+    """Returns all values, or raises the exception that ended the map: without one no part was skipped.
+
+    In a tool's `partial`, the values of finished parts.
+    """
+    errors = [future.exception() for future in futures]
+    for error in errors:
+        if error is not None and not isinstance(error, NotFinished):
             raise error
-    return [cast("Value", future.result()) for future in futures]
+    return [cast("Value", future.result()) for future, error in zip(futures, errors, strict=True) if error is None]
+
+
+def _completion(completed: Completed | None) -> Completion:
+    if completed is None:
+        raise NotFinished("The model had not answered when the call was stopped.")
+    return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
 
 def _under(base: str, name: str) -> str:

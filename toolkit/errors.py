@@ -8,6 +8,7 @@
     │   ├── ToolIncomplete         the tool stops with its result so far; a retry goes on from there; authors raise it
     │   ├── ToolTimeout            the tool exceeded its timeout_seconds
     │   ├── ToolHostsUnavailable   no tool host could be started
+    │   ├── NotFinished            inside a tool's `partial`: the stopped call had not finished this step or completion
     │   └── RequestFailed          inside a tool: the worker could not fulfil a request of the context
     ├── ToolDefinitionError        the function cannot be a tool; its author reads this at start
     └── NotJson                    a value that JSON cannot carry, so that it cannot leave the tool
@@ -63,6 +64,10 @@ class ToolTimeout(ToolError):
 
 class ToolHostsUnavailable(ToolError):
     """No tool host could be started, or the pool is closed."""
+
+
+class NotFinished(ToolError):
+    """The stopped call had not finished this step or completion; raised in a tool's `partial` alone."""
 
 
 class RequestFailed(ToolError):

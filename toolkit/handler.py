@@ -26,6 +26,8 @@ class CallContext:
     job: str | None = None
     step: str | None = None
     """The job, and the step of it that is this call; for the log."""
+    partial: bool = False
+    """The call was stopped: run the tool's `partial`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Found:
 
 
 Reply: TypeAlias = Recorded | Completed | FileInfo | Found | None
-"""A worker's reply. None means done, or for BeginStep that the step must run."""
+"""A worker's reply. None means done, for BeginStep that the step must run, in a `partial` that it was not finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ class EndStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Complete:
-    """Ask the model; the reply is Completed."""
+    """Ask the model; the reply is Completed, in a `partial` None when the model had not answered."""
 
     path: str
     instruction: str
@@ -165,7 +167,7 @@ class CallHandler(Protocol):
 
     async def end_step(self, path: str, output: JSON) -> None: ...
 
-    async def complete(self, path: str, instruction: str, material: str) -> Completed: ...
+    async def complete(self, path: str, instruction: str, material: str) -> Completed | None: ...
 
     async def limit_rate(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         """Limit the later completions of this call to these rates; None sets no limit."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import ctypes
+import inspect
 import itertools
 import os
 import resource
@@ -64,6 +65,9 @@ class RunningCall:
         self.tool = tool
         self._arguments = start.arguments
         self._info = start.info
+        self._function: Callable[..., Any] = tool.function
+        if start.info.partial and tool.partial is not None:
+            self._function = _with_known(tool.partial)
         if tool.spec.run_in == "process":
             _use_for_temporary_files(self._info.scratch)
         self._send = send
@@ -199,8 +203,8 @@ class RunningCall:
             file.found(self.request(OpenFile(file_id=file.id)).result())
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
-                return self.tool.function(ToolContext(self, self._info), **checked.values)
-            return self.tool.function(**checked.values)
+                return self._function(ToolContext(self, self._info), **checked.values)
+            return self._function(**checked.values)
 
     def _start_task(self) -> None:
         if self.cancelled:
@@ -228,8 +232,8 @@ class RunningCall:
             file.found(await self.answer(self.request(OpenFile(file_id=file.id))))
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
-                return await self.tool.function(AsyncToolContext(self, self._info), **checked.values)
-            return await self.tool.function(**checked.values)
+                return await self._function(AsyncToolContext(self, self._info), **checked.values)
+            return await self._function(**checked.values)
 
     def _cancel_tasks(self) -> None:
         for task in list(self.tasks):
@@ -315,6 +319,12 @@ class CallThreads(ThreadPoolExecutor):
         if call is None:
             return super().submit(fn, *args, **kwargs)
         return super().submit(_in_thread_of, call, fn, *args, **kwargs)
+
+
+def _with_known(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the function without the arguments that it does not name."""
+    names = inspect.signature(function).parameters
+    return lambda context, **values: function(context, **{name: values[name] for name in values if name in names})
 
 
 def _in_thread_of(call: RunningCall, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

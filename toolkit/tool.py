@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
 
 from pydantic.errors import PydanticUserError
@@ -27,6 +27,8 @@ class Tool(Generic[P, R]):
     parameters: Check
     spec: ToolSpec
     is_async: bool
+    partial: Callable[..., object] | None = None
+    """Called when the tool was stopped, with those of its arguments that it names; saves what there is."""
 
     @property
     def name(self) -> str:
@@ -48,6 +50,7 @@ def tool(
     timeout_seconds: float | None = None,
     memory_mb: int | None = None,
     name: str | None = None,
+    partial: Callable[..., object] | None = None,
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -59,18 +62,22 @@ def tool(
     timeout_seconds: float | None = None,
     memory_mb: int | None = None,
     name: str | None = None,
+    partial: Callable[..., object] | None = None,
 ) -> Any:
     """Make a function a tool.
 
     run_in: by default `def` runs in a thread and `async def` on the loop of a host that tools share; "process" runs
     each call in a separate process, as CPU-bound work needs. timeout_seconds: when to stop the call. memory_mb: how
     much memory the call may allocate (process only). name: by default the function's. The docstring is the
-    description. Raises ToolDefinitionError when the function cannot be a tool.
+    description. partial: a function with the context and any of the tool's parameters, called after Stop to save what
+    there is within 10 s: finished steps, parts and completions are read back, others raise NotFinished (`map` leaves
+    them out). Raises ToolDefinitionError when the function cannot be a tool.
     """
 
     def make(function: Callable[..., Any]) -> Tool[..., Any]:
         try:
-            return _make(function, name or function.__name__, run_in, timeout_seconds, memory_mb)
+            made = _make(function, name or function.__name__, run_in, timeout_seconds, memory_mb)
+            return made if partial is None else _with_partial(made, partial)
         except (ToolDefinitionError, PydanticUserError, NameError) as error:
             raise ToolDefinitionError(f"the tool {function.__name__!r}: {error}") from error
 
@@ -95,6 +102,20 @@ def _make(
         takes_context=context,
     )
     return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async)
+
+
+def _with_partial(tool: Tool[..., Any], partial: Callable[..., object]) -> Tool[..., Any]:
+    name = partial.__name__
+    if inspect.iscoroutinefunction(partial) != tool.is_async:
+        raise ToolDefinitionError(f"its partial {name!r} must be `async def` if the tool is, and only then")
+    has_context, parameters = _split(partial, tool.is_async)
+    if not (has_context and tool.spec.takes_context):
+        raise ToolDefinitionError(f"the tool and its partial {name!r} must take a context, by which the work is found")
+    known = inspect.signature(tool.function).parameters
+    for parameter in parameters:
+        if parameter.name not in known:
+            raise ToolDefinitionError(f"its partial {name!r} takes {parameter.name!r}, which the tool does not")
+    return replace(tool, partial=partial, spec=replace(tool.spec, has_partial=True))
 
 
 def _chosen_run_in(run_in: RunIn | None, is_async: bool) -> RunIn:

@@ -3,16 +3,33 @@
 import asyncio
 import importlib
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from toolkit import AsyncToolContext, ToolError, tool
 
+if TYPE_CHECKING:
+    from tools.crawl import Crawler
+
 _WITHOUT_SCHEME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:[/?#:].*)?", re.IGNORECASE | re.DOTALL)
 
 
-@tool
+async def save_visited(
+    ctx: AsyncToolContext,
+    url: str,
+    max_pages: int,
+    max_depth: int,
+    delay_seconds: float,
+    same_site: bool,
+    max_minutes: int,
+) -> None:
+    """Save the report of the pages that were visited when the crawl is stopped."""
+    crawler = await _crawler(ctx, url, max_pages, max_depth, delay_seconds, same_site, max_minutes)
+    await crawler.save_so_far()
+
+
+@tool(partial=save_visited)
 async def crawl_site(
     ctx: AsyncToolContext,
     url: Annotated[str, Field(min_length=1, max_length=2_000)],
@@ -32,6 +49,19 @@ async def crawl_site(
         same_site: Ignore links to other sites.
         max_minutes: Maximum duration of the crawl.
     """
+    crawler = await _crawler(ctx, url, max_pages, max_depth, delay_seconds, same_site, max_minutes)
+    return await crawler.run()
+
+
+async def _crawler(
+    ctx: AsyncToolContext,
+    url: str,
+    max_pages: int,
+    max_depth: int,
+    delay_seconds: float,
+    same_site: bool,
+    max_minutes: int,
+) -> "Crawler":
     # Hosts that do not crawl need not spend the 0.15 s that this import takes; on a thread, it does not block the loop.
     await asyncio.to_thread(importlib.import_module, "tools.crawl")
     from tools.crawl import Crawler, Wish, page_url
@@ -47,4 +77,4 @@ async def crawl_site(
         same_site=same_site,
         max_seconds=max_minutes * 60,
     )
-    return await Crawler(ctx, wish).run()
+    return Crawler(ctx, wish)

@@ -1,38 +1,67 @@
 """The tool that adds documents to the conversation's index for search_documents."""
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from toolkit import ToolContext, ToolError, UploadedFile, tool
+from toolkit import NotFinished, ToolContext, ToolError, UploadedFile, tool
 from tools.documents import Document, DocumentError, Limits, Reading, Watch, read_document
 from tools.documents.reading import READABLE, unique_names
 from tools.search import IndexStore, Source, cut_passages, index_of
+from tools.tables.writing import write_csv
 
 LIMITS = Limits(files=100)
 _MAX_REMARKS = 20
+COLUMNS = ("name", "kind", "pages", "passages", "problem")
 
 Outcome = dict[str, Any]
 """The outcome for one document: its name, and either facts about the indexed source or `problem`."""
 
 
-@tool
+def save_indexed(ctx: ToolContext, documents: list[UploadedFile] | None) -> None:
+    """Save the list of the documents that are indexed when the call is stopped."""
+    outcomes = []
+    for file, name in _named(_chosen(ctx, documents)):
+        with suppress(NotFinished):
+            outcomes.append(ctx.step(_step_name(name, _key(file)), _not_now))
+    done = sum("problem" not in outcome for outcome in outcomes)
+    if done:
+        ctx.log("info", f"{_count(done, 'document')} can be searched, listed in {_save_report(ctx, outcomes)}")
+
+
+def _not_now() -> Outcome:
+    raise AssertionError("a stopped call begins no step")
+
+
+@tool(partial=save_indexed)
 def index_documents(ctx: ToolContext, documents: list[UploadedFile] | None = None) -> dict[str, Any]:
     """Make PDF, Word, HTML, Markdown and text files searchable, page by page, for search_documents.
 
     Args:
         documents: The files to index; by default every file of this conversation.
     """
+    files = _chosen(ctx, documents)
+    call = _Indexing(ctx, index_of(ctx), len(files))
+    outcomes = [call.one(number, file, name) for number, (file, name) in enumerate(_named(files))]
+    ctx.report_progress(len(files), len(files), "Indexed")
+    if len(outcomes) > 1:
+        _save_report(ctx, outcomes)
+    return _result(outcomes, len(index_of(ctx).sources()))
+
+
+def _chosen(ctx: ToolContext, documents: list[UploadedFile] | None) -> list[UploadedFile]:
+    """Returns the files to index, each once. Raises ToolError when there are none or too many."""
     files = ctx.files if documents is None else documents
     if not files:
         raise ToolError(f"There is no document to index. Attach one first: {READABLE} can be read.")
     if len(files) > LIMITS.files:
         raise ToolError(f"{len(files)} documents are too many for one call; send at most {LIMITS.files}.")
-    files = list({file.id: file for file in files}.values())
-    call = _Indexing(ctx, index_of(ctx), len(files))
-    names = unique_names(file.name for file in files)
-    outcomes = [call.one(number, file, name) for number, (file, name) in enumerate(zip(files, names, strict=True))]
-    ctx.report_progress(len(files), len(files), "Indexed")
-    return _result(outcomes, len(index_of(ctx).sources()))
+    return list({file.id: file for file in files}.values())
+
+
+def _named(files: list[UploadedFile]) -> Iterable[tuple[UploadedFile, str]]:
+    return zip(files, unique_names(file.name for file in files), strict=True)
 
 
 class _Indexing:
@@ -50,8 +79,7 @@ class _Indexing:
         if key in self._keys:
             return {"name": name, "problem": f"{name!r} has the same content as {self._keys[key]!r}."}
         self._keys[key] = name
-        # The step's name includes a hash of the content: a retry may bring another file with the same name.
-        outcome = self._ctx.step(f"index {name} ({key[-8:]})", lambda: self._indexed(number, file, name, key))
+        outcome = self._ctx.step(_step_name(name, key), lambda: self._indexed(number, file, name, key))
         for remark in [*outcome.get("remarks", ()), *filter(None, [outcome.get("problem")])]:
             self._ctx.log("warning", remark)
         return outcome
@@ -82,6 +110,11 @@ def _key(file: UploadedFile) -> str:
         return f"file:{hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
+def _step_name(name: str, key: str) -> str:
+    """Includes a hash of the content: a retry may bring another file with the same name."""
+    return f"index {name} ({key[-8:]})"
+
+
 def _outcome(source: Source) -> Outcome:
     return {
         "name": source.name,
@@ -90,6 +123,14 @@ def _outcome(source: Source) -> Outcome:
         "passages": source.passages,
         "remarks": list(source.remarks),
     }
+
+
+def _save_report(ctx: ToolContext, outcomes: Iterable[Outcome]) -> str:
+    """Returns the artifact's name."""
+    path = ctx.scratch / "index-report.csv"
+    write_csv(path, COLUMNS, ([outcome.get(column) for column in COLUMNS] for outcome in outcomes))
+    ctx.save_artifact(path.name, path, "text/csv")
+    return path.name
 
 
 def _result(outcomes: list[Outcome], in_index: int) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The tool that asks the model a question about every row of a table."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +14,7 @@ from pydantic import Field
 from toolkit import AsyncToolContext, ToolError, ToolIncomplete, UploadedFile, tool
 from tools.mapping import Answers, Asking, Budget, Template, added_columns
 from tools.tables import Cell, read_rows, write_csv, write_parquet
+from tools.tables import Rows as TableRows
 
 MAX_ROWS = 100_000
 SHOWN_CHARACTERS = 500
@@ -30,7 +33,56 @@ class Enriched:
     cells: Iterable[list[Cell]]
 
 
-@tool
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """The rows to ask, and where their answers go."""
+
+    read: TableRows
+    rows: Rows
+    added: list[str]
+    """The names of the columns with answer, status and tokens."""
+    template: Template
+
+    @classmethod
+    async def of(
+        cls, ctx: AsyncToolContext, table: UploadedFile, prompt: str, output_column: str, preview_rows: int | None
+    ) -> Questions:
+        """Raises ToolError when the table or the prompt cannot be used."""
+        read = await asyncio.to_thread(read_rows, table, folder=ctx.scratch, max_rows=MAX_ROWS)
+        if not read.rows:
+            raise ToolError(f"{table.name} has no rows: there is nothing to ask.")
+        return cls(
+            read=read,
+            rows=read.rows[:preview_rows],
+            added=added_columns(read.columns, output_column.strip() or "answer"),
+            template=Template.parse(prompt, read.columns),
+        )
+
+    def enriched(self, answers: Answers) -> Enriched:
+        columns = self.read.columns
+        return Enriched(columns=[*columns, *self.added], cells=answers.enriched(self.rows, columns))
+
+
+async def save_answered(
+    ctx: AsyncToolContext,
+    table: UploadedFile,
+    prompt: str,
+    output_column: str,
+    concurrency: int,
+    preview_rows: int | None,
+    output: Literal["csv", "parquet"],
+) -> None:
+    """Save the table with the answers that there are when the call is stopped."""
+    questions = await Questions.of(ctx, table, prompt, output_column, preview_rows)
+    budget = Budget(concurrency=concurrency, retries=0, max_tokens=None)
+    asking = Asking(ctx, questions.template, questions.rows, budget, source=table.id, told=lambda _: None)
+    answers = await asking.run()
+    if answers.counts["done"]:
+        saved = await _save(ctx, questions.enriched(answers), table, output, preview=preview_rows is not None)
+        ctx.log("info", f"{answers.counts['done']:,} of {answers.total:,} rows have an answer, in {saved}")
+
+
+@tool(partial=save_answered)
 async def map_table(
     ctx: AsyncToolContext,
     table: UploadedFile,
@@ -59,36 +111,30 @@ async def map_table(
         output: The format of the saved file.
     """
     ctx.report_progress(0, None, f"Reading {table.name}")
-    read = await asyncio.to_thread(read_rows, table, folder=ctx.scratch, max_rows=MAX_ROWS)
-    if not read.rows:
-        raise ToolError(f"{table.name} has no rows: there is nothing to ask.")
-    added = added_columns(read.columns, output_column.strip() or "answer")
-    template = Template.parse(prompt, read.columns)
-    rows: Rows = read.rows[:preview_rows]
+    questions = await Questions.of(ctx, table, prompt, output_column, preview_rows)
     await ctx.limit_rate(requests_per_minute, tokens_per_minute)
     asking = Asking(
         ctx,
-        template,
-        rows,
+        questions.template,
+        questions.rows,
         Budget(concurrency=concurrency, retries=retries, max_tokens=max_tokens_total),
         source=table.id,
         told=lambda answers: _tell(ctx, answers),
     )
     _tell(ctx, asking.answers)
     answers = await asking.run()
-    enriched = Enriched(columns=[*read.columns, *added], cells=answers.enriched(rows, read.columns))
-    if preview_rows is not None:
-        saved = await _save_preview(ctx, enriched)
-    else:
-        saved = await _save(ctx, enriched, f"{PurePath(table.name).stem[:100]}-answers.{output}")
-    result = _result(asking, saved, read.remarks, preview=preview_rows is not None)
+    saved = await _save(ctx, questions.enriched(answers), table, output, preview=preview_rows is not None)
+    result = _result(asking, saved, questions.read.remarks, preview=preview_rows is not None)
     if reason := _unfinished(asking, preview=preview_rows is not None):
         raise ToolIncomplete(reason, result)
     return result
 
 
-async def _save(ctx: AsyncToolContext, enriched: Enriched, name: str) -> str:
+async def _save(ctx: AsyncToolContext, enriched: Enriched, table: UploadedFile, output: str, *, preview: bool) -> str:
     """Saves the table as an artifact. Returns its name."""
+    if preview:
+        return await _save_preview(ctx, enriched)
+    name = f"{PurePath(table.name).stem[:100]}-answers.{output}"
     write = write_parquet if name.endswith(".parquet") else write_csv
     await asyncio.to_thread(write, ctx.scratch / name, enriched.columns, enriched.cells)
     await ctx.save_artifact(name, ctx.scratch / name)

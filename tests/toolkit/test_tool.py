@@ -47,6 +47,39 @@ def test_schema_description_and_place_come_from_the_function() -> None:
     )
 
 
+def save(ctx: ToolContext, number: int) -> None:
+    """Takes the context and an argument of some tools."""
+
+
+async def save_async(ctx: AsyncToolContext) -> None:
+    """Fits async tools alone."""
+
+
+def test_a_tool_may_have_a_partial_that_takes_some_of_its_parameters() -> None:
+    @tool(partial=save)
+    def count(ctx: ToolContext, start: int, number: int) -> int:
+        return number
+
+    assert count.spec.has_partial
+    assert count.partial is save
+
+
+@pytest.mark.parametrize(
+    ("partial", "reason"),
+    [
+        (save_async, "must be `async def` if the tool is"),
+        (save, "takes 'number', which the tool does not"),
+        (lambda: None, "must take a context"),
+    ],
+)
+def test_a_partial_that_does_not_fit_its_tool_is_refused(partial: Callable[..., Any], reason: str) -> None:
+    with pytest.raises(ToolDefinitionError, match=reason):
+
+        @tool(partial=partial)
+        def count(ctx: ToolContext, start: int) -> int:
+            return start
+
+
 def test_a_tool_is_still_the_function() -> None:
     @tool(name="plus", run_in="process", timeout_seconds=5)
     def add(left: int, right: int) -> int:

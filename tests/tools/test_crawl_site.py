@@ -43,19 +43,28 @@ async def resolve(host: str, port: int):
         return [ipaddress.ip_address("10.0.0.1")]
     return [LOOPBACK] if host.endswith(".test") else []
 
-@tool
+async def save(
+    ctx: AsyncToolContext, url: str, max_pages: int, max_depth: int, same_site: bool, max_seconds: float,
+    limits: dict[str, Any],
+) -> None:
+    await crawler(ctx, url, max_pages, max_depth, same_site, max_seconds, limits).save_so_far()
+
+@tool(partial=save)
 async def crawl_here(
     ctx: AsyncToolContext, url: str, max_pages: int = 50, max_depth: int = 3, same_site: bool = True,
     max_seconds: float = 60, limits: dict[str, Any] = {},
 ) -> Any:
     """Crawl a site on loopback."""
     ctx.log("info", f"pid {os.getpid()}")
+    return await crawler(ctx, url, max_pages, max_depth, same_site, max_seconds, limits).run()
+
+def crawler(ctx, url, max_pages, max_depth, same_site, max_seconds, limits):
     guard = Guard(resolve, permit=[ipaddress.ip_network("127.0.0.1/32")], named_sites=ctx.named_sites)
     wish = Wish(
         url=page_url(url), max_pages=max_pages, max_depth=max_depth, delay_seconds=0, same_site=same_site,
         max_seconds=max_seconds,
     )
-    return await Crawler(ctx, wish, guard=guard, limits=Limits(**limits)).run()
+    return Crawler(ctx, wish, guard=guard, limits=Limits(**limits))
 '''
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,17 +100,20 @@ class Call:
     def index(self) -> RecordedIndex:
         return RecordedIndex(records_of(self.records), self.storage)
 
-    async def __call__(self, url: str, tool: str = "crawl_here", **arguments: Any) -> dict[str, Any]:
+    async def __call__(
+        self, url: str, tool: str = "crawl_here", *, stopped: bool = False, **arguments: Any
+    ) -> dict[str, Any]:
         context = CallContext(
             thread_id="thread_1",
             user="ada",
             idempotency_key="job_1/call:0",
             storage=str(self.storage),
             named_sites=self.named_sites,
+            partial=stopped,
         )
-        result = await self.pool.call(tool, {"url": url, **arguments}, context, self.handler)
-        assert isinstance(result, dict)
-        return result
+        result: Any = await self.pool.call(tool, {"url": url, **arguments}, context, self.handler)
+        assert stopped or isinstance(result, dict)
+        return result or {}
 
     @property
     def rows(self) -> list[dict[str, str]]:
@@ -127,6 +139,19 @@ class Call:
 @pytest.fixture
 def crawl(pool: HostPool, tmp_path: Path) -> Call:
     return Call(pool, tmp_path / "storage")
+
+
+async def test_a_stopped_crawl_lists_the_pages_that_it_has_read(crawl: Call, site: Site) -> None:
+    site.replies |= {"/": page("Welcome.", "/lamps", "/ships"), "/lamps": page("Paraffin."), "/ships": page("Sail.")}
+    await crawl(site.url())
+    whole, asked = crawl.handler.finished, len(site.paths)
+    crawl.handler = crawl.fresh()
+    crawl.handler.finished = {path: value for path, value in whole.items() if "ships" not in path}
+    await crawl(site.url(), stopped=True)
+    assert [row["url"] for row in crawl.rows if row["outcome"] == "indexed"] == [site.url("/"), site.url("/lamps")]
+    assert crawl.reasons() == {"left when the crawl was stopped": [site.url("/ships")]}
+    assert ("info", "2 pages are indexed and listed in crawl-report.csv") in crawl.handler.logs
+    assert len(site.paths) == asked
 
 
 async def test_a_site_is_read_link_by_link_and_can_be_searched(crawl: Call, site: Site) -> None:

@@ -44,7 +44,7 @@ class Conversation:
     def index_here(self) -> RecordedIndex:
         return RecordedIndex(records_of(self.records), self.storage)
 
-    async def index(self, documents: list[str] | None = None) -> dict[str, Any]:
+    async def index(self, documents: list[str] | None = None, *, stopped: bool = False) -> dict[str, Any]:
         known = tuple(sorted(path.name for path in self.files.iterdir() if path.is_file()))
         context = CallContext(
             thread_id="thread_1",
@@ -52,11 +52,12 @@ class Conversation:
             idempotency_key="job_1/call:0",
             files=known,
             storage=str(self.storage),
+            partial=stopped,
         )
         arguments = {} if documents is None else {"documents": documents}
         result = await self.pool.call("index_documents", arguments, context, self.handler)
-        assert isinstance(result, dict)
-        return result
+        assert stopped or isinstance(result, dict)
+        return result or {}
 
     def found(self, query: str) -> list[tuple[str, str]]:
         return [(hit.source.name, hit.place) for hit in self.index_here().search(query, 20)]
@@ -92,6 +93,17 @@ async def test_every_kind_of_document_is_found_by_its_place(talk: Conversation) 
     assert result["summary"] == (
         "Indexed a.pdf, b.docx, c.html, d.md, e.txt: 2 pages, 6 passages. Ask about them, or use search_documents."
     )
+
+
+async def test_a_stopped_call_lists_the_documents_that_it_has_indexed(talk: Conversation) -> None:
+    for name in ("a.md", "b.md", "c.md"):
+        (talk.files / name).write_text(f"The lamp of {name}.\n")
+    await talk.index(["a.md", "b.md"])
+    whole = talk.handler.artifacts.pop("index-report.csv")
+    await talk.index(["a.md", "b.md", "c.md"], stopped=True)
+    assert talk.handler.artifacts["index-report.csv"] == whole
+    assert whole[1].decode().splitlines()[1:] == ["a.md,Markdown,,1,", "b.md,Markdown,,1,"]
+    assert talk.handler.logs[-1] == ("info", "2 documents can be searched, listed in index-report.csv")
 
 
 async def test_the_sample_handbook_is_found_page_by_page(talk: Conversation) -> None:

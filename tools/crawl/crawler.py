@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from toolkit import AsyncToolContext, ToolError
+from toolkit import AsyncToolContext, NotFinished, ToolError
 from tools.crawl.fetch import Answer, Fetcher, OutOfReach, Skipped
 from tools.crawl.frontier import Frontier, Target
 from tools.crawl.guard import Guard, Refused
@@ -26,6 +26,7 @@ _MAX_ELSEWHERE = 20
 """A page's record keeps this many links to other sites for the report."""
 _MAX_STEP_NAME = 180
 _MAX_PAUSE_SECONDS = 300.0
+_STOPPED = "left when the crawl was stopped"
 
 Record = dict[str, Any]
 """The record of a page's step: see `Crawler._page`."""
@@ -81,6 +82,19 @@ class Crawler:
         async with Fetcher(self._guard, self._limits, self._pace) as fetcher:
             ended_by = await self._crawl(fetcher)
         return await self._finish(ended_by)
+
+    async def save_so_far(self) -> None:
+        """Saves the report of a stopped crawl, read back from the pages that it has finished."""
+        async with Fetcher(self._guard, self._limits, self._pace) as fetcher:
+            while (target := self._frontier.next()) is not None:
+                try:
+                    await self._visit(fetcher, target)
+                except NotFinished:  # pages are read one by one: none behind this one is finished
+                    self.report.skip(_STOPPED, str(target.url))
+                    self._frontier.leave(_STOPPED)
+        if self.report.indexed:
+            name = await self._save_report()
+            self._ctx.log("info", f"{len(self.report.indexed):,} pages are indexed and listed in {name}")
 
     async def _crawl(self, fetcher: Fetcher) -> str | None:
         """Visits pages until none is left or a limit is reached. Returns that limit."""
@@ -277,15 +291,20 @@ class Crawler:
 
     async def _finish(self, ended_by: str | None) -> dict[str, Any]:
         """Saves the artifact and returns the tool's value. Raises ToolError when nothing was indexed."""
-        path = self._ctx.scratch / "crawl-report.csv"
-        await asyncio.to_thread(write_csv, path, COLUMNS, self.report.rows())
-        await self._ctx.save_artifact(path.name, path, "text/csv")
+        await self._save_report()
         done = len(self.report.indexed)
         if not done:
             raise ToolError(f"Nothing was indexed from {str(self._wish.url)[:200]!r}: {self.report.main_reason}.")
         self._ctx.report_progress(self._asked, self._asked, f"{done:,} pages indexed")
         sources = await asyncio.to_thread(self._index.sources)
         return {**self.report.result(str(self._wish.url), ended_by), "documents_in_index": len(sources)}
+
+    async def _save_report(self) -> str:
+        """Returns the artifact's name."""
+        path = self._ctx.scratch / "crawl-report.csv"
+        await asyncio.to_thread(write_csv, path, COLUMNS, self.report.rows())
+        await self._ctx.save_artifact(path.name, path, "text/csv")
+        return path.name
 
 
 class _LeftOut(Skipped):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit import AsyncToolContext, Completion, ToolError
+from toolkit import AsyncToolContext, Completion, NotFinished, ToolError
 from tools.mapping.answers import Answers, Row
 from tools.mapping.template import Template
 from tools.tables import Cell
@@ -76,12 +76,14 @@ class Asking:
         self._waiting = iter(range(len(rows)))
         self._tokens = 0  # counted when the model answers, before the row is recorded and added
         self._replayed = False  # some rows were recorded by an earlier run
-        self._refused = self._failed = 0  # consecutive rows
+        self._refused = self._failed = self._missed = 0  # consecutive rows
 
     async def run(self) -> Answers:
-        """Asks all rows. Raises ToolError when rows failed and none was answered."""
-        at_work = self._budget.concurrency + math.ceil(EXTRA_SHARE * self._budget.concurrency)
-        workers = [asyncio.create_task(self._work()) for _ in range(min(at_work, len(self._rows)))]
+        """Asks all rows; after Stop, reads back those that were asked.
+
+        Raises ToolError when rows failed and none was answered.
+        """
+        workers = [asyncio.create_task(self._work()) for _ in range(min(self._at_work, len(self._rows)))]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -103,12 +105,17 @@ class Asking:
                 self._refused += 1
                 self.stopped = self._why_refused
                 continue
-            self._refused = 0
+            except NotFinished:
+                self._missed += 1
+                continue
+            self._refused = self._missed = 0
             self.answers.add(number, row)
             self._told(self.answers)
 
     def _over(self) -> bool:
         """Whether to begin no further row; sets `stopped` to the reason."""
+        if self._missed > self._patience + self._at_work:  # the stopped call has begun none of the rows behind these
+            return True
         if self._spent() and (not self._replayed or self._refused > self._patience):
             # Rows after a failed one may be recorded: those are read whatever the budget.
             self.stopped = self._why_refused
@@ -118,6 +125,10 @@ class Asking:
             self.stopped = f"the last {self._failed} rows failed"
             return True
         return False
+
+    @property
+    def _at_work(self) -> int:
+        return self._budget.concurrency + math.ceil(EXTRA_SHARE * self._budget.concurrency)
 
     @property
     def _patience(self) -> int:

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
-from toolkit import AsyncToolContext, ToolContext, ToolError, ToolIncomplete, UploadedFile, tool
+from toolkit import AsyncToolContext, NotFinished, ToolContext, ToolError, ToolIncomplete, UploadedFile, tool
 
 
 @tool
@@ -40,6 +41,34 @@ def refuse() -> str:
 def crash() -> str:
     """End the process."""
     os._exit(3)
+
+
+def save_lengths(ctx: ToolContext, words: list[str], ending: str) -> None:
+    """Save the lengths that there are, and end as `ending` says."""
+    ctx.report_progress(1, 1)  # tells nothing: how far the call came is told
+    lengths = ctx.map(words, len)
+    try:
+        ctx.step("the last", lambda: None)
+    except NotFinished as left:
+        ctx.log("info", str(left))
+    ctx.save_artifact("lengths.txt", " ".join(map(str, lengths)).encode())
+    if ending == "fail":
+        raise ToolError("The pen is dry.")
+    while ending == "hang" and not ctx.cancelled:
+        time.sleep(0.01)
+
+
+@tool(partial=save_lengths)
+def measure(ctx: ToolContext, words: list[str], ending: str = "") -> list[int]:
+    """Measure words; `wait` is a word that takes for ever."""
+
+    def one(word: str) -> int:
+        while word == "wait" and not ctx.cancelled:
+            time.sleep(0.01)
+        ctx.report_progress(len(word), 100)
+        return len(word)
+
+    return ctx.map(words, one)
 
 
 @tool
