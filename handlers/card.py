@@ -203,6 +203,7 @@ class JobCard:
 
     def _end(self, end: Terminal, at: float) -> None:
         self._head["finished_at"] = at
+        self.wanted = self.wanted or (self._job.request.task != CHAT and not self._is_draft)
         self._offer_again()
         self._head.pop("input", None)
         self._head.pop("doing", None)

@@ -35,6 +35,8 @@ OVERLAP = {
     ],
 }
 """Chainlit's mode, beside Send."""
+MAX_AGAIN = 80
+"""Characters of what a page calls an opening of a form."""
 
 
 class Chat:
@@ -144,14 +146,13 @@ class Chat:
     async def on_submit(self, action: cl.Action) -> dict[str, Any]:
         """Returns the problems by field, which the page shows in the form."""
         values = action.payload.get("values")
-        job_id = str(action.payload.get("job_id"))
         problems = await self._drafts.submit(
-            job_id, user_of(cl.context.session), values if isinstance(values, dict) else {}
+            str(action.payload.get("job_id")),
+            user_of(cl.context.session),
+            values if isinstance(values, dict) else {},
+            again=str(action.payload.get("again") or "")[:MAX_AGAIN],
         )
         return {"problems": problems}
-
-    async def on_change(self, action: cl.Action) -> None:
-        await self._views.of(cl.context.session).open_form_again(str(action.payload.get("job_id")))
 
     async def _attach(self, starter: SampleStarter, user: str) -> str:
         stored = await self.files.save(

@@ -10,11 +10,12 @@ from weakref import WeakValueDictionary
 from handlers.commands import split_command
 from handlers.forms import Filled, ToolForm, prefill
 from handlers.turns import Turns
-from jobs import Job, JobClient, JobConflict, JobNotFound, JobRequest, JobStatus, ThreadNotFound
+from jobs import JSON, Job, JobClient, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
 from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
 UNAVAILABLE = "The tool {!r} is not available now; try again later."
+SENT_BEFORE = "This form was sent already, with other values. To send it once more, open it again."
 FILE_GONE = "This file no longer exists; choose another one."
 
 
@@ -61,18 +62,21 @@ class Drafts:
             )
         )
 
-    async def submit(self, job_id: str, user: str, values: Mapping[str, Any]) -> dict[str, str]:
-        """Runs the tool with the form's values, once however often it is called. Returns the problems by field."""
+    async def submit(self, job_id: str, user: str, values: Mapping[str, Any], again: str = "") -> dict[str, str]:
+        """Runs the tool with the form's values, once however often it is called. Returns the problems by field.
+
+        again: identifies the opening of a completed job's form: each begins one new job.
+        """
         try:
             job = await self._jobs.get(job_id, user)
             # Two clicks, or two tabs, must not both find the form open.
             lock = self._submitting.setdefault(job.root_id, asyncio.Lock())
             async with lock:
-                return await self._submit(job, values)
+                return await self._submit(job, values, again)
         except (JobNotFound, ThreadNotFound):
             return {"": GONE}
 
-    async def _submit(self, job: Job, values: Mapping[str, Any]) -> dict[str, str]:
+    async def _submit(self, job: Job, values: Mapping[str, Any], again: str) -> dict[str, str]:
         if await self._was_submitted(job):
             return {}
         form = await self._turns.form(job.request.task)
@@ -84,10 +88,27 @@ class Drafts:
             return problems
         try:
             files = [file_id for _, file_id in form.file_ids(filled.arguments)]
-            await self._jobs.retry(job.id, job.user, filled.arguments, files)
+            if again and job.status is JobStatus.COMPLETED:
+                await self._jobs.submit(self._changed(job, filled.arguments, files, again))
+            else:
+                await self._jobs.retry(job.id, job.user, filled.arguments, files)
+        except KeyReused:
+            return {"": SENT_BEFORE}
         except JobConflict as error:
             return {"": str(error)}
         return {}
+
+    def _changed(self, job: Job, arguments: Mapping[str, JSON], files: Sequence[str], again: str) -> JobRequest:
+        """Returns the request of a new job like the completed one, with other arguments."""
+        return JobRequest(
+            task=job.request.task,
+            user=job.user,
+            arguments=arguments,
+            thread_id=job.thread_id,
+            files=tuple(dict.fromkeys([*job.request.files, *files])),
+            patience_seconds=self._patience_seconds,
+            key=f"{job.id}:{again}",
+        )
 
     async def _was_submitted(self, job: Job) -> bool:
         """Returns whether the form was already submitted or the job retried."""

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from accounts import BodyLimit, RequestGuard, UsersFile
 from handlers import sockets
-from handlers.actions import CHANGE, RETRY, SUBMIT
+from handlers.actions import RETRY, SUBMIT
 from handlers.artifacts import artifact_routes
 from handlers.caching import KeepAssets
 from handlers.callers import KnownCallers, Logins
@@ -117,10 +117,6 @@ def _register_actions(lifecycle: Lifecycle) -> None:
     @cl.action_callback(RETRY)
     async def on_retry(action: cl.Action) -> None:
         await lifecycle.get(Chat).on_retry(action)
-
-    @cl.action_callback(CHANGE)
-    async def on_change(action: cl.Action) -> None:
-        await lifecycle.get(Chat).on_change(action)
 
     @cl.action_callback(SUBMIT)
     async def on_submit(action: cl.Action) -> dict[str, Any]:

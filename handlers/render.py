@@ -6,7 +6,6 @@ answer. Ids derive from the root job, so a retry replaces its original.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
@@ -108,12 +107,6 @@ class TurnScreen:
         if self.form is None or self.ended is None:
             return False
         return getattr(self.ended, "reason", None) == NEEDS_ARGUMENTS or bool(self._problems)
-
-    def form_again(self) -> ElementDict:
-        """Returns the form of an ended job, open for changed arguments. Only one page shows it."""
-        element = self._form_element(is_open=False)
-        element["props"]["again"] = uuid.uuid4().hex
-        return element
 
     def feed(self, events: Iterable[JobEvent]) -> list[Change]:
         """Takes events in order; returns the changes for a screen that shows all earlier ones."""

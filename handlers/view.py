@@ -10,7 +10,7 @@ from typing import Any
 from chainlit.session import WebsocketSession
 
 from background import cancel_and_wait, keep_running
-from handlers.actions import change_action, retry_action
+from handlers.actions import retry_action
 from handlers.changes import AddText, Change, Remove, Show, StepDict, Upsert
 from handlers.render import TurnScreen
 from handlers.sockets import send
@@ -82,13 +82,6 @@ class ThreadView:
         async with self._life:
             if not self.loaded:
                 self._begin()
-
-    async def open_form_again(self, job_id: str) -> None:
-        """Opens the form on this page only, because the log has not changed."""
-        for turn in self._turns.values():
-            if turn.job_id == job_id and turn.form is not None and turn.ended is not None:
-                async with self._page:
-                    self._show([Show(turn.form_again())])
 
     async def close(self) -> None:
         for timer in self._telling.values():
@@ -277,8 +270,7 @@ class ThreadView:
 
 def actions_of(turn: TurnScreen) -> list[dict[str, Any]]:
     """Returns the buttons under a turn that ended without completing. A card has its own Retry."""
-    change = [] if turn.form is None else [change_action(turn.job_id, for_id=turn.end_id)]
-    return change if turn.card.wanted else [retry_action(turn.job_id, for_id=turn.end_id), *change]
+    return [] if turn.card.wanted else [retry_action(turn.job_id, for_id=turn.end_id)]
 
 
 def upsert(step: StepDict) -> tuple[str, StepDict]:

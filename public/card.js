@@ -22,6 +22,8 @@ import {
 
 const SILENT_SECONDS = 10;
 const newKey = () => `again-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+// The turn's form listens.
+const change = (id) => window.dispatchEvent(new CustomEvent('longhaul-change', { detail: id }));
 const chosen = new Map(); // what a person opened or closed, by job: a card may be drawn anew
 
 const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) => {
@@ -165,12 +167,13 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       setBusy(false);
     };
     const retries = canRetry(job);
-    if (job.form_open || (!retries && !job.request)) return null;
+    if (job.form_open || (!retries && job.task === 'chat')) return null;
     const button = (name, attributes) => h('button', { type: 'button', disabled: busy, ...attributes }, name);
     return h(
       'footer',
       null,
       retries && button('Retry', { 'data-testid': 'job-retry', onClick: retry, title: 'Continue from the last finished step' }),
+      job.task !== 'chat' && button('Change arguments', { onClick: () => change(job.job_id), title: 'Open the form with these arguments' }),
       job.request && button('Run again', { 'data-testid': 'job-again', onClick: again, title: 'Start anew, as a new job' }),
       h('span', { role: 'status' }, problem),
     );

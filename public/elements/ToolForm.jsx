@@ -211,7 +211,7 @@ const Field = (props) => {
   );
 };
 
-const OpenForm = ({ props, callAction, onCancel }) => {
+const OpenForm = ({ props, again: opened, callAction, onSent, onCancel }) => {
   const base = useId();
   const form = useRef(null);
   const sending = useRef(false);
@@ -251,11 +251,12 @@ const OpenForm = ({ props, callAction, onCancel }) => {
       if (found) setProblems(found);
     };
     try {
-      const answer = await callAction({ name: 'submit_form', payload: { job_id: props.job_id, values } });
+      const answer = await callAction({ name: 'submit_form', payload: { job_id: props.job_id, values, again: opened } });
       const found = answer?.response?.problems;
       if (!found) throw new Error('no answer');
       if (Object.keys(found).length) return again(found);
       remember(props, null);
+      if (opened) return onSent();
       setTimeout(again, 5000); // the job takes the form's place long before
     } catch {
       again({ '': 'The form could not be sent. Check the connection and try again.' });
@@ -339,16 +340,24 @@ const SentForm = ({ props }) => {
 };
 
 const ToolForm = ({ props, callAction }) => {
-  // A person asked for other arguments: open on this page until sent, or called off.
-  const [calledOff, setCalledOff] = useState(null);
-  const again = props.again && props.again !== calledOff ? props.again : null;
-  if (!props.open && !again) return <SentForm props={props} />;
+  // A person asked the job card for other arguments: open on this page until sent, or called off.
+  const [again, setAgain] = useState(null);
+  const opened = again?.job === props.job_id ? again.key : null;
+  useEffect(() => {
+    const open = ({ detail }) => detail === props.job_id && setAgain({ job: detail, key: `${Date.now()}-${Math.random().toString(36).slice(2)}` });
+    window.addEventListener('longhaul-change', open);
+    return () => window.removeEventListener('longhaul-change', open);
+  }, [props.job_id]);
+  if (!props.open && !opened) return <SentForm props={props} />;
+  const close = () => setAgain(null);
   return (
     <OpenForm
-      key={`${props.job_id}:${props.again || ''}`}
+      key={`${props.job_id}:${opened || ''}`}
       props={props}
+      again={opened}
       callAction={callAction}
-      onCancel={again ? () => setCalledOff(again) : null}
+      onSent={close}
+      onCancel={opened ? close : null}
     />
   );
 };

@@ -106,7 +106,21 @@ async def test_a_tool_that_failed_takes_other_arguments(shared_server: Server, o
     await title.fill("lucky")
     await title.press("Enter")
     await chat.says("lucky: 30")
-    await expect(chat.button("Change arguments")).to_have_count(0)
+
+
+async def test_a_completed_tool_runs_again_with_other_arguments_as_a_new_job(
+    shared_server: Server, open_chat: OpenChat
+) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.send("/halve number=8")
+    await (await chat.form("halve")).get_by_role("button", name="Run").click()
+    await chat.says("The half is 4.")
+    await chat.button("Change arguments").click()
+    form = await chat.form("halve")
+    await expect(form.get_by_label("Number")).to_have_value("8")
+    await form.get_by_label("Number").fill("6")
+    await form.get_by_label("Number").press("Enter")
+    await chat.says("The half is 3.")
 
 
 async def test_files_of_the_chat_and_new_ones_can_be_given(

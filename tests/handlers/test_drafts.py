@@ -11,10 +11,10 @@ import pytest
 
 from files import DirectoryFileStore
 from handlers.commands import commands_of, split_command
-from handlers.drafts import FILE_GONE, GONE, Drafts, UnknownCommand
+from handlers.drafts import FILE_GONE, GONE, SENT_BEFORE, Drafts, UnknownCommand
 from handlers.turns import Turns
 from jobs import Job, JobStatus, WorkerRecord
-from jobs.events import JobFailedEvent
+from jobs.events import JobCompleted, JobFailedEvent
 from tests.jobs.engine import Engine, anything, sqlite_engine, write
 
 SAVE = {
@@ -122,6 +122,21 @@ async def test_a_form_that_was_sent_long_ago_does_not_run_again_when_its_job_has
     assert (await desk.newest()).id == claimed.id
     assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}) == {}
     assert (await desk.newest()).request.arguments == {"title": "three"}
+
+
+async def test_a_completed_jobs_form_begins_one_new_job_for_each_opening(desk: Desk) -> None:
+    draft = await desk.command("")
+    await desk.drafts.submit(draft.id, "ada", {"title": "one"})
+    claimed = await desk.engine.store.claim("w1", anything(tasks=("save",)))
+    assert claimed is not None
+    await write(desk.engine.store, claimed.id, JobCompleted(result=1, usage=None), epoch=claimed.epoch)
+    sent = [desk.drafts.submit(claimed.id, "ada", {"title": "two"}, again="first") for _ in range(3)]
+    assert await asyncio.gather(*sent) == [{}] * 3
+    assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}, again="first") == {"": SENT_BEFORE}
+    assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}, again="second") == {}
+    jobs = await desk.engine.store.thread_jobs("t")
+    assert [job.request.arguments["title"] for job in jobs] == ["one", "two", "three"]
+    assert all(job.retry_of is None for job in jobs[1:])
 
 
 async def test_a_form_belongs_to_its_owner(desk: Desk) -> None:
