@@ -148,6 +148,18 @@ async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONRespons
 
 
 @router.post(
+    "/{job_id}/try-now",
+    status_code=ACCEPTED,
+    response_model=JobView,
+    responses=errors(401, 404, 422, 429, 503),
+    summary="Ask the model endpoint again now",
+)
+async def try_now(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
+    """End the wait of a job whose `state` is `waiting` for the model endpoint. Changes nothing in another state."""
+    return await _accepted(services, await services.jobs.try_now(job_id, user))
+
+
+@router.post(
     "/{job_id}/retry",
     status_code=ACCEPTED,
     response_model=JobView,

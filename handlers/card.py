@@ -325,6 +325,7 @@ class JobCard:
         )
 
     def _note(self, log: Log) -> None:
+        self._goes_on(log.step)
         line = (log.level, log.message[:MAX_LINE])
         step = self._tool_of(log.step) or self._steps.get(log.step or "")
         if step is None:

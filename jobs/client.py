@@ -78,6 +78,10 @@ class JobClient:
         """Record the wish to cancel the job. Idempotent; does nothing to an ended job. Raises `JobNotFound`."""
         return await self._store.request_cancel(job_id, by=user)
 
+    async def try_now(self, job_id: str, user: str) -> Job:
+        """End a running job's wait for the model endpoint. Does nothing to another job. Raises `JobNotFound`."""
+        return await self._store.try_now(job_id, user)
+
     async def edit(self, job_id: str, user: str, text: str) -> Job:
         """Replace the words of a job that waits. Raises `JobNotFound`, and `JobConflict` once it has begun."""
         return await self._store.edit(job_id, user, text)

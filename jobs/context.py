@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from background import run_together
+from background import run_together, wait_event
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
 from jobs.estimates import Pace
@@ -80,6 +80,10 @@ class Step:
         """Say that the step waits for something outside, until a Unix time."""
         await self._context.emit(StepWaiting(step=self.path, reason=reason, until=until))
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, until somebody asks to go on at once."""
+        await self._context.pause(seconds)
+
     async def begin_again(self) -> None:
         """Withdraw the step's text."""
         self.attempt += 1
@@ -110,6 +114,7 @@ class JobContext:
         self._running: set[str] = set()
         self._not_begun: set[str] = set()  # steps that a draining process refused to begin
         self._usage: dict[str, int] | None = None
+        self._go_on = asyncio.Event()  # ends the present pauses
         self._paces: dict[str, Pace] = {}  # of the running tool calls
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written when it is due
@@ -159,6 +164,15 @@ class JobContext:
         """Write this event in place of the inbox message, without waiting for the store."""
         self.deltas.flush()
         self._writer.post([payload], taken=[message.number])
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, until `try_now`."""
+        await wait_event(self._go_on, seconds)
+
+    def try_now(self) -> None:
+        """End the pauses of the job's steps."""
+        self._go_on.set()
+        self._go_on = asyncio.Event()
 
     async def log(self, level: str, message: str, *, step: str | None = None) -> None:
         await self.emit(Log(step=step, level=level, message=message))

@@ -142,15 +142,19 @@ class Queue(NamedTuple):
         return 0.0 if self.since is None else max(0.0, now - self.since)
 
 
+TRY_NOW = "try_now"
+"""The message that ends a wait for the model endpoint."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InboxMessage:
     """What another process wants of a running job. Only the job's holder turns it into an event."""
 
     number: int
     type: str
-    """The type of the event that it becomes."""
+    """The type of the event that it becomes, or `TRY_NOW`."""
     data: Mapping[str, JSON]
-    """The data of that event."""
+    """The data of that event; of `TRY_NOW`, who asks as `by`."""
 
 
 @dataclass(frozen=True, kw_only=True)

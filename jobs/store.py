@@ -118,6 +118,12 @@ class JobStore(Protocol):
         Does nothing to an ended job. Raises `JobNotFound`, also for another user's job.
         """
 
+    async def try_now(self, job_id: str, user: str) -> Job:
+        """Ask the holder of a running job to end its wait for the model endpoint. Does nothing to another job.
+
+        Raises `JobNotFound`.
+        """
+
     async def edit(self, job_id: str, user: str, text: str) -> Job:
         """Replace the words of a job that waits. Raises `JobNotFound`, and `JobConflict` once it has begun."""
 

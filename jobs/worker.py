@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from background import cancel_and_wait, keep_running, wait_event
+from jobs import models
 from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Ticks
 from jobs.dispatch import Dispatcher
@@ -21,6 +22,7 @@ from jobs.events import (
     JobEvent,
     JobFailedEvent,
     JobIncompleteEvent,
+    Log,
     Terminal,
 )
 from jobs.journal import of_job
@@ -69,6 +71,7 @@ class _Held:
             task.uncancel()
         self.task = task
         self.told = False
+        self._received: set[int] = set()
 
     def leave(self) -> None:
         """Cancel the attempt once: a second cancel would interrupt the clean-up of the first."""
@@ -78,12 +81,20 @@ class _Held:
 
     def receive(self, message: InboxMessage) -> None:
         """Obey a message of the inbox and write it into the log. A message may come again while it is being written."""
-        if message.type != JobCancelling.type:  # of a later version: left for a worker that knows it
+        if message.number in self._received:
             return
-        if not self.context.cancelled:
-            self.context.cancelled_at = time.monotonic()
-            self.context.take(message, JobCancelling(by=message.data["by"]))
-            self.leave()
+        self._received.add(message.number)
+        match message.type:
+            case JobCancelling.type if not self.context.cancelled:
+                self.context.cancelled_at = time.monotonic()
+                self.context.take(message, JobCancelling(by=message.data["by"]))
+                self.leave()
+            case models.TRY_NOW if not self.context.cancelled:
+                asked = f"Trying again now, as {message.data['by']} asked."
+                self.context.take(message, Log(step=None, level="info", message=asked))
+                self.context.try_now()
+            case _:  # of a later version: left for a worker that knows it
+                pass
 
 
 class _Log:

@@ -29,6 +29,8 @@ class Patience:
     """Tells the user that the call waits and will be tried again."""
     tell: Callable[[WaitReason, float], Awaitable[None]] | None = None
     """Says what it waits for, and until when (Unix seconds)."""
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    """Waits so many seconds, or less when somebody asks to go on."""
     withdraw: Callable[[], Awaitable[None]] | None = None
     """Withdraws the text that has arrived; None: that is impossible."""
 
@@ -43,7 +45,7 @@ class Patience:
         if self.tell is not None:  # as the last event: until the next one, the job waits
             limited = fault.code == "model_rate_limited"
             await self.tell("rate_limited" if limited else "endpoint_failed", time.time() + seconds)
-        await asyncio.sleep(seconds)
+        await self.pause(seconds)
 
     async def withdraws(self, cuts: int) -> bool:
         """Withdraws the text of an answer that broke off, after so many others did. Returns whether that was done."""
@@ -69,5 +71,6 @@ def patience_of(step: Step, seconds: float | None, *, withdrawn: Callable[[], No
         waits=step.waits,
         warn=partial(step.log, "warning"),
         tell=step.waiting,
+        pause=step.pause,
         withdraw=None if seconds is None else withdraw,
     )

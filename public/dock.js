@@ -30,6 +30,14 @@ const stop = async (id) => {
   draw();
 };
 
+const tryNow = async (id) => {
+  const row = rows.get(id);
+  row.again.disabled = true;
+  row.problem = await call('POST', `${id}/try-now`);
+  row.again.disabled = false;
+  draw();
+};
+
 // Enter saves and Escape leaves, as everywhere; Shift+Enter begins a new line.
 const openEditor = (id, words) => {
   const row = rows.get(id);
@@ -77,11 +85,15 @@ const makeRow = (job) => {
   button.type = 'button';
   what.role = 'status';
   button.addEventListener('click', () => stop(job.job_id));
+  const again = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try now' });
+  again.title = 'Ask the model endpoint again at once';
+  again.dataset.testid = 'job-try-now';
+  again.addEventListener('click', () => tryNow(job.job_id));
   const notice = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Notify me' });
   notice.title = 'Show a notice when this ends and you look elsewhere';
   notice.addEventListener('click', () => ask().then(draw));
   line.append(mark, state, what, time, button);
-  return { notice, line, state, what, time, edit, button, asked: false, problem: '' };
+  return { again, notice, line, state, what, time, edit, button, asked: false, problem: '' };
 };
 
 const fill = (row, job, place) => {
@@ -104,6 +116,8 @@ const fill = (row, job, place) => {
   const told = row.problem || [words, doing(job, now()), progress].filter(Boolean).join(' · ');
   if (what.textContent !== told) what.textContent = told;
   time.textContent = elapsed(now() - job.created_at);
+  if (job.state !== 'waiting' || !job.until) row.again.remove();
+  else if (!row.again.isConnected) button.before(row.again);
   if (!canAsk(job, now())) row.notice.remove();
   else if (!row.notice.isConnected) button.before(row.notice);
   button.textContent = waits ? 'Remove' : 'Stop';

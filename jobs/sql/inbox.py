@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jobs.encoding import from_stored
+from jobs.encoding import from_stored, to_stored
 from jobs.events import Payload
-from jobs.models import HeldJob, InboxMessage
+from jobs.models import JSON, HeldJob, InboxMessage
 from jobs.sql.connection import Connection
 
 
 def put(connection: Connection, job_id: str, payload: Payload, at: float) -> None:
+    """Put an event that the holder writes as it is."""
+    _put(connection, job_id, payload.type, payload.entry().data, at)
+
+
+def put_once(connection: Connection, job_id: str, kind: str, data: Mapping[str, JSON], at: float) -> None:
+    """Put a message, unless one of its kind waits already."""
+    same = connection.execute("SELECT 1 FROM job_inbox WHERE job_id = ? AND type = ?", [job_id, kind])
+    if same.fetchone() is None:
+        _put(connection, job_id, kind, to_stored(data), at)
+
+
+def _put(connection: Connection, job_id: str, kind: str, data: str, at: float) -> None:
     sql = "INSERT INTO job_inbox (job_id, type, data, at) VALUES (?, ?, ?, ?)"
-    connection.execute(sql, [job_id, payload.type, payload.entry().data, at])
+    connection.execute(sql, [job_id, kind, data, at])
 
 
 def remove(connection: Connection, numbers: Sequence[int]) -> None:

@@ -20,6 +20,7 @@ from jobs.models import (
     JSON,
     NEEDS_ARGUMENTS,
     RETRYABLE,
+    TRY_NOW,
     HeldJob,
     Job,
     JobRequest,
@@ -268,6 +269,16 @@ class SqlStore:
         if job.ended and not before.ended:
             self._note(Change.ENDED, job)
         return job
+
+    async def try_now(self, job_id: str, user: str) -> Job:
+        def transaction(connection: Connection) -> Job:
+            job = log.find_to_change(connection, job_id, user)
+            if job.status is JobStatus.IN_PROGRESS:
+                inbox.put_once(connection, job_id, TRY_NOW, {"by": user}, self._clock())
+                self._changes.topics.add("cancel")
+            return job
+
+        return await self._write(transaction)
 
     async def edit(self, job_id: str, user: str, text: str) -> Job:
         def transaction(connection: Connection) -> Job:

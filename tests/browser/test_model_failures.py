@@ -113,3 +113,12 @@ async def test_a_turn_waits_for_a_model_that_is_down_and_says_so_until_it_is_bac
     with Endpoint(port):
         await chat.has_words(120)
     await expect(chat.card).to_have_attribute("data-state", "completed")
+
+
+async def test_a_turn_that_waits_asks_again_at_once_when_told_to(shared_server: Server, open_chat: OpenChat) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.send(script(tokens=120, rate=240, status=429, retry_after=600, times=1))
+    await expect(chat.card).to_have_attribute("data-state", "waiting")
+    await chat.page.get_by_test_id("job-try-now").click()
+    await chat.has_words(120)
+    await expect(chat.card).to_contain_text("Trying again now, as local asked.")

@@ -162,6 +162,29 @@ async def test_a_cancel_stops_the_work_keeps_its_text_and_says_what_was_stopped(
     assert stopped["seconds"] < 1
 
 
+async def test_a_pause_ends_when_its_user_wants_to_go_on(engine: Engine) -> None:
+    waiting = asyncio.Event()
+
+    async def waits(ctx: JobContext) -> JSON:
+        async def pause(step: Step) -> JSON:
+            waiting.set()
+            await step.pause(600)
+            return "went on"
+
+        return await ctx.step("model:1", pause, name="m", kind="model")
+
+    job = await engine.client.submit(chat())
+    async with engine.working({"chat": waits}), asyncio.timeout(SOON):
+        await waiting.wait()
+        with pytest.raises(JobNotFound):
+            await engine.client.try_now(job.id, "bob")
+        await engine.client.try_now(job.id, "ada")
+        events = await engine.log(job.id)
+    assert [fields(event)["message"] for event in events if event.type == "log"] == ["Trying again now, as ada asked."]
+    assert fields(events[-1])["result"] == "went on"
+    assert (await engine.client.try_now(job.id, "ada")).ended
+
+
 async def test_a_cancel_in_the_moment_of_the_end_leaves_one_end(engine: Engine) -> None:
     async def task(ctx: JobContext) -> JSON:
         return None
