@@ -198,6 +198,8 @@ class Settings(BaseSettings):
         None, validation_alias="LONGHAUL_USERS_FILE"
     )
     """The file of users who may log in with a password: lines `name:argon2-hash`."""
+    admins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ADMINS")
+    """Users who may see, stop and delete everybody's jobs, separated by commas."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")
     """Serve other machines even without a login, where everybody is the one user `local`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(LOOPBACK, validation_alias="LONGHAUL_ALLOWED_HOSTS")
@@ -210,7 +212,7 @@ class Settings(BaseSettings):
     """Sites that may embed the pages in a frame, as in a Content-Security-Policy."""
     sse_ping_seconds: float = Field(5, gt=0, le=60, validation_alias="LONGHAUL_SSE_PING_SECONDS")
     """The longest silence on a stream of events, after which a comment is sent."""
-    patience_hours: float = Field(12, ge=0, le=168, validation_alias="LONGHAUL_PATIENCE_HOURS")
+    patience_hours: float = Field(6, ge=0, le=168, validation_alias="LONGHAUL_PATIENCE_HOURS")
     """How long the chat page and background responses try a failing model endpoint again."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
     """The silence of the model endpoint after which a call fails."""
@@ -244,7 +246,12 @@ class Settings(BaseSettings):
     """Larger messages and request bodies are refused."""
 
     def __init__(self, **values: object) -> None:
-        for name, split in (("tool_dirs", _paths), ("allowed_hosts", _names), ("allowed_origins", _origins)):
+        for name, split in (
+            ("tool_dirs", _paths),
+            ("allowed_hosts", _names),
+            ("allowed_origins", _origins),
+            ("admins", _names),
+        ):
             variable = str(type(self).model_fields[name].validation_alias)
             if os.environ.get(variable):
                 values.setdefault(variable, split(os.environ[variable]))

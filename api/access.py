@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer
 
 from accounts import ApiKeys, Buckets, is_local, network_of
@@ -19,6 +19,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "bearer "
 WRONG_KEYS_PER_MINUTE = 60
 """From one address. Wrong keys never delay a right one: a key is too long to guess."""
+EVERYBODY = "*"
 UNKNOWN_KEY = "Send a known key: Authorization: Bearer KEY."
 ONLY_LOCAL = "Only this machine may call, and not through a proxy, as long as neither keys nor a login are set up."
 
@@ -37,6 +38,7 @@ class Access:
     wrong_keys: Buckets
     has_login: bool
     allow_anonymous: bool
+    admins: frozenset[str]
 
     async def user(self, request: Request) -> str:
         """Raises `ApiError` 401 for an unknown caller, 429 after too many calls or wrong keys."""
@@ -100,9 +102,32 @@ async def admitted(request: Request) -> str:
     return user
 
 
+async def owner(request: Request, job_id: str, user: Annotated[str, Depends(caller)]) -> str:
+    """Raises `JobNotFound`, for an administrator alone: others have no jobs but their own."""
+    if user not in access_of(request).admins:
+        return user
+    return (await open_services(request).jobs.get(job_id, None)).user
+
+
+async def whose(
+    request: Request,
+    caller: Annotated[str, Depends(caller)],
+    user: Annotated[str | None, Query(max_length=200, description="Administrators: whose, or `*` for all.")] = None,
+) -> str | None:
+    """Returns the user whose jobs are asked for; None is everybody. Raises `ApiError` 404 for another user's."""
+    if user in (None, caller):
+        return caller
+    if caller not in access_of(request).admins:
+        raise ApiError(404, "not_found", "Only administrators see the jobs of others.", param="user")
+    return None if user == EVERYBODY else user
+
+
 Services = Annotated[WebServices, Depends(open_services)]
 Caller = Annotated[str, Depends(caller)]
 """The caller's name. Callers see only what belongs to them."""
+Owner = Annotated[str, Depends(owner)]
+"""The caller's name, or for an administrator that of the job's owner."""
+Whose = Annotated[str | None, Depends(whose)]
 
 
 def _bearer(request: Request) -> str:

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
-from api import deep_chat, docs_page, feed, files, health, jobs, metrics, tools
+from api import deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
@@ -24,6 +24,7 @@ With keys set up, send `Authorization: Bearer KEY`. `/chat-stream` (Deep Chat) a
 ROUTERS = (
     jobs.router,
     feed.router,
+    me.router,
     files.router,
     tools.router,
     deep_chat.router,
@@ -60,6 +61,7 @@ def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: Browse
         wrong_keys=Buckets(WRONG_KEYS_PER_MINUTE),
         has_login=settings.has_login,
         allow_anonymous=settings.allow_anonymous,
+        admins=frozenset(settings.admins),
     )
     install_errors(app)
     for router in ROUTERS:

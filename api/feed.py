@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
 
-from api.access import Caller, Services
+from api.access import Services, Whose
 from api.descriptions import errors
 from api.job_view import views
 from api.stream import EventStream, Frames
@@ -31,11 +31,12 @@ UNTOLD = ("last_seq", "result", "artifacts")
     summary="Follow all jobs",
 )
 async def follow(
-    user: Caller,
+    user: Whose,
     services: Services,
     last_event_id: Annotated[str | None, Header(description="The `id` of the last event received.")] = None,
 ) -> EventStream:
-    """Stream the present state of each of the caller's jobs that has not ended, then of each that changes.
+    """Stream the present state of each of the caller's jobs that has not ended, then of each that changes; for
+    administrators those of others, too.
 
     `event: job`, its data a job without `last_seq`, `result` and `artifacts`. The state of a deleted
     job is `deleted`. Resumed by `Last-Event-ID`, the stream also tells what ended since, perhaps once more.
@@ -44,7 +45,7 @@ async def follow(
     return EventStream(frames, ping_seconds=services.settings.sse_ping_seconds)
 
 
-async def _frames(services: WebServices, user: str, since: float) -> Frames:
+async def _frames(services: WebServices, user: str | None, since: float) -> Frames:
     told: dict[str, dict[str, Any]] = {}
     try:
         async with contextlib.aclosing(services.jobs.follow_jobs(user, since)) as changes:
@@ -60,7 +61,7 @@ async def _frames(services: WebServices, user: str, since: float) -> Frames:
         yield UNAVAILABLE
 
 
-async def _left(services: WebServices, job_id: str, user: str) -> dict[str, Any]:
+async def _left(services: WebServices, job_id: str, user: str | None) -> dict[str, Any]:
     """Returns what to tell of a job that has left the list: it was deleted, or its worker's clock is far behind."""
     try:
         job = await services.jobs.get(job_id, user)

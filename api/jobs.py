@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api import events
-from api.access import Caller, Services
+from api.access import Caller, Owner, Services, Whose
 from api.descriptions import errors
 from api.errors import ApiError
 from api.job_view import JobList, JobView, views
@@ -95,7 +95,7 @@ async def create(body: NewJob, user: Caller, services: Services, key: Key = None
 
 @router.get("", response_model=JobList, responses=errors(401, 422, 429, 503), summary="List jobs")
 async def find(
-    user: Caller,
+    user: Whose,
     services: Services,
     status: JobStatus | None = None,
     task: Annotated[str | None, Query(max_length=100)] = None,
@@ -103,14 +103,14 @@ async def find(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     before: Annotated[str | None, Query(pattern=ID, description="A job's id: list only older jobs.")] = None,
 ) -> dict[str, Any]:
-    """List the caller's jobs, newest first."""
+    """List the caller's jobs, newest first; those of others for administrators."""
     query = JobFilter(user=user, status=status, task=task, thread_id=thread_id, limit=limit + 1, before=before)
     found = await services.jobs.jobs(query)
     return {"data": await views(services, found[:limit]), "has_more": len(found) > limit}
 
 
 @router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503), summary="Look at a job")
-async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]:
+async def get(job_id: JobId, user: Owner, services: Services) -> dict[str, Any]:
     """Show the job's current state."""
     return (await views(services, [await services.jobs.get(job_id, user)]))[0]
 
@@ -123,7 +123,7 @@ async def get(job_id: JobId, user: Caller, services: Services) -> dict[str, Any]
 )
 async def follow(
     job_id: JobId,
-    user: Caller,
+    user: Owner,
     services: Services,
     after: Annotated[str | None, Query(description="Start after the event with this number.")] = None,
     last_event_id: Annotated[str | None, Header(description="Same as `after`, and takes precedence.")] = None,
@@ -142,9 +142,9 @@ async def follow(
     responses=errors(401, 404, 422, 429, 503),
     summary="Stop a job",
 )
-async def cancel(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
+async def cancel(job_id: JobId, user: Owner, by: Caller, services: Services) -> JSONResponse:
     """Stop the job. Repeating the call changes nothing, nor does cancelling an ended job."""
-    return await _accepted(services, await services.jobs.cancel(job_id, user))
+    return await _accepted(services, await services.jobs.cancel(job_id, user, by=by))
 
 
 @router.post(
@@ -187,7 +187,7 @@ async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) 
 
 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")
-async def delete(job_id: JobId, user: Caller, services: Services) -> Response:
+async def delete(job_id: JobId, user: Owner, services: Services) -> Response:
     """Delete the job, its events, its artifacts, and those of its files that no other job uses."""
     await remove(services, job_id, user)
     return Response(status_code=204)

@@ -57,7 +57,7 @@ class JobClient:
         """Create a turn without arguments, which a person fills in; `retry` with them runs it. Raises as `submit`."""
         return await self._store.draft(request)
 
-    async def get(self, job_id: str, user: str) -> Job:
+    async def get(self, job_id: str, user: str | None) -> Job:
         """Raises `JobNotFound`."""
         return await self._store.get(job_id, user)
 
@@ -74,9 +74,12 @@ class JobClient:
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._store.jobs(query)
 
-    async def cancel(self, job_id: str, user: str) -> Job:
-        """Record the wish to cancel the job. Idempotent; does nothing to an ended job. Raises `JobNotFound`."""
-        return await self._store.request_cancel(job_id, by=user)
+    async def cancel(self, job_id: str, user: str, *, by: str | None = None) -> Job:
+        """Record the wish to cancel the user's job; `by` is an administrator. Does nothing to an ended job. Idempotent.
+
+        Raises `JobNotFound`.
+        """
+        return await self._store.request_cancel(job_id, user, by)
 
     async def try_now(self, job_id: str, user: str) -> Job:
         """End a running job's wait for the model endpoint. Does nothing to another job. Raises `JobNotFound`."""
@@ -126,9 +129,9 @@ class JobClient:
                 if wanted:
                     yield wanted
 
-    async def follow_jobs(self, user: str, since: float) -> AsyncGenerator[list[Job], None]:
-        """Yields the user's jobs that have not ended or ended after `since` (Unix seconds), now and after each change
-        of one of them, at most twice a second. A job that has ended stays among them for a minute."""
+    async def follow_jobs(self, user: str | None, since: float) -> AsyncGenerator[list[Job], None]:
+        """Yields the user's jobs (None: all) that have not ended, or ended after `since` (Unix seconds), now and after
+        each change of one of them, at most twice a second. A job that has ended stays among them for a minute."""
         topics = {"queue"}
         async with contextlib.aclosing(self._changes(topics)) as changes:
             async for _ in changes:

@@ -19,9 +19,10 @@ from jobs.transcript import Transcript
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs of a user to list, newest first."""
+    """Which jobs to list, newest first."""
 
-    user: str
+    user: str | None
+    """None: everybody's."""
     status: JobStatus | None = None
     task: str | None = None
     thread_id: str | None = None
@@ -112,8 +113,8 @@ class JobStore(Protocol):
         Raises `EpochStale`, `JobNotFound`, and `LogBehind` when the log does not reach `after`.
         """
 
-    async def request_cancel(self, job_id: str, by: str) -> Job:
-        """Put the wish of the job's user into the inbox of a running job, or end a job that no worker has begun.
+    async def request_cancel(self, job_id: str, user: str, by: str | None = None) -> Job:
+        """Put the wish of the job's user, or of `by`, into the inbox of a running job, or end one that is not begun.
 
         Does nothing to an ended job. Raises `JobNotFound`, also for another user's job.
         """
@@ -135,7 +136,7 @@ class JobStore(Protocol):
 
     async def jobs(self, query: JobFilter) -> list[Job]: ...
 
-    async def changed_jobs(self, user: str, since: float, limit: int) -> list[Job]:
+    async def changed_jobs(self, user: str | None, since: float, limit: int) -> list[Job]:
         """Returns the user's jobs that have not ended, or that ended at `since` (Unix seconds) or later; of each kind
         at most `limit`."""
 

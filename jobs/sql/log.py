@@ -80,23 +80,30 @@ def find_by_key(connection: Connection, request: JobRequest) -> Job | None:
 
 
 def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
-    where, values = ['"user" = ?'], [query.user]
+    theirs, owner = _of_user(query.user)
+    where, values = [theirs], [*owner]
     for column in ("status", "task", "thread_id"):
         if (value := getattr(query, column)) is not None:
             where.append(f"{column} = ?")
             values.append(value)
     if query.before is not None:
-        where.append('number < (SELECT number FROM jobs WHERE id = ? AND "user" = ?)')
-        values += [query.before, query.user]
+        where.append(f"number < (SELECT number FROM jobs WHERE id = ? AND {theirs})")
+        values += [query.before, *owner]
     sql = f"{rows.JOB} WHERE {' AND '.join(where)} ORDER BY number DESC LIMIT ?"
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
 
-def changed_jobs(connection: Connection, user: str, since: float, limit: int) -> list[Job]:
-    active = f"{rows.JOB} WHERE status IN ('queued', 'in_progress') AND \"user\" = ? ORDER BY number LIMIT ?"
-    ended = f'{rows.JOB} WHERE finished_at >= ? AND "user" = ? ORDER BY finished_at DESC LIMIT ?'
-    found = [*connection.execute(active, [user, limit]), *connection.execute(ended, [since, user, limit])]
+def changed_jobs(connection: Connection, user: str | None, since: float, limit: int) -> list[Job]:
+    theirs, owner = _of_user(user)
+    active = f"{rows.JOB} WHERE status IN ('queued', 'in_progress') AND {theirs} ORDER BY number LIMIT ?"
+    ended = f"{rows.JOB} WHERE finished_at >= ? AND {theirs} ORDER BY finished_at DESC LIMIT ?"
+    found = [*connection.execute(active, [*owner, limit]), *connection.execute(ended, [since, *owner, limit])]
     return [rows.job(row) for row in found]
+
+
+def _of_user(user: str | None) -> tuple[str, list[str]]:
+    """Returns the condition on a job, and its values; None is everybody."""
+    return ("true", []) if user is None else ('"user" = ?', [user])
 
 
 def counts(connection: Connection) -> dict[tuple[str, JobStatus], int]:

@@ -250,10 +250,10 @@ class SqlStore:
 
         self._database.append(transaction).add_done_callback(partial(_hand_out, waiting))
 
-    async def request_cancel(self, job_id: str, by: str) -> Job:
+    async def request_cancel(self, job_id: str, user: str, by: str | None = None) -> Job:
         def transaction(connection: Connection) -> tuple[Job, bool]:
-            before = log.find_to_change(connection, job_id, by)
-            job = self._wish_to_stop(connection, before, by)
+            before = log.find_to_change(connection, job_id, user)
+            job = self._wish_to_stop(connection, before, by or user)
             self._changes.topics.update({job_topic(job_id), "cancel", "queue"})
             return job, job.ended and not before.ended
 
@@ -308,7 +308,7 @@ class SqlStore:
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._read(lambda connection: log.find_jobs(connection, query))
 
-    async def changed_jobs(self, user: str, since: float, limit: int) -> list[Job]:
+    async def changed_jobs(self, user: str | None, since: float, limit: int) -> list[Job]:
         return await self._read(lambda connection: log.changed_jobs(connection, user, since, limit))
 
     async def counts(self) -> dict[tuple[str, JobStatus], int]:

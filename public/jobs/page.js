@@ -6,6 +6,7 @@ const RECONNECT_MILLISECONDS = 2000;
 
 const at = (id) => document.querySelector(`#${id}`);
 const jobs = new Map();
+let me = { name: '', admin: false };
 const rows = new Map();
 
 const tell = (id, text) => {
@@ -74,7 +75,8 @@ const makeRow = (id) => {
 const factsOf = (job) => {
   const now = Date.now() / 1000;
   const waited = (job.started_at ?? job.finished_at ?? now) - job.created_at;
-  const facts = [new Date(job.created_at * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })];
+  const facts = job.user === me.name ? [] : [job.user];
+  facts.push(new Date(job.created_at * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }));
   if (waited >= 1) facts.push(`waited ${elapsed(waited)}`);
   if (job.started_at !== null) {
     const seconds = (job.finished_at ?? now) - job.started_at;
@@ -92,7 +94,7 @@ const fill = (row, job) => {
   row.line.dataset.state = job.state;
   row.state.textContent = STATES[job.state] ?? job.state;
   row.title.textContent = job.title;
-  if (job.thread_id) row.title.href = `/thread/${encodeURIComponent(job.thread_id)}`;
+  if (job.thread_id && job.user === me.name) row.title.href = `/thread/${encodeURIComponent(job.thread_id)}`;
   const place = job.queue_position ? `${job.queue_position} ahead` : '';
   const progress = runs && job.progress ? progressOf(job.progress) : '';
   row.doing.textContent = progress || place || (runs ? (job.doing ?? '') : (job.error?.message ?? ''));
@@ -105,7 +107,7 @@ const fill = (row, job) => {
   row.facts.textContent = factsOf(job);
   row.stop.hidden = !runs;
   row.stop.disabled = job.state === 'stopping';
-  row.retry.hidden = !canRetry(job);
+  row.retry.hidden = !canRetry(job) || job.user !== me.name;
   row.remove.hidden = runs;
 };
 
@@ -113,7 +115,7 @@ const wanted = (job) => {
   const state = at('state').value;
   if (state === 'active' ? !isLive(job) : state && job.state !== state) return false;
   const words = at('search').value.trim().toLowerCase();
-  return !words || `${job.title} ${job.task} ${job.id}`.toLowerCase().includes(words);
+  return !words || `${job.title} ${job.task} ${job.id} ${job.user}`.toLowerCase().includes(words);
 };
 
 const byImportance = (one, other) =>
@@ -146,9 +148,10 @@ const draw = () => {
 };
 
 let oldest = '';
+const whose = () => (at('everybody').checked ? '&user=*' : '');
 
 const load = async () => {
-  const { data, has_more: more } = await api('GET', `jobs?limit=${PAGE}${oldest && `&before=${oldest}`}`);
+  const { data, has_more: more } = await api('GET', `jobs?limit=${PAGE}${whose()}${oldest && `&before=${oldest}`}`);
   for (const job of data) {
     jobs.set(job.id, job);
     oldest = job.id;
@@ -159,7 +162,7 @@ const load = async () => {
 
 // What changed while nothing was heard: the newest jobs, and those that were said to run.
 const catchUp = async () => {
-  const { data } = await api('GET', `jobs?limit=${PAGE}`);
+  const { data } = await api('GET', `jobs?limit=${PAGE}${whose()}`);
   const fresh = new Map(data.map((job) => [job.id, job]));
   for (const { id } of [...jobs.values()].filter((job) => isLive(job) && !fresh.has(job.id))) {
     const found = await api('GET', `jobs/${id}`).catch(() => null);
@@ -170,26 +173,41 @@ const catchUp = async () => {
   draw();
 };
 
+let feed = null;
+
 const follow = () => {
-  const feed = new EventSource('/api/events');
-  feed.addEventListener('job', ({ data }) => {
+  feed?.close();
+  const mine = new EventSource(`/api/events${whose().replace('&', '?')}`);
+  feed = mine;
+  mine.addEventListener('job', ({ data }) => {
     const job = JSON.parse(data);
     if (job.state === 'deleted') jobs.delete(job.id);
     else jobs.set(job.id, { ...jobs.get(job.id), ...job, heard_at: Date.now() / 1000 });
     draw();
   });
-  feed.addEventListener('open', () => {
+  mine.addEventListener('open', () => {
     tell('status', '');
     catchUp().catch((error) => tell('problem', error.message));
   });
-  feed.addEventListener('error', () => {
+  mine.addEventListener('error', () => {
     tell('status', 'Connection lost. Reconnecting …');
-    if (feed.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MILLISECONDS); // after an error of HTTP
+    const refused = mine === feed && mine.readyState === EventSource.CLOSED; // an error of HTTP
+    if (refused) setTimeout(() => mine === feed && follow(), RECONNECT_MILLISECONDS);
   });
 };
 
 at('filter').addEventListener('input', draw);
 at('filter').addEventListener('submit', (event) => event.preventDefault());
+at('everybody').addEventListener('change', () => {
+  jobs.clear();
+  oldest = '';
+  load().then(follow, (error) => tell('problem', error.message));
+});
 at('more').addEventListener('click', () => load().catch((error) => tell('problem', error.message)));
-load().then(follow, (error) => tell('problem', error.message));
+const begin = async () => {
+  me = await api('GET', 'me');
+  at('others').hidden = !me.admin;
+  await load();
+};
+begin().then(follow, (error) => tell('problem', error.message));
 setInterval(draw, 1000);

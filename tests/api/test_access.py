@@ -13,6 +13,7 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.server import Server
 
+KEYS = {name: f"the-secret-key-of-{name}" for name in ("robot", "pest", "boss")}
 PASSWORD = "a long enough password"
 FROM_OUR_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
@@ -25,7 +26,8 @@ async def server(api_endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactor
     users.write_text(f"ada:{PasswordHasher(time_cost=1, memory_cost=64).hash(PASSWORD)}\n")
     environment = model_environment(api_endpoint) | {
         "LONGHAUL_USERS_FILE": str(users),
-        "LONGHAUL_API_KEYS": "robot:the-secret-key-of-robot,pest:the-secret-key-of-pest",
+        "LONGHAUL_API_KEYS": ",".join(f"{name}:{key}" for name, key in KEYS.items()),
+        "LONGHAUL_ADMINS": "boss, nobody",
         "LONGHAUL_API_REQUESTS_PER_MINUTE": "60",
         "LONGHAUL_EMBEDDED_WORKERS": "1",
     }
@@ -136,3 +138,36 @@ async def test_wrong_keys_behind_a_proxy_are_counted_for_whom_it_forwards(server
 async def test_the_production_entry_serves_page_and_api(server: Server, path: str, kind: str) -> None:
     answer = await server.get(path)
     assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, kind)
+
+
+def client_of(server: Server, name: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=server.url, headers={"Authorization": f"Bearer {KEYS[name]}"}, timeout=20)
+
+
+async def test_administrators_see_stop_and_delete_the_jobs_of_others(server: Server) -> None:
+    async with client_of(server, "robot") as robot, client_of(server, "boss") as boss:
+        job = (await robot.post("/api/jobs", json={"task": "chat", "input": "tokens=1 delay=60"})).json()
+        own = f"/api/jobs/{job['id']}"
+        for whose in ("*", "robot"):
+            assert job["id"] in [one["id"] for one in (await boss.get(f"/api/jobs?user={whose}")).json()["data"]]
+        assert (await boss.get("/api/jobs")).json()["data"] == []
+        assert (await boss.get("/api/me")).json() == {"name": "boss", "admin": True}
+        async with boss.stream("GET", "/api/events?user=*") as feed:
+            assert job["id"] in await anext(feed.aiter_text())
+        assert (await boss.post(f"{own}/cancel")).status_code == 202
+        async with boss.stream("GET", f"{own}/events") as log:
+            assert '"by":"boss"' in "".join([text async for text in log.aiter_text()])
+        assert (await boss.post(f"{own}/retry")).status_code == 404
+        assert (await boss.delete(own)).status_code == 204
+        assert (await robot.get(own)).status_code == 404
+
+
+async def test_others_are_no_administrators(server: Server) -> None:
+    async with client_of(server, "robot") as robot, client_of(server, "boss") as boss:
+        job = (await boss.post("/api/jobs", json={"task": "chat", "input": "tokens=1"})).json()
+        for path in ("/api/jobs?user=boss", "/api/jobs?user=*", "/api/events?user=*", f"/api/jobs/{job['id']}"):
+            assert (await robot.get(path)).status_code == 404
+        assert (await robot.post(f"/api/jobs/{job['id']}/cancel")).status_code == 404
+        assert (await robot.delete(f"/api/jobs/{job['id']}")).status_code == 404
+        assert (await robot.get("/api/jobs?user=robot")).status_code == 200
+        assert (await robot.get("/api/me")).json() == {"name": "robot", "admin": False}

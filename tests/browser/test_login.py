@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from tests.browser.page import RECORDER, Chat
 from tests.conftest import StartServer
@@ -69,6 +69,36 @@ async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_l
     await log_in(alice.page, "alice", "wonderland")
     await alice.page.wait_for_url(server.url + thread)
     await alice.has_words(TOKENS)
+
+
+async def test_an_administrator_sees_the_jobs_of_others(
+    start_server: StartServer, users: str, pages: list[Page]
+) -> None:
+    server = await start_server(LONGHAUL_USERS_FILE=users, LONGHAUL_ADMINS="alice")
+    alice, bob = (Chat(page, server.url) for page in pages)
+    await bob.page.goto(server.url)
+    await log_in(bob.page, "bob", "the builder")
+    await bob.ready()
+    await bob.send(script("Bob asks.", tokens=2, delay=60))
+    await bob.page.get_by_test_id("job-stop").wait_for()
+    await bob.page.goto(f"{server.url}/jobs")
+    await bob.page.get_by_test_id("job-row").wait_for()
+    await expect(bob.page.get_by_label("Everybody's")).to_be_hidden()
+
+    await alice.page.goto(f"{server.url}/login")
+    await log_in(alice.page, "alice", "wonderland")
+    await alice.ready()
+    await alice.page.goto(f"{server.url}/jobs")
+    await expect(alice.page.get_by_text("No jobs yet")).to_be_visible()
+    await alice.page.get_by_label("Everybody's").check()
+    row = alice.page.get_by_test_id("job-row")
+    await expect(row).to_contain_text("bob")
+    await row.get_by_role("button", name="Stop").click()
+    await expect(row).to_have_attribute("data-state", "cancelled")
+    await expect(bob.page.get_by_test_id("job-row")).to_have_attribute("data-state", "cancelled")
+    await expect(row.get_by_role("button", name="Retry")).to_be_hidden()
+    await row.get_by_role("button", name="Delete").click()
+    await expect(row).to_have_count(0)
 
 
 async def test_a_provider_sends_its_user_back_into_the_chat(start_server: StartServer, pages: list[Page]) -> None:

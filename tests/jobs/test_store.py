@@ -157,7 +157,7 @@ async def test_a_turn_instead_stops_the_running_one_and_runs_before_those_that_w
 async def test_a_retry_that_waits_in_an_old_turn_is_not_moved_by_a_turn_instead(engine: Engine) -> None:
     store = engine.store
     old = await store.submit(chat("old", thread_id="t"))
-    await store.request_cancel(old.id, by="ada")
+    await store.request_cancel(old.id, "ada")
     await store.submit(chat("runs", thread_id="t"))
     assert await claim(store, "w1")
     retry = await store.retry(old.id, "ada")
@@ -897,7 +897,7 @@ async def test_an_ended_job_tells_its_times_and_its_tokens(engine: Engine) -> No
 async def test_a_cancelled_job_tells_when_its_stop_began(engine: Engine) -> None:
     job = await engine.store.submit(chat())
     await claim(engine.store, "w1")
-    await engine.store.request_cancel(job.id, by="ada")
+    await engine.store.request_cancel(job.id, "ada")
     obeyed = engine.clock.now = engine.clock.now + 1
     await write(engine.store, job.id, JobCancelling(by="ada"))
     engine.clock.now += 1

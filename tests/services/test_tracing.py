@@ -87,12 +87,12 @@ async def test_a_job_that_nobody_ran_is_sent_by_who_cancelled_it_once(collector:
     async with traced(tmp_path) as store:
         job = await store.submit(chat())
         for _ in range(3):
-            await store.request_cancel(job.id, by="ada")
+            await store.request_cancel(job.id, "ada")
         await store.submit(chat(thread_id="t"))
         await store.delete_thread("t", "ada")
         lost = await store.submit(chat())
         await store.claim("dead", anything())
-        await store.request_cancel(lost.id, by="ada")
+        await store.request_cancel(lost.id, "ada")
         assert await store.claim("w1", anything()) is None
     assert [root.attributes["longhaul.job.status"] for root in roots(collector)] == ["cancelled"] * 3
 
