@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from pydantic import BaseModel, Field
 
 from jobs import CUT_SHORT, NEEDS_ARGUMENTS, Job, JobStatus
-from jobs.estimates import stalled_after
+from jobs.estimates import Range, stalled_after
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
 from jobs.rules import title_of
 from jobs.transcript import Transcript
@@ -63,6 +63,9 @@ class JobView(BaseModel):
         "after fewer than five runs of the tool."
     )
     queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
+    starts_in_seconds: list[float] | None = Field(
+        description="How long it may still wait: the median, and what nine of ten stay below. None: not known."
+    )
     result: Any | None
     error: ErrorView | None
     artifacts: list[ArtifactView]
@@ -76,11 +79,12 @@ class JobList(BaseModel):
 
 async def views(services: WebServices, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     summaries, positions = await services.jobs.summaries(jobs), await services.jobs.positions(jobs)
+    waits = await services.jobs.waits(jobs)
     now = time.time()
-    return [view(job, summaries[job.id], positions.get(job.id), now) for job in jobs]
+    return [view(job, summaries[job.id], positions.get(job.id), waits.get(job.id), now) for job in jobs]
 
 
-def view(job: Job, summary: Transcript, position: int | None, now: float) -> dict[str, Any]:
+def view(job: Job, summary: Transcript, position: int | None, wait: Range | None, now: float) -> dict[str, Any]:
     return {
         "id": job.id,
         "task": job.request.task,
@@ -99,6 +103,7 @@ def view(job: Job, summary: Transcript, position: int | None, now: float) -> dic
         "progress": _only(summary.progress, ProgressView) if summary.progress else None,
         "eta_seconds": _eta(job, summary, now),
         "queue_position": position,
+        "starts_in_seconds": wait and [*wait],
         "artifacts": [_only(artifact, ArtifactView) for artifact in summary.artifacts.values()],
         **_end(summary.end),
     }

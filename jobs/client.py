@@ -10,6 +10,7 @@ from typing import Self
 
 from background import wait_event
 from jobs.errors import ThreadNotFound
+from jobs.estimates import Range
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Overlap, Queue, Thread, WorkerRecord
 from jobs.store import JobFilter, JobStore
@@ -70,6 +71,10 @@ class JobClient:
     async def positions(self, jobs: Sequence[Job]) -> dict[str, int]:
         """Returns the queue positions of those jobs that are queued, by job id."""
         return await self._store.positions(jobs)
+
+    async def waits(self, jobs: Sequence[Job]) -> dict[str, Range]:
+        """Returns by job id how long those that are queued may still wait, if enough is known of those before them."""
+        return await self._store.waits(jobs)
 
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._store.jobs(query)

@@ -1,9 +1,9 @@
-"""How long a tool call may still take: from its own speed, and from how such calls went before."""
+"""How long a tool call may still take, from its own speed, and a waiting job still wait: from how such went before."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -21,7 +21,7 @@ _OWN_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A tool call that has finished."""
+    """A tool call that has finished, or a whole job."""
 
     name: str
     unit: str
@@ -36,6 +36,72 @@ def unit_of(report: Progress) -> str:
     """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
     found = re.search(rf"\bof {report.total:,g} (\w+)", report.message) if report.total else None
     return found[1] if found else ""
+
+
+Range = tuple[float, float]
+"""Seconds: the median, and what nine of ten stay below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A job that has not ended, as the queue counts it."""
+
+    id: str
+    task: str
+    thread_id: str | None
+    started_at: float | None
+    """None while it waits."""
+
+
+def run_of_job(task: str, seconds: float) -> Run:
+    """Returns a whole job as a run: its time in one piece."""
+    return Run(name=_job_name(task), unit="", unit_seconds=seconds, silence_seconds=0.0)
+
+
+def _job_name(task: str) -> str:
+    return f"job {task}"  # the names of tools have no spaces
+
+
+def starts_in(line: Sequence[Place], past: Mapping[str, Sequence[Run]], now: float) -> dict[str, Range]:
+    """Returns how long the waiting jobs of the line may still wait: those that run come first, then the queue's order.
+
+    past: how such jobs went before, by `names_in`. A turn waits for those before it in its thread, any other job for
+    its share of all work before it. Missing are jobs behind one of a kind that fewer than five runs are known of.
+    """
+    usual = {name: _usual(runs) for name, runs in past.items()}
+    lanes = max(1, sum(place.started_at is not None for place in line))
+    whole: Range | None = (0.0, 0.0)
+    threads: dict[str, Range | None] = {}
+    found: dict[str, Range] = {}
+    for place in line:
+        thread = place.thread_id or place.id
+        wait = threads[thread] if thread in threads else whole and (whole[0] / lanes, whole[1] / lanes)
+        if place.started_at is None and wait is not None:
+            found[place.id] = round(wait[0], 1), round(wait[1], 1)
+        takes = usual.get(_job_name(place.task))
+        if takes is not None and place.started_at is not None:
+            passed = now - place.started_at
+            takes = max(0.0, takes[0] - passed), max(0.0, takes[1] - passed)
+        whole = _sum(whole, takes)
+        threads[thread] = _sum(threads.get(thread, (0.0, 0.0)), takes)
+    return found
+
+
+def names_in(line: Sequence[Place]) -> set[str]:
+    """Returns the names of the runs that `starts_in` needs."""
+    return {_job_name(place.task) for place in line}
+
+
+def _usual(runs: Sequence[Run]) -> Range | None:
+    seconds = [run.unit_seconds for run in runs if run.unit_seconds is not None]
+    if len(seconds) < MIN_RUNS:
+        return None
+    tenths = quantiles(seconds, n=10, method="inclusive")
+    return tenths[4], tenths[8]
+
+
+def _sum(one: Range | None, other: Range | None) -> Range | None:
+    return None if one is None or other is None else (one[0] + other[0], one[1] + other[1])
 
 
 def usual_silence(past: Sequence[Run]) -> float | None:
@@ -87,13 +153,10 @@ class Pace:
         if report.total is None:
             return None
         self._first = self._first or (report.done, at)
-        past = sorted(
-            run.unit_seconds for run in self._past if run.unit_seconds is not None and run.unit == unit_of(report)
-        )
-        if len(past) < MIN_RUNS:
+        usual = _usual([run for run in self._past if run.unit == unit_of(report)])
+        if usual is None:
             return None
-        tenths = quantiles(past, n=10, method="inclusive")
-        median, ninth = tenths[4], tenths[8]
+        median, ninth = usual
         speed = self._speed(report.done, at) or median
         rest = max(0.0, report.total - report.done)
         low = rest * speed

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.estimates import Run
+from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, WorkerRecord
 from jobs.rules import Eligibility
@@ -244,10 +244,13 @@ class JobStore(Protocol):
         """Returns key and version of the records whose keys begin so, in the order of their first puts."""
 
     def add_run(self, run: Run) -> None:
-        """Keep soon how a tool call went."""
+        """Keep soon how a tool call or a job went."""
 
     async def runs(self, name: str) -> list[Run]:
-        """Returns how the newest calls of the tool went, oldest first."""
+        """Returns how the newest runs of this name went, oldest first."""
+
+    async def waits(self, jobs: Sequence[Job]) -> dict[str, Range]:
+        """Returns by job id how long those that are queued may still wait, if enough is known of those before them."""
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when the database cannot be read."""

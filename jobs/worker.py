@@ -15,6 +15,7 @@ from jobs.context import JobContext, TaskFunction
 from jobs.deltas import Ticks
 from jobs.dispatch import Dispatcher
 from jobs.errors import EpochStale, JobFailed, JobIncomplete, JobNotFound, LogBehind, StoreUnavailable, reason_for_log
+from jobs.estimates import run_of_job
 from jobs.events import (
     JobCancelled,
     JobCancelling,
@@ -264,7 +265,9 @@ class Worker:
         """Runs the task. Returns the job's end, or None when the job is left to another worker or cannot be written."""
         context = held.context
         try:
+            begun = time.monotonic()
             result = await self._tasks[context.job.request.task](context)
+            self._store.add_run(run_of_job(context.job.request.task, round(time.monotonic() - begun, 3)))
             return JobCompleted(result=result, usage=context.usage)
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)

@@ -1,6 +1,6 @@
 // All jobs of the person, in every tab: a dot beside each conversation in which one runs, and a notice when a long one ends
 // while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
-import { connected } from './live.js';
+import { connected, place } from './live.js';
 import { duration, isLive, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
@@ -31,10 +31,16 @@ const draw = (threads) => {
   style.textContent = lines.length ? `${row} { position: relative; } ${row}::before { ${DOT} }` : '';
 };
 
+// Of a job that waits.
+const placeOf = ({ id, queue_position: ahead, starts_in_seconds: wait }) => ({ id, ahead, wait, at: Date.now() / 1000 });
+
 const share = () => {
-  const threads = [...new Set([...jobs.values()].map((job) => job.thread_id).filter(Boolean))];
+  const running = [...jobs.values()];
+  const threads = [...new Set(running.map((job) => job.thread_id).filter(Boolean))];
+  const places = running.filter((job) => job.state === 'queued').map(placeOf);
   draw(threads);
-  channel.postMessage({ threads });
+  place(places);
+  channel.postMessage({ threads, places });
 };
 
 let asking = null;
@@ -102,6 +108,7 @@ const followAll = async () => {
 
 channel.addEventListener('message', ({ data }) => {
   if (data.threads) draw(data.threads);
+  if (data.places) place(data.places);
   if (data.looking && document.visibilityState === 'visible') channel.postMessage({ seen: true });
   if (data.hello && leads) share();
   if (data.seen) seen();

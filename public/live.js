@@ -27,6 +27,7 @@ const merge = (card) => {
   const steps = new Map((known?.steps ?? []).map((step) => [step.id, step]));
   for (const step of card.steps ?? []) steps.set(step.id, step);
   const whole = { sources: known?.sources ?? [], heard_at: card.last_at, ...card, steps: [...steps.values()] };
+  if (known?.wait_at) Object.assign(whole, { ahead: known.ahead, wait: known.wait, wait_at: known.wait_at });
   jobs.set(card.job_id, whole);
   return whole;
 };
@@ -35,6 +36,15 @@ const merge = (card) => {
 export const keep = (card) => {
   const known = jobs.get(card.job_id);
   return known && known.last_at >= card.last_at ? known : merge(card);
+};
+
+// Where waiting jobs stand in the queue: their own logs do not say.
+export const place = (places) => {
+  for (const { id, ahead, wait, at } of places) {
+    const job = jobs.get(id);
+    if (job?.state === 'queued') jobs.set(id, { ...job, ahead, wait, wait_at: at });
+  }
+  if (places.length) tell();
 };
 
 const LEAVE_MILLISECONDS = 1500;

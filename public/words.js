@@ -83,13 +83,22 @@ const rough = (seconds) => {
 export const percentOf = (progress) =>
   progress?.total ? Math.min(100, (100 * progress.done) / progress.total) : null;
 
+const range = (seconds, passed) => {
+  const [low, high] = seconds.map((one) => rough(Math.max(0, one - passed)));
+  return (low === high ? `about ${low}` : `about ${low} to ${high}`).replace('about a few', 'a few');
+};
+
+// When a waiting job starts, as a range.
+export const starts = ({ state, wait, wait_at: at }, now) => {
+  if (state !== 'queued') return '';
+  return wait ? `starts in ${range(wait, now - at)}` : 'no estimate yet';
+};
+
 // The time left, as a range: what half of such calls take, and nine of ten.
 export const left = ({ total, eta, at }, now) => {
   if (!total) return '';
   if (!eta) return 'no estimate yet';
-  const [low, high] = eta.map((seconds) => rough(Math.max(0, seconds - (now - at))));
-  const range = low === high ? low : `${low} to ${high}`;
-  return `about ${range} left`.replace('about a few', 'a few');
+  return `${range(eta, now - at)} left`;
 };
 
 const ENDS = {

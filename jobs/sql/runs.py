@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from jobs.estimates import MAX_RUNS, Run
+from collections.abc import Iterable
+
+from jobs.estimates import MAX_RUNS, Place, Range, Run, names_in, starts_in
 from jobs.sql.connection import Connection
+
+MAX_LINE = 2_000
+"""Jobs of which a line is made: whoever waits behind so many is told nothing."""
 
 
 def add(connection: Connection, run: Run) -> None:
@@ -20,3 +25,18 @@ def find(connection: Connection, name: str) -> list[Run]:
         Run(name=name, unit=row[0], unit_seconds=row[1], silence_seconds=row[2])
         for row in connection.execute(sql, [name])
     ]
+
+
+def waits(connection: Connection, ids: Iterable[str], now: float) -> dict[str, Range]:
+    """Returns how long those of the jobs that are queued may still wait, if that can be told."""
+    sql = """
+        SELECT id, task, thread_id, CASE status WHEN 'in_progress' THEN started_at END
+        FROM jobs WHERE status IN ('queued', 'in_progress')
+        ORDER BY CASE status WHEN 'in_progress' THEN 0 ELSE 1 END, priority, number LIMIT ?
+    """
+    line = [
+        Place(id=row[0], task=row[1], thread_id=row[2], started_at=row[3])
+        for row in connection.execute(sql, [MAX_LINE])
+    ]
+    wanted, past = set(ids), {name: find(connection, name) for name in names_in(line)}
+    return {job_id: wait for job_id, wait in starts_in(line, past, now).items() if job_id in wanted}

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from jobs import rules
 from jobs.encoding import to_stored
 from jobs.errors import EpochStale, JobConflict
-from jobs.estimates import Run
+from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent, JobIncompleteEvent, decode
 from jobs.models import (
     JSON,
@@ -498,6 +498,10 @@ class SqlStore:
 
     async def runs(self, name: str) -> list[Run]:
         return await self._read(lambda connection: runs.find(connection, name))
+
+    async def waits(self, jobs: Sequence[Job]) -> dict[str, Range]:
+        ids = [job.id for job in jobs if job.status is JobStatus.QUEUED]
+        return await self._read(lambda connection: runs.waits(connection, ids, self._clock())) if ids else {}
 
     async def ping(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1").fetchone())

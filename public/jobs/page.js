@@ -1,5 +1,5 @@
 // All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
-import { canRetry, duration, elapsed, isLive, left, percentOf, progressOf, STATES, tokens } from '../words.js';
+import { canRetry, duration, elapsed, isLive, left, percentOf, progressOf, starts, STATES, tokens } from '../words.js';
 
 const PAGE = 50;
 const RECONNECT_MILLISECONDS = 2000;
@@ -84,6 +84,9 @@ const factsOf = (job) => {
   }
   if (isLive(job) && job.eta_seconds) {
     facts.push(left({ total: job.progress.total, eta: job.eta_seconds, at: job.heard_at ?? now }, now));
+  }
+  if (job.starts_in_seconds) {
+    facts.push(starts({ state: job.state, wait: job.starts_in_seconds, wait_at: job.heard_at ?? now }, now));
   }
   if (job.usage) facts.push(tokens(job.usage));
   return facts.join(' · ');

@@ -16,7 +16,7 @@ ETA: Line = ("progress", {"step": CALL, "done": 3, "total": 9, "message": "", "e
 def shown(*lines: Line, heard_at: float, status: JobStatus = JobStatus.IN_PROGRESS) -> tuple[str, list[float] | None]:
     summary = Transcript.of(log(*lines))
     summary.heard_at = heard_at
-    seen = view(job(status=status), summary, None, now=1000.0)
+    seen = view(job(status=status), summary, None, None, now=1000.0)
     return seen["state"], seen["eta_seconds"]
 
 

@@ -14,8 +14,8 @@ from tests.waiting import until
 
 JOB_FIELDS = {
     "id", "task", "status", "thread_id", "user", "retry_of", "created_at", "started_at", "finished_at", "attempt",
-    "last_seq", "title", "state", "doing", "progress", "eta_seconds", "queue_position", "result", "error", "artifacts",
-    "usage",
+    "last_seq", "title", "state", "doing", "progress", "eta_seconds", "queue_position", "starts_in_seconds", "result",
+    "error", "artifacts", "usage",
 }  # fmt: skip
 
 

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import JSON, JobContext, Step
-from jobs.estimates import MIN_RUNS, Pace, Run, stalled_after, unit_of, usual_silence
+from jobs.estimates import (
+    MIN_RUNS,
+    Pace,
+    Place,
+    Run,
+    run_of_job,
+    stalled_after,
+    starts_in,
+    unit_of,
+    usual_silence,
+)
 from jobs.events import Progress, StepStarted
 from tests.jobs.engine import Engine, chat
 
@@ -40,6 +50,49 @@ def test_its_own_speed_counts_as_soon_as_it_can_be_measured() -> None:
     pace.left(report(40), at=10.0)  # what an earlier attempt has done took no time
     assert pace.left(report(50), at=12.0) == (10.0, 10.0)
     assert pace.left(report(60), at=22.0) == (24.0, 24.0)
+
+
+def place(task: str, thread: str | None = None, *, started_at: float | None = None) -> Place:
+    return Place(id=f"{task}-{thread}", task=task, thread_id=thread, started_at=started_at)
+
+
+PAST = {
+    "job fast": [run_of_job("fast", seconds) for seconds in (1, 1, 2, 3, 3)],
+    "job slow": [run_of_job("slow", 60)] * MIN_RUNS,
+    "job rare": [run_of_job("rare", 60)] * (MIN_RUNS - 1),
+}
+
+
+def test_a_turn_waits_for_those_before_it_in_its_thread() -> None:
+    line = [place("fast", "a", started_at=9.5), place("slow", "b"), place("slow", "a"), place("chat", "a")]
+    assert starts_in(line, PAST, now=10.0) == {"slow-b": (1.5, 2.5), "slow-a": (1.5, 2.5), "chat-a": (61.5, 62.5)}
+
+
+def test_other_jobs_wait_for_their_share_of_the_work_before_them() -> None:
+    line = [place("slow", "a", started_at=0.0), place("slow", "b", started_at=50.0), place("slow"), place("fast")]
+    assert starts_in(line, PAST, now=100.0) == {"slow-None": (5.0, 5.0), "fast-None": (35.0, 35.0)}
+
+
+def test_who_waits_behind_something_unknown_is_told_nothing() -> None:
+    line = [place("slow", "a", started_at=0.0), place("rare", "b", started_at=0.0), place("slow"), place("fast", "a")]
+    assert starts_in(line, PAST, now=0.0) == {"fast-a": (60.0, 60.0)}
+
+
+async def test_finished_jobs_tell_those_that_wait_when_they_start(engine: Engine) -> None:
+    async def waits(ctx: JobContext) -> JSON:
+        await asyncio.sleep(600 if ctx.job.request.input == "last" else 0)
+
+    async with engine.working({"chat": waits}):
+        for _ in range(MIN_RUNS):
+            await engine.log((await engine.client.submit(chat())).id)
+        running = await engine.client.submit(chat("last", thread_id="t"))
+        await anext(aiter(engine.client.follow(running.id, "ada", 1)))
+        waiting = await engine.client.submit(chat(thread_id="t"))
+        low, high = (await engine.client.waits([running, waiting]))[waiting.id]
+        assert 0 <= low <= high < 30
+        assert await engine.client.waits([running]) == {}
+        await engine.client.cancel(running.id, "ada")
+        await engine.client.cancel(waiting.id, "ada")
 
 
 @given(st.lists(st.floats(0.01, 5.0), min_size=3, max_size=30), st.lists(st.floats(0.1, 3.0), min_size=5, max_size=9))
