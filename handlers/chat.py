@@ -43,9 +43,16 @@ class Chat:
     """The bodies of the Chainlit callbacks. They neither run jobs nor wait for them."""
 
     def __init__(
-        self, services: WebServices, views: Views, data_layer: DataLayer, drafts: Drafts, commands: Commands
+        self,
+        services: WebServices,
+        turns: Turns,
+        views: Views,
+        data_layer: DataLayer,
+        drafts: Drafts,
+        commands: Commands,
     ) -> None:
         self.files = services.files
+        self.turns = turns
         self.data_layer = data_layer
         self._drafts = drafts
         self._commands = commands
@@ -178,7 +185,7 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))
         drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)
-        yield Chat(services, views, DataLayer(services.jobs, turns, store), drafts, commands)
+        yield Chat(services, turns, views, DataLayer(services.jobs, turns, store), drafts, commands)
 
 
 def overlap_of(message: cl.Message) -> Overlap:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from accounts import BodyLimit, RequestGuard, UsersFile
 from handlers import sockets
 from handlers.actions import RETRY, SUBMIT
+from handlers.answers import answer_route
 from handlers.artifacts import artifact_routes
 from handlers.caching import KeepAssets
 from handlers.callers import KnownCallers, Logins
@@ -71,7 +72,7 @@ def install_chat(
     app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(NotServing, not_serving)
     put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
-    put_first([*artifact_routes(lifecycle), jobs_route(frame_ancestors)])
+    put_first([*artifact_routes(lifecycle), answer_route(lifecycle), jobs_route(frame_ancestors)])
 
 
 def _unheard(_: Request, __: Exception) -> Response:

@@ -13,6 +13,7 @@ from handlers.card import JobCard
 from handlers.changes import AddText, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
 from handlers.elements import CARD, artifact_element, card_element, file_element, form_element
 from handlers.forms import ToolForm
+from handlers.markup import Markup, marked_up
 from handlers.words import describe_end, iso
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent
 from jobs.events import (
@@ -78,6 +79,8 @@ class TurnScreen:
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
+        self._markups: dict[str, Markup] = {}  # by step
+        self._end_sentence = ""
         self._transcript = Transcript()
         self.card = JobCard(job, prices)
         self.card_changed = False
@@ -95,6 +98,11 @@ class TurnScreen:
     def elements(self) -> list[ElementDict]:
         """Returns the attached files, the form and the artifacts."""
         return [self._card_element() if is_card(one) else dict(one) for one in self._elements.values()]
+
+    @property
+    def answer(self) -> str:
+        """The answer as it was written, for a copy: the text of the model, else what a tool returned."""
+        return self._transcript.answer or self._end_sentence
 
     @property
     def end_id(self) -> str:
@@ -131,7 +139,7 @@ class TurnScreen:
             case StepFinished(step=step):
                 self._note_problems(payload)
                 changes = [] if answer is None else self._answer(answer, event.at)
-                return changes + self._hide_cursor(step)
+                return changes + self._hide_cursor(step, event.at)
             case Artifact():
                 return self._show_artifact(payload, event)
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
@@ -166,19 +174,23 @@ class TurnScreen:
     def _answer(self, change: AnswerChange, at: float) -> list[Change]:
         path = change.step
         if path in self._messages and not change.withdrew:
-            return self._append(path, change.text, at)
+            return self._append(path, self._markups[path].feed(change.text), at)
         changes: list[Change] = self._clear(path)
         if not change.text:
             return changes
         # The first message of a step keeps its id, so that the new attempt's text replaces it in place.
         first = f"{self.root_id}:{path}"
         self._messages[path] = [first]
+        self._markups[path] = Markup()
         step = self._new(first, "assistant_message", ASSISTANT, self.run_id, at)
-        step.update(output=change.text.lstrip("\n"), streaming=True)
+        step.update(output=self._markups[path].feed(change.text.lstrip("\n")), streaming=True)
         return [change for change in changes if change != Remove(first)] + [self._put(step)]
 
-    def _hide_cursor(self, path: str) -> list[Change]:
-        return [self._patch(one, streaming=False) for one in self._messages.get(path, [])[-1:]]
+    def _hide_cursor(self, path: str, at: float) -> list[Change]:
+        if path not in self._messages:
+            return []
+        rest = self._append(path, self._markups[path].close(), at)
+        return [*rest, self._patch(self._messages[path][-1], streaming=False)]
 
     def _show_artifact(self, artifact: Artifact, event: JobEvent) -> list[Change]:
         message_id = f"{self.root_id}:{self._calling()}:files"
@@ -189,16 +201,15 @@ class TurnScreen:
         return [*changes, self._show(element)]
 
     def _end(self, end: Terminal, at: float) -> list[Change]:
-        changes: list[Change] = [
-            self._patch(step["id"], streaming=False) for step in tuple(self._steps.values()) if step.get("streaming")
-        ]
-        sentence = describe_end(end, answered=bool(self._messages), on_card=self.card.wanted)
+        running = [path for path, (*_, last) in self._messages.items() if self._steps[last]["streaming"]]
+        changes = [change for path in running for change in self._hide_cursor(path, at)]
+        sentence = self._end_sentence = describe_end(end, answered=bool(self._messages), on_card=self.card.wanted)
         if self.form_is_open:
             self.card.leave_to_form()
             changes.append(self._show(self._form_element(is_open=True)))
         elif sentence:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, at)
-            step.update(output=sentence, isError=isinstance(end, JobFailedEvent))
+            step.update(output=marked_up(sentence), isError=isinstance(end, JobFailedEvent))
             changes.append(self._put(step))
         changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
@@ -241,6 +252,8 @@ class TurnScreen:
         return running[-1] if running else DIRECT_CALL
 
     def _append(self, path: str, text: str, at: float) -> list[Change]:
+        if not text:
+            return []
         current = self._steps[self._messages[path][-1]]
         if len(current["output"]) > MESSAGE_CHARACTERS and "\n\n" in text:
             head, text = text.split("\n\n", 1)

@@ -35,6 +35,13 @@ class Turns:
         """Returns the turn, up to date with the log."""
         return await self._open(job, form_of(job, await self._tools()))
 
+    async def answer(self, root_id: str, user: str) -> str:
+        """Returns the answer of the turn that began with this job. Raises `JobNotFound`."""
+        root = await self._jobs.get(root_id, user)
+        turns = [] if root.thread_id is None else await self._jobs.thread_jobs(root.thread_id)
+        newest = next((job for job in turns if job.root_id == root.root_id), root)
+        return (await self.open(newest)).answer
+
     async def begin(self, job: Job) -> TurnScreen:
         """Returns the turn before its first event."""
         return await self._begin(job, form_of(job, await self._tools()))

@@ -1,4 +1,5 @@
-// Names and roles that the page leaves out: without them a screen reader says "button" and nothing else.
+// Names and roles that the page leaves out: without them a screen reader says "button" and nothing else. And the
+// direction of an answer, from its first letter.
 const NAMES = {
   '#sidebar-trigger-button': 'Show or hide the conversations',
   '#search-chats-button': 'Search the conversations',
@@ -17,6 +18,7 @@ const name = () => {
   for (const [selector, label] of Object.entries(NAMES)) {
     for (const button of document.querySelectorAll(`${selector}:not([aria-label])`)) button.setAttribute('aria-label', label);
   }
+  for (const content of document.querySelectorAll('.message-content:not([dir])')) content.setAttribute('dir', 'auto');
   document.querySelector('#upload-button[role]')?.removeAttribute('role');
   // Screen readers expect the entries of a list right below it. Here, frames stand between them.
   for (const list of document.querySelectorAll('ul:has(> div):not([role])')) {

@@ -1,5 +1,6 @@
 import './access.js';
 import './card.js';
+import './copy.js';
 import './dock.js';
 import './feed.js';
 import { linkPictures } from './pictures.js';

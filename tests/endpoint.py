@@ -12,6 +12,7 @@ The last user message is the script: `key=value` words anywhere in it.
     call NAME {…}   call a tool; several are called in turn, joined by `&` at once
     hold=40,80      wait after 40 tokens, and after 80, until the test calls `release`
     hold_turn=1     … only in the answer to the first round of tool results
+    paragraph=50    a new paragraph after every 50 words
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
 
@@ -22,6 +23,7 @@ import asyncio
 import json
 import re
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -318,7 +320,9 @@ class Answer:
         results = [text_of(m) for m in self.request.messages if m["role"] == "tool"] if self.request.turn else []
         opening = f"The tool answered: {results[-1]} " if results else ""
         word = self.script.options.get("word", "w")
-        first, *others = [f"{word}{i} " for i in range(int(self.script.number("tokens", 20)))]
+        size = int(self.script.number("paragraph", sys.maxsize))
+        ends = ["\n\n" if (i + 1) % size == 0 else " " for i in range(int(self.script.number("tokens", 20)))]
+        first, *others = [f"{word}{i}{end}" for i, end in enumerate(ends)]
         return [opening + first, *others]
 
     def _tool_call(self, index: int, call: ToolCall) -> dict[str, Any]:

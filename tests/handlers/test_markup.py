@@ -1,0 +1,47 @@
+"""Formulas and prices in Markdown: what the page must not take for the other."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.markup import Markup, marked_up
+
+PIECES = st.lists(st.text(alphabet="\\()[]$`~\n ax5", max_size=6), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("It costs $5, then $6.", r"It costs \$5, then \$6."),
+        (r"It costs \$5.", r"It costs \$5."),
+        (r"So \(e^{i\pi} = -1\) holds.", r"So $$e^{i\pi} = -1$$ holds."),
+        ("\\[\nE = mc^2\n\\]", "$$\nE = mc^2\n$$"),
+        ("$$\nE = mc^2\n$$", "$$\nE = mc^2\n$$"),
+        ("An inline $$x_1$$ and $5.", "An inline $$x_1$$ and \\$5."),
+        ("`echo $HOME` costs $5", "`echo $HOME` costs \\$5"),
+        ("``a ` $b`` $c", "``a ` $b`` \\$c"),
+        ("```sh\necho $A \\(b\\)\n\necho $B\n```\n$5", "```sh\necho $A \\(b\\)\n\necho $B\n```\n\\$5"),
+        ("~~~\n$A\n~~~\n$5", "~~~\n$A\n~~~\n\\$5"),
+        ("A stray ` mark.\n\n$5", "A stray ` mark.\n\n\\$5"),
+        ("A stray $$ mark.\n\n$5", "A stray $$ mark.\n\n\\$5"),
+        (r"A path C:\temp\new", r"A path C:\temp\new"),
+        ("Nothing special.", "Nothing special."),
+    ],
+)
+def test_formulas_are_marked_and_prices_are_not(written: str, shown: str) -> None:
+    assert marked_up(written) == shown
+
+
+@given(PIECES)
+def test_it_does_not_matter_where_a_text_is_cut(pieces: list[str]) -> None:
+    markup = Markup()
+    assert "".join(markup.feed(piece) for piece in pieces) + markup.close() == marked_up("".join(pieces))
+
+
+@given(PIECES)
+def test_a_text_is_the_same_but_for_backslashes_and_dollars(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    plain = str.maketrans("", "", "\\$()[]")
+    assert marked_up(text).translate(plain) == text.translate(plain)
