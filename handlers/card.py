@@ -36,6 +36,7 @@ from jobs.events import (
 )
 from names import CHAT
 from services.prices import NO_PRICES, Prices
+from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 ARTIFACTS = "/project/artifact"
 """The route of a job's files."""
@@ -350,6 +351,8 @@ class JobCard:
         self._goes_on(source.step)
 
     def _keep(self, artifact: Artifact, at: float) -> None:
+        if mime_of(artifact.name) in (PLOTLY_MIME, TABLE_MIME):  # drawn below the answer; as files they are of no use
+            return
         files = {one["name"]: one for one in self._head.get("files", ())}
         address = f"{ARTIFACTS}/{self._job.id}/{quote(artifact.name, safe='')}?version={int(at * 1000)}"
         files[artifact.name] = {"name": artifact.name, "size": artifact.size, "url": address}

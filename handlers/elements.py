@@ -16,6 +16,8 @@ from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 FORM = "ToolForm"
 """`public/elements/ToolForm.jsx`."""
+DRAWN = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}
+"""Chainlit's kinds of elements, by the type of a file's name."""
 CARD = "JobCard"
 """`public/elements/JobCard.jsx`."""
 
@@ -31,15 +33,18 @@ def file_element(file: StoredFile, thread_id: str | None, message_id: str) -> El
     }
 
 
+def is_drawn(artifact: Artifact) -> bool:
+    """Whether the page draws the artifact. The name decides, as it does when the file is served."""
+    return mime_of(artifact.name) in DRAWN or artifact.mime.startswith("image/")
+
+
 def artifact_element(artifact: Artifact, job: Job, message_id: str, *, version: int) -> ElementDict:
-    """Returns an artifact, drawn if the page can draw it. Artifacts of one name share an element."""
-    name, mime = artifact.name, artifact.mime
-    # The name decides, as it does when the file is served; the type that a tool declares may be wrong.
-    drawn = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}.get(mime_of(name))
-    kind = drawn or ("image" if mime.startswith("image/") else "file")
+    """Returns an artifact that the page draws. Artifacts of one name share an element."""
+    name = artifact.name
+    kind = DRAWN.get(mime_of(name), "image")
     return {
         **_element(f"{job.root_id}:artifact:{name}", kind, name, job.thread_id, message_id),
-        "mime": mime,
+        "mime": artifact.mime,
         # The page caches by address, so a replaced file needs a new one.
         "url": f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={version}",
     }

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from handlers.card import JobCard
 from handlers.changes import AddText, Change, ElementDict, Remove, Show, StepDict, Upsert, merge
-from handlers.elements import CARD, artifact_element, card_element, file_element, form_element
+from handlers.elements import CARD, artifact_element, card_element, file_element, form_element, is_drawn
 from handlers.forms import ToolForm
 from handlers.markup import Markup, marked_up
 from handlers.words import describe_end, iso
@@ -78,6 +78,7 @@ class TurnScreen:
         self._choices = choices
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
+        self._drawn: dict[str, tuple[Artifact, int]] = {}  # by name, with their seq: shown at the end, below the answer
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._markups: dict[str, Markup] = {}  # by step
         self._end_sentence = ""
@@ -140,8 +141,10 @@ class TurnScreen:
                 self._note_problems(payload)
                 changes = [] if answer is None else self._answer(answer, event.at)
                 return changes + self._hide_cursor(step, event.at)
-            case Artifact():
-                return self._show_artifact(payload, event)
+            case Artifact(name=name):
+                if is_drawn(payload):
+                    self._drawn[name] = payload, event.seq
+                return []
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.ended = payload
                 return self._end(payload, event.at)
@@ -192,13 +195,18 @@ class TurnScreen:
         rest = self._append(path, self._markups[path].close(), at)
         return [*rest, self._patch(self._messages[path][-1], streaming=False)]
 
-    def _show_artifact(self, artifact: Artifact, event: JobEvent) -> list[Change]:
-        message_id = f"{self.root_id}:{self._calling()}:files"
+    def _draw(self, at: float) -> list[Change]:
+        """Shows charts, tables and pictures below the last words, which tell of them. Other files are on the card."""
+        if not self._drawn:
+            return []
         changes: list[Change] = []
-        if message_id not in self._steps:
-            changes.append(self._put(self._new(message_id, "assistant_message", ASSISTANT, self.run_id, event.at)))
-        element = artifact_element(artifact, self._job, message_id, version=event.seq)
-        return [*changes, self._show(element)]
+        last = [message for messages in self._messages.values() for message in messages][-1:]
+        ending = f"{self.root_id}:end"
+        below = ending if ending in self._steps else last[0] if last else f"{self.root_id}:drawn"
+        if below not in self._steps:
+            changes.append(self._put(self._new(below, "assistant_message", ASSISTANT, self.run_id, at)))
+        elements = [artifact_element(one, self._job, below, version=seq) for one, seq in self._drawn.values()]
+        return [*changes, *(self._show(element) for element in elements)]
 
     def _end(self, end: Terminal, at: float) -> list[Change]:
         running = [path for path, (*_, last) in self._messages.items() if self._steps[last]["streaming"]]
@@ -211,6 +219,7 @@ class TurnScreen:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, at)
             step.update(output=marked_up(sentence), isError=isinstance(end, JobFailedEvent))
             changes.append(self._put(step))
+        changes += self._draw(at)
         changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
 
@@ -244,12 +253,6 @@ class TurnScreen:
         return form_element(
             self.form, self._job, self._form_id, is_open=is_open, problems=self._problems, files=self._choices
         )
-
-    def _calling(self) -> str:
-        """Returns the call that makes an artifact: the last running one, else the last; a retry's log may have none."""
-        calls = {path: step for path, step in self._transcript.steps.items() if step.started.kind == "tool"}
-        running = [path for path, step in calls.items() if step.finished is None] or [*calls]
-        return running[-1] if running else DIRECT_CALL
 
     def _append(self, path: str, text: str, at: float) -> list[Change]:
         if not text:

@@ -91,6 +91,7 @@ class Toolbox:
             files=tuple(files),
             named_sites=named_sites,
             storage=str(self._storage(ctx.job)),
+            offline=self._models.settings.offline,
             job=ctx.job.id,
             step=path,
         )

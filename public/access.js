@@ -11,7 +11,24 @@ const NAMES = {
   'button[class*="positive-feedback"]': 'Good answer',
   'button[class*="negative-feedback"]': 'Bad answer',
   '#user-nav-button': 'Account',
+  'button:has(> svg.lucide-eye)': 'Show the password',
+  'button:has(> svg.lucide-eye-off)': 'Hide the password',
 };
+const READABLE = 'Attach PDF, Word, HTML, Markdown or text documents, or CSV, Excel or Parquet tables.';
+
+// Of a file that it refuses, the page says all types that it accepts.
+const tellRefusal = () => {
+  for (const title of document.querySelectorAll('[data-sonner-toast] [data-title]')) {
+    if (title.textContent.startsWith('File type must be')) title.textContent = `This kind of file cannot be read. ${READABLE}`;
+  }
+};
+
+// Where nobody logs in, nobody can log out.
+const hideLogout = () => {
+  const leave = document.querySelector('[role=menuitem]:has(svg.lucide-log-out)');
+  if (leave?.parentElement.textContent.startsWith('local')) leave.style.display = 'none';
+};
+
 const QUIET_MILLISECONDS = 300;
 
 const name = () => {
@@ -28,8 +45,19 @@ const name = () => {
   for (const menu of document.querySelectorAll('#thread-options[aria-expanded]')) menu.removeAttribute('aria-expanded');
 };
 
+// Enter in the one field of a dialog confirms it, as everywhere.
+document.addEventListener('keydown', (event) => {
+  const dialog = event.target.matches?.('input') && event.target.closest('[role=dialog]');
+  if (event.key !== 'Enter' || event.isComposing || !dialog || dialog.querySelector('form, [cmdk-root]')) return;
+  if (dialog.querySelectorAll('input').length > 1) return;
+  event.preventDefault();
+  [...dialog.querySelectorAll('button')].find((button) => button.textContent === 'Confirm')?.click();
+});
+
 let waiting = false;
 new MutationObserver(() => {
+  tellRefusal();
+  hideLogout();
   if (waiting) return;
   waiting = true;
   setTimeout(() => {

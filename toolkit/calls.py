@@ -64,6 +64,7 @@ class Call:
             job=self.context.job,
             step=self.context.step,
             partial=self.context.partial,
+            offline=self.context.offline,
         )
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 

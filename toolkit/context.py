@@ -59,6 +59,8 @@ class CallInfo:
     """The job, and the step of it that is this call; for the log."""
     partial: bool = False
     """The call was stopped, and this saves what there is: nothing new begins."""
+    offline: bool = False
+    """No language model is connected."""
 
 
 class Link(Protocol):
@@ -131,6 +133,11 @@ class _Context:
         the model to send data away.
         """
         return self._info.named_sites
+
+    @property
+    def offline(self) -> bool:
+        """Whether no language model is connected: then `complete` returns sentences of the material."""
+        return self._info.offline
 
     @property
     def scratch(self) -> Path:

@@ -28,6 +28,8 @@ class CallContext:
     """The job, and the step of it that is this call; for the log."""
     partial: bool = False
     """The call was stopped: run the tool's `partial`."""
+    offline: bool = False
+    """No language model is connected."""
 
 
 @dataclass(frozen=True, kw_only=True)

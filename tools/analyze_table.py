@@ -10,7 +10,7 @@ from pydantic import Field
 from toolkit import ToolContext, ToolError, UploadedFile, tool
 from tools.tables import READABLE, Database, Table, charts, looks_like_table
 from tools.tables.findings import Facts, findings
-from tools.tables.profile import EXACT_ROWS, FEW, Profile, correlations, duplicates, profile
+from tools.tables.profile import EXACT_ROWS, FEW, Numbers, Profile, correlations, duplicates, profile
 from tools.tables.report import report
 from tools.tables.times import Series, series
 from tools.tables.types import is_whole, kind_of
@@ -20,8 +20,6 @@ MAX_CORRELATED = 20
 """Maximum columns of the matrix: the first number columns."""
 MAX_PANELS = 9
 """Maximum small charts in one figure."""
-MAX_AVERAGED = 3
-"""Maximum number columns over time."""
 MAX_VALUE_COLUMNS = 30
 """Maximum columns in the value; the column overview has all."""
 _MAX_NAME = 60
@@ -107,7 +105,7 @@ class _Analysis:
         matrix = correlations(self._database, self._table, measured) if len(measured) > 1 else []
         along = None
         if self._date is not None:
-            along = series(self._database, self._table, self._date, measured[:MAX_AVERAGED])
+            along = series(self._database, self._table, self._date, measured)
         return Facts(
             rows=self._table.rows,
             duplicates=repeated,
@@ -194,10 +192,14 @@ def _figures(facts: Facts) -> dict[str, charts.Figure]:
         figures["missing"] = charts.missing_chart([(one.name, 100 * one.missing / one.rows) for one in gaps])
     if facts.series:
         lines: list[tuple[str, Sequence[float | int | None]]] = [("rows", facts.series.rows)]
-        lines += [(f"mean of {name}", values) for name, values in facts.series.means]
+        lines += facts.series.measures
         figures["over-time"] = charts.timeline(facts.series.unit, facts.series.places, lines)
     spread = [one for one in facts.profiles if one.numbers and one.numbers.edges and not one.identifier][:MAX_PANELS]
-    panels = [(one.name, charts.histogram(one.numbers.edges, one.numbers.counts)) for one in spread if one.numbers]
+    panels = [
+        (_heading(one, one.numbers), charts.histogram(one.numbers.edges, one.numbers.counts))
+        for one in spread
+        if one.numbers
+    ]
     if panels:
         figures["distributions"] = charts.grid("Distributions", panels)
     ranked = [one for one in facts.profiles if one.top and not one.constant and not one.identifier][:MAX_PANELS]
@@ -207,6 +209,14 @@ def _figures(facts: Facts) -> dict[str, charts.Figure]:
     if len(facts.correlated) > 1:
         figures["correlations"] = charts.correlation_chart(facts.correlated, facts.matrix)
     return figures
+
+
+def _heading(one: Profile, numbers: Numbers) -> str:
+    """Returns the name, and what the histogram leaves out."""
+    beyond = one.filled - sum(numbers.counts)
+    if beyond <= 0:
+        return one.name
+    return f"{one.name}\n{beyond:,} more, up to {number(numbers.maximum)}"
 
 
 def _overview(one: Profile) -> list[Any]:

@@ -19,6 +19,8 @@ from tools.tables import Rows as TableRows
 MAX_ROWS = 100_000
 SHOWN_CHARACTERS = 500
 """Maximum for a cell in the preview."""
+PROMPTS = 5
+"""Rows that are shown where no model is connected."""
 EXAMPLES = 5
 """Number of answers that the chat's model reads."""
 
@@ -112,6 +114,8 @@ async def map_table(
     """
     ctx.report_progress(0, None, f"Reading {table.name}")
     questions = await Questions.of(ctx, table, prompt, output_column, preview_rows)
+    if ctx.offline:
+        return await _show_prompts(ctx, questions, whole=preview_rows is None)
     await ctx.limit_rate(requests_per_minute, tokens_per_minute)
     asking = Asking(
         ctx,
@@ -139,6 +143,24 @@ async def _save(ctx: AsyncToolContext, enriched: Enriched, table: UploadedFile, 
     await asyncio.to_thread(write, ctx.scratch / name, enriched.columns, enriched.cells)
     await ctx.save_artifact(name, ctx.scratch / name)
     return name
+
+
+async def _show_prompts(ctx: AsyncToolContext, questions: Questions, *, whole: bool) -> dict[str, Any]:
+    """Shows what a model would be asked. Returns the tool's value; raises ToolIncomplete if all rows were wanted."""
+    rows = questions.rows[:PROMPTS]
+    prompts: list[list[Cell]] = [[questions.template.fill(row)] for row in rows]
+    await _save_preview(ctx, Enriched(columns=["prompt"], cells=prompts))
+    shown = f"what a model would be asked about the first {len(rows)} of {len(questions.rows):,} rows"
+    result = {
+        "summary": f"No language model is connected, so no row has an answer. The table shows {shown}.",
+        "rows": len(questions.rows),
+        "done": 0,
+        "file": "preview.table.json",
+        "remarks": list(questions.read.remarks),
+    }
+    if whole:
+        raise ToolIncomplete("no language model is connected; a retry with one asks all rows", result)
+    return result
 
 
 async def _save_preview(ctx: AsyncToolContext, enriched: Enriched) -> str:

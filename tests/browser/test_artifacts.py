@@ -25,7 +25,7 @@ async def test_a_chart_and_a_table_are_drawn_and_a_file_is_downloaded(
     await shows_everything(chat)
     assert set(asked) <= {urlsplit(shared_server.url).netloc, ""}
 
-    link = chat.page.locator("a.inline-file", has_text="chart.csv")
+    link = chat.card.get_by_role("link", name="chart.csv")
     async with chat.page.expect_download() as downloading:
         await link.click()
     download = await downloading.value
@@ -34,13 +34,15 @@ async def test_a_chart_and_a_table_are_drawn_and_a_file_is_downloaded(
     await comes_as_a_download_to_its_owner_only(chat, str(await link.get_attribute("href")))
 
 
-async def test_what_a_chat_turns_tool_makes_is_drawn_below_its_call(shared_server: Server, open_chat: OpenChat) -> None:
+async def test_what_a_chat_turns_tool_makes_is_drawn_below_the_answer(
+    shared_server: Server, open_chat: OpenChat
+) -> None:
     chat = await open_chat(shared_server.url)
     await chat.send(script('call draw {"name": "mine"}', tokens=3))
     await chat.has_words(3)
     await shows_everything(chat, name="mine")
     kinds = [kind for kind, _ in await chat.steps()]
-    assert kinds == ["user_message", "card", "assistant_message", "assistant_message"]
+    assert kinds == ["user_message", "card", "assistant_message"]
 
 
 async def comes_as_a_download_to_its_owner_only(chat: Chat, link: str) -> None:
@@ -71,7 +73,7 @@ async def shows_everything(chat: Chat, *, name: str = "chart") -> None:
     await expect(rows).to_have_count(10)
     await page.locator(".dataframe").get_by_text("Next").click()
     await expect(rows.first).to_contain_text("word10")
-    await page.locator("a.inline-file", has_text=f"{name}.csv").wait_for()
+    await chat.card.get_by_role("link", name=f"{name}.csv").wait_for()
 
 
 def host_of(request: Request) -> str:

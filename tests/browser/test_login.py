@@ -8,6 +8,7 @@ import pytest_asyncio
 from argon2 import PasswordHasher
 from playwright.async_api import Browser, Page, expect
 
+from tests.browser.axe import violations
 from tests.browser.page import RECORDER, Chat
 from tests.conftest import StartServer
 from tests.endpoint import script
@@ -51,6 +52,7 @@ async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_l
     await alice.page.goto(server.url)
     await log_in(alice.page, "alice", "the builder")
     await alice.page.get_by_text("Wrong name or password").wait_for()
+    assert await violations(alice.page) == []
     await log_in(alice.page, "alice", "wonderland")
     await alice.ready()
     await alice.send(script(tokens=TOKENS))

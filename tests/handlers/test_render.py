@@ -181,32 +181,34 @@ def test_an_incomplete_tool_shows_what_is_there_and_why_it_is_not_all() -> None:
     assert page.card["why"] == "The answer is incomplete: the budget is used up."
 
 
-def test_what_a_tool_makes_is_drawn_below_its_own_step() -> None:
-    calls = ["model:1/call:0", "model:1/call:1"]
-    page = Page.opened_on(
-        turn_of(
-            started(calls[0], "tool"),
-            artifact("a b.plotly.json", "application/vnd.plotly.v1+json"),
-            finished(calls[0]),
-            started(calls[1], "tool"),
-            artifact("t.table.json", "application/vnd.longhaul.table+json"),
-            artifact("p.png", "image/png"),
-            artifact("x.html", "text/html"),
-        )
-    )
-    assert page.below(f"job_1:{calls[0]}:files") == [("plotly", "a b.plotly.json")]
-    assert page.below(f"job_1:{calls[1]}:files") == [
-        ("dataframe", "t.table.json"),
-        ("image", "p.png"),
-        ("file", "x.html"),
-    ]
+MADE = [
+    artifact("a b.plotly.json", "application/vnd.plotly.v1+json"),
+    artifact("t.table.json", "application/vnd.longhaul.table+json"),
+    artifact("p.png", "image/png"),
+    artifact("x.html", "text/html"),
+]
+DRAWN = [("plotly", "a b.plotly.json"), ("dataframe", "t.table.json"), ("image", "p.png")]
+
+
+def test_what_a_tool_makes_is_drawn_below_the_answer_and_other_files_are_on_the_card() -> None:
+    lines: list[Line] = [started("model:1/call:0", "tool"), *MADE, started("model:2"), text("model:2", "See below.")]
+    page = Page.opened_on(turn_of(*lines, COMPLETED))
+    assert page.below("job_1:model:2") == DRAWN
+    assert [file["name"] for file in page.card["files"]] == ["p.png", "x.html"]
     [chart] = [one for one in page.elements.values() if one["type"] == "plotly"]
     assert chart["url"] == "/project/artifact/job_1/a%20b.plotly.json?version=2"
 
 
+def test_what_is_drawn_has_a_place_without_an_answer_too() -> None:
+    call = started("call:0", "tool", name="save")
+    told = Page.opened_on(tool_turn(call, *MADE, ("job.completed", {"result": {"summary": "Done."}, "usage": None})))
+    assert told.below("job_1:end") == DRAWN
+    assert Page.opened_on(tool_turn(call, *MADE, CANCELLED)).below("job_1:drawn") == DRAWN
+
+
 def test_the_same_name_again_replaces_and_is_fetched_anew() -> None:
-    turn = turn_of(started("model:1/call:0", "tool"), artifact("a.csv"), artifact("a.csv"))
-    [element] = [one for one in turn.elements() if one["name"] == "a.csv"]
+    turn = turn_of(started("model:1/call:0", "tool"), artifact("a.plotly.json"), artifact("a.plotly.json"), COMPLETED)
+    [element] = [one for one in turn.elements() if one["name"] == "a.plotly.json"]
     assert element["url"].endswith("version=3")
 
 
@@ -219,7 +221,7 @@ LINES = st.one_of(
     st.builds(lambda step: finished(f"{step}/call:0", output=1), st.sampled_from(STEPS)),
     st.builds(finished, st.sampled_from(STEPS)),
     st.just(("log", {"step": None, "level": "info", "message": "note"})),
-    st.builds(artifact, st.sampled_from(["a.csv", "b.csv"])),
+    st.builds(artifact, st.sampled_from(["a.csv", "b.plotly.json"])),
     st.builds(lambda error: finished("call:0", error=error), st.sampled_from([REFUSED, FAILED[1]["error"]])),
     st.just(started("call:0", "tool")),
 )

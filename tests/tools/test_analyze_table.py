@@ -55,6 +55,14 @@ def test_the_sample_is_analysed_with_what_was_put_into_it(desk: tabling.Desk) ->
     assert result["over_time"]["unit"] == "week"
     assert len(json.dumps(result)) < 20_000
     assert set(figures(desk)) == {"missing", "over-time", "distributions", "frequent-values", "correlations"}
+    assert [line.name for line in figures(desk)["over-time"].data] == [
+        "rows",
+        "sum of total",
+        "mean of quantity",
+        "mean of price",
+    ]
+    headings = [note.text for note in figures(desk)["distributions"].layout.annotations]
+    assert "total<br>98 more, up to 7,565" in headings
     overview = desk.json("columns.table.json")
     assert [row[0] for row in overview["data"]] == [one["name"] for one in result["columns"]]
     assert all(len(row) == len(overview["columns"]) for row in overview["data"])

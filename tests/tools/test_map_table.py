@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,26 @@ async def test_a_preview_asks_the_first_rows_and_shows_them(pool: HostPool, work
     assert [row[2] for row in shown["data"]] == ["REVIEW 1", "REVIEW 2", "REVIEW 3"]
     assert list(worker.artifacts) == ["preview.table.json"]
     assert result["rows"] == len(worker.asked) == 3
+
+
+@on_one_loop
+@pytest.mark.parametrize("preview", [None, 3])
+@on_one_loop
+async def test_without_a_model_the_prompts_are_shown_and_no_answers_are_invented(
+    pool: HostPool, worker: Worker, preview: int | None
+) -> None:
+    offline = replace(ORIGIN, offline=True)
+    arguments = {"table": "reviews.csv", "prompt": "Good? {text}", "preview_rows": preview}
+    if preview:
+        result = await pool.call("map_table", arguments, offline, worker)
+    else:
+        with pytest.raises(ToolIncomplete, match="no language model is connected") as caught:
+            await pool.call("map_table", arguments, offline, worker)
+        result = caught.value.result
+    assert result["summary"].startswith("No language model is connected, so no row has an answer.")
+    shown = json.loads(worker.artifacts["preview.table.json"][1])
+    assert shown["data"] == [[f"Good? review {number}"] for number in range(1, (preview or 5) + 1)]
+    assert worker.asked == []
 
 
 @on_one_loop

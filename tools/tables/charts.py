@@ -14,6 +14,9 @@ Figure = dict[str, Any]
 _COLOR = "#3b6fb6"
 _PALETTE = ("#3b6fb6", "#d1762c", "#3f9163", "#b5485d", "#7a5ea8")
 _MAX_LABEL = 40
+_MAX_NAME = 16
+_ROOM_FOR_NAMES = 0.14
+"""Of a figure's width, for names of that length."""
 _MAX_SERIES = 5
 
 
@@ -62,7 +65,7 @@ def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
 
 
 def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int = 3) -> Figure:
-    """Arranges small charts in a grid, each a trace with its own heading and axes."""
+    """Arranges small charts in a grid, each a trace with its own heading, of one line or two, and axes."""
     down = (len(panels) + across - 1) // across
     data: list[dict[str, Any]] = []
     layout: Figure = {}
@@ -72,8 +75,10 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
         left, top = (index % across) / across, 1 - (index // across) / down
         width, height = 1 / across - 0.06, 1 / down - 0.28 / down
         data.append({**trace, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False})
-        layout[f"xaxis{suffix}"] = {"domain": [left, left + width], "anchor": f"y{suffix}"}
-        category: Figure = {"type": "category", "automargin": True} if trace.get("orientation") == "h" else {}
+        named = trace.get("orientation") == "h"
+        room = _ROOM_FOR_NAMES if named and index % across else 0.0  # the margin has those of the first column
+        layout[f"xaxis{suffix}"] = {"domain": [left + room, left + width], "anchor": f"y{suffix}"}
+        category: Figure = {"type": "category", "automargin": True} if named else {}
         bottom = max(0.0, top - 0.08 / down - height)
         layout[f"yaxis{suffix}"] = {"domain": [bottom, bottom + height], "anchor": f"x{suffix}", **category}
         place: dict[str, Any] = {
@@ -83,7 +88,9 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
             "yref": "paper",
             "yanchor": "bottom",
         }
-        notes.append({**place, "text": label(heading), "showarrow": False, "font": {"size": 12}})
+        name, _, note = heading.partition("\n")
+        text = label(name) + (f"<br>{label(note)}" if note else "")
+        notes.append({**place, "text": text, "showarrow": False, "font": {"size": 12}})
     return figure(title, data, annotations=notes, height=120 + 240 * down, **layout)
 
 
@@ -96,9 +103,11 @@ def histogram(edges: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
 
 def ranking(values: Sequence[tuple[str, int]]) -> dict[str, Any]:
     """Returns a trace of values and their counts, the most frequent at the top."""
-    names = _distinct([label(value) for value, _ in values][::-1])
+    names = _distinct([shortened(label(value), _MAX_NAME) for value, _ in values][::-1])
+    whole = [label(value) for value, _ in values][::-1]
     counts = [count for _, count in values][::-1]
-    return {"type": "bar", "orientation": "h", "x": counts, "y": names, "marker": {"color": _COLOR}}
+    bars = {"type": "bar", "orientation": "h", "x": counts, "y": names, "hovertext": whole}
+    return {**bars, "marker": {"color": _COLOR}}
 
 
 def correlation_chart(names: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> Figure:

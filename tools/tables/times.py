@@ -1,5 +1,6 @@
-"""A table over time: the number of rows and the means of some columns per hour, day, week, month or year."""
+"""A table over time: rows, and sums or means of some columns, per hour, day, week, month or year."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,13 @@ from tools.tables.names import quoted
 Unit = Literal["hour", "day", "week", "month", "year"]
 _DAYS: tuple[tuple[float, Unit], ...] = ((3, "hour"), (120, "day"), (1_100, "week"), (11_000, "month"))
 _MAX_PERIODS = 2_000
+MAX_LINES = 3
+"""Number columns that are followed over time."""
+_AMOUNT = re.compile(
+    r"total|amount|revenue|sales|turnover|cost|spend|profit|betrag|umsatz|summe|gesamt|kosten",
+    re.IGNORECASE,
+)
+_WORDS = {"sum": "sum", "avg": "mean"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +29,17 @@ class Series:
     places: tuple[str, ...]
     """The start of each period that has rows, as ISO text."""
     rows: tuple[int, ...]
-    means: tuple[tuple[str, tuple[float | None, ...]], ...]
-    """The means of number columns, by name."""
+    measures: tuple[tuple[str, tuple[float | None, ...]], ...]
+    """What was measured of number columns: `sum of total`, `mean of price`."""
     empty: int
     """Number of periods without rows between the first and the last."""
 
 
 def series(database: Database, table: Table, column: str, numbers: list[str]) -> Series | None:
-    """Returns None when the column has fewer than two different dates. Raises duckdb.Error."""
+    """Measures rows over time, the sums of columns that are amounts by their name, and the means of others.
+
+    Returns None when the column has fewer than two different dates. Raises duckdb.Error.
+    """
     when = f"CASE WHEN isfinite({quoted(column)}) THEN {quoted(column)}::TIMESTAMP END"
     source = quoted(table.name)
     [(days,)] = database.read(f"SELECT date_diff('day', min({when}), max({when})) FROM {source}")
@@ -36,22 +47,36 @@ def series(database: Database, table: Table, column: str, numbers: list[str]) ->
     if days is None or different < 2:
         return None
     unit: Unit = next((unit for limit, unit in _DAYS if days <= limit), "year")
-    means = [f"avg(CASE WHEN isfinite({quoted(name)}::DOUBLE) THEN {quoted(name)}::DOUBLE END)" for name in numbers]
+    chosen = _chosen(numbers)
+    measures = [
+        f"{function}(CASE WHEN isfinite({quoted(name)}::DOUBLE) THEN {quoted(name)}::DOUBLE END)"
+        for function, name in chosen
+    ]
     start = f"date_trunc('{unit}', {when})"
     rows = None
     with suppress(duckdb.OutOfRangeException):  # the sum is too large
-        rows = database.read(_grouped(start, ", ".join(["count(*)", *means]), source))
+        rows = database.read(_grouped(start, ", ".join(["count(*)", *measures]), source))
     if rows is None:
-        numbers, rows = [], database.read(_grouped(start, "count(*)", source))
+        chosen, rows = [], database.read(_grouped(start, "count(*)", source))
     [(stretches,)] = database.read(f"SELECT date_diff('{unit}', min({start}), max({start})) + 1 FROM {source}")
     return Series(
         column=column,
         unit=unit,
         places=tuple(row[0] for row in rows),
         rows=tuple(row[1] for row in rows),
-        means=tuple((name, tuple(row[2 + i] for row in rows)) for i, name in enumerate(numbers)),
+        measures=tuple(
+            (f"{_WORDS[function]} of {name}", tuple(row[2 + i] for row in rows))
+            for i, (function, name) in enumerate(chosen)
+        ),
         empty=max(0, stretches - len(rows)),
     )
+
+
+def _chosen(numbers: list[str]) -> list[tuple[str, str]]:
+    """Returns an aggregate function and a column for each line: amounts first."""
+    amounts = [name for name in numbers if _AMOUNT.search(name)]
+    others = [name for name in numbers if name not in amounts]
+    return [*(("sum", name) for name in amounts), *(("avg", name) for name in others)][:MAX_LINES]
 
 
 def _grouped(start: str, what: str, source: str) -> str:
