@@ -22,9 +22,10 @@ MAX_FILES = 100
 async def submit(services: WebServices, request: JobRequest, overlap: Overlap = "next") -> Job:
     """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, and `ApiError` for an unknown model."""
     check_model(services, request.model)
-    for file_id in request.files:
-        await services.files.get(file_id, request.user)
-    return await services.jobs.submit(request, overlap)
+    names = [(await services.files.get(file_id, request.user)).name for file_id in request.files]
+    job = await services.jobs.submit(request, overlap)
+    await services.jobs.name_after_files(job, names)
+    return job
 
 
 def check_model(services: WebServices, name: str | None) -> None:

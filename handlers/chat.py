@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -20,9 +19,8 @@ from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
-from jobs import Job, JobConflict, JobNotFound, JobRequest, JobsError
+from jobs import JobConflict, JobNotFound, JobRequest, JobsError
 from jobs.models import Overlap
-from jobs.rules import TITLE_PARTS, title_of
 from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
 
@@ -104,8 +102,7 @@ class Chat:
                 )
                 job = await self._jobs.submit(request, overlap_of(message))
                 names = [element.name for element in message.elements or []]
-                with contextlib.suppress(JobsError):  # the message is accepted all the same
-                    await self._name_after_files(job, names)
+                await self._jobs.name_after_files(job, names)
         except (JobsError, UnknownCommand) as error:
             await self._refuse(session, str(error))
             return
@@ -113,15 +110,6 @@ class Chat:
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
         # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
-
-    async def _name_after_files(self, job: Job, names: Sequence[str]) -> None:
-        """Adds the files' names to the title of a thread that begins with them and that nobody has renamed."""
-        if job.turn != 1 or job.thread_id is None or not names:
-            return
-        title = title_of(job.request)
-        if (await self._jobs.thread(job.thread_id, job.user)).title == title:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            await self._jobs.rename_thread(job.thread_id, job.user, f"{title}{TITLE_PARTS}{names[0][:60]}{more}")
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""

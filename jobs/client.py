@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Se
 from typing import Self
 
 from background import wait_event
-from jobs.errors import ThreadNotFound
+from jobs.errors import JobsError, ThreadNotFound
 from jobs.estimates import Range
 from jobs.events import JobEvent
 from jobs.models import JSON, Job, JobRequest, Overlap, Queue, Thread, WorkerRecord
+from jobs.rules import TITLE_PARTS, title_of
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
 from jobs.transcript import Transcript
@@ -179,6 +180,19 @@ class JobClient:
 
     async def rename_thread(self, thread_id: str, user: str, title: str) -> None:
         await self._store.rename_thread(thread_id, user, title)
+
+    async def name_after_files(self, job: Job, names: Sequence[str]) -> None:
+        """Add the files' names to the title of a thread that has just begun with them, unless somebody has renamed it.
+
+        A failure is no reason to refuse the job, which is accepted already.
+        """
+        if job.turn != 1 or job.thread_id is None or not names:
+            return
+        title = title_of(job.request)
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        with contextlib.suppress(JobsError):
+            if (await self.thread(job.thread_id, job.user)).title == title:
+                await self.rename_thread(job.thread_id, job.user, f"{title}{TITLE_PARTS}{names[0][:60]}{more}")
 
     async def delete_thread(self, thread_id: str, user: str) -> None:
         """Hide the thread and cancel its jobs; its data goes when they have ended. Raises `ThreadNotFound`."""

@@ -949,3 +949,16 @@ async def test_what_is_written_after_an_append_comes_behind_it(engine: Engine) -
     ended = engine.store.append(job.id, 1, [DONE.entry()], after=2)
     assert (await engine.store.request_cancel(job.id, "ada")).status is JobStatus.COMPLETED
     assert await ended == 3
+
+
+async def test_a_thread_that_begins_with_files_is_named_after_them_too(engine: Engine) -> None:
+    client = engine.client
+    first = await client.submit(chat("Summarise this", thread_id="t"))
+    await client.name_after_files(first, ["plan.pdf", "notes.md"])
+    assert (await client.thread("t")).title == "Summarise this · plan.pdf and 1 more"
+    await client.name_after_files(await client.submit(chat("And this", thread_id="t")), ["late.pdf"])
+    renamed = await client.submit(chat("Summarise this", thread_id="u"))
+    await client.rename_thread("u", "ada", "Mine")
+    await client.name_after_files(renamed, ["plan.pdf"])
+    await client.name_after_files(await client.submit(chat("Summarise this")), ["plan.pdf"])
+    assert [thread.title for thread in await client.threads("ada")] == ["Mine", "Summarise this · plan.pdf and 1 more"]
