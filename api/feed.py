@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api/events", tags=["jobs"])
 UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"The jobs cannot be read; resume."}}\n\n'
 UNTOLD = ("last_seq", "result", "artifacts")
 """Fields of a job that the feed leaves out: they change with each word, or are long."""
+WAIT = "starts_in_seconds"
 
 
 @router.get(
@@ -53,7 +54,7 @@ async def _frames(services: WebServices, user: str | None, since: float) -> Fram
                 now = {one["id"]: _shown(one) for one in await views(services, jobs)}
                 left = [one["id"] for one in told.values() if one["finished_at"] is None and one["id"] not in now]
                 gone = [await _left(services, job_id, user) for job_id in left]
-                frames = [_frame(one) for one in [*now.values(), *gone] if told.get(one["id"]) != one]
+                frames = [_frame(one) for one in [*now.values(), *gone] if _differs(one, told.get(one["id"]))]
                 told = now
                 if frames:
                     yield b"".join(frames)
@@ -68,6 +69,11 @@ async def _left(services: WebServices, job_id: str, user: str | None) -> dict[st
     except JobNotFound:
         return {"id": job_id, "state": "deleted"}
     return _shown((await views(services, [job]))[0])
+
+
+def _differs(now: dict[str, Any], before: dict[str, Any] | None) -> bool:
+    """Whether the job has changed. That a waiting one comes nearer to its start is no change."""
+    return before is None or {**now, WAIT: None} != {**before, WAIT: None}
 
 
 def _shown(view: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
 UNAVAILABLE = "The tool {!r} is not available now; try again later."
+RETRIED = "This job was retried meanwhile; change the arguments of the newest one."
 SENT_BEFORE = "This form was sent already, with other values. To send it once more, open it again."
 FILE_GONE = "This file no longer exists; choose another one."
 
@@ -78,7 +79,7 @@ class Drafts:
 
     async def _submit(self, job: Job, values: Mapping[str, Any], again: str) -> dict[str, str]:
         if await self._was_submitted(job):
-            return {}
+            return {"": RETRIED} if again else {}
         form = await self._turns.form(job.request.task)
         if form is None:
             return {"": UNAVAILABLE.format(job.request.task)}

@@ -78,7 +78,7 @@ class TurnScreen:
         self._choices = choices
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
-        self._drawn: dict[str, tuple[Artifact, int]] = {}  # by name, with their seq: shown at the end, below the answer
+        self._drawn: dict[str, tuple[Artifact, int]] = {}  # by name, with their seq
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._markups: dict[str, Markup] = {}  # by step
         self._end_sentence = ""
@@ -140,7 +140,8 @@ class TurnScreen:
             case StepFinished(step=step):
                 self._note_problems(payload)
                 changes = [] if answer is None else self._answer(answer, event.at)
-                return changes + self._hide_cursor(step, event.at)
+                drawn = [] if step == DIRECT_CALL else self._draw(event.at)  # that ends with its job
+                return changes + self._hide_cursor(step, event.at) + drawn
             case Artifact(name=name):
                 if is_drawn(payload):
                     self._drawn[name] = payload, event.seq
@@ -196,17 +197,37 @@ class TurnScreen:
         return [*rest, self._patch(self._messages[path][-1], streaming=False)]
 
     def _draw(self, at: float) -> list[Change]:
-        """Shows charts, tables and pictures below the last words, which tell of them. Other files are on the card."""
-        if not self._drawn:
+        """Shows the charts, tables and pictures that are new. Other files are on the card."""
+        new = [one for one in self._drawn.values() if self._is_new(*one)]
+        if not new:
             return []
         changes: list[Change] = []
+        if self._drawn_id not in self._steps:
+            changes.append(self._put(self._new(self._drawn_id, "assistant_message", ASSISTANT, self.run_id, at)))
+        return changes + [self._show(self._drawn_element(*one, self._drawn_id)) for one in new]
+
+    def _draw_below_the_answer(self, at: float) -> list[Change]:
+        """Shows at the end all that is drawn below the last words, which tell of it."""
         last = [message for messages in self._messages.values() for message in messages][-1:]
         ending = f"{self.root_id}:end"
-        below = ending if ending in self._steps else last[0] if last else f"{self.root_id}:drawn"
-        if below not in self._steps:
-            changes.append(self._put(self._new(below, "assistant_message", ASSISTANT, self.run_id, at)))
-        elements = [artifact_element(one, self._job, below, version=seq) for one, seq in self._drawn.values()]
-        return [*changes, *(self._show(element) for element in elements)]
+        below = ending if ending in self._steps else last[0] if last else ""
+        if not (self._drawn and below):
+            return self._draw(at)
+        changes: list[Change] = [self._show(self._drawn_element(*one, below)) for one in self._drawn.values()]
+        if self._steps.pop(self._drawn_id, None) is not None:
+            changes.append(Remove(self._drawn_id))
+        return changes
+
+    def _is_new(self, artifact: Artifact, seq: int) -> bool:
+        element = self._drawn_element(artifact, seq, self._drawn_id)
+        return element["id"] not in self._elements or self._elements[element["id"]]["url"] != element["url"]
+
+    def _drawn_element(self, artifact: Artifact, seq: int, below: str) -> ElementDict:
+        return artifact_element(artifact, self._job, below, version=seq)
+
+    @property
+    def _drawn_id(self) -> str:
+        return f"{self.root_id}:drawn"
 
     def _end(self, end: Terminal, at: float) -> list[Change]:
         running = [path for path, (*_, last) in self._messages.items() if self._steps[last]["streaming"]]
@@ -219,7 +240,7 @@ class TurnScreen:
             step = self._new(f"{self.root_id}:end", "assistant_message", ASSISTANT, self.run_id, at)
             step.update(output=marked_up(sentence), isError=isinstance(end, JobFailedEvent))
             changes.append(self._put(step))
-        changes += self._draw(at)
+        changes += self._draw_below_the_answer(at)
         changes.append(self._patch(self.run_id, end=iso(at)))
         return changes
 

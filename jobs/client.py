@@ -81,7 +81,7 @@ class JobClient:
         return await self._store.jobs(query)
 
     async def cancel(self, job_id: str, user: str, *, by: str | None = None) -> Job:
-        """Record the wish to cancel the user's job; `by` is an administrator. Does nothing to an ended job. Idempotent.
+        """Record that the user, or an administrator `by`, wants to stop the job. Idempotent; an ended job stays so.
 
         Raises `JobNotFound`.
         """

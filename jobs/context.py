@@ -60,6 +60,7 @@ class Step:
         self._context = context
         self.path = path
         self.attempt = attempt
+        self._go_on: asyncio.Event | None = None
 
     def text(self, text: str) -> None:
         """Stream a piece of text. Never waits: pieces are coalesced and written in order."""
@@ -78,11 +79,13 @@ class Step:
 
     async def waiting(self, reason: WaitReason, until: float) -> None:
         """Say that the step waits for something outside, until a Unix time."""
+        self._go_on = self._context.go_on  # somebody may answer before the pause begins
         await self._context.emit(StepWaiting(step=self.path, reason=reason, until=until))
 
     async def pause(self, seconds: float) -> None:
         """Wait, until somebody asks to go on at once."""
-        await self._context.pause(seconds)
+        await wait_event(self._go_on or self._context.go_on, seconds)
+        self._go_on = None
 
     async def begin_again(self) -> None:
         """Withdraw the step's text."""
@@ -114,7 +117,8 @@ class JobContext:
         self._running: set[str] = set()
         self._not_begun: set[str] = set()  # steps that a draining process refused to begin
         self._usage: dict[str, int] | None = None
-        self._go_on = asyncio.Event()  # ends the present pauses
+        self.go_on = asyncio.Event()
+        """Ends the present pauses of the steps."""
         self._paces: dict[str, Pace] = {}  # of the running tool calls
         self._progress_at: dict[str | None, float] = {}
         self._late_progress: dict[str | None, Progress] = {}  # reported too soon; the last is written when it is due
@@ -165,14 +169,10 @@ class JobContext:
         self.deltas.flush()
         self._writer.post([payload], taken=[message.number])
 
-    async def pause(self, seconds: float) -> None:
-        """Wait, until `try_now`."""
-        await wait_event(self._go_on, seconds)
-
     def try_now(self) -> None:
         """End the pauses of the job's steps."""
-        self._go_on.set()
-        self._go_on = asyncio.Event()
+        self.go_on.set()
+        self.go_on = asyncio.Event()
 
     async def log(self, level: str, message: str, *, step: str | None = None) -> None:
         await self.emit(Log(step=step, level=level, message=message))

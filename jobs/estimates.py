@@ -1,4 +1,4 @@
-"""How long a tool call may still take, from its own speed, and a waiting job still wait: from how such went before."""
+"""Estimates: how long a tool call will still run, and when a waiting job will start."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def starts_in(line: Sequence[Place], past: Mapping[str, Sequence[Run]], now: flo
     """Returns how long the waiting jobs of the line may still wait: those that run come first, then the queue's order.
 
     past: how such jobs went before, by `names_in`. A turn waits for those before it in its thread, any other job for
-    its share of all work before it. Missing are jobs behind one of a kind that fewer than five runs are known of.
+    its share of all work before it. Missing are jobs behind one that takes longer than nine of ten did, or of a kind
+    that fewer than five runs are known of.
     """
     usual = {name: _usual(runs) for name, runs in past.items()}
     lanes = max(1, sum(place.started_at is not None for place in line))
@@ -79,12 +80,20 @@ def starts_in(line: Sequence[Place], past: Mapping[str, Sequence[Run]], now: flo
         if place.started_at is None and wait is not None:
             found[place.id] = round(wait[0], 1), round(wait[1], 1)
         takes = usual.get(_job_name(place.task))
-        if takes is not None and place.started_at is not None:
-            passed = now - place.started_at
-            takes = max(0.0, takes[0] - passed), max(0.0, takes[1] - passed)
+        if place.started_at is None:
+            threads[thread] = _sum(wait, takes)
+        else:
+            takes = _rest(takes, now - place.started_at)
+            threads[thread] = _sum(threads.get(thread, (0.0, 0.0)), takes)
         whole = _sum(whole, takes)
-        threads[thread] = _sum(threads.get(thread, (0.0, 0.0)), takes)
     return found
+
+
+def _rest(takes: Range | None, passed: float) -> Range | None:
+    """Returns how much longer a running job takes; None for one that takes longer than it should."""
+    if takes is None or passed > takes[1]:
+        return None
+    return max(0.0, takes[0] - passed), takes[1] - passed
 
 
 def names_in(line: Sequence[Place]) -> set[str]:

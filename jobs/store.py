@@ -114,13 +114,13 @@ class JobStore(Protocol):
         """
 
     async def request_cancel(self, job_id: str, user: str, by: str | None = None) -> Job:
-        """Put the wish of the job's user, or of `by`, into the inbox of a running job, or end one that is not begun.
+        """Tell the holder of a running job that its user, or an administrator `by`, wants to stop it; end a queued one.
 
         Does nothing to an ended job. Raises `JobNotFound`, also for another user's job.
         """
 
     async def try_now(self, job_id: str, user: str) -> Job:
-        """Ask the holder of a running job to end its wait for the model endpoint. Does nothing to another job.
+        """Ask the holder of a job that waits for the model endpoint to go on at once. Does nothing to another job.
 
         Raises `JobNotFound`.
         """

@@ -267,7 +267,8 @@ class Worker:
         try:
             begun = time.monotonic()
             result = await self._tasks[context.job.request.task](context)
-            self._store.add_run(run_of_job(context.job.request.task, round(time.monotonic() - begun, 3)))
+            if context.job.is_new:  # one that goes on has less to do
+                self._store.add_run(run_of_job(context.job.request.task, round(time.monotonic() - begun, 3)))
             return JobCompleted(result=result, usage=context.usage)
         except JobIncomplete as incomplete:
             return JobIncompleteEvent(reason=incomplete.reason, result=incomplete.result)

@@ -26,7 +26,7 @@ const tellRefusal = () => {
 // Where nobody logs in, nobody can log out.
 const hideLogout = () => {
   const leave = document.querySelector('[role=menuitem]:has(svg.lucide-log-out)');
-  if (leave?.parentElement.textContent.startsWith('local')) leave.style.display = 'none';
+  if (leave?.parentElement.querySelector('p')?.textContent === 'local') leave.style.display = 'none';
 };
 
 const QUIET_MILLISECONDS = 300;

@@ -9,10 +9,13 @@ const write = async (text, html) => {
     return navigator.clipboard.write([new ClipboardItem(item)]);
   }
   const area = Object.assign(document.createElement('textarea'), { value: await text });
+  const focused = document.activeElement;
+  area.style.position = 'fixed';
   document.body.append(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();
+  focused?.focus();
   if (!done) throw new Error('not copied');
 };
 
@@ -22,14 +25,24 @@ const answerOf = async (root) => {
   return answer.text();
 };
 
+const timers = new WeakMap();
+
 const tell = (button, word) => {
-  const { ariaLabel } = button;
+  clearTimeout(timers.get(button));
   button.dataset.copied = word;
   button.ariaLabel = word;
-  setTimeout(() => {
+  const forget = () => {
     delete button.dataset.copied;
-    button.ariaLabel = ariaLabel;
-  }, SHOWN_MILLISECONDS);
+    button.ariaLabel = 'Copy';
+  };
+  timers.set(button, setTimeout(forget, SHOWN_MILLISECONDS));
+};
+
+// What is drawn twice, or is there to be pressed, is no part of it.
+const htmlOf = (part) => {
+  const copy = part.cloneNode(true);
+  for (const extra of copy.querySelectorAll('.katex-html, button, [aria-hidden=true]')) extra.remove();
+  return copy.innerHTML;
 };
 
 document.addEventListener(
@@ -40,8 +53,8 @@ document.addEventListener(
     if (!message || button.closest('.message-content, [data-step-type=user_message]')) return;
     event.stopPropagation();
     const [root] = message.id.slice('step-'.length).split(':');
-    const parts = document.querySelectorAll(`[id^="step-${CSS.escape(root)}:"] .message-content`);
-    const html = [...parts].map((part) => part.innerHTML).join('\n');
+    const parts = [...document.querySelectorAll(`[id^="step-${CSS.escape(root)}:"] .message-content`)];
+    const html = parts.filter((part) => !part.querySelector('.job-card')).map(htmlOf).join('\n');
     write(answerOf(root), html).then(
       () => tell(button, 'Copied'),
       () => tell(button, 'Not copied'),

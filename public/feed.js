@@ -1,10 +1,11 @@
 // All jobs of the person, in every tab: a dot beside each conversation in which one runs, and a notice when a long one ends
 // while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
-import { connected, place } from './live.js';
+import { connected, now, place } from './live.js';
 import { duration, isLive, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
 const ANSWER_MILLISECONDS = 400;
+const SHARE_MILLISECONDS = 50;
 const FIRST_PAUSE = 15_000; // milliseconds after a refusal, such as a proxy's while the server starts
 const LONGEST_PAUSE = 600_000;
 
@@ -32,15 +33,24 @@ const draw = (threads) => {
 };
 
 // Of a job that waits.
-const placeOf = ({ id, queue_position: ahead, starts_in_seconds: wait }) => ({ id, ahead, wait, at: Date.now() / 1000 });
+const placeOf = ({ id, queue_position: ahead, starts_in_seconds: wait, at }) => ({ id, ahead, wait, at });
 
-const share = () => {
+const shareNow = () => {
   const running = [...jobs.values()];
   const threads = [...new Set(running.map((job) => job.thread_id).filter(Boolean))];
   const places = running.filter((job) => job.state === 'queued').map(placeOf);
   draw(threads);
   place(places);
   channel.postMessage({ threads, places });
+};
+
+// Jobs change in crowds.
+let sharing = null;
+const share = () => {
+  sharing ??= setTimeout(() => {
+    sharing = null;
+    shareNow();
+  }, SHARE_MILLISECONDS);
 };
 
 let asking = null;
@@ -75,7 +85,7 @@ let before = new Map(); // what ran when the last stream ended
 const hear = (job) => {
   const ran = jobs.has(job.id) || before.has(job.id);
   before.delete(job.id);
-  if (isLive(job)) jobs.set(job.id, job);
+  if (isLive(job)) jobs.set(job.id, { ...job, at: now() });
   else jobs.delete(job.id);
   if (ran && job.finished_at && job.finished_at - job.created_at >= LONG_SECONDS) notify(job); // not if it was deleted
   share();

@@ -5,6 +5,7 @@ const SIGN = '42["stream_token",';
 
 const jobs = new Map();
 const listeners = new Set();
+let places = new Map();
 let running = [];
 let behind = 0;
 
@@ -27,7 +28,7 @@ const merge = (card) => {
   const steps = new Map((known?.steps ?? []).map((step) => [step.id, step]));
   for (const step of card.steps ?? []) steps.set(step.id, step);
   const whole = { sources: known?.sources ?? [], heard_at: card.last_at, ...card, steps: [...steps.values()] };
-  if (known?.wait_at) Object.assign(whole, { ahead: known.ahead, wait: known.wait, wait_at: known.wait_at });
+  if (whole.state === 'queued') Object.assign(whole, places.get(card.job_id));
   jobs.set(card.job_id, whole);
   return whole;
 };
@@ -38,13 +39,14 @@ export const keep = (card) => {
   return known && known.last_at >= card.last_at ? known : merge(card);
 };
 
-// Where waiting jobs stand in the queue: their own logs do not say.
-export const place = (places) => {
-  for (const { id, ahead, wait, at } of places) {
+// Where waiting jobs stand in the queue: their own logs do not say. It may be heard before their cards are.
+export const place = (all) => {
+  places = new Map(all.map(({ id, ahead, wait, at }) => [id, { ahead, wait, wait_at: at }]));
+  for (const id of places.keys()) {
     const job = jobs.get(id);
-    if (job?.state === 'queued') jobs.set(id, { ...job, ahead, wait, wait_at: at });
+    if (job?.state === 'queued') jobs.set(id, { ...job, ...places.get(id) });
   }
-  if (places.length) tell();
+  if (all.length) tell();
 };
 
 const LEAVE_MILLISECONDS = 1500;

@@ -90,7 +90,7 @@ const range = (seconds, passed) => {
 
 // When a waiting job starts, as a range.
 export const starts = ({ state, wait, wait_at: at }, now) => {
-  if (state !== 'queued') return '';
+  if (state !== 'queued' || !at) return ''; // nobody has said anything
   return wait ? `starts in ${range(wait, now - at)}` : 'no estimate yet';
 };
 

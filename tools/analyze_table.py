@@ -216,7 +216,12 @@ def _heading(one: Profile, numbers: Numbers) -> str:
     beyond = one.filled - sum(numbers.counts)
     if beyond <= 0:
         return one.name
-    return f"{one.name}\n{beyond:,} more, up to {number(numbers.maximum)}"
+    low, high = number(numbers.minimum), number(numbers.maximum)
+    if numbers.minimum >= numbers.edges[0]:
+        return f"{one.name}\n{beyond:,} more, up to {high}"
+    if numbers.maximum <= numbers.edges[-1]:
+        return f"{one.name}\n{beyond:,} more, down to {low}"
+    return f"{one.name}\n{beyond:,} more, from {low} to {high}"
 
 
 def _overview(one: Profile) -> list[Any]:

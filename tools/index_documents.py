@@ -21,13 +21,14 @@ Outcome = dict[str, Any]
 
 def save_indexed(ctx: ToolContext, documents: list[UploadedFile] | None) -> None:
     """Save the list of the documents that are indexed when the call is stopped."""
-    outcomes = []
-    for file, name in _named(_chosen(ctx, documents)):
-        with suppress(NotFinished):
-            outcomes.append(ctx.step(_step_name(name, _key(file)), _not_now))
-    done = sum("problem" not in outcome for outcome in outcomes)
+    outcomes: dict[str, Outcome] = {}  # by content: a copy has no step
+    with suppress(NotFinished):  # documents are read one by one: none behind this one is finished
+        for file, name in _named(_chosen(ctx, documents)):
+            if (key := _key(file)) not in outcomes:
+                outcomes[key] = ctx.step(_step_name(name, key), _not_now)
+    done = sum("problem" not in outcome for outcome in outcomes.values())
     if done:
-        ctx.log("info", f"{_count(done, 'document')} can be searched, listed in {_save_report(ctx, outcomes)}")
+        ctx.log("info", f"{_count(done, 'document')} can be searched, listed in {_save_report(ctx, outcomes.values())}")
 
 
 def _not_now() -> Outcome:

@@ -18,6 +18,7 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Progress,
+    StepWaiting,
 )
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
@@ -286,6 +287,12 @@ def wish_to_stop(connection: Connection, job: Job, by: str, at: float) -> Job:
             connection.execute("UPDATE jobs SET cancelled_by = ? WHERE id = ?", [by, job.id])
             inbox.put(connection, job.id, wish, at)
     return find(connection, job.id)
+
+
+def is_waiting(connection: Connection, job: Job) -> bool:
+    """Whether the job's last event says that it waits for something outside."""
+    sql = "SELECT 1 FROM job_events WHERE job_id = ? AND seq = ? AND type = ?"
+    return connection.execute(sql, [job.id, job.last_seq, StepWaiting.type]).fetchone() is not None
 
 
 def edit(connection: Connection, job: Job, text: str, at: float) -> Job:

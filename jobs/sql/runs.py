@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from jobs.estimates import MAX_RUNS, Place, Range, Run, names_in, starts_in
 from jobs.sql.connection import Connection
 
-MAX_LINE = 2_000
+MAX_LINE = 500
 """Jobs of which a line is made: whoever waits behind so many is told nothing."""
 
 
@@ -29,14 +29,10 @@ def find(connection: Connection, name: str) -> list[Run]:
 
 def waits(connection: Connection, ids: Iterable[str], now: float) -> dict[str, Range]:
     """Returns how long those of the jobs that are queued may still wait, if that can be told."""
-    sql = """
-        SELECT id, task, thread_id, CASE status WHEN 'in_progress' THEN started_at END
-        FROM jobs WHERE status IN ('queued', 'in_progress')
-        ORDER BY CASE status WHEN 'in_progress' THEN 0 ELSE 1 END, priority, number LIMIT ?
-    """
-    line = [
-        Place(id=row[0], task=row[1], thread_id=row[2], started_at=row[3])
-        for row in connection.execute(sql, [MAX_LINE])
-    ]
+    line: list[Place] = []
+    for status, since in (("in_progress", "started_at"), ("queued", "NULL")):
+        sql = f"SELECT id, task, thread_id, {since} FROM jobs WHERE status = ? ORDER BY priority, number LIMIT ?"
+        found = connection.execute(sql, [status, MAX_LINE - len(line)])
+        line += [Place(id=row[0], task=row[1], thread_id=row[2], started_at=row[3]) for row in found]
     wanted, past = set(ids), {name: find(connection, name) for name in names_in(line)}
     return {job_id: wait for job_id, wait in starts_in(line, past, now).items() if job_id in wanted}

@@ -273,7 +273,7 @@ class SqlStore:
     async def try_now(self, job_id: str, user: str) -> Job:
         def transaction(connection: Connection) -> Job:
             job = log.find_to_change(connection, job_id, user)
-            if job.status is JobStatus.IN_PROGRESS:
+            if job.status is JobStatus.IN_PROGRESS and log.is_waiting(connection, job):
                 inbox.put_once(connection, job_id, TRY_NOW, {"by": user}, self._clock())
                 self._changes.topics.add("cancel")
             return job

@@ -153,8 +153,12 @@ const draw = () => {
 let oldest = '';
 const whose = () => (at('everybody').checked ? '&user=*' : '');
 
+let round = 0; // counts the changes between one's own and everybody's: what belongs to an earlier one is too late
+
 const load = async () => {
+  const mine = round;
   const { data, has_more: more } = await api('GET', `jobs?limit=${PAGE}${whose()}${oldest && `&before=${oldest}`}`);
+  if (mine !== round) return;
   for (const job of data) {
     jobs.set(job.id, job);
     oldest = job.id;
@@ -165,13 +169,15 @@ const load = async () => {
 
 // What changed while nothing was heard: the newest jobs, and those that were said to run.
 const catchUp = async () => {
+  const mine = round;
   const { data } = await api('GET', `jobs?limit=${PAGE}${whose()}`);
   const fresh = new Map(data.map((job) => [job.id, job]));
   for (const { id } of [...jobs.values()].filter((job) => isLive(job) && !fresh.has(job.id))) {
     const found = await api('GET', `jobs/${id}`).catch(() => null);
     if (found) fresh.set(id, found);
-    else jobs.delete(id);
+    else if (mine === round) jobs.delete(id);
   }
+  if (mine !== round) return;
   fresh.forEach((job, id) => jobs.set(id, job));
   draw();
 };
@@ -202,6 +208,8 @@ const follow = () => {
 at('filter').addEventListener('input', draw);
 at('filter').addEventListener('submit', (event) => event.preventDefault());
 at('everybody').addEventListener('change', () => {
+  feed?.close();
+  round += 1;
   jobs.clear();
   oldest = '';
   load().then(follow, (error) => tell('problem', error.message));

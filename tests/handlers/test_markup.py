@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from handlers.markup import Markup, marked_up
@@ -26,6 +26,11 @@ PIECES = st.lists(st.text(alphabet="\\()[]$`~\n ax5", max_size=6), max_size=12)
         ("~~~\n$A\n~~~\n$5", "~~~\n$A\n~~~\n\\$5"),
         ("A stray ` mark.\n\n$5", "A stray ` mark.\n\n\\$5"),
         ("A stray $$ mark.\n\n$5", "A stray $$ mark.\n\n\\$5"),
+        ("```sh\necho ``` $A\n```\n$5", "```sh\necho ``` $A\n```\n\\$5"),
+        ("As ```x``` shows, $5.\n\n$6", "As ```x``` shows, \\$5.\n\n\\$6"),
+        ("An unclosed ``` in a line.\n\n$6", "An unclosed ``` in a line.\n\n\\$6"),
+        (r"See \[1\] for $5.", r"See \[1\] for \$5."),
+        ("  ```\n  $A\n  ```\n$5", "  ```\n  $A\n  ```\n\\$5"),
         (r"A path C:\temp\new", r"A path C:\temp\new"),
         ("Nothing special.", "Nothing special."),
     ],
@@ -35,9 +40,17 @@ def test_formulas_are_marked_and_prices_are_not(written: str, shown: str) -> Non
 
 
 @given(PIECES)
+@example(["\\", "\\["])
+@example(["\\", "$", "5"])
 def test_it_does_not_matter_where_a_text_is_cut(pieces: list[str]) -> None:
     markup = Markup()
     assert "".join(markup.feed(piece) for piece in pieces) + markup.close() == marked_up("".join(pieces))
+
+
+@pytest.mark.parametrize("piece", ["\n", " ", "\n ", "\\", "$", "`", "~", "$ "])
+def test_a_long_row_of_marks_takes_no_longer_than_its_length(piece: str) -> None:
+    text = piece * 200_000 + "x"
+    assert len(marked_up(text)) >= len(text)
 
 
 @given(PIECES)

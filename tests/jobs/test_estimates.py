@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from jobs import JSON, JobContext, Step
 from jobs.estimates import (
+    MAX_RUNS,
     MIN_RUNS,
     Pace,
     Place,
@@ -73,26 +74,41 @@ def test_other_jobs_wait_for_their_share_of_the_work_before_them() -> None:
     assert starts_in(line, PAST, now=100.0) == {"slow-None": (5.0, 5.0), "fast-None": (35.0, 35.0)}
 
 
+def test_a_turn_behind_another_that_waits_starts_later_than_that() -> None:
+    line = [place("slow", "a", started_at=0.0), place("slow", "b"), place("fast", "b"), place("rare", "c")]
+    line += [place("fast", "d"), place("fast", "d")]
+    assert starts_in(line, PAST, now=0.0) == {
+        "slow-b": (60.0, 60.0),
+        "fast-b": (120.0, 120.0),
+        "rare-c": (122.0, 123.0),
+    }
+
+
+def test_nobody_is_told_to_wait_for_a_job_that_takes_longer_than_it_should() -> None:
+    line = [place("slow", "a", started_at=0.0), place("fast", "a")]
+    assert starts_in(line, PAST, now=60.0) == {"fast-a": (0.0, 0.0)}
+    assert starts_in(line, PAST, now=61.0) == {}
+
+
 def test_who_waits_behind_something_unknown_is_told_nothing() -> None:
     line = [place("slow", "a", started_at=0.0), place("rare", "b", started_at=0.0), place("slow"), place("fast", "a")]
     assert starts_in(line, PAST, now=0.0) == {"fast-a": (60.0, 60.0)}
 
 
 async def test_finished_jobs_tell_those_that_wait_when_they_start(engine: Engine) -> None:
-    async def waits(ctx: JobContext) -> JSON:
-        await asyncio.sleep(600 if ctx.job.request.input == "last" else 0)
+    async def ends(_: JobContext) -> JSON:
+        return None
 
-    async with engine.working({"chat": waits}):
+    async with engine.working({"chat": ends}):
         for _ in range(MIN_RUNS):
             await engine.log((await engine.client.submit(chat())).id)
-        running = await engine.client.submit(chat("last", thread_id="t"))
-        await anext(aiter(engine.client.follow(running.id, "ada", 1)))
-        waiting = await engine.client.submit(chat(thread_id="t"))
-        low, high = (await engine.client.waits([running, waiting]))[waiting.id]
-        assert 0 <= low <= high < 30
-        assert await engine.client.waits([running]) == {}
-        await engine.client.cancel(running.id, "ada")
-        await engine.client.cancel(waiting.id, "ada")
+    first, second = [await engine.client.submit(chat(thread_id="t")) for _ in range(2)]
+    assert set(await engine.client.waits([first, second])) == {first.id, second.id}
+    for _ in range(MAX_RUNS):
+        engine.store.add_run(run_of_job("chat", 60.0))
+    await engine.store.ping()
+    assert await engine.client.waits([first, second]) == {first.id: (0.0, 0.0), second.id: (60.0, 60.0)}
+    assert await engine.client.waits([second]) == {second.id: (60.0, 60.0)}
 
 
 @given(st.lists(st.floats(0.01, 5.0), min_size=3, max_size=30), st.lists(st.floats(0.1, 3.0), min_size=5, max_size=9))

@@ -167,6 +167,7 @@ async def test_a_pause_ends_when_its_user_wants_to_go_on(engine: Engine) -> None
 
     async def waits(ctx: JobContext) -> JSON:
         async def pause(step: Step) -> JSON:
+            await step.waiting("rate_limited", 4e9)
             waiting.set()
             await step.pause(600)
             return "went on"
@@ -178,11 +179,33 @@ async def test_a_pause_ends_when_its_user_wants_to_go_on(engine: Engine) -> None
         await waiting.wait()
         with pytest.raises(JobNotFound):
             await engine.client.try_now(job.id, "bob")
+        await until(lambda: tells(engine, job, "step.waiting"), within=SOON, what="it waits")
         await engine.client.try_now(job.id, "ada")
         events = await engine.log(job.id)
     assert [fields(event)["message"] for event in events if event.type == "log"] == ["Trying again now, as ada asked."]
     assert fields(events[-1])["result"] == "went on"
     assert (await engine.client.try_now(job.id, "ada")).ended
+
+
+async def test_nothing_is_written_when_a_job_that_works_is_asked_to_try_now(engine: Engine) -> None:
+    begun, on = asyncio.Event(), asyncio.Event()
+
+    async def works(_: JobContext) -> JSON:
+        begun.set()
+        await on.wait()
+        return None
+
+    job = await engine.client.submit(chat())
+    async with engine.working({"chat": works}), asyncio.timeout(SOON):
+        await begun.wait()
+        for _ in range(3):
+            await engine.client.try_now(job.id, "ada")
+        on.set()
+        assert types(await engine.log(job.id)) == ["job.queued", "job.started", "job.completed"]
+
+
+async def tells(engine: Engine, job: Job, kind: str) -> bool:
+    return kind in types(await engine.client.events(job.id))
 
 
 async def test_a_cancel_in_the_moment_of_the_end_leaves_one_end(engine: Engine) -> None:

@@ -103,7 +103,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
 
 def ranking(values: Sequence[tuple[str, int]]) -> dict[str, Any]:
     """Returns a trace of values and their counts, the most frequent at the top."""
-    names = _distinct([shortened(label(value), _MAX_NAME) for value, _ in values][::-1])
+    names = _distinct([label(shortened(str(value), _MAX_NAME)) for value, _ in values][::-1])
     whole = [label(value) for value, _ in values][::-1]
     counts = [count for _, count in values][::-1]
     bars = {"type": "bar", "orientation": "h", "x": counts, "y": names, "hovertext": whole}

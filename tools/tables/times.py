@@ -15,10 +15,15 @@ _DAYS: tuple[tuple[float, Unit], ...] = ((3, "hour"), (120, "day"), (1_100, "wee
 _MAX_PERIODS = 2_000
 MAX_LINES = 3
 """Number columns that are followed over time."""
-_AMOUNT = re.compile(
-    r"total|amount|revenue|sales|turnover|cost|spend|profit|betrag|umsatz|summe|gesamt|kosten",
-    re.IGNORECASE,
-)
+_AMOUNT = {
+    *("total", "totals", "amount", "amounts", "revenue", "sales", "turnover", "cost", "costs", "spend", "profit"),
+    *("betrag", "umsatz", "summe", "gesamt", "kosten"),
+}
+_RATE = {
+    *("per", "unit", "rate", "pct", "percent", "share", "avg", "average", "mean", "median", "score", "rating", "id"),
+    *("pro", "je", "anteil", "prozent", "mittel", "schnitt", "quote"),
+}
+"""Words in the names of columns."""
 _WORDS = {"sum": "sum", "avg": "mean"}
 
 
@@ -74,9 +79,14 @@ def series(database: Database, table: Table, column: str, numbers: list[str]) ->
 
 def _chosen(numbers: list[str]) -> list[tuple[str, str]]:
     """Returns an aggregate function and a column for each line: amounts first."""
-    amounts = [name for name in numbers if _AMOUNT.search(name)]
+    amounts = [name for name in numbers if _is_amount(name)]
     others = [name for name in numbers if name not in amounts]
     return [*(("sum", name) for name in amounts), *(("avg", name) for name in others)][:MAX_LINES]
+
+
+def _is_amount(name: str) -> bool:
+    words = set(re.findall(r"[^\W\d_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).casefold()))
+    return bool(words & _AMOUNT) and not words & _RATE
 
 
 def _grouped(start: str, what: str, source: str) -> str:
