@@ -64,7 +64,7 @@ class JobView(BaseModel):
     )
     queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
     starts_in_seconds: list[float] | None = Field(
-        description="How long it may still wait: the median, and what nine of ten stay below. None: not known."
+        description="An estimate of how long it still waits: the usual, and a long wait. None if too little is known."
     )
     result: Any | None
     error: ErrorView | None

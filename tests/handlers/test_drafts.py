@@ -11,7 +11,7 @@ import pytest
 
 from files import DirectoryFileStore
 from handlers.commands import commands_of, split_command
-from handlers.drafts import FILE_GONE, GONE, SENT_BEFORE, Drafts, UnknownCommand
+from handlers.drafts import FILE_GONE, GONE, RETRIED, SENT_BEFORE, Drafts, UnknownCommand
 from handlers.turns import Turns
 from jobs import Job, JobStatus, WorkerRecord
 from jobs.events import JobCompleted, JobFailedEvent
@@ -120,7 +120,8 @@ async def test_a_form_that_was_sent_long_ago_does_not_run_again_when_its_job_has
     await write(desk.engine.store, claimed.id, failed, epoch=claimed.epoch)
     assert await desk.drafts.submit(draft.id, "ada", {"title": "two"}) == {}
     assert (await desk.newest()).id == claimed.id
-    assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}) == {}
+    assert await desk.drafts.submit(claimed.id, "ada", {"title": "three"}, again="later") == {}
+    assert await desk.drafts.submit(claimed.id, "ada", {"title": "four"}, again="last") == {"": RETRIED}
     assert (await desk.newest()).request.arguments == {"title": "three"}
 
 

@@ -23,6 +23,7 @@ from jobs.estimates import (
 )
 from jobs.events import Progress, StepStarted
 from tests.jobs.engine import Engine, chat
+from tests.waiting import until
 
 
 def report(done: float, total: float | None = 100, message: str = "") -> Progress:
@@ -70,8 +71,8 @@ def test_a_turn_waits_for_those_before_it_in_its_thread() -> None:
 
 
 def test_other_jobs_wait_for_their_share_of_the_work_before_them() -> None:
-    line = [place("slow", "a", started_at=0.0), place("slow", "b", started_at=50.0), place("slow"), place("fast")]
-    assert starts_in(line, PAST, now=100.0) == {"slow-None": (5.0, 5.0), "fast-None": (35.0, 35.0)}
+    line = [place("slow", "a", started_at=50.0), place("slow", "b", started_at=90.0), place("slow"), place("fast")]
+    assert starts_in(line, PAST, now=100.0) == {"slow-None": (30.0, 30.0), "fast-None": (60.0, 60.0)}
 
 
 def test_a_turn_behind_another_that_waits_starts_later_than_that() -> None:
@@ -106,8 +107,11 @@ async def test_finished_jobs_tell_those_that_wait_when_they_start(engine: Engine
     assert set(await engine.client.waits([first, second])) == {first.id, second.id}
     for _ in range(MAX_RUNS):
         engine.store.add_run(run_of_job("chat", 60.0))
-    await engine.store.ping()
-    assert await engine.client.waits([first, second]) == {first.id: (0.0, 0.0), second.id: (60.0, 60.0)}
+
+    async def told() -> bool:
+        return await engine.client.waits([first, second]) == {first.id: (0.0, 0.0), second.id: (60.0, 60.0)}
+
+    await until(told, within=30, what="the waits of both")
     assert await engine.client.waits([second]) == {second.id: (60.0, 60.0)}
 
 
