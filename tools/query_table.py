@@ -168,9 +168,8 @@ class _Query:
         names = [column.name for column in columns]
         tables = ", ".join(f"{code(table.name)} ({count_of(table.rows, 'row')})" for table in self._tables)
         parts = [f"**{count_of(rows, 'row')}**, {count_of(len(columns), 'column')}. Tables: {tables}."]
-        if first and len(names) <= 12:
-            parts.append(markdown_table(names, first[:5]))
-            parts += [f"… and {rows - 5:,} more."] if rows > 5 else []
+        if len(first) == 1 and len(names) <= 12:  # more rows are for the table, which is drawn
+            parts.append(markdown_table(names, first))
         parts += [f"- {remark}" for remark in self._remarks]
         shown = list(_fitting(first[:VALUE_ROWS]))
         return {

@@ -54,6 +54,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
+        return f"{value:,.10g}" if abs(value) < 1e6 else f"{value:,.2f}"
     text = shortened(re.sub(r"\s+", " ", str(value)), _MAX_CELL)
     return re.sub(r"([\\`*_\[\]<>|#~$!])", r"\\\1", text)
