@@ -80,7 +80,7 @@ async def test_doors_and_jobs_are_measured_to_their_end(tmp_path: Path) -> None:
     app.check_log()
     proxy = dict.fromkeys(direct, 1.0) | {Figure(name="CPU per 1,000 tokens", unit="s", load=str(tiny)): 1.0}
     compared = rows([(streams, proxy)])
-    assert all(row.ratio is not None for row in compared), "each door is set against the proxy's one"
+    assert all(row.peer for row in compared), "each door is set against the proxy's one"
     assert {"chat completions", "Deep Chat", "job events"} <= {row.figure.name.partition(": ")[2] for row in compared}
     assert all(value > 0 for figure, value in measured.items())
     assert all(value > 0 for figure, value in streams.items() if figure.name.startswith("first token"))
