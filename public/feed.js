@@ -4,7 +4,7 @@ import { connected, now, place } from './live.js';
 import { duration, isLive, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
-const ANSWER_MILLISECONDS = 400;
+const ANSWER_MILLISECONDS = 2000; // a hidden tab may be slow
 const SHARE_MILLISECONDS = 50;
 const FIRST_PAUSE = 15_000; // milliseconds after a refusal, such as a proxy's while the server starts
 const LONGEST_PAUSE = 600_000;

@@ -4,6 +4,7 @@ import './copy.js';
 import './dock.js';
 import './feed.js';
 import { linkPictures } from './pictures.js';
+import './scroll.js';
 
 linkPictures(document);
 

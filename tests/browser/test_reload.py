@@ -1,8 +1,11 @@
 """Reloads and several tabs: each shows the whole stream, and that it runs."""
 
+from playwright.async_api import expect
+
 from tests.browser.conftest import OpenChat
 from tests.endpoint import Endpoint, script
 from tests.server import Server
+from tests.waiting import until
 
 
 async def test_a_stream_survives_two_reloads_a_second_tab_and_the_end_of_the_first(
@@ -70,3 +73,26 @@ async def test_both_tabs_of_a_thread_see_a_new_turn_from_its_start(
     shared_endpoint.release(question)
     await second.has_words(120)
     await first.has_words(120)
+
+
+async def test_a_reload_shows_the_place_that_was_read(shared_server: Server, open_chat: OpenChat) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.send(script(tokens=2_000, paragraph=20))
+    await chat.finishes()
+    paragraph = chat.page.get_by_text("w400 w401 w402")
+
+    looks = 0
+
+    async def stays() -> bool:  # the page may still follow the answer to its end
+        nonlocal looks
+        there = await paragraph.evaluate("element => element.getBoundingClientRect().top >= 0")
+        looks = looks + 1 if there else 0
+        if not there:
+            await paragraph.evaluate("element => element.scrollIntoView()")
+        return looks == 10
+
+    await until(stays, within=30, what="the paragraph stays in view")
+    for _ in range(2):
+        await chat.reload()
+        await expect(paragraph).to_be_in_viewport()
+        await expect(chat.page.get_by_text("w1999")).not_to_be_in_viewport()
