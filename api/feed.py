@@ -72,7 +72,7 @@ async def _left(services: WebServices, job_id: str, user: str | None) -> dict[st
 
 
 def _differs(now: dict[str, Any], before: dict[str, Any] | None) -> bool:
-    """Whether the job has changed. That a waiting one comes nearer to its start is no change."""
+    """Whether the job has changed, apart from the estimate of its start, which changes all the time."""
     return before is None or {**now, WAIT: None} != {**before, WAIT: None}
 
 

@@ -22,7 +22,7 @@ def answer_route(lifecycle: Lifecycle) -> Route:
         try:
             text = await lifecycle.get(Chat).turns.answer(root_id, user)
         except JobNotFound:
-            raise HTTPException(404, "There is no such answer.") from None
+            raise HTTPException(404, "This answer no longer exists.") from None
         return PlainTextResponse(text, headers={"Cache-Control": "no-store"})
 
     return Route(f"{ANSWERS}/{{root_id}}", answer, methods=["GET"])

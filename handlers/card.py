@@ -40,6 +40,8 @@ from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
 ARTIFACTS = "/project/artifact"
 """The route of a job's files."""
+DRAWN = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}
+"""Chainlit's kinds of elements, by the type of a file's name."""
 MAX_TEXT = 4_000
 """Characters of arguments or of a result that the card shows; the log holds the rest."""
 MAX_LINES = 50
@@ -351,10 +353,10 @@ class JobCard:
         self._goes_on(source.step)
 
     def _keep(self, artifact: Artifact, at: float) -> None:
-        if mime_of(artifact.name) in (PLOTLY_MIME, TABLE_MIME):  # drawn below the answer; as files they are of no use
+        if mime_of(artifact.name) in DRAWN:  # below the answer; as files they are of no use
             return
         files = {one["name"]: one for one in self._head.get("files", ())}
-        address = f"{ARTIFACTS}/{self._job.id}/{quote(artifact.name, safe='')}?version={int(at * 1000)}"
+        address = artifact_url(self._job, artifact.name, version=int(at * 1000))
         files[artifact.name] = {"name": artifact.name, "size": artifact.size, "url": address}
         self._head["files"] = [*files.values()]
 
@@ -397,6 +399,11 @@ class JobCard:
             self._head["cost"] = round(self._cost, 6)
         else:
             self._head.pop("cost", None)
+
+
+def artifact_url(job: Job, name: str, *, version: int) -> str:
+    """Returns an address for each version: the page caches by address, and a file may be replaced."""
+    return f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={version}"
 
 
 def _stopped(steps: Sequence[Mapping[str, JSON]]) -> list[str]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from handlers.card import ARTIFACTS, JobCard
+from handlers.card import DRAWN, JobCard, artifact_url
 from handlers.changes import ElementDict
 from handlers.forms import ToolForm
 from jobs import JSON, Job
 from jobs.events import Artifact
 from services.web import StoredFile
-from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
+from toolkit.artifacts import mime_of
 
 FORM = "ToolForm"
 """`public/elements/ToolForm.jsx`."""
-DRAWN = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}
-"""Chainlit's kinds of elements, by the type of a file's name."""
 CARD = "JobCard"
 """`public/elements/JobCard.jsx`."""
 
@@ -45,8 +42,7 @@ def artifact_element(artifact: Artifact, job: Job, message_id: str, *, version: 
     return {
         **_element(f"{job.root_id}:artifact:{name}", kind, name, job.thread_id, message_id),
         "mime": artifact.mime,
-        # The page caches by address, so a replaced file needs a new one.
-        "url": f"{ARTIFACTS}/{job.id}/{quote(name, safe='')}?version={version}",
+        "url": artifact_url(job, name, version=version),
     }
 
 

@@ -1,4 +1,4 @@
-"""Prepares a model's Markdown for the page, where `$…$` would be a formula: prices are no formulas, `\\(…\\)` are."""
+"""Prepares a model's Markdown for the page: marks `\\(…\\)` as a formula, and escapes the `$` of prices."""
 
 from __future__ import annotations
 

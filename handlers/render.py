@@ -78,7 +78,7 @@ class TurnScreen:
         self._choices = choices
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
-        self._drawn: dict[str, tuple[Artifact, int]] = {}  # by name, with their seq
+        self._drawn: dict[str, ElementDict] = {}  # by name
         self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
         self._markups: dict[str, Markup] = {}  # by step
         self._end_sentence = ""
@@ -144,7 +144,7 @@ class TurnScreen:
                 return changes + self._hide_cursor(step, event.at) + drawn
             case Artifact(name=name):
                 if is_drawn(payload):
-                    self._drawn[name] = payload, event.seq
+                    self._drawn[name] = artifact_element(payload, self._job, self._drawn_id, version=event.seq)
                 return []
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 self.ended = payload
@@ -198,13 +198,13 @@ class TurnScreen:
 
     def _draw(self, at: float) -> list[Change]:
         """Shows the charts, tables and pictures that are new. Other files are on the card."""
-        new = [one for one in self._drawn.values() if self._is_new(*one)]
+        new = [one for one in self._drawn.values() if self._elements.get(one["id"]) != one]
         if not new:
             return []
         changes: list[Change] = []
         if self._drawn_id not in self._steps:
             changes.append(self._put(self._new(self._drawn_id, "assistant_message", ASSISTANT, self.run_id, at)))
-        return changes + [self._show(self._drawn_element(*one, self._drawn_id)) for one in new]
+        return changes + [self._show(one) for one in new]
 
     def _draw_below_the_answer(self, at: float) -> list[Change]:
         """Shows at the end all that is drawn below the last words, which tell of it."""
@@ -213,17 +213,10 @@ class TurnScreen:
         below = ending if ending in self._steps else last[0] if last else ""
         if not (self._drawn and below):
             return self._draw(at)
-        changes: list[Change] = [self._show(self._drawn_element(*one, below)) for one in self._drawn.values()]
+        changes: list[Change] = [self._show({**one, "forId": below}) for one in self._drawn.values()]
         if self._steps.pop(self._drawn_id, None) is not None:
             changes.append(Remove(self._drawn_id))
         return changes
-
-    def _is_new(self, artifact: Artifact, seq: int) -> bool:
-        element = self._drawn_element(artifact, seq, self._drawn_id)
-        return element["id"] not in self._elements or self._elements[element["id"]]["url"] != element["url"]
-
-    def _drawn_element(self, artifact: Artifact, seq: int, below: str) -> ElementDict:
-        return artifact_element(artifact, self._job, below, version=seq)
 
     @property
     def _drawn_id(self) -> str:

@@ -184,7 +184,7 @@ class JobClient:
     async def name_after_files(self, job: Job, names: Sequence[str]) -> None:
         """Add the files' names to the title of a thread that has just begun with them, unless somebody has renamed it.
 
-        A failure is no reason to refuse the job, which is accepted already.
+        Errors are ignored: the job has been accepted already.
         """
         if job.turn != 1 or job.thread_id is None or not names:
             return

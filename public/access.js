@@ -55,13 +55,19 @@ document.addEventListener('keydown', (event) => {
 });
 
 let waiting = false;
-new MutationObserver(() => {
+const look = () => {
+  name();
   tellRefusal();
   hideLogout();
+};
+
+// A streamed answer changes the page with each word: the whole page is looked at once in a while.
+new MutationObserver(() => {
   if (waiting) return;
   waiting = true;
+  look();
   setTimeout(() => {
     waiting = false;
-    name();
+    look();
   }, QUIET_MILLISECONDS);
 }).observe(document, { childList: true, subtree: true });

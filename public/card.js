@@ -23,8 +23,8 @@ import {
 
 const SILENT_SECONDS = 10;
 const newKey = () => `again-${Date.now()}-${Math.random().toString(36).slice(2)}`;
-// The turn's form listens.
-const change = (id) => window.dispatchEvent(new CustomEvent('longhaul-change', { detail: id }));
+// The turn's form listens. Each opening of it begins one job.
+const change = (id) => window.dispatchEvent(new CustomEvent('longhaul-change', { detail: { job: id, key: newKey() } }));
 const chosen = new Map(); // what a person opened or closed, by job: a card may be drawn anew
 
 const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) => {

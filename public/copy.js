@@ -38,7 +38,7 @@ const tell = (button, word) => {
   timers.set(button, setTimeout(forget, SHOWN_MILLISECONDS));
 };
 
-// What is drawn twice, or is there to be pressed, is no part of it.
+// Leaves out buttons, and the second drawing of each formula.
 const htmlOf = (part) => {
   const copy = part.cloneNode(true);
   for (const extra of copy.querySelectorAll('.katex-html, button, [aria-hidden=true]')) extra.remove();

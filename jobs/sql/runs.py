@@ -8,7 +8,7 @@ from jobs.estimates import MAX_RUNS, Place, Range, Run, names_in, starts_in
 from jobs.sql.connection import Connection
 
 MAX_LINE = 500
-"""Jobs of which a line is made: whoever waits behind so many is told nothing."""
+"""The most jobs that an estimate takes into account; those further back get none."""
 
 
 def add(connection: Connection, run: Run) -> None:

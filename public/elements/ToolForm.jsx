@@ -344,7 +344,7 @@ const ToolForm = ({ props, callAction }) => {
   const [again, setAgain] = useState(null);
   const opened = again?.job === props.job_id ? again.key : null;
   useEffect(() => {
-    const open = ({ detail }) => detail === props.job_id && setAgain({ job: detail, key: `${Date.now()}-${Math.random().toString(36).slice(2)}` });
+    const open = ({ detail }) => detail.job === props.job_id && setAgain(detail);
     window.addEventListener('longhaul-change', open);
     return () => window.removeEventListener('longhaul-change', open);
   }, [props.job_id]);
