@@ -55,19 +55,14 @@ document.addEventListener('keydown', (event) => {
 });
 
 let waiting = false;
-const look = () => {
-  name();
-  tellRefusal();
-  hideLogout();
-};
-
 // A streamed answer changes the page with each word: the whole page is looked at once in a while.
 new MutationObserver(() => {
   if (waiting) return;
   waiting = true;
-  look();
   setTimeout(() => {
     waiting = false;
-    look();
+    name();
+    tellRefusal();
+    hideLogout();
   }, QUIET_MILLISECONDS);
 }).observe(document, { childList: true, subtree: true });
