@@ -95,6 +95,7 @@ class JobCard:
         }
         self._steps: dict[str, CardStep] = {}
         self._parts: set[str] = set()  # those inside tools
+        self._patience: dict[str, float] = {}  # after how many silent seconds a tool call is stalled
         self._models: dict[str, str] = {}  # the names of the models, by call, those of tools too
         self._sources: list[dict[str, Any]] = []
         self._sources_told = 0
@@ -282,10 +283,18 @@ class JobCard:
             parts_done=known.parts_done if known else 0,
         )
         if started.usual_silence_seconds is not None:
-            self._head["stalled_seconds"] = stalled_after(started.usual_silence_seconds)
+            self._patience[path] = stalled_after(started.usual_silence_seconds)
+        self._judge_silence()
+        self._do(path, "thinking" if started.kind == "model" else "tool")
+
+    def _judge_silence(self) -> None:
+        """Of tools that run side by side, the one that is usually heard soonest tells when the job is stalled."""
+        running = [step.id for step in self._steps.values() if step.state == "running"]
+        known = [self._patience[path] for path in running if path in self._patience]
+        if known:
+            self._head["stalled_seconds"] = min(known)
         else:
             self._head.pop("stalled_seconds", None)
-        self._do(path, "thinking" if started.kind == "model" else "tool")
 
     def _finish_step(self, finished: StepFinished) -> None:
         path = finished.step
@@ -300,6 +309,7 @@ class JobCard:
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
         self._changed.add(path)
+        self._judge_silence()
         if self._progress is not None and self._progress.step == path:
             self._head.pop("progress", None)
         running = [one for one in self._steps.values() if one.state == "running"]

@@ -10,9 +10,8 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import PurePath
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -22,63 +21,32 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 
+from language.aggregates import Table, sql_for
+from language.ranking import Question, Unit, best
+from language.sentences import sentences as split
+from language.terms import Terms, language_of
 from models.calls import TokenStream
 from models.extract import follow_instruction, summary
 from models.faults import Fault
 from models.replies import SEARCH_CALL
-from toolkit.parameters import Parameter, arguments_of_files, parameters_of
-from toolkit.typed import find_pairs
+from models.routing import LONG_TEXT, NAMING_CHARACTERS, SUMMARY, File, Request, Tool, route
 
 WORDS_PER_SECOND = 60.0
 MAX_SECONDS = 6.0
 """Longer answers stream faster, to end within this time."""
-LONG_TEXT, LONG_TEXT_WHEN_ASKED = 500, 200
-"""Minimum characters of a pasted text that is summarised."""
-NAMING_CHARACTERS = 200
-"""Tool names count only within this many characters of a message; the rest may be pasted text."""
+LONG_TEXT_WHEN_ASKED = 200
+"""Minimum characters of a pasted text that the user wants summarised."""
+MAX_SENTENCES = 6
+"""Of passages that a search found, those that are quoted."""
 
 NOT_CONNECTED = "No language model is connected."
+WITHOUT_ONE = f"{NOT_CONNECTED} Answers are quoted from your files or counted in them, not written."
+"""Said once in a conversation."""
+QUOTING_TOOL = "quote_documents"
 HOW_TO_CONNECT = (
     "To talk to a real model, set `OPENAI_API_KEY` (or `OPENAI_BASE_URL` for a local one, such as Ollama) and start "
     "Longhaul again."
 )
-BY_EXTRACTION = "These sentences are quoted from the text, chosen by word counts: no language model is connected."
-
-DOCUMENTS = frozenset({".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt", ".text", ".rst"})
-TABLES = frozenset({".csv", ".tsv", ".xlsx", ".parquet"})
-
-ADDRESS = re.compile(r"https?://\S+")
-
-Tool = Mapping[str, Any]
-"""The `function` part of OpenAI's schema: name, description, parameters."""
-File = Mapping[str, str]
-"""Its id, name and mime."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """Words and file types that lead to a tool."""
-
-    tool: str
-    words: re.Pattern[str]
-    suffixes: frozenset[str]
-
-
-SUMMARY_TOOL = "summarize_documents"
-ROUTES = (
-    Route(
-        tool=SUMMARY_TOOL,
-        words=re.compile(r"summar|tl;?dr|key points|gist|digest|condense|zusammenfass|résum|resum", re.IGNORECASE),
-        suffixes=DOCUMENTS,
-    ),
-    Route(tool="index_documents", words=re.compile(r"\bindex", re.IGNORECASE), suffixes=DOCUMENTS),
-    Route(
-        tool="analyze_table",
-        words=re.compile(r"analy[sz]|profile|outlier|correlat|statistic", re.IGNORECASE),
-        suffixes=TABLES,
-    ),
-)
-SUMMARY = ROUTES[0].words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +97,7 @@ class OfflineModel(BaseChatModel):
 
     def _answer(self, messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answer:
         if self.purpose == "complete":
-            return Answer(text=follow_instruction(str(messages[0].text), str(messages[-1].text)))
+            return Answer(text=_followed(str(messages[0].text), str(messages[-1].text)))
         return answer_chat(messages, tools)
 
     async def _paced(self, text: str) -> AsyncIterator[str]:
@@ -158,6 +126,16 @@ class OfflineSource:
         return None
 
 
+def _followed(instruction: str, material: str) -> str:
+    """Follows the instruction of a tool: a query in SQL, or sentences of the material."""
+    if not instruction.startswith("Write one SELECT statement"):
+        return follow_instruction(instruction, material)
+    described = json.loads(material)
+    question = str(described["question"])
+    tables = [Table.of(table) for table in described["tables"]]
+    return sql_for(question, tables, Terms(language_of(question))) or "NONE"
+
+
 def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answer:
     results = list(takewhile(lambda one: isinstance(one, ToolMessage), reversed(messages)))
     asked_for = [one for one in reversed(results) if getattr(one, "tool_call_id", "") != SEARCH_CALL]
@@ -165,22 +143,68 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
         return Answer(text="\n\n".join(present(result) for result in asked_for))
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     words = str(question.additional_kwargs.get("words", question.text))
-    attached: list[File] = question.additional_kwargs.get("files", [])
-    return _routed(words, attached, messages, tools) or _found(words, results) or _own_answer(words, tools)
+    request = Request(words=words, attached=_files_of(question), known=_known_files(messages), tools=tools)
+    answer = _found(request, results) or _routed(request) or _own_answer(words, tools)
+    if NOT_CONNECTED in answer.text or any(
+        NOT_CONNECTED in str(one.text) for one in messages if isinstance(one, AIMessage)
+    ):
+        return answer
+    return replace(answer, text="\n\n".join([WITHOUT_ONE, answer.text]).strip())
 
 
-def _found(words: str, results: Sequence[BaseMessage]) -> Answer | None:
-    """Returns what the search for the question found; None if it failed, or found nothing and nothing was asked."""
+def _found(request: Request, results: Sequence[BaseMessage]) -> Answer | None:
+    """Returns what the search for the question found, unless the user sent files or wants something else done."""
+    call = route(request)
+    if request.attached or (call is not None and call.tool != QUOTING_TOOL):
+        return None
     for result in results:
-        if getattr(result, "status", "") == "error":
-            continue
-        if json.loads(str(result.text)).get("passages"):
-            return Answer(
-                text=f"{NOT_CONNECTED} Passages from the documents of this conversation:\n\n{present(result)}"
-            )
-        if _asks_something(words):
-            return Answer(text=f"{NOT_CONNECTED} {present(result)}")
+        if getattr(result, "status", "") != "error" and (
+            quoted := _quoted(request.words, json.loads(str(result.text)).get("passages") or [])
+        ):
+            return Answer(text=quoted)
     return None
+
+
+def _quoted(words: str, passages: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the sentences of the passages that answer the question, each with its source and place."""
+    terms = Terms(language_of(" ".join(str(passage["text"]) for passage in passages)))
+    units = [
+        Unit(text=sentence, heading=str(passage.get("place") or ""), block=number, document=number)
+        for number, passage in enumerate(passages)
+        for sentence in split(str(passage["text"]), terms.language)
+    ]
+    chosen = best(Question.of(words, terms), units, terms, limit=MAX_SENTENCES)
+    lines = []
+    for number in dict.fromkeys(units[index].document for index in chosen):
+        said = " … ".join(_escaped(units[index].text) for index in sorted(chosen) if units[index].document == number)
+        place = ", ".join(
+            _escaped(str(passages[number][name])) for name in ("source", "place") if passages[number].get(name)
+        )
+        lines.append(f"- {said} [{place}]")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)
+
+
+def _routed(request: Request) -> Answer | None:
+    call = route(request)
+    if call is None:
+        return None
+    if call.missing:
+        listed = ", ".join(f"`{name}`" for name in call.missing)
+        return Answer(text=f"`{call.tool}` needs {listed}: write `{call.tool} {call.missing[0]}=…`.")
+    return Answer(text="", tool=call.tool, arguments=call.arguments)
+
+
+def _files_of(message: BaseMessage) -> list[File]:
+    return list(message.additional_kwargs.get("files", []))
+
+
+def _known_files(messages: Sequence[BaseMessage]) -> list[File]:
+    """Returns all files of the conversation, the newest last; each tells which message it came with."""
+    return [{**file, "message": str(number)} for number, message in enumerate(messages) for file in _files_of(message)]
 
 
 def present(result: BaseMessage) -> str:
@@ -193,35 +217,14 @@ def present(result: BaseMessage) -> str:
     except ValueError:
         return content
     if isinstance(value, dict) and isinstance(value.get("summary"), str):
-        remarks = [f"> {remark}" for remark in value.get("remarks", [])]
-        origin = [f"_{BY_EXTRACTION}_"] if result.name in {SUMMARY_TOOL, "map_table"} else []
-        return "\n\n".join([value["summary"], *remarks, *origin])
+        return "\n\n".join([value["summary"], *(f"> {remark}" for remark in value.get("remarks", []))])
     return f"The result of `{result.name}`:\n\n{_markdown(value)}"
-
-
-def _routed(
-    words: str, attached: Sequence[File], messages: Sequence[BaseMessage], tools: Sequence[Tool]
-) -> Answer | None:
-    offered = {tool["name"]: tool for tool in tools}
-    named = _named_tool(words, tools)
-    if named is not None:
-        return _call(named, words, attached or _earlier_files(messages))
-    if "crawl_site" in offered and re.search(r"\bcrawl", words, re.IGNORECASE) and ADDRESS.search(words):
-        return _call(offered["crawl_site"], words, ())
-    for route in ROUTES:
-        if route.tool not in offered:
-            continue
-        wanted = bool(route.words.search(words))
-        fitting = _fitting(attached if attached or not wanted else _earlier_files(messages), route.suffixes)
-        if fitting and (wanted or not _asks_something(words)) and len(words) < LONG_TEXT:
-            return _call(offered[route.tool], words, fitting)
-    return None
 
 
 def _own_answer(words: str, tools: Sequence[Tool]) -> Answer:
     text, asked = _pasted(words)
     if len(text) >= (LONG_TEXT_WHEN_ASKED if asked else LONG_TEXT):
-        return Answer(text=f"{summary(text, points=6, opening=False)}\n\n_{BY_EXTRACTION}_")
+        return Answer(text=summary(text, points=6, opening=False))
     return Answer(text=_introduction(tools))
 
 
@@ -236,69 +239,13 @@ def _pasted(words: str) -> tuple[str, bool]:
 def _introduction(tools: Sequence[Tool]) -> str:
     paragraphs = [
         f"{NOT_CONNECTED} {HOW_TO_CONNECT}",
-        "Without a model, you can paste a long text to get its key sentences, attach a document and say “summarize”, "
-        "or name a tool with its arguments, such as `tool_name key=value`.",
+        "Without a model, you can attach documents or tables and ask about them, have them summarised or compared, "
+        "paste a long text to get its key sentences, or name a tool with its arguments, such as `tool_name key=value`.",
     ]
     if tools:
         lines = [f"- `{tool['name']}`: {tool['description'].strip().splitlines()[0]}" for tool in tools]
         paragraphs.append("\n".join(["Tools:", "", *lines]))
     return "\n\n".join(paragraphs)
-
-
-def _named_tool(words: str, tools: Sequence[Tool]) -> Tool | None:
-    """Returns the tool that the user named, by its name or all its words. A one-word name counts only at the start."""
-    said = re.findall(r"[a-z0-9_]+", words[:NAMING_CHARACTERS].lower())
-    for tool in tools:
-        name = tool["name"].lower()
-        parts = name.split("_")
-        if name in (said if len(parts) > 1 else said[:2]) or (len(parts) > 1 and set(said).issuperset(parts)):
-            return tool
-    return None
-
-
-def _call(tool: Tool, words: str, files: Sequence[File]) -> Answer:
-    parameters = parameters_of(tool["parameters"])
-    arguments = _arguments(parameters, words, files)
-    missing = [one.name for one in parameters if one.required and one.name not in arguments]
-    if missing:
-        listed = ", ".join(f"`{name}`" for name in missing)
-        return Answer(text=f"{NOT_CONNECTED} `{tool['name']}` needs {listed}: write `{tool['name']} {missing[0]}=…`.")
-    return Answer(text=f"{NOT_CONNECTED} Running `{tool['name']}`…", tool=tool["name"], arguments=arguments)
-
-
-def _arguments(parameters: Sequence[Parameter], words: str, files: Sequence[File]) -> dict[str, Any]:
-    """Collects arguments from attached files, an address, `name=value` pairs and a JSON object in the message."""
-    arguments = arguments_of_files([file["id"] for file in files], parameters)
-    if any(one.name == "url" for one in parameters) and (address := ADDRESS.search(words)):
-        arguments["url"] = address.group().rstrip(".,;:!?)")
-    return arguments | find_pairs(words, parameters).arguments(parameters) | _json_object(words)
-
-
-def _json_object(words: str) -> dict[str, Any]:
-    start = words.find("{")
-    if start < 0:
-        return {}
-    try:
-        value, _ = json.JSONDecoder().raw_decode(words, start)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _fitting(files: Sequence[File], suffixes: frozenset[str]) -> list[File]:
-    return [file for file in files if PurePath(file["name"]).suffix.lower() in suffixes]
-
-
-def _earlier_files(messages: Sequence[BaseMessage]) -> list[File]:
-    """Returns the files of the newest message that has any."""
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage) and message.additional_kwargs.get("files"):
-            return list(message.additional_kwargs["files"])
-    return []
-
-
-def _asks_something(words: str) -> bool:
-    return len(words.split()) > 3 or "?" in words
 
 
 def _markdown(value: Any) -> str:

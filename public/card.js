@@ -110,12 +110,13 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
     );
 
   const Step = ({ step }) => {
-    const name = step.kind === 'model' ? 'Model' : step.name;
+    const builtIn = step.kind === 'model' && step.name === 'offline';
+    const name = builtIn ? 'Built-in answer' : step.kind === 'model' ? 'Model' : step.name;
     const parts = step.parts ? counted(step.parts_done ?? 0, 'part').replace(/ parts?$/, ` of ${step.parts} parts`) : '';
     const summary = [
       h('span', { key: 'mark', className: 'job-mark', 'aria-hidden': true }),
       h('span', { key: 'name', className: 'job-step-name' }, name, h('span', { className: 'job-unseen' }, ` (${step.state})`)),
-      h('span', { key: 'parts' }, [step.kind === 'model' ? step.name : '', parts].filter(Boolean).join(' · ')),
+      h('span', { key: 'parts' }, [step.kind === 'model' && !builtIn ? step.name : '', parts].filter(Boolean).join(' · ')),
       h('span', { key: 'time', className: 'job-time' }, step.seconds === undefined ? '' : duration(step.seconds)),
     ];
     const attributes = { 'data-state': step.state, 'data-kind': step.kind, 'data-testid': 'job-step' };

@@ -8,6 +8,16 @@ import './scroll.js';
 
 linkPictures(document);
 
+// An attached PDF opens, as one that is cited does; the page would only save it.
+document.addEventListener(
+  'click',
+  ({ target }) => {
+    const link = target.closest?.('a[download$=".pdf" i]');
+    if (link && new URL(link.href).pathname.startsWith('/project/file/')) link.removeAttribute('download');
+  },
+  true,
+);
+
 // The page would begin dark, whatever the system prefers.
 try {
   if (localStorage.getItem('vite-ui-theme') === null) localStorage.setItem('vite-ui-theme', 'system');

@@ -22,6 +22,7 @@ from tools.tables import (
     table_names,
     write_csv,
 )
+from tools.tables.asking import fitting_chart, statement_for
 from tools.tables.charts import result_chart
 from tools.tables.names import literal
 from tools.tables.statement import Select, check, refusal
@@ -30,6 +31,8 @@ from tools.tables.wording import code, count_of, markdown_table, shortened
 DOWNLOAD_ROWS = 1_000_000
 SHOWN_ROWS = 1_000
 """Maximum rows in the chat's table and in a chart."""
+FIGURE_ROWS = 31
+"""Rows of the answer to a question in words: a month of days, or the largest groups."""
 VALUE_ROWS = 50
 VALUE_CHARACTERS = 12_000
 CELL_CHARACTERS = 200
@@ -44,11 +47,12 @@ Download = Literal["csv", "parquet", "none"]
 @tool(run_in="process", memory_mb=2_500, timeout_seconds=1_800)
 def query_table(
     ctx: ToolContext,
-    sql: Annotated[str, Field(min_length=1, max_length=20_000)],
+    sql: Annotated[str, Field(max_length=20_000)] = "",
     tables: list[UploadedFile] | None = None,
     chart: Chart = "none",
     download: Download = "csv",
     timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 60,
+    question: Annotated[str, Field(max_length=2_000)] = "",
 ) -> dict[str, Any]:
     """Answer a question about CSV, Excel or Parquet files by SQL (DuckDB): a table, a chart, a download.
 
@@ -56,17 +60,24 @@ def query_table(
     tables and columns. Only reading is possible.
 
     Args:
-        sql: One SELECT statement (also WITH, DESCRIBE, SUMMARIZE, SHOW TABLES).
+        sql: One SELECT statement (also WITH, DESCRIBE, SUMMARIZE, SHOW TABLES); required without a question.
         tables: The files to query; by default every table of this conversation.
         chart: The kind of chart: the first column on the x axis, each number column as a series.
         download: The format of the whole result as a file.
         timeout_seconds: Maximum duration of the query.
+        question: Instead of SQL, a question on one figure, in all or by group; the model writes the SQL for it.
     """
+    if bool(sql.strip()) == bool(question.strip()):
+        raise ToolError("Give either sql, a SELECT statement, or a question in words.")
     files = _files(ctx, tables)
     with Database(ctx.scratch) as database:
         loaded = _load(ctx, database, files)
         database.lock()
-        query = _Query(ctx, database, loaded, sql)
+        if question:
+            ctx.report_progress(len(files), len(files) + 1, "Writing the query")
+            sql = statement_for(ctx, question, database, loaded)
+            chart = fitting_chart(sql, database) if chart == "none" else chart
+        query = _Query(ctx, database, loaded, sql, asked=bool(question))
         try:
             return query.answer(chart, download, timeout_seconds)
         except duckdb.Error as error:  # the result is too large to be stored or written
@@ -95,11 +106,13 @@ def _load(ctx: ToolContext, database: Database, files: list[UploadedFile]) -> li
 class _Query:
     """One statement on loaded tables. Its result is stored as a table."""
 
-    def __init__(self, ctx: ToolContext, database: Database, tables: list[Table], sql: str) -> None:
+    def __init__(self, ctx: ToolContext, database: Database, tables: list[Table], sql: str, *, asked: bool) -> None:
         self._ctx = ctx
         self._database = database
         self._tables = tables
         self._sql = sql
+        self._asked = asked
+        """Whether the user asked in words, and has not seen the SQL yet."""
         self._remarks = [remark for table in tables for remark in table.remarks]
 
     def answer(self, chart: Chart, download: Download, seconds: int) -> dict[str, Any]:
@@ -168,7 +181,9 @@ class _Query:
         names = [column.name for column in columns]
         tables = ", ".join(f"{code(table.name)} ({count_of(table.rows, 'row')})" for table in self._tables)
         parts = [f"**{count_of(rows, 'row')}**, {count_of(len(columns), 'column')}. Tables: {tables}."]
-        if len(first) == 1 and len(names) <= 12:  # more rows are for the table, which is drawn
+        if self._asked:
+            parts = [_figures(names, first), f"```sql\n{self._sql}\n```", f"Counted in {tables}."]
+        elif len(first) == 1 and len(names) <= 12:  # more rows are for the table, which is drawn
             parts.append(markdown_table(names, first))
         parts += [f"- {remark}" for remark in self._remarks]
         shown = list(_fitting(first[:VALUE_ROWS]))
@@ -181,6 +196,16 @@ class _Query:
             "rows": shown,
             "remarks": self._remarks,
         }
+
+
+def _figures(names: list[str], rows: list[list[Any]]) -> str:
+    """Returns a single figure in bold, or the first rows as a table."""
+    if not rows:
+        return "No row fits."
+    if len(rows) == 1 and len(names) == 1:
+        return f"**{rows[0][0]:,}** ({code(names[0])})" if isinstance(rows[0][0], int | float) else f"**{rows[0][0]}**"
+    more = f"\n\n… and {len(rows) - FIGURE_ROWS:,} more rows." if len(rows) > FIGURE_ROWS else ""
+    return markdown_table(names, rows[:FIGURE_ROWS]) + more
 
 
 def _described(table: Table) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -10,11 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
-from tools.documents import Chunk, Citations, Document, Limits, Reading, Watch, cut, read_document
-from tools.documents.reading import READABLE, check_together, unique_names
+from tools.documents import Chunk, Citations, Document, cut, read_attached
 from tools.tables import looks_like_table
 
-LIMITS = Limits()
 # The limit for one merging call: about 6,000 tokens. If the parts do not fit, groups of them are merged first.
 MERGE_CHARACTERS = 24_000
 NOTHING = "NOTHING RELEVANT"
@@ -56,39 +53,10 @@ async def summarize_documents(
     """
     files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
     ctx.plan(_PLAN)
-    read = await _read_all(ctx, files)
+    read = await read_attached(ctx, files)
     named = len(read) > 1
     chunks = await asyncio.to_thread(cut, read, named=named)  # takes half a second for a book of 500 pages
     return await _Summary(ctx, read, chunks, focus=focus.strip(), parallel=parallel, named=named).write()
-
-
-async def _read_all(ctx: AsyncToolContext, files: list[UploadedFile]) -> list[Document]:
-    """Reads the files. Raises ToolError if there are none or too many, or if one cannot be read."""
-    if not files:
-        raise ToolError(f"There is no document to summarise. Attach one first: {READABLE} can be read.")
-    if len(files) > LIMITS.files:
-        raise ToolError(f"{len(files)} documents are too many for one call; send at most {LIMITS.files}.")
-    documents = []
-    for file, name in zip(files, unique_names(file.name for file in files), strict=True):
-        documents.append(await _read(ctx, Reading(path=file.path, name=name, mime=file.mime)))
-        ctx.source(name, file=file)
-        check_together(documents, LIMITS)
-    for remark in (remark for document in documents for remark in document.remarks):
-        ctx.log("warning", remark)
-    return documents
-
-
-async def _read(ctx: AsyncToolContext, reading: Reading) -> Document:
-    stop = threading.Event()
-
-    def told(done: int, total: int) -> None:
-        ctx.report_progress(done, total, f"Reading {reading.name}: page {done} of {total}")
-
-    ctx.report_progress(0, None, f"Reading {reading.name}")
-    try:
-        return await asyncio.to_thread(read_document, reading, Watch(limits=LIMITS, stopped=stop.is_set, page=told))
-    finally:
-        stop.set()  # a cancelled call must stop its thread
 
 
 class _Summary:

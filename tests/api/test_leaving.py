@@ -77,7 +77,7 @@ async def test_a_server_that_ends_has_not_left(start_server: StartServer, endpoi
     server = await start_server()
     streamed, responding = script(tokens=6, hold=3), script(tokens=6, hold=3)
     held = {script(tokens=6, hold=3): door for door in (completion, whole_response)}
-    mute = script(tokens=6, delay=1)
+    mute = script(tokens=6, delay=2.5)  # headers are held for 3 s
     async with (
         open_client(server) as client,
         begun(client, streamed) as events,

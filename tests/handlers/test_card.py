@@ -223,3 +223,13 @@ def test_the_time_left_and_when_a_tool_is_silent_for_too_long_come_from_earlier_
     assert "eta" not in head["progress"]
     assert "stalled_seconds" not in head
     assert "stalled_seconds" not in card_of(*BEGUN, known, finished(CALL), started("model:2")).head()
+
+
+def test_of_two_tools_at_once_the_one_that_is_usually_heard_sooner_tells_when_the_job_is_stalled() -> None:
+    slow, quick = (
+        started(f"model:1/call:{number}", "tool", usual_silence_seconds=silence)
+        for number, silence in enumerate([100.0, 20.0])
+    )
+    assert card_of(*BEGUN, quick, slow).head()["stalled_seconds"] == 60.0
+    assert card_of(*BEGUN, slow, quick).head()["stalled_seconds"] == 60.0
+    assert card_of(*BEGUN, slow, quick, finished("model:1/call:1")).head()["stalled_seconds"] == 300.0

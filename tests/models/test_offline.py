@@ -50,7 +50,7 @@ async def test_a_pasted_text_is_summarised_in_its_own_sentences(offline: Desk) -
     points = [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
     assert 2 <= len(points) <= 6
     assert all(point in PARAGRAPH for point in points)
-    assert "no language model" in text
+    assert "No language model is connected" in text
 
 
 @pytest.mark.parametrize("words", ["Please summarize", "tl;dr", ""])

@@ -244,7 +244,7 @@ async def test_material_is_no_instruction(pool: HostPool, tmp_path: Path) -> Non
 
 
 async def test_without_a_document_it_says_what_to_do(pool: HostPool, tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match=r"There is no document to summarise. Attach one first"):
+    with pytest.raises(ToolError, match=r"There is no document to read. Attach one first"):
         await summarize(pool, Worker(tmp_path))
 
 

@@ -1,5 +1,6 @@
 """Documents for tools: files of many kinds read into sentences with their places, and citations of these places."""
 
+from tools.documents.attached import read_attached
 from tools.documents.chunks import Chunk, cut
 from tools.documents.citations import Citations
 from tools.documents.document import Document, DocumentError, Limits, Passage, Place, Watch
@@ -16,5 +17,6 @@ __all__ = [
     "Reading",
     "Watch",
     "cut",
+    "read_attached",
     "read_document",
 ]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from language.terms import language_of
 from tools.documents.document import Document, Place, range_label
 from tools.documents.sentences import sentences
 
@@ -72,10 +73,11 @@ def _chunk(name: str, cited: list[tuple[Place, str]]) -> Chunk:
 
 def _lines(document: Document, named: bool) -> Iterator[tuple[Place, str]]:
     prefix = f"{document.name} " if named else ""
+    language = language_of(document.beginning)
     for passage in document.passages:
         citation = prefix + passage.place.label
         if passage.heading:
             yield passage.place, cite_heading(passage.text, citation)
             continue
-        for sentence in sentences(passage.text):
+        for sentence in sentences(passage.text, language):
             yield passage.place, cite(sentence, citation)

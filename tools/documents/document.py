@@ -105,6 +105,11 @@ class Document:
         return sum(len(passage.text.split()) for passage in self.passages)
 
     @property
+    def beginning(self) -> str:
+        """Enough of the text to recognise its language."""
+        return "\n".join(passage.text for passage in self.passages[:40])
+
+    @property
     def characters(self) -> int:
         return sum(len(passage.text) for passage in self.passages)
 

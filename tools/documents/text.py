@@ -1,6 +1,7 @@
 """Reads plain text of any common encoding, cited by line."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from charset_normalizer import from_bytes
@@ -20,6 +21,8 @@ _SAMPLE_BYTES = 64_000
 """Enough to detect an encoding; charset-normalizer takes seconds for each further megabyte."""
 _MAX_PASSAGE = 1_200
 """In text without blank lines, a new passage begins after this many characters."""
+_MAX_HEAD, _MIN_HEADS = 90, 3
+"""Characters of a running head, and how often it must stand in a text to be one."""
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
 
 
@@ -45,11 +48,31 @@ def decode(content: bytes, name: str, *, markup: bool = False) -> str:
 
 
 def read(text: str, name: str) -> Document:
-    lines = text.splitlines()
+    lines = _without_running_heads(text.splitlines())
     outline = Outline(fallback="line")
     for number, passage in _passages(lines):
         outline.add(passage, number)
     return outline.document(name, "text", lines=len(lines))
+
+
+def _without_running_heads(lines: list[str]) -> list[str]:
+    """Empties short lines that stand alone and recur, but for their numbers: `Annual report - page 3`."""
+    alone = [
+        not before.strip() and not after.strip()
+        for before, after in zip(["", *lines[:-1]], [*lines[1:], ""], strict=True)
+    ]
+    heads = Counter(
+        re.sub(r"\d+", "#", line.strip())
+        for line, single in zip(lines, alone, strict=True)
+        if single and 0 < len(line.strip()) <= _MAX_HEAD
+    )
+    recurring = sum(count for count in heads.values() if count >= _MIN_HEADS)
+    if recurring > sum(1 for line in lines if line.strip()) / 5:
+        return lines  # a list of short paragraphs that are alike
+    return [
+        "" if single and heads[re.sub(r"\d+", "#", line.strip())] >= _MIN_HEADS else line
+        for line, single in zip(lines, alone, strict=True)
+    ]
 
 
 def _candidates(content: bytes, markup: bool) -> Iterator[str]:

@@ -1,0 +1,208 @@
+"""Which tool the offline model calls, by the user's words and files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from language.cues import LISTED, wants_of
+from language.numbers import numbers_for
+from language.terms import Terms, language_of
+from toolkit.parameters import Kind, Parameter, arguments_of_files, parameters_of
+from toolkit.typed import find_pairs
+
+LONG_TEXT = 500
+"""Characters from which on a message is a pasted text, not a question."""
+NAMING_CHARACTERS = 200
+"""Tool names count only within this many characters of a message; the rest may be pasted text."""
+MAX_FILES = 20
+
+TABLES = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".parquet"})
+PICTURES = ("image/", "audio/", "video/")
+ADDRESS = re.compile(r"https?://\S+")
+SUMMARY = re.compile(
+    r"summ[ae]r|tl;?dr|key points|\bgist\b|digest|condense|overview|zusammenfass|\bfass(?:e|t)?\b.*\bzusammen"
+    r"|\bfass(?:e|t)? .*\bkurz|überblick|résum|resum|总结|概括|摘要",
+    re.IGNORECASE,
+)
+_ANALYSIS = re.compile(r"analy[sz]|profile|outlier|correlat|statistic|auswert|\bstands? out\b", re.IGNORECASE)
+_INDEXING = re.compile(r"\bindex", re.IGNORECASE)
+_COMPARISON = re.compile(
+    r"\bcompar|\bdiffer|\bchanges?\b|\bchanged\b|what(?:'s| is) new|\badded\b|\bremoved\b|\bdropped\b"
+    r"|vergleich|geändert|änder|unterschied|neu ist|比较|区别|变化",
+    re.IGNORECASE,
+)
+_SMALL_TALK = re.compile(
+    r"^\W*(?:hi|hello|hey|hallo|moin|good (?:morning|evening|day)|guten (?:morgen|tag|abend)|thanks?|thank you|danke"
+    r"|bye|help|hilfe|(?:what|who) (?:are|can) you\b.*|was kannst du\b.*|wer bist du\b.*)(?:\s+\w+)?\W*$",
+    re.IGNORECASE,
+)
+
+Tool = Mapping[str, Any]
+"""The `function` part of OpenAI's schema: name, description, parameters."""
+File = Mapping[str, str]
+"""Its id, name and mime."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A tool to call. With `missing`, it cannot be: the user has not said these required arguments."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user wants: words, the files that came with them, and those of the conversation, the newest last."""
+
+    words: str
+    attached: Sequence[File] = ()
+    known: Sequence[File] = ()
+    tools: Sequence[Tool] = ()
+
+    def files(self, *, tables: bool) -> list[File]:
+        """Returns the attached documents, or tables, else those of the conversation."""
+        for files in (self.attached, self.known):
+            if found := [file for file in files if _is_table(file) == tables and not file["mime"].startswith(PICTURES)]:
+                return found[-MAX_FILES:]
+        return []
+
+    def tool(self, name: str) -> Tool | None:
+        return next((tool for tool in self.tools if tool["name"] == name), None)
+
+
+def route(request: Request) -> Call | None:
+    """Returns the tool that does what the user wants; None if none does."""
+    for rule in (_named, _crawl, _of_tables, _of_documents, _of_numbers):
+        if (call := rule(request)) is not None:
+            return call
+    return None
+
+
+def asks_something(words: str) -> bool:
+    if _SMALL_TALK.match(words):
+        return False
+    return (
+        len(words.split()) > 2
+        or "?" in words
+        or "？" in words
+        or len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff]", words)) > 3
+    )
+
+
+def _named(request: Request) -> Call | None:
+    """The user named the tool, by its name or all its words. A one-word name counts only at the start."""
+    said = re.findall(r"[a-z0-9_]+", request.words[:NAMING_CHARACTERS].lower())
+    for tool in request.tools:
+        name = tool["name"].lower()
+        parts = name.split("_")
+        if name in (said if len(parts) > 1 else said[:2]) or (len(parts) > 1 and set(said).issuperset(parts)):
+            return _call(tool, request.words, request.attached or _last_sent(request))
+    return None
+
+
+def _crawl(request: Request) -> Call | None:
+    tool = request.tool("crawl_site")
+    wanted = tool and re.search(r"\bcrawl", request.words, re.IGNORECASE) and ADDRESS.search(request.words)
+    return _call(tool, request.words, ()) if tool and wanted else None
+
+
+def _of_tables(request: Request) -> Call | None:
+    tables = request.files(tables=True)
+    if (
+        not tables
+        or (request.attached and not any(map(_is_table, request.attached)))
+        or len(request.words) >= LONG_TEXT
+    ):
+        return None
+    ids = [file["id"] for file in tables]
+    asks = asks_something(request.words)
+    if request.tool("analyze_table") and (
+        _ANALYSIS.search(request.words) or (request.attached and (SUMMARY.search(request.words) or not asks))
+    ):
+        return _call(request.tool("analyze_table") or {}, request.words, tables)
+    if request.tool("query_table") and asks and (request.attached or not request.files(tables=False)):
+        return Call(tool="query_table", arguments={"question": request.words, "tables": ids})
+    return None
+
+
+def _of_documents(request: Request) -> Call | None:
+    documents = request.files(tables=False)
+    words = request.words
+    if not documents or len(words) >= LONG_TEXT:
+        return None
+    ids = [file["id"] for file in documents]
+    asks = asks_something(words)
+    if request.tool("compare_documents") and len(ids) == 2 and _COMPARISON.search(words):
+        return Call(tool="compare_documents", arguments={"documents": ids})
+    if request.tool("index_documents") and _INDEXING.search(words):
+        return _call(request.tool("index_documents") or {}, words, documents)
+    wanted = wants_of(words)
+    narrow = bool(wanted) and wanted <= LISTED  # all decisions, or all actions, are more than a summary has room for
+    if request.tool("summarize_documents") and (
+        (SUMMARY.search(words) and not narrow) or (request.attached and not asks)
+    ):
+        return _call(request.tool("summarize_documents") or {}, words, documents)
+    if request.tool("quote_documents") and asks:
+        return Call(tool="quote_documents", arguments={"question": words, "documents": ids})
+    return None
+
+
+def _of_numbers(request: Request) -> Call | None:
+    """The user told numbers that a tool takes, and what it is about: `Simulate saving 300 a month over 20 years`."""
+    if not re.search(r"\d", request.words) or len(request.words) >= LONG_TEXT:
+        return None
+    terms = Terms(language_of(request.words))
+    said = terms.of(request.words)
+    for tool in request.tools:
+        verb = terms.of(tool["name"].replace("_", " "))[:1]
+        about = terms.of(tool["description"].partition("\n")[0])[1:]
+        if not verb or not terms.like(verb[0], said) or not any(terms.like(term, said) for term in about):
+            continue
+        numeric = [one for one in parameters_of(tool["parameters"]) if one.kind in {Kind.INTEGER, Kind.NUMBER}]
+        told = numbers_for(request.words, {one.name: one.description for one in numeric}, terms)
+        if len(told) >= 2:
+            return Call(tool=tool["name"], arguments=told)
+    return None
+
+
+def _call(tool: Tool, words: str, files: Sequence[File]) -> Call:
+    parameters = parameters_of(tool["parameters"])
+    arguments = _arguments(parameters, words, files)
+    missing = [one.name for one in parameters if one.required and one.name not in arguments]
+    return Call(tool=tool["name"], arguments=arguments, missing=missing)
+
+
+def _arguments(parameters: Sequence[Parameter], words: str, files: Sequence[File]) -> dict[str, Any]:
+    """Collects arguments from attached files, an address, `name=value` pairs and a JSON object in the message."""
+    arguments = arguments_of_files([file["id"] for file in files], parameters)
+    if any(one.name == "url" for one in parameters) and (address := ADDRESS.search(words)):
+        arguments["url"] = address.group().rstrip(".,;:!?)")
+    return arguments | find_pairs(words, parameters).arguments(parameters) | _json_object(words)
+
+
+def _json_object(words: str) -> dict[str, Any]:
+    start = words.find("{")
+    if start < 0:
+        return {}
+    try:
+        value, _ = json.JSONDecoder().raw_decode(words, start)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _last_sent(request: Request) -> Sequence[File]:
+    """Returns the files of the newest message that has any."""
+    last = request.known[-1].get("message") if request.known else None
+    return [file for file in request.known if file.get("message") == last]
+
+
+def _is_table(file: File) -> bool:
+    return PurePath(file["name"]).suffix.lower() in TABLES

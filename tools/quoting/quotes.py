@@ -1,0 +1,64 @@
+"""The passages that answer a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from language.ranking import Question, best
+from language.terms import Terms, language_of
+from tools.documents.document import Document, Place
+from tools.quoting.units import Sentences, sentences_of
+
+_WHOLE_CHARACTERS = 420
+"""A paragraph of at most this length is quoted whole, so that its sentences are understood."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """A passage, word for word."""
+
+    document: int
+    place: Place
+    sentences: Sequence[str]
+    telling: frozenset[int]
+    """Which of the sentences answer the question; the others are around them."""
+
+
+def quotes_for(words: str, documents: Sequence[Document], *, limit: int) -> list[Quote]:
+    """Returns the passages that answer the question, best first. CPU-bound: call it in a thread."""
+    terms = Terms(language_of(documents[0].beginning))
+    found = sentences_of(documents, terms.language)
+    question = Question.of(words, terms, known=" ".join(document.name.rpartition(".")[0] for document in documents))
+    chosen = best(question, found.units, terms, limit=2 * limit)
+    return _joined(chosen, found)[: max(limit, len(chosen) if not question.topic else 0)]
+
+
+def _joined(chosen: Sequence[int], found: Sentences) -> list[Quote]:
+    """Returns a quote for each paragraph that has a chosen sentence, in the order of their best ones."""
+    quotes: list[Quote] = []
+    done: set[int] = set()
+    for index in chosen:
+        block = found.block(index)
+        if found.units[index].block in done:
+            continue
+        done.add(found.units[index].block)
+        telling = {one for one in chosen if one in block}
+        shown = _around(block, telling, found)
+        quotes.append(
+            Quote(
+                document=found.units[index].document,
+                place=found.places[index],
+                sentences=[found.units[one].text for one in shown],
+                telling=frozenset(position for position, one in enumerate(shown) if one in telling),
+            )
+        )
+    return quotes
+
+
+def _around(block: Sequence[int], telling: set[int], found: Sentences) -> list[int]:
+    if sum(len(found.units[one].text) for one in block) <= _WHOLE_CHARACTERS:
+        return list(block)
+    first, last = min(telling), max(telling)
+    near = [one for one in block if first - 1 <= one <= last + 1]
+    return near if sum(len(found.units[one].text) for one in near) <= 2 * _WHOLE_CHARACTERS else sorted(telling)

@@ -1,0 +1,111 @@
+"""Documents as sentences, items and rows that know their heading and place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from language.ranking import Unit
+from language.sentences import flat, is_item, is_row, paragraphs, sentences
+from tools.documents.document import Document, Passage, Place
+
+_MAX_HEADING = 90
+_MAX_CHARACTERS = 1_200
+_RULE = re.compile(r"^[\s|:=+_*~-]*$")
+_ENDS = re.compile(r"[.!?;,。！？；，]$")
+_NUMBERED = re.compile(r"^(?:§\s*)?\d{1,2}(?:\.\d{1,2})*[.)]?\s+\S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentences:
+    """The sentences of some documents, in order, and the place of each."""
+
+    units: Sequence[Unit]
+    places: Sequence[Place]
+
+    def block(self, index: int) -> list[int]:
+        """Returns the indexes of the sentence's paragraph."""
+        block = self.units[index].block
+        first = last = index
+        while first > 0 and self.units[first - 1].block == block:
+            first -= 1
+        while last + 1 < len(self.units) and self.units[last + 1].block == block:
+            last += 1
+        return [*range(first, last + 1)]
+
+
+def sentences_of(documents: Sequence[Document], language: str) -> Sentences:
+    """Returns what the documents say, each sentence once, without tables of contents and running heads."""
+    units: list[Unit] = []
+    places: list[Place] = []
+    seen: set[tuple[int, str, str]] = set()
+    block = 0
+    for number, document in enumerate(documents):
+        for piece in _pieces(document):
+            block += 1
+            for sentence in sentences(piece.text, language) if piece.runs else [piece.text]:
+                key = (number, piece.heading.casefold(), re.sub(r"\W+", "", sentence).casefold())
+                if key in seen or not key[2]:
+                    continue
+                seen.add(key)
+                text = sentence[:_MAX_CHARACTERS]
+                units.append(Unit(text=text, heading=piece.heading, block=block, document=number))
+                places.append(piece.place)
+    return Sentences(units=units, places=places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Piece:
+    text: str
+    heading: str
+    place: Place
+    runs: bool
+    """Whether it is running text, not an item or a row."""
+
+
+def _pieces(document: Document) -> Iterator[_Piece]:
+    heading = ""
+    columns: list[str] = []
+    for passage in document.passages:
+        if passage.place.kind == "section":
+            heading = passage.place.title
+        if passage.heading:
+            heading = flat(passage.text)
+            continue
+        lines = [*_lines(passage)]
+        for position, line in enumerate(lines):
+            if is_row(line):
+                cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+                if not columns or len(columns) != len(cells):
+                    columns = cells  # the first row says what the others hold
+                    continue
+                yield _Piece(text=_row(columns, cells), heading=heading, place=passage.place, runs=False)
+                continue
+            columns = []
+            follows = position + 1 < len(lines) or passage.place.kind in {"line", "page"}
+            if passage.place.kind != "section" and follows and _is_heading(line):
+                heading = line.rstrip(":")
+                if not _NUMBERED.match(line):
+                    continue
+            yield _Piece(
+                text=line, heading=heading, place=passage.place, runs=not is_item(line) or len(line) > _MAX_HEADING
+            )
+
+
+def _lines(passage: Passage) -> Iterator[str]:
+    for line in paragraphs(passage.text):
+        whole = flat(line)
+        if not _RULE.match(whole):
+            yield whole
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> str:
+    """Returns the row with the name of each column: `Action: … · Owner: … · Due: …`."""
+    return " · ".join(f"{name}: {cell}" if name else cell for name, cell in zip(columns, cells, strict=True) if cell)
+
+
+def _is_heading(line: str) -> bool:
+    if len(line) > _MAX_HEADING or len(line.split()) > 12:
+        return False
+    return line.endswith(":") or not _ENDS.search(line)
