@@ -128,13 +128,18 @@ class _Statement:
 
     @property
     def is_asked(self) -> bool:
+        if self._needs_number() and not (self._measure or self._usual()):
+            return False
         if self._period or self._group or self._filters or self._measure:
             return True
-        return any(one.search(self._question) for one in _FIGURES) and not self._unused()
+        return any(one.search(self._question) for one in (_MEAN, _MEDIAN, _SUM, _COUNT)) and not self._unused()
 
     def sql(self) -> str:
         unused = self._unused()
         return self._select() + (f" -- not understood: {', '.join(unused)}" if unused else "")
+
+    def _needs_number(self) -> bool:
+        return bool(_MEAN.search(self._question) or _MEDIAN.search(self._question))
 
     def _unused(self) -> list[str]:
         """Returns the words of the question that name neither a figure nor anything of the table."""
@@ -146,9 +151,7 @@ class _Statement:
             *(column.name for column in self._table.columns),
             *(value for values in self._filters.values() for value in values),
         ]
-        known = {term for name in names for term in self._terms.of(_spaced(name))} | {
-            term for term in self._terms.of(_PLAIN)
-        }
+        known = {term for name in names for term in self._terms.of(_spaced(name))} | set(self._terms.of(_PLAIN))
         months = re.compile("|".join(_MONTHS), re.IGNORECASE)
         words = [word for word in re.findall(r"[^\W\d_]{3,}", rest) if not months.fullmatch(word)]
         return [

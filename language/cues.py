@@ -38,7 +38,7 @@ _ASKS: Final = {
     ),
     Want.AMOUNT: _any(
         r"how (?:much|high|big|large|far)", r"\bcosts?\b", r"\bprice", r"\bamount", r"\bbudget", r"what percentage",
-        r"wie ?viel\b", r"wie (?:hoch|groß|teuer|weit)", r"\bkoste", "多少",
+        r"\bpreis", r"wie ?viel\b", r"wie (?:hoch|groß|teuer|weit)", r"\bkoste", "多少",
     ),
     Want.COUNT: _any(r"how many", r"number of", r"wie ?viele", r"anzahl", "几个", "多少"),
     Want.WHERE: _any(r"\bwhere\b", r"\bwo\b", r"\bwohin\b", "哪里", "在哪"),
@@ -122,8 +122,8 @@ _FORMALITIES: Final = _any(
     r"^\W*(?:held|written|reviewed|signed|minutes taken|compiled) (?:in|at|by)\b",
     r"^\W*(?:page|seite)\s+\d", r"\bdraft until\b", r"^\W*(?:confidential|vertraulich)", r"\bthanks? (?:everybody|to|you|for)\b", r"\bdank(?:e|t)? (?:an|für|allen)\b",
     r"\bread this .*carefully\b", r"\bfor convenience only\b", r"\bclos(?:es|ed) (?:the )?(?:meeting|conference)", r"\bschließt die sitzung\b",
-    r"\b(?:meeting|sitzung) (?:opened|closed|began|ended|wurde (?:eröffnet|geschlossen))", r"\bplease do not forward\b", r"^\W*(?:verfasserin|verfasser|protokollführ)",
-    r"\binvented for this sample\b", r"\?\s*$",
+    r"\b(?:meeting|sitzung) (?:opened|closed|began|ended|wurde (?:eröffnet|geschlossen))", r"\bplease do not forward\b", rf"^\W*(?:{_DAYS})\b,? \d", r"^\W*(?:verfasserin|verfasser|protokollführ)",
+    r"\binvented for this sample\b", r"\?\s*$", r"^\W*(?:from|to|cc|date|sent|subject|von|an|datum|gesendet|betreff):",
 )  # fmt: skip
 _OPENING: Final = _any(
     r"\b(?:summary|overview|abstract|in short|in brief|at a glance|introduction|key figures|in figures|highlights)\b", r"zusammenfassung|überblick|gesamtlage|kurzfassung|auf einen blick",

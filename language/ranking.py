@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from language.cues import LISTED, Want, says, wants_of, without_cues
@@ -22,6 +23,12 @@ NAMED = 0.3
 """How much a word counts that may only say which document is meant."""
 MIN_SHARE = 0.5
 """Of the best score, which a passage must reach."""
+_JOINED = re.compile(
+    r"[,;?]?\s+(?:and|und)\s+(?=(?:by|till|until|since|from|at|for|bis|ab|seit|zu|für|mit)?\s*"
+    r"(?:who|when|how|what|why|where|which|wer|wem|wann|wie|was|wofür|warum|weshalb|wo|welche[mnrs]?)\b)"
+    r"|[,;?]\s+(?=(?:by|till|until|zu|bis|ab)?\s*(?:who|when|how|why|where|wer|wann|wie|warum|wo|welchem)\b)",
+    re.IGNORECASE,
+)
 _LISTED_MOST = 14
 _TOPICAL = 0.35
 """Below this share, what is asked for has nothing to do with the topic, and all of its kind is told."""
@@ -66,6 +73,14 @@ class Question:
             named=frozenset(term for term in topic if terms.like(term, names)),
             phrases=tuple(f"{one} {two}" for one, two in pairwise(words_of(words)) if terms.of(one) or terms.of(two)),
         )
+
+    def parts(self, terms: Terms) -> list[Question]:
+        """Returns the questions that are joined in this one, `Who repairs it, and by when?`, each about the same."""
+        pieces = [piece.strip() for piece in _JOINED.split(self.words) if piece.strip()]
+        if len(pieces) < 2:
+            return [self]
+        found = [replace(Question.of(piece, terms), named=self.named) for piece in pieces]
+        return [part if len(part.topic) > 1 else replace(part, topic=self.topic) for part in found]
 
 
 def best(question: Question, units: Sequence[Unit], terms: Terms, *, limit: int) -> list[int]:

@@ -11,6 +11,8 @@ LEADERS = re.compile(r"(?:\. ?){5,}|…{2,}|_{4,}")
 _ITEM = re.compile(
     r"^\s*(?:[-*+•–]|\(?\d{1,3}(?:\.\d{1,2})*[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2})+|\d{1,2}:\d{2}(?=\s{2}))\s+"
 )
+_QUOTED = re.compile(r"^\s*(?:>\s?)+")
+"""The mark of older mails in a mail."""
 _BLANK = re.compile(r"\n[^\S\n]*\n")
 
 
@@ -22,6 +24,7 @@ def sentences(text: str, language: str) -> list[str]:
 
 def paragraphs(text: str) -> list[str]:
     """Returns running text, items of lists and rows of tables, each on one line and in order; no tables of contents."""
+    text = "\n".join(_QUOTED.sub("", line) for line in text.splitlines())
     return [paragraph for block in _BLANK.split(text) for paragraph in _of_block(block.splitlines())]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 _GROUPS = """
-cost costs price amount expense expensive cheap fee charge pay paid payment budget kosten preis teuer teuersten teuerste betrag gebühr ausgaben zahlen kostet
+cost costs price amount expense expensive cheap fee charge pay paid payment budget spend spent ausgeben ausgegeben geld kosten preis teuer teuersten teuerste betrag gebühr ausgaben zahlen kostet
 revenue turnover sales total income sold sell umsatz erlös einnahmen
 profit earnings gain gewinn ergebnis
-begin start launch open anfang beginn beginnen starten anfangen
+begin start launch live open inbetriebnahme eröffnung anfang beginn beginnen starten anfangen
 end finish stop close complete ende enden abschluss abschließen schließen fertig
 decide decision agree agreed resolve resolved approve approved vote adopt beschluss beschließen beschlossen entscheiden entscheidung
 responsible owner lead charge assigned accountable zuständig verantwortlich verantwortung leitung
-repair fix mend restore reparatur reparieren instandsetzung beheben
+repair fix mend sort sorting restore reparatur reparieren instandsetzung beheben
 cause reason because root trigger ursache grund auslöser weil
 attend present participate attendance anwesend teilnehmen teilgenommen teilnehmer
 absent apologies excused abwesend entschuldigt
@@ -31,24 +31,41 @@ next following nächste nächster nächsten folgende
 buy purchase acquire order kaufen anschaffung beschaffung erwerben
 replace exchange renew ersetzen austausch erneuern
 delay late postponed behind verzug verzögerung verspätung verschoben
-money funds funding grant geld mittel zuschuss förderung
+money cash balance account bank funds funding grant geld konto kontostand kassenbestand mittel zuschuss förderung finances finanzen
 deposit security kaution sicherheit
 house flat apartment home premises haus wohnung
 car vehicle parking auto fahrzeug parken stellplatz
 noise quiet silence lärm ruhe ruhezeit
 chair chairman chairwoman chairperson president head vorsitz vorsitzende vorsitzender leiter leiterin
-treasurer cashier finance kassenwart kassierer schatzmeister kasse
+treasurer cashier finance finances kassenwart kassenwartin kassierer schatzmeister kasse finanzen
 plan planned intend schedule planen geplant vorhaben
 arrive receive deliver reach come eintreffen ankommen erhalten
 work works employ employed job arbeiten arbeitet beschäftigt
 problem issue trouble fault failure error störung fehler mangel problem
 happen occur event ereignis passieren geschehen
 test trial exercise check inspection prüfung probe kontrolle
+licence license permit permission notice genehmigung erlaubnis lizenz
+membership subscription dues beitrag mitgliedsbeitrag mitgliedschaft jahresbeitrag
+later postpone postponed delay delayed verschieben verschiebt verschoben später
 allow allowed permit permitted may erlauben erlaubt gestattet dürfen
 forbid forbidden prohibit prohibited verboten untersagt
 number count many total anzahl zahl summe insgesamt
-long duration last lasted dauer dauern dauerte
+long duration last lasted days hours minutes dauer dauern dauerte tage stunden
 place location venue held ort raum
+order commission assignment auftrag beauftragen vergeben
+team staff crew mannschaft
+visit visitors guests audience besucher gäste publikum
+patient patients patienten
+income salary wages einkommen
+survey poll respondents participants umfrage befragte teilnehmer
+result results findings outcome ergebnis ergebnisse befund
+complaint complaints complain moan annoy annoyed criticism beschwerde beschwerden kritik
+improve better progress verbessern besser fortschritt
+weather rain storm frost wetter regen sturm
+ilness sick sickness absence krank krankheit ausfall
+food meal meals catering essen verpflegung
+warranty guarantee liability garantie gewährleistung haftung
+delivery shipment deliver liefern lieferung geliefert
 suggest propose proposal recommend recommendation vorschlag vorschlagen empfehlen empfehlung
 member members mitglied mitglieder
 contract agreement vertrag vereinbarung

@@ -79,6 +79,8 @@ class Request:
 
 def route(request: Request) -> Call | None:
     """Returns the tool that does what the user wants; None if none does."""
+    if _SMALL_TALK.match(request.words):
+        return None
     for rule in (_named, _crawl, _of_tables, _of_documents, _of_numbers):
         if (call := rule(request)) is not None:
             return call

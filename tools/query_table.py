@@ -126,7 +126,8 @@ class _Query:
             rows = DOWNLOAD_ROWS
             self._remarks.append(f"The result has more than {DOWNLOAD_ROWS:,} rows: only the first are kept.")
         first = [[cell(value) for value in row] for row in self._database.read(f"FROM {RESULT} LIMIT {SHOWN_ROWS}")]
-        self._save(columns, first, rows, download)
+        if not self._asked or rows > FIGURE_ROWS:  # a few figures stand in the answer itself
+            self._save(columns, first, rows, download)
         if chart != "none":
             self._draw(chart, columns, first, rows)
         return self._value(columns, first, rows)

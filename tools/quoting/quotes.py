@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from language.ranking import Question, best
 from language.terms import Terms, language_of
@@ -30,19 +31,23 @@ def quotes_for(words: str, documents: Sequence[Document], *, limit: int) -> list
     terms = Terms(language_of(documents[0].beginning))
     found = sentences_of(documents, terms.language)
     question = Question.of(words, terms, known=" ".join(document.name.rpartition(".")[0] for document in documents))
-    chosen = best(question, found.units, terms, limit=2 * limit)
-    return _joined(chosen, found)[: max(limit, len(chosen) if not question.topic else 0)]
+    chosen = [best(part, found.units, terms, limit=limit) for part in question.parts(terms)]
+    in_turn = [index for places in zip_longest(*chosen) for index in places if index is not None]
+    return _joined([*dict.fromkeys(in_turn)], found)[: max(limit, *(len(one) for one in chosen))]
 
 
 def _joined(chosen: Sequence[int], found: Sentences) -> list[Quote]:
     """Returns a quote for each paragraph that has a chosen sentence, in the order of their best ones."""
     quotes: list[Quote] = []
     done: set[int] = set()
+    said: set[str] = set()
     for index in chosen:
         block = found.block(index)
-        if found.units[index].block in done:
+        text = found.units[index].text.casefold()
+        if found.units[index].block in done or text in said:
             continue
         done.add(found.units[index].block)
+        said.add(text)
         telling = {one for one in chosen if one in block}
         shown = _around(block, telling, found)
         quotes.append(

@@ -14,6 +14,7 @@ _MAX_HEADING = 90
 _MAX_CHARACTERS = 1_200
 _RULE = re.compile(r"^[\s|:=+_*~-]*$")
 _ENDS = re.compile(r"[.!?;,。！？；，]$")
+_MARK = re.compile(r"^(?:[-*+•–]\s+)+")
 _NUMBERED = re.compile(r"^(?:§\s*)?\d{1,2}(?:\.\d{1,2})*[.)]?\s+\S")
 
 
@@ -36,19 +37,16 @@ class Sentences:
 
 
 def sentences_of(documents: Sequence[Document], language: str) -> Sentences:
-    """Returns what the documents say, each sentence once, without tables of contents and running heads."""
+    """Returns what the documents say, without tables of contents and running heads."""
     units: list[Unit] = []
     places: list[Place] = []
-    seen: set[tuple[int, str, str]] = set()
     block = 0
     for number, document in enumerate(documents):
         for piece in _pieces(document):
             block += 1
             for sentence in sentences(piece.text, language) if piece.runs else [piece.text]:
-                key = (number, piece.heading.casefold(), re.sub(r"\W+", "", sentence).casefold())
-                if key in seen or not key[2]:
+                if not re.search(r"\w", sentence):
                     continue
-                seen.add(key)
                 text = sentence[:_MAX_CHARACTERS]
                 units.append(Unit(text=text, heading=piece.heading, block=block, document=number))
                 places.append(piece.place)
@@ -89,7 +87,10 @@ def _pieces(document: Document) -> Iterator[_Piece]:
                 if not _NUMBERED.match(line):
                     continue
             yield _Piece(
-                text=line, heading=heading, place=passage.place, runs=not is_item(line) or len(line) > _MAX_HEADING
+                text=_MARK.sub("", line),
+                heading=heading,
+                place=passage.place,
+                runs=not is_item(line) or len(line) > _MAX_HEADING,
             )
 
 

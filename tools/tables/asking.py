@@ -24,8 +24,8 @@ _INSTRUCTION = (
 
 def statement_for(ctx: ToolContext, question: str, database: Database, tables: Sequence[Table]) -> str:
     """Returns the statement. Raises ToolError if the question cannot be answered by one."""
-    described = [_described(table, database) for table in tables]
-    answer = ctx.complete(_INSTRUCTION, json.dumps({"question": question, "tables": described}, ensure_ascii=False))
+    told = [described(table, database) for table in tables]
+    answer = ctx.complete(_INSTRUCTION, json.dumps({"question": question, "tables": told}, ensure_ascii=False))
     sql = _bare(str(answer))
     if not sql or sql.strip(" .").upper() == "NONE":
         raise ToolError(
@@ -46,17 +46,16 @@ def fitting_chart(sql: str, database: Database) -> Literal["none", "line", "bar"
     return "line" if columns[0].name in {"month", "year", "quarter", "week", "day"} else "bar"
 
 
-def _described(table: Table, database: Database) -> dict[str, Any]:
+def described(table: Table, database: Database) -> dict[str, Any]:
+    """Returns the table as the model is told of it."""
     return {"name": table.name, "rows": table.rows, "columns": [*_columns_described(table, database)]}
 
 
 def _columns_described(table: Table, database: Database) -> Iterator[dict[str, Any]]:
     for column in table.columns:
-        described: dict[str, Any] = {"name": column.name, "type": kind_of(column.type)}
-        if described["type"] == "text":
-            values = _values(table, column, database)
-            described |= {"values": values} if values else {}
-        yield described
+        kind = kind_of(column.type)
+        values = _values(table, column, database) if kind == "text" else []
+        yield {"name": column.name, "type": kind} | ({"values": values} if values else {})
 
 
 def _values(table: Table, column: Column, database: Database) -> list[str]:

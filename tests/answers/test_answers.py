@@ -1,0 +1,151 @@
+"""Answers without a model: what they find, and that they only quote and count."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from language.aggregates import Column, sql_for
+from language.aggregates import Table as Described
+from language.sentences import flat
+from language.terms import Terms, language_of
+from models.extract import follow_instruction
+from models.routing import Call, Request, route
+from tests.answers.questions import SETS, Asked, path_of, plain, questions, score
+from toolkit.registry import load_tools
+from tools.documents import Document, Reading, cut, read_document
+from tools.quoting import changes_between, quotes_for, sentences_of
+from tools.tables import Database, table_names
+from tools.tables.asking import described
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WHOLE = "Write the summary. Begin with a paragraph. Then give the key points as at most fifteen Markdown bullet points."
+PART = "Summarise this part as at most eight Markdown bullet points of one sentence."
+LEAST = {"questions": 0.85, "later": 0.85, "unseen": 0.75}
+"""The share of the facts that is found; docs/offline.md tells the figures of a run."""
+
+
+@cache
+def tools() -> tuple[dict[str, object], ...]:
+    specs = [tool.spec for tool in load_tools([ROOT / "tools"]).tools.values()]
+    return tuple({"name": one.name, "description": one.description, "parameters": one.parameters} for one in specs)
+
+
+@cache
+def document(file: str) -> Document:
+    return read_document(Reading(path=path_of(file), name=file))
+
+
+def call_for(asked: Asked) -> Call | None:
+    files = [{"id": file, "name": file, "mime": "text/plain"} for file in asked.files]
+    return route(Request(words=asked.ask, attached=files, known=files, tools=tools()))
+
+
+def answer(asked: Asked) -> str:
+    """What the tool that the question leads to finds, without the processes in which it would run."""
+    call = call_for(asked)
+    match call.tool if call else None:
+        case "quote_documents":
+            quotes = quotes_for(asked.ask, [*map(document, asked.files)], limit=5)
+            return "\n".join(sentence for quote in quotes for sentence in quote.sentences)
+        case "compare_documents":
+            changes = changes_between(*map(document, asked.files))
+            pairs = [said.text for pair in changes.changed for said in pair]
+            return "\n".join([*pairs, *(said.text for said in (*changes.only_first, *changes.only_second))])
+        case "summarize_documents":
+            return summarised([*map(document, asked.files)])
+        case "query_table":
+            return counted(asked)
+        case "simulate_portfolio":
+            assert call is not None
+            return str(dict(call.arguments))
+        case _:
+            return ""
+
+
+def summarised(documents: list[Document]) -> str:
+    chunks = cut(documents, named=len(documents) > 1)
+    if len(chunks) == 1:
+        return follow_instruction(WHOLE, chunks[0].material)
+    return follow_instruction(WHOLE, "\n".join(follow_instruction(PART, chunk.material) for chunk in chunks))
+
+
+def counted(asked: Asked) -> str:
+    with TemporaryDirectory() as folder, Database(Path(folder)) as database:
+        [name] = table_names(asked.files)
+        table = database.load(path_of(asked.files[0]), asked.files[0], name)
+        sql = sql_for(asked.ask, [Described.of(described(table, database))], Terms(language_of(asked.ask)))
+        return "" if sql is None else " ".join(str(cell) for row in database.read(sql) for cell in row)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_most_facts_are_found_in_answers_without_a_model(name: str) -> None:
+    answers = [(asked, answer(asked)) for asked in questions(name)]
+    found, facts, _, _ = score(answers)
+    missed = [f"{asked.ask}: {missing}" for asked, text in answers if (missing := asked.missing(text))]
+    assert found / facts >= LEAST[name], "\n".join(missed)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_sentence_of_an_answer_stands_in_the_document(name: str) -> None:
+    about_text = [asked for asked in questions(name) if asked.files and not asked.files[0].endswith(".csv")]
+    for asked in about_text:
+        said = {letters(sentence) for file in asked.files for sentence in words_in(document(file))}
+        whole = "".join(letters(passage.text) for file in asked.files for passage in document(file).passages)
+        for line in filter(None, map(quoted, answer(asked).splitlines())):
+            assert letters(line) in whole or letters(line) in said, (asked.ask, line)
+
+
+def words_in(read: Document) -> list[str]:
+    """Rows of tables are told with the names of their columns."""
+    return [unit.text for unit in sentences_of([read], "en").units]
+
+
+def quoted(line: str) -> str:
+    return re.sub(r"\s*\[[^\]]*\]", "", flat(line).removeprefix("- "))
+
+
+def letters(text: str) -> str:
+    return re.sub(r"\W+", "", plain(text))
+
+
+@pytest.mark.parametrize(
+    ("words", "files", "tool"),
+    [
+        ("Who was on duty?", ["report.md"], "quote_documents"),
+        ("Who was on duty?", ["report"], "quote_documents"),
+        ("Fasse den Bericht zusammen", ["bericht.txt"], "summarize_documents"),
+        ("", ["report.md"], "summarize_documents"),
+        ("List all decisions", ["minutes.md"], "quote_documents"),
+        ("What changed?", ["old.md", "new.md"], "compare_documents"),
+        ("Which shop had the highest turnover?", ["orders.csv"], "query_table"),
+        ("Analyse the orders", ["orders.csv"], "analyze_table"),
+        ("", ["orders.csv"], "analyze_table"),
+        ("Simulate saving 300 a month over 20 years", [], "simulate_portfolio"),
+        ("simulate_portfolio years=20", [], "simulate_portfolio"),
+        ("What can you do?", ["report.md"], None),
+        ("Hello!", [], None),
+        ("Simulate a loan of 150,000 at 3.5 percent", [], None),
+    ],
+)
+def test_words_and_files_lead_to_a_tool(words: str, files: list[str], tool: str | None) -> None:
+    call = call_for(Asked(ask=words, files=tuple(files), facts=()))
+    assert (call.tool if call else None) == tool
+
+
+def test_a_later_question_is_about_the_files_of_the_conversation() -> None:
+    known = [{"id": "f1", "name": "report.md", "mime": "text/markdown"}]
+    call = route(Request(words="And who wrote it?", known=known, tools=tools()))
+    assert call == Call(tool="quote_documents", arguments={"question": "And who wrote it?", "documents": ["f1"]})
+
+
+@pytest.mark.parametrize(
+    "question", ["How many complained?", "What is the average temperature?", "Who is the best?", "?"]
+)
+def test_a_question_that_names_nothing_of_the_table_is_not_answered(question: str) -> None:
+    table = Described(name="orders", columns=[Column(name="order", type="text"), Column(name="day", type="date")])
+    assert sql_for(question, [table], Terms("en")) is None
