@@ -21,18 +21,19 @@ MAX_FILES = 100
 
 async def submit(services: WebServices, request: JobRequest, overlap: Overlap = "next") -> Job:
     """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, and `ApiError` for an unknown model."""
-    check_model(services, request.model)
+    await check_model(services, request.model)
     names = [(await services.files.get(file_id, request.user)).name for file_id in request.files]
     job = await services.jobs.submit(request, overlap)
     await services.jobs.name_after_files(job, names)
     return job
 
 
-def check_model(services: WebServices, name: str | None) -> None:
+async def check_model(services: WebServices, name: str | None) -> None:
     """Raises `ApiError` 404 for an unknown model."""
-    known = services.settings.model_name
-    if name is not None and name != known:
-        raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {known!r}.", param="model")
+    configured = services.settings.model_name
+    if name is None or name == configured or name in await services.model.names():
+        return
+    raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {configured!r}.", param="model")
 
 
 def chat_request(

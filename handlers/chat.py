@@ -33,6 +33,8 @@ OVERLAP = {
     ],
 }
 """Chainlit's mode, beside Send."""
+MODEL = "model"
+"""The mode that chooses the model, when the endpoint has several."""
 MAX_AGAIN = 80
 """Characters of what a page calls an opening of a form."""
 
@@ -72,6 +74,11 @@ class Chat:
                     remember(session, await self.files.get(reference["id"], user_of(session)), self.files)
                 except StoredFileNotFound:
                     return await self._refuse(session, "An attached file no longer exists; attach it again.")
+        chosen = model_of(message.get("modes"))
+        if chosen is not None and chosen not in await self._services.model.names():
+            return await self._refuse(
+                session, f"The model {chosen[:80]!r} is not offered any more; choose another one."
+            )
         # A command may have no text. Chainlit would announce a conversation that begins with an empty message, in which
         # the page shows no Stop. `on_message` announces it instead.
         session.has_first_interaction = True
@@ -83,12 +90,19 @@ class Chat:
         self._views.of(session).says(message.id)
         user, words = user_of(session), without_surrogates(message.content)
         files = [element.id for element in message.elements or []]
+        model = model_of(message.modes)
         starter = starter_of(message.content)
         if starter is not None and not files:
             files = [await self._attach(starter, user)]
         try:
             draft = await self._drafts.open(
-                message.command, words, user=user, thread_id=session.thread_id, files=files, key=message.id
+                message.command,
+                words,
+                user=user,
+                thread_id=session.thread_id,
+                files=files,
+                model=model,
+                key=message.id,
             )
             if draft is None:
                 request = JobRequest(
@@ -97,6 +111,7 @@ class Chat:
                     input=words,
                     thread_id=session.thread_id,
                     files=tuple(files),
+                    model=model,
                     patience_seconds=self._services.settings.patience_seconds,
                     key=message.id,
                 )
@@ -118,6 +133,22 @@ class Chat:
             await view.connected()
         await self._commands.connected(session)
         await session.emit("set_modes", [OVERLAP])
+        if choice := await self._model_choice(session):  # the endpoint may take a while
+            await session.emit("set_modes", [OVERLAP, *choice])
+
+    async def _model_choice(self, session: WebsocketSession) -> list[dict[str, Any]]:
+        """Returns Chainlit's mode for the model, if there is a choice. A thread keeps the one that it used last."""
+        names = await self._services.model.names()
+        if len(names) < 2:
+            return []
+        turns = await self._jobs.thread_jobs(session.thread_id) if session.thread_id else []
+        user = user_of(session)
+        last = next(
+            (job.request.model for job in reversed(turns) if job.request.task == CHAT and job.user == user), None
+        )
+        chosen = last if last in names else names[0]
+        options = [{"id": name, "name": name, "default": name == chosen} for name in names]
+        return [{"id": MODEL, "name": "Model", "options": options}]
 
     async def on_disconnected(self, session: WebsocketSession) -> None:
         self._commands.disconnected(session.id)
@@ -178,6 +209,12 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
 
 def overlap_of(message: cl.Message) -> Overlap:
     return "instead" if (message.modes or {}).get("overlap") == "instead" else "next"
+
+
+def model_of(modes: Any) -> str | None:
+    """Returns the model that a message was sent to; None for the default one."""
+    chosen = modes.get(MODEL) if isinstance(modes, dict) else None
+    return chosen if isinstance(chosen, str) else None
 
 
 def is_message(payload: Any) -> bool:

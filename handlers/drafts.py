@@ -35,7 +35,15 @@ class Drafts:
         self._submitting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def open(
-        self, chosen: str | None, text: str, *, user: str, thread_id: str, files: Sequence[str], key: str
+        self,
+        chosen: str | None,
+        text: str,
+        *,
+        user: str,
+        thread_id: str,
+        files: Sequence[str],
+        model: str | None,
+        key: str,
     ) -> Job | None:
         """Returns the draft for a message that is a command, or None for another message.
 
@@ -58,6 +66,7 @@ class Drafts:
                 arguments=prefill(form, words, files),
                 thread_id=thread_id,
                 files=tuple(files),
+                model=model,
                 patience_seconds=self._patience_seconds,
                 key=key,
             )
@@ -107,6 +116,7 @@ class Drafts:
             arguments=arguments,
             thread_id=job.thread_id,
             files=tuple(dict.fromkeys([*job.request.files, *files])),
+            model=job.request.model,
             patience_seconds=self._patience_seconds,
             key=f"{job.id}:{again}",
         )

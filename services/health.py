@@ -1,9 +1,11 @@
-"""Checks whether the model endpoint answers, at most once every few seconds."""
+"""Asks the model endpoint for its models, at most once every few seconds: whether it answers, and which it has."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 import httpx
@@ -13,6 +15,13 @@ from settings import Settings
 KEPT_SECONDS = 10.0
 TIMEOUT_SECONDS = 2.0
 OPENAI_URL = "https://api.openai.com/v1"
+MAX_MODELS = 200
+MAX_NAME = 200
+MAX_BYTES = 4_000_000
+_NO_CHAT = re.compile(
+    r"embed|tts|whisper|dall-e|image|audio|realtime|moderation|transcri|rerank|sora|speech", re.IGNORECASE
+)
+"""Names of models that take no messages."""
 
 ModelState = Literal["ok", "unreachable", "offline"]
 
@@ -22,9 +31,13 @@ class ModelProbe:
 
     def __init__(self, settings: Settings) -> None:
         self._offline = settings.offline
+        self._configured = settings.model_name
         self._url = f"{(settings.openai_base_url or OPENAI_URL).rstrip('/')}/models"
+        key = settings.openai_api_key
+        self._headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         self._asked_at = -KEPT_SECONDS
         self._state: ModelState = "offline"
+        self._names: Sequence[str] = ()
         self._asking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -42,9 +55,28 @@ class ModelProbe:
                 self._asked_at = time.monotonic()
         return self._state
 
+    async def names(self) -> Sequence[str]:
+        """Returns the models that a request may name, the configured one first. What the endpoint said last counts."""
+        await self.state()
+        others = [name for name in self._names if name != self._configured]
+        return [self._configured, *others][:MAX_MODELS]
+
     async def _ask(self) -> ModelState:
         try:
-            await self._http.get(self._url)
+            response = await self._http.get(self._url, headers=self._headers)
         except httpx.HTTPError:
             return "unreachable"
+        if response.is_success and len(response.content) <= MAX_BYTES:
+            self._names = [*_chat_models(response)]
         return "ok"
+
+
+def _chat_models(response: httpx.Response) -> Iterator[str]:
+    try:
+        listed = response.json()["data"]
+        names = [model["id"] for model in listed]
+    except (ValueError, KeyError, TypeError):
+        return
+    for name in dict.fromkeys(names):
+        if isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() and not _NO_CHAT.search(name):
+            yield name

@@ -105,6 +105,8 @@ class Endpoint:
         self._socket = socket.create_server(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
+        self.models = ["test-model"]
+        """What it lists."""
         self._requests: list[Request] = []
         self._calls: Counter[tuple[str, int]] = Counter()
         self._released: Counter[str] = Counter()
@@ -167,7 +169,9 @@ class Endpoint:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:]) if name}
         content = await reader.readexactly(int(headers.get("content-length", 0)))
         if (method, path) == ("GET", "/v1/models"):
-            await answer_json(writer, 200, {"object": "list", "data": [{"id": "test-model", "object": "model"}]})
+            await answer_json(
+                writer, 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+            )
             return b""
         if (method, path) != ("POST", "/v1/chat/completions"):
             await answer_json(writer, 404, openai_error("no such route", "invalid_request_error"))

@@ -28,8 +28,8 @@ class ModelList(BaseModel):
 
 @router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503), summary="List the models")
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # requires a known caller
-    """List the models of this server."""
-    return {"data": [{"id": services.settings.model_name}]}
+    """List the models of the endpoint, the default one first."""
+    return {"data": [{"id": name} for name in await services.model.names()]}
 
 
 @router.get(
@@ -37,5 +37,5 @@ async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG
 )
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
     """Show the model with this name."""
-    check_model(services, name)
+    await check_model(services, name)
     return {"id": name}

@@ -40,7 +40,7 @@ class Desk:
     files: DirectoryFileStore
 
     async def command(self, text: str, *, files: tuple[str, ...] = (), key: str = "m1") -> Job:
-        job = await self.drafts.open("save", text, user="ada", thread_id="t", files=files, key=key)
+        job = await self.drafts.open("save", text, user="ada", thread_id="t", files=files, model=None, key=key)
         assert job is not None
         return job
 
@@ -163,8 +163,8 @@ async def test_files_of_the_thread_can_be_chosen_and_others_can_not_be_given(des
 
 async def test_an_unknown_command_is_a_sentence(desk: Desk) -> None:
     with pytest.raises(UnknownCommand, match=r"There is no command /nothing. There are: /save\."):
-        await desk.drafts.open("nothing", "", user="ada", thread_id="t", files=(), key="m1")
-    assert await desk.drafts.open(None, "just words", user="ada", thread_id="t", files=(), key="m1") is None
+        await desk.drafts.open("nothing", "", user="ada", thread_id="t", files=(), model=None, key="m1")
+    assert await desk.drafts.open(None, "just words", user="ada", thread_id="t", files=(), model=None, key="m1") is None
 
 
 @pytest.mark.parametrize(
