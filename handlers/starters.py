@@ -29,6 +29,11 @@ class SampleStarter:
 
 STARTERS = (
     SampleStarter(
+        label="A long job: reload me, close me, kill me",
+        message="Take the tour with the attached handbook.",
+        file="signals-handbook.pdf",
+    ),
+    SampleStarter(
         label="Summarise a handbook of 57 pages",
         message="Summarise the attached signals handbook, with page references.",
         file="signals-handbook.pdf",
