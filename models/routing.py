@@ -22,7 +22,7 @@ NAMING_CHARACTERS = 200
 MAX_FILES = 20
 
 TABLES = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".parquet"})
-PICTURES = ("image/", "audio/", "video/")
+SOUNDS = ("audio/", "video/")
 ADDRESS = re.compile(r"https?://\S+")
 SUMMARY = re.compile(
     r"summ[ae]r|tl;?dr|key points|\bgist\b|digest|condense|overview|zusammenfass|\bfass(?:e|t)?\b.*\bzusammen"
@@ -69,7 +69,7 @@ class Request:
     def files(self, *, tables: bool) -> list[File]:
         """Returns the attached documents, or tables, else those of the conversation."""
         for files in (self.attached, self.known):
-            if found := [file for file in files if _is_table(file) == tables and not file["mime"].startswith(PICTURES)]:
+            if found := [file for file in files if _is_table(file) == tables and not file["mime"].startswith(SOUNDS)]:
                 return found[-MAX_FILES:]
         return []
 

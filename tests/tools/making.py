@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import docx
+import pypdfium2
+from PIL import Image
 from pypdf import PdfReader, PdfWriter
 
 _FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman /Encoding /WinAnsiEncoding >>"
@@ -30,6 +32,19 @@ def scan(path: Path, pages: int) -> Path:
     """Pages with a black square and no text."""
     path.write_bytes(_file([b"100 300 400 400 re f"] * pages, [""] * pages))
     return path
+
+
+def scanned(path: Path, pages: Iterable[str]) -> Path:
+    """Pages that are pictures of their text."""
+    pictures = [picture_of(text) for text in pages]
+    pictures[0].save(path, format="PDF", save_all=True, append_images=pictures[1:], resolution=150)
+    return path
+
+
+def picture_of(text: str) -> Image.Image:
+    """A page of 150 dots an inch, as a scanner sees it."""
+    picture: Image.Image = pypdfium2.PdfDocument(_file([_page(text, "", 1)], [""]))[0].render(scale=150 / 72).to_pil()
+    return picture
 
 
 def _page(text: str, head: str, number: int) -> bytes:

@@ -134,8 +134,8 @@ def test_a_large_text_in_an_old_encoding_is_read_in_a_moment(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(500)),
-        ("photo.txt", b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4),
+        ("film.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(500)),
+        ("sound.txt", b"ID3\x04" + bytes(range(256)) * 4),
         ("program", b"\x7fELF" + bytes(800)),
         ("noise.md", bytes(range(256)) * 8),
     ],

@@ -155,14 +155,14 @@ async def test_a_bad_document_does_not_lose_the_others(talk: Conversation) -> No
     result = await talk.index()
     assert [document["name"] for document in result["documents"]] == ["good.md"]
     assert [problem.partition("' ")[0] for problem in result["skipped"]] == ["'empty.txt", "'photo.png", "'scan.pdf"]
-    assert "it looks like a scan" in result["summary"]
+    assert "none could be recognised" in result["summary"]
     assert talk.handler.said("'empty.txt' is empty.")
     assert talk.found("lamp") == [("good.md", "line 1")]
 
 
 async def test_remarks_are_kept_with_the_document(talk: Conversation) -> None:
     making.pdf(talk.files / "a.pdf", ["The lamp was lit at dusk by the keeper.", "", "It went out at dawn again."])
-    remark = "a.pdf: no text on page 2; pictures are not read."
+    remark = "a.pdf: no text on page 2."
     assert (await talk.index())["remarks"] == [remark]
     talk.handler = talk.fresh(talk.files)
     assert (await talk.index())["remarks"] == [remark]

@@ -274,8 +274,8 @@ async def test_remarks_reach_the_log_and_the_result(pool: HostPool, tmp_path: Pa
     making.pdf(tmp_path / "a.pdf", ["The lamp was lit at dusk by the keeper.", "", "It went out at dawn again."])
     worker = Worker(tmp_path)
     result = await summarize(pool, worker)
-    assert result["remarks"] == ["a.pdf: no text on page 2; pictures are not read."]
-    assert worker.logs == [("warning", "a.pdf: no text on page 2; pictures are not read.")]
+    assert result["remarks"] == ["a.pdf: no text on page 2."]
+    assert worker.logs == [("warning", "a.pdf: no text on page 2.")]
 
 
 async def test_a_cancelled_call_stops_reading(pool: HostPool, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pypdf import PdfReader
 from pypdf.errors import DependencyError, LimitReachedError
 
 from tools.documents.document import Document, DocumentError, Passage, Place, Watch
+from tools.documents.scans import HOW_TO_INSTALL, can_recognise, recognise
 
 _MIN_PAGES_WITH_HEADS = 4
 _ENDS_SENTENCE = re.compile(r"""[.!?:;…]["'”’)\]]*$""")
@@ -29,6 +30,8 @@ def read(path: Path, name: str, watch: Watch) -> Document:
                 f"{name!r} has {count:,} pages; at most {watch.limits.pages:,} can be read in one call."
             )
         lines, damaged = _lines_by_page(reader, name, count, watch)
+        scanned = [number for number, page in enumerate(lines, 1) if not page and _has_picture(reader, number)]
+    recognised = _recognise(path, name, lines, scanned, watch)
     heads = _running_heads(lines)
     texts = [_paragraphs([line for line in page if _anonymous(line) not in heads]) for page in lines]
     _mend(texts)
@@ -42,7 +45,7 @@ def read(path: Path, name: str, watch: Watch) -> Document:
     if not any(re.search(r"\w", passage.text) for passage in passages):
         raise _without_text(name, count, damaged)
     empty = [place.number for place, page in zip(places, texts, strict=True) if not page]
-    remarks = tuple(_remarks(name, sorted(set(empty) - set(damaged)), damaged))
+    remarks = tuple(_remarks(name, sorted(set(empty) - set(damaged)), damaged, recognised))
     return Document(name=name, kind="PDF", passages=passages, places=places, pages=count, remarks=remarks)
 
 
@@ -88,6 +91,23 @@ def _lines_by_page(reader: PdfReader, name: str, count: int, watch: Watch) -> tu
     if len(damaged) == count:
         raise _damaged(name)
     return pages, damaged
+
+
+def _has_picture(reader: PdfReader, number: int) -> bool:
+    try:
+        return bool(reader.pages[number - 1]["/Resources"]["/XObject"])  # type: ignore[index]  # a dictionary
+    except Exception:  # noqa: BLE001 - it has none, or is broken in any way
+        return False
+
+
+def _recognise(path: Path, name: str, pages: list[list[str]], scanned: list[int], watch: Watch) -> list[int]:
+    """Fills scanned pages by text recognition, where that is installed. Returns the numbers of those that it read."""
+    if not scanned or not can_recognise():
+        return []
+    found = recognise(path, name, scanned, watch)
+    for number, lines in found.items():
+        pages[number - 1] = [line.strip() for line in lines if line.strip()]
+    return [number for number, lines in found.items() if lines]
 
 
 def _text(reader: PdfReader, number: int) -> str | None:
@@ -161,9 +181,12 @@ def _is_heading(text: str) -> bool:
     return len(text) < _MAX_HEADING and not _ENDS_SENTENCE.search(text)
 
 
-def _remarks(name: str, empty: list[int], damaged: list[int]) -> Iterator[str]:
+def _remarks(name: str, empty: list[int], damaged: list[int], recognised: list[int]) -> Iterator[str]:
+    if recognised:
+        yield f"{name}: {_numbers(recognised)} read by text recognition, which makes mistakes."
     if empty:
-        yield f"{name}: no text on {_numbers(empty)}; pictures are not read."
+        why = "" if can_recognise() else f" {HOW_TO_INSTALL} to read pictures."
+        yield f"{name}: no text on {_numbers(empty)}.{why}"
     if damaged:
         yield f"{name}: {_numbers(damaged)} could not be read."
 
@@ -182,6 +205,6 @@ def _without_text(name: str, count: int, damaged: list[int]) -> DocumentError:
     if damaged:
         return _damaged(name)
     pages = "1 page" if count == 1 else f"{count:,} pages"
-    return DocumentError(
-        f"{name!r} has {pages} but no text: it looks like a scan. Run text recognition (OCR) on it and send the result."
-    )
+    if can_recognise():
+        return DocumentError(f"{name!r} has {pages} but no text, and none could be recognised.")
+    return DocumentError(f"{name!r} has {pages} but no text: it looks like a scan. {HOW_TO_INSTALL}.")

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from tools.documents import html, markdown, text
 from tools.documents.document import Document, DocumentError, Limits, Watch, quotable
+from tools.documents.scans import read_picture
 
 _HEAD_BYTES = 2_048
 _OLE = bytes.fromhex("D0CF11E0A1B11AE1")
 """The signature of .doc, .xls, .ppt, and of a .docx with a password."""
 _OFFICE = {"xl/": "a spreadsheet", "ppt/": "a presentation", "content.xml": "an OpenDocument file"}
-_MEDIA = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"ID3", b"OggS", b"fLaC", b"\x00\x00\x00\x18ftyp")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_MEDIA = (b"GIF8", b"RIFF", b"ID3", b"OggS", b"fLaC", b"\x00\x00\x00\x18ftyp")
 _MAX_NAME = 60
-READABLE = "PDF, Word (.docx), HTML, Markdown and text files"
+READABLE = "PDF, Word (.docx), HTML, Markdown and text files, and pictures of text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,8 @@ def read_document(reading: Reading, watch: Watch | None = None) -> Document:
         from tools.documents import pdf  # the libraries of both take 0.1 s, which most tool hosts need not spend
 
         document = pdf.read(reading.path, reading.name, watch)
+    elif kind == "picture":
+        document = read_picture(reading.path, reading.name, watch)
     elif kind == "word":
         from tools.documents import word
 
@@ -111,6 +115,8 @@ def _kind(reading: Reading) -> str:
         return "pdf"
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_archive(reading, suffix)
+    if head.startswith(_PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        return "picture"
     _refuse_by_content(reading.name, head, suffix)
     if suffix in (".html", ".htm", ".xhtml") or "html" in reading.mime or _looks_like_html(head):
         return "html"
