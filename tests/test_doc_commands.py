@@ -1,4 +1,4 @@
-"""Every command of the README is run, in its order, against the server that its first command starts."""
+"""Every command of the README and the docs is run: here, in its order, or by the test of what it starts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,33 @@ from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 120
-RUN_ELSEWHERE = {
-    "./scripts/test": "runs this very test",
-    "OPENAI_BASE_URL=http://localhost:11434/v1 LONGHAUL_MODEL=qwen3 ./scripts/run": "as the first, with an endpoint",
+ELSEWHERE = {
+    "./scripts/test": "scripts/test",
+    "OPENAI_BASE_URL=http://localhost:11434/v1 LONGHAUL_MODEL=qwen3 ./scripts/run": "tests/conftest.py",
+    "export LONGHAUL_USERS_FILE=users.txt": "tests/accounts",
+    "./scripts/add-user": "tests/test_add_user.py",
+    ".venv/bin/python -m benchmarks.publish": "tests/test_benchmarks_growth.py",
+    ".venv/bin/python -m benchmarks": "tests/test_benchmarks.py",
+    ".venv/bin/python -m tests.answers": "tests/answers/test_answers.py",
+    "./scripts/cluster": "tests/test_cluster.py",
+    ".venv/bin/pytest tests/chaos": "tests/chaos/test_chaos.py",
+    "./scripts/new-tool": "tests/test_new_tool.py",
+    "./scripts/install --dev": "tests/test_new_tool.py",
+    "./scripts/run": "tests/test_doc_commands.py",
 }
+"""Commands that another test runs, or runs in a form that takes less time."""
+README = ROOT / "README.md"
+OTHERS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name != "api.md")  # that has a test of its own
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    lines = [re.split(r"\s+#", line.strip())[0] for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("#") and line not in RUN_ELSEWHERE]
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"^ *```(?:sh|bash)\n(.*?)^ *```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [command for line in lines if (command := re.split(r"(?:^|\s+)#", line.strip())[0])]
+
+
+def is_run_elsewhere(command: str) -> bool:
+    return any(command.startswith(known) for known in ELSEWHERE)
 
 
 class Reader:
@@ -36,18 +53,23 @@ class Reader:
         self.port = free_port()
         self.data = folder / "data"
         self.job = ""
+        self.folder = folder
+        for entry in ROOT.iterdir():
+            if entry.name not in {".data", ".git", ".files"}:
+                (folder / entry.name).symlink_to(entry)  # what commands write stays in the folder
         self._environment = os.environ | {"LONGHAUL_DATA_DIR": str(self.data), "HOME": str(folder)}
 
     def as_typed(self, command: str) -> str:
         changed = command.replace("localhost:8000", f"localhost:{self.port}").replace(".data/", f"{self.data}/")
         changed = changed.replace("scripts/jobs run", f"scripts/jobs run --url http://localhost:{self.port}")
-        return changed.replace("JOB_ID", self.job).replace("app.py", f"app.py .*{self.port}")
+        changed = re.sub(r"(profile \w+) \d+", r"\1 2", changed)  # seconds
+        return changed.replace("JOB_ID", self.job).replace("run app.py", f"run app.py .*{self.port}")
 
     async def type(self, command: str) -> str:
         """Returns what the command prints."""
         process = await asyncio.create_subprocess_exec(
             *("bash", "-c", self.as_typed(command)),
-            cwd=ROOT,
+            cwd=self.folder,
             env=self._environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -88,9 +110,11 @@ class Reader:
         return {lock.read_text() for lock in (self.data / "workers").glob("*.lock")}
 
 
-async def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
+async def test_every_command_of_the_readme_and_the_docs_can_be_typed_as_it_stands(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
-    start, kill_worker, kill_server, submit, follow, run_tool = commands()
+    start = "./scripts/run"
+    assert start in commands(README)
+    kill_worker, kill_server, submit, follow, run_tool = [one for one in commands(README) if not is_run_elsewhere(one)]
     async with reader.running(start):
         before = reader.locks()
         await reader.type(kill_worker)
@@ -102,6 +126,15 @@ async def test_every_command_of_the_readme_does_what_it_says(tmp_path: Path) -> 
         reader.job = json.loads(await reader.type(submit))["id"]
         assert "event: job.completed" in await reader.type(follow)
         assert "[p. " in await reader.type(run_tool)
+        for page in OTHERS:
+            for command in commands(page):
+                if not is_run_elsewhere(command):
+                    await reader.type(command)
+
+
+def test_commands_that_are_run_elsewhere_are_run_there() -> None:
+    for place in ELSEWHERE.values():
+        assert (ROOT / place).exists(), place
 
 
 async def gone(reader: Reader) -> bool:
