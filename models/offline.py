@@ -30,6 +30,7 @@ from models.extract import follow_instruction, summary
 from models.faults import Fault
 from models.replies import SEARCH_CALL
 from models.routing import LONG_TEXT, NAMING_CHARACTERS, SUMMARY, File, Request, Tool, route
+from toolkit.markdown import escaped
 
 WORDS_PER_SECOND = 60.0
 MAX_SECONDS = 6.0
@@ -176,16 +177,12 @@ def _quoted(words: str, passages: Sequence[Mapping[str, Any]]) -> str:
     chosen = best(Question.of(words, terms), units, terms, limit=MAX_SENTENCES)
     lines = []
     for number in dict.fromkeys(units[index].document for index in chosen):
-        said = " … ".join(_escaped(units[index].text) for index in sorted(chosen) if units[index].document == number)
+        said = " … ".join(escaped(units[index].text) for index in sorted(chosen) if units[index].document == number)
         place = ", ".join(
-            _escaped(str(passages[number][name])) for name in ("source", "place") if passages[number].get(name)
+            escaped(str(passages[number][name])) for name in ("source", "place") if passages[number].get(name)
         )
         lines.append(f"- {said} [{place}]")
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", text)
 
 
 def _routed(request: Request) -> Answer | None:

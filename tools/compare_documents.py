@@ -1,18 +1,16 @@
 """The tool that compares two documents: what stands in one of them and not in the other."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
+from toolkit.markdown import escaped
 from tools.documents import Document, read_attached
 from tools.quoting import Changes, Said, changes_between
 from tools.tables import looks_like_table
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 @tool
@@ -43,7 +41,7 @@ async def compare_documents(
 
 
 def _summary(changes: Changes, first: Document, second: Document, limit: int) -> str:
-    before, after = _escaped(first.name), _escaped(second.name)
+    before, after = escaped(first.name), escaped(second.name)
     if not (changes.changed or changes.only_first or changes.only_second):
         return f"{before} and {after} say the same: all {changes.common:,} sentences stand in both."
     counts = (
@@ -51,7 +49,7 @@ def _summary(changes: Changes, first: Document, second: Document, limit: int) ->
         f"{len(changes.only_second):,} only in {after}"
     )
     parts = [f"{counts}; {changes.common:,} sentences are the same."]
-    pairs = [f"- {_place(new)}{_escaped(old.text)}\n  → **{_escaped(new.text)}**" for old, new in changes.changed]
+    pairs = [f"- {_place(new)}{escaped(old.text)}\n  → **{escaped(new.text)}**" for old, new in changes.changed]
     parts += _part("Changed", pairs, limit)
     parts += _part(f"Only in {before}", _lines(changes.only_first), limit)
     parts += _part(f"Only in {after}", _lines(changes.only_second), limit)
@@ -66,13 +64,8 @@ def _part(title: str, lines: Sequence[str], limit: int) -> list[str]:
 
 
 def _lines(found: Sequence[Said]) -> list[str]:
-    return [f"- {_place(said)}{_escaped(said.text)}" for said in found]
+    return [f"- {_place(said)}{escaped(said.text)}" for said in found]
 
 
 def _place(said: Said) -> str:
-    return f"_{_escaped(said.heading)}:_ " if said.heading else ""
-
-
-def _escaped(text: str) -> str:
-    """Escapes the text for Markdown."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return f"_{escaped(said.heading)}:_ " if said.heading else ""

@@ -1,18 +1,16 @@
 """The tool that answers a question by quoting: the passages of documents that bear on it, word for word."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from toolkit import AsyncToolContext, UploadedFile, tool
+from toolkit.markdown import escaped
 from tools.documents import Document, read_attached
 from tools.quoting import Quote, quotes_for
 from tools.tables import looks_like_table
-
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 @tool
@@ -53,9 +51,9 @@ async def quote_documents(
 
 def _summary(question: str, quotes: Sequence[Quote], documents: Sequence[Document]) -> str:
     if not quotes:
-        names = " and ".join(_escaped(document.name) for document in documents[:3])
+        names = " and ".join(escaped(document.name) for document in documents[:3])
         where = names if len(documents) <= 3 else f"the {len(documents)} documents"
-        return f"No passage of {where} bears on “{_escaped(question[:200])}”. Try words that the text itself uses."
+        return f"No passage of {where} bears on “{escaped(question[:200])}”. Try words that the text itself uses."
     return "\n".join(_line(quote, documents) for quote in quotes)
 
 
@@ -63,13 +61,8 @@ def _line(quote: Quote, documents: Sequence[Document]) -> str:
     """Returns a list item: the passage, with its telling sentences in bold if it has others, then its place."""
     stands_out = 0 < len(quote.telling) < len(quote.sentences)
     sentences = [
-        f"**{_escaped(sentence)}**" if stands_out and position in quote.telling else _escaped(sentence)
+        f"**{escaped(sentence)}**" if stands_out and position in quote.telling else escaped(sentence)
         for position, sentence in enumerate(quote.sentences)
     ]
     name = f"{documents[quote.document].name}, " if len(documents) > 1 else ""
-    return f"- {' '.join(sentences)} [{_escaped(name + quote.place.label)}]"
-
-
-def _escaped(text: str) -> str:
-    """Escapes the text for Markdown."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return f"- {' '.join(sentences)} [{escaped(name + quote.place.label)}]"

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toolkit import ToolContext, ToolError, tool
+from toolkit.markdown import escaped
 from tools.search import MARK_END, MARK_START, Hit, index_of
 
 _MAX_BYTES = 15_000
 """Maximum for the text of all passages, because the model reads all of it."""
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 @tool
@@ -73,7 +73,7 @@ def _place(hit: Hit) -> str:
 
 def _summary(query: str, hits: list[Hit], documents: int) -> str:
     where = "the one indexed document" if documents == 1 else f"the {documents:,} indexed documents"
-    shown = _escaped(repr(query if len(query) <= 100 else query[:99] + "…"))
+    shown = escaped(repr(query if len(query) <= 100 else query[:99] + "…"))
     if not hits:
         return f"Nothing in {where} matches {shown}. Try other words."
     count = "1 passage" if len(hits) == 1 else f"{len(hits)} passages"
@@ -82,14 +82,9 @@ def _summary(query: str, hits: list[Hit], documents: int) -> str:
 
 def _line(hit: Hit) -> str:
     """Returns a list item: the citation, then the snippet with the found words in bold."""
-    source = _escaped(hit.source.name)
+    source = escaped(hit.source.name)
     if hit.source.name.startswith(("http://", "https://")):
-        source = f"[{_escaped(hit.source.title or hit.source.name)}](<{hit.source.name}>)"
-    place = f", {_escaped(hit.place)}" if hit.place else ""
-    snippet = _escaped(hit.snippet).replace(MARK_START, "**").replace(MARK_END, "**")
+        source = f"[{escaped(hit.source.title or hit.source.name)}](<{hit.source.name}>)"
+    place = f", {escaped(hit.place)}" if hit.place else ""
+    snippet = escaped(hit.snippet).replace(MARK_START, "**").replace(MARK_END, "**")
     return f"- {source}{place}: {snippet}"
-
-
-def _escaped(text: str) -> str:
-    """Escapes the text for Markdown."""
-    return _MARKDOWN.sub(r"\\\1", text)
