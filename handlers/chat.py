@@ -75,7 +75,8 @@ class Chat:
                 except StoredFileNotFound:
                     return await self._refuse(session, "An attached file no longer exists; attach it again.")
         chosen = model_of(message.get("modes"))
-        if chosen is not None and chosen not in await self._services.model.names():
+        models = self._services.model
+        if chosen is not None and chosen not in await models.names() and models.is_listed:
             return await self._refuse(
                 session, f"The model {chosen[:80]!r} is not offered any more; choose another one."
             )

@@ -22,6 +22,8 @@ class Column:
     type: Type
     values: Sequence[str] = ()
     """The distinct texts, if they are few."""
+    key: bool = False
+    """Whether its numbers only tell rows apart, as those of orders do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Table:
     def of(cls, described: Mapping[str, Any]) -> Table:
         """described: `{"name", "columns": [{"name", "type", "values"?}]}`."""
         columns = [
-            Column(name=one["name"], type=one["type"], values=tuple(one.get("values", ())))
+            Column(name=one["name"], type=one["type"], values=tuple(one.get("values", ())), key=bool(one.get("key")))
             for one in described["columns"]
         ]
         return cls(name=described["name"], columns=columns)
@@ -75,7 +77,6 @@ _MONTHS: Final = (
     *(r"jan(?:uary|uar)?", r"feb(?:ruary|ruar)?", r"mar(?:ch)?|märz", r"apr(?:il)?", r"may|mai", r"june?|juni"),
     *(r"july?|juli", r"aug(?:ust)?", r"sept?(?:ember)?", r"o[ck]t(?:ober)?", r"nov(?:ember)?", r"de[cz](?:ember)?"),
 )
-_IN_MONTH: Final = r"\b(?:in|im|of|for|during|since|from)\s+(?:{})\b"
 _YEAR: Final = re.compile(r"\b(?:19|20)\d{2}\b")
 _SOLD: Final = _any(r"\bsold\b", r"\bsells?\b", r"\bsales\b", r"verkauf", r"\bearn")
 _FIGURES: Final = (_MEAN, _MEDIAN, _SUM, _COUNT, _MOST, _LEAST)
@@ -84,6 +85,14 @@ all any are csv data did entries entry file give had have list made one opened r
 which alle daten datei einträge eingetragen gab gemacht haben tabelle zeilen
 """
 """Words of a question that say nothing about the table."""
+_BEYOND: Final = _any(
+    r"\b(?:not|no|nor|without|except|excluding|or|either|over|above|below|under|between|before|after|since|until)\b",
+    r"\b(?:more|less|fewer|greater|smaller) than\b|\bat (?:least|most)\b|\b(?:top|first|last|second|half|Q[1-4])\b",
+    r"percent|\bshare\b|\bratio\b|differen[ct]e? between|\bdifference\b|\bgrow|\bchange|\brunning\b|\bcumulat",
+    r"\b(?:nicht|kein\w*|ohne|außer|oder|über|unter|zwischen|seit|bis|vor|mehr als|weniger als|mindestens|höchstens)\b",
+    r"anteil|prozent|unterschied|differenz|wachstum|veränder|\berste[nrs]?\b|\bletzte[nrs]?\b",
+)
+"""What one plain figure cannot express."""
 _USUAL: Final = (
     "total",
     "revenue",
@@ -119,7 +128,7 @@ class _Statement:
         self._asked = [*dict.fromkeys(terms.of(question))]
         self._period = next((period for period, pattern in _PERIODS.items() if pattern.search(question)), None)
         self._dates = [column for column in table.columns if column.type == "date"]
-        self._numbers = [column for column in table.columns if column.type == "number"]
+        self._numbers = [column for column in table.columns if column.type == "number" and not column.key]
         self._filters = self._values_named()
         self._group = None if self._period else self._group_named()
         self._measure = self._best(self._numbers)
@@ -128,6 +137,9 @@ class _Statement:
 
     @property
     def is_asked(self) -> bool:
+        """Whether the question asks for one figure of this table, and for nothing that the rules cannot express."""
+        if self._asks_more():
+            return False
         if self._needs_number() and not (self._measure or self._usual()):
             return False
         if self._period or self._group or self._filters or self._measure:
@@ -137,6 +149,34 @@ class _Statement:
     def sql(self) -> str:
         unused = self._unused()
         return self._select() + (f" -- not understood: {', '.join(unused)}" if unused else "")
+
+    def _asks_more(self) -> bool:
+        """Whether the question compares, excludes, or asks for two figures at once: its plain words would mislead."""
+        rest = self._without_values()
+        years, months = self._years(), self._months()
+        if (years or months) and self._date() is None:
+            return True
+        numbers = re.findall(r"\d+", _YEAR.sub(" ", rest))
+        figures = [one for one in (_MEAN, _MEDIAN, _MOST, _LEAST) if one.search(rest)]
+        named = [column for column in self._numbers if self._likeness(column) == 1]
+        sums_two = len(named) > 1 and bool(re.search(r"\b(?:and|und)\b", rest, re.IGNORECASE))
+        return (
+            bool(_BEYOND.search(rest) or numbers or sums_two) or len(figures) > 1 or len(years) > 1 or len(months) > 1
+        )
+
+    def _without_values(self) -> str:
+        rest = self._question
+        for values in self._filters.values():
+            for value in values:
+                rest = re.sub(re.escape(value), " ", rest, flags=re.IGNORECASE)
+        return rest
+
+    def _years(self) -> list[str]:
+        return [*dict.fromkeys(_YEAR.findall(self._without_values()))]
+
+    def _months(self) -> list[int]:
+        found = [re.search(rf"\b(?:{names})\b", self._without_values(), re.IGNORECASE) for names in _MONTHS]
+        return [number for number, match in enumerate(found, 1) if match and (number != 5 or match.group() != "may")]
 
     def _needs_number(self) -> bool:
         return bool(_MEAN.search(self._question) or _MEDIAN.search(self._question))
@@ -232,13 +272,8 @@ class _Statement:
         wanted = [f"{_quoted(name)} {_among(values)}" for name, values in self._filters.items()]
         date = self._date()
         if date is not None:
-            months = [
-                number
-                for number, names in enumerate(_MONTHS, 1)
-                if re.search(_IN_MONTH.format(names), self._question, re.IGNORECASE)
-            ]
-            wanted += [f"month({_quoted(date.name)}) = {month}" for month in months[:1]]
-            wanted += [f"year({_quoted(date.name)}) = {year}" for year in _YEAR.findall(self._question)[:1]]
+            wanted += [f"month({_quoted(date.name)}) = {month}" for month in self._months()]
+            wanted += [f"year({_quoted(date.name)}) = {year}" for year in self._years()]
         return f" WHERE {' AND '.join(wanted)}" if wanted else ""
 
     def _values_named(self) -> dict[str, list[str]]:

@@ -32,10 +32,13 @@ SUMMARY = re.compile(
 _ANALYSIS = re.compile(r"analy[sz]|profile|outlier|correlat|statistic|auswert|\bstands? out\b", re.IGNORECASE)
 _INDEXING = re.compile(r"\bindex", re.IGNORECASE)
 _COMPARISON = re.compile(
-    r"\bcompar|\bdiffer|\bchanges?\b|\bchanged\b|what(?:'s| is) new|\badded\b|\bremoved\b|\bdropped\b"
-    r"|vergleich|geändert|änder|unterschied|neu ist|比较|区别|变化",
+    r"\bcompar(?:e|ison)|\bdifferen(?:ce|t)|\bdiffer\b|what(?:'s| has| is| was)? (?:new|changed)|which .*\bchanged\b"
+    r"|\bchanges? (?:between|in|from)\b|\b(?:added|removed|dropped)\b|vergleich|geändert"
+    r"|änderungen|unterschied|was ist neu|比较|区别|变化",
     re.IGNORECASE,
 )
+_ASKED = frozenset({"quote_documents", "compare_documents", "query_table", "search_documents"})
+_OF_A_TABLE = re.compile(r"\btable|\bcsv\b|\bexcel\b|spreadsheet|tabelle|\brows?\b|\bcolumns?\b", re.IGNORECASE)
 _SMALL_TALK = re.compile(
     r"^\W*(?:hi|hello|hey|hallo|moin|good (?:morning|evening|day)|guten (?:morgen|tag|abend)|thanks?|thank you|danke"
     r"|bye|help|hilfe|(?:what|who) (?:are|can) you\b.*|was kannst du\b.*|wer bist du\b.*)(?:\s+\w+)?\W*$",
@@ -104,9 +107,18 @@ def _named(request: Request) -> Call | None:
     for tool in request.tools:
         name = tool["name"].lower()
         parts = name.split("_")
-        if name in (said if len(parts) > 1 else said[:2]) or (len(parts) > 1 and set(said).issuperset(parts)):
+        if name in (said if len(parts) > 1 else said[:2]) or (len(parts) > 1 and _is_said(parts, said, name)):
             return _call(tool, request.words, request.attached or _last_sent(request))
     return None
+
+
+def _is_said(parts: Sequence[str], said: Sequence[str], name: str) -> bool:
+    """Whether the words stand behind each other; for the names of those that answer questions, only as they are."""
+    if name in _ASKED:
+        return False
+    near = [*parts[:1], "the", *parts[1:]]  # take the tour
+    text = f" {' '.join(said)} "
+    return any(f" {' '.join(words)} " in text for words in (parts, near))
 
 
 def _crawl(request: Request) -> Call | None:
@@ -186,7 +198,10 @@ def _arguments(parameters: Sequence[Parameter], words: str, files: Sequence[File
     arguments = arguments_of_files([file["id"] for file in files], parameters)
     if any(one.name == "url" for one in parameters) and (address := ADDRESS.search(words)):
         arguments["url"] = address.group().rstrip(".,;:!?)")
-    return arguments | find_pairs(words, parameters).arguments(parameters) | _json_object(words)
+    pairs = find_pairs(words, parameters).arguments(parameters) | _json_object(words)
+    if any(one.name == "question" for one in parameters) and not pairs:
+        pairs = {"question": words}
+    return arguments | pairs
 
 
 def _json_object(words: str) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import httpx
@@ -38,6 +39,8 @@ class ModelProbe:
         self._asked_at = -KEPT_SECONDS
         self._state: ModelState = "offline"
         self._names: Sequence[str] = ()
+        self.is_listed = False
+        """Whether the endpoint has listed its models since the start."""
         self._asking = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -63,20 +66,32 @@ class ModelProbe:
 
     async def _ask(self) -> ModelState:
         try:
-            response = await self._http.get(self._url, headers=self._headers)
-        except httpx.HTTPError:
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._http.stream("GET", self._url, headers=self._headers) as response,
+            ):
+                content = await _beginning(response)
+        except (httpx.HTTPError, TimeoutError):
             return "unreachable"
-        if response.is_success and len(response.content) <= MAX_BYTES:
-            self._names = [*_chat_models(response)]
+        if response.is_success and (names := _chat_models(content)) is not None:
+            self._names, self.is_listed = names, True
         return "ok"
 
 
-def _chat_models(response: httpx.Response) -> Iterator[str]:
+async def _beginning(response: httpx.Response) -> bytes:
+    content = b""
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > MAX_BYTES:
+            break
+    return content
+
+
+def _chat_models(content: bytes) -> Sequence[str] | None:
+    """Returns the models that take messages; None for an answer that is no list."""
     try:
-        listed = response.json()["data"]
-        names = [model["id"] for model in listed]
-    except (ValueError, KeyError, TypeError):
-        return
-    for name in dict.fromkeys(names):
-        if isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() and not _NO_CHAT.search(name):
-            yield name
+        names = [str(model["id"]) for model in json.loads(content)["data"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    fitting = [name for name in names if 0 < len(name) <= MAX_NAME and name.isprintable()]
+    return [name for name in dict.fromkeys(fitting) if not _NO_CHAT.search(name)]

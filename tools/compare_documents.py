@@ -43,17 +43,23 @@ async def compare_documents(
 def _summary(changes: Changes, first: Document, second: Document, limit: int) -> str:
     before, after = escaped(first.name), escaped(second.name)
     if not (changes.changed or changes.only_first or changes.only_second):
-        return f"{before} and {after} say the same: all {changes.common:,} sentences stand in both."
+        return f"No sentence differs between {before} and {after}: {_count(changes.common)} in both."
     counts = (
         f"{len(changes.changed):,} changed, {len(changes.only_first):,} only in {before}, "
         f"{len(changes.only_second):,} only in {after}"
     )
-    parts = [f"{counts}; {changes.common:,} sentences are the same."]
+    parts = [f"{counts}; {_count(changes.common)} in both."]
+    if not changes.paired:
+        parts.append("So much differs that changed sentences are not paired: each is listed in its document.")
     pairs = [f"- {_place(new)}{escaped(old.text)}\n  → **{escaped(new.text)}**" for old, new in changes.changed]
     parts += _part("Changed", pairs, limit)
     parts += _part(f"Only in {before}", _lines(changes.only_first), limit)
     parts += _part(f"Only in {after}", _lines(changes.only_second), limit)
     return "\n\n".join(parts)
+
+
+def _count(sentences: int) -> str:
+    return "1 sentence stands" if sentences == 1 else f"{sentences:,} sentences stand"
 
 
 def _part(title: str, lines: Sequence[str], limit: int) -> list[str]:

@@ -1,6 +1,7 @@
 """The tool that runs SQL on the files of a conversation, in a database that can only read them."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ import duckdb
 from pydantic import Field
 
 from toolkit import ToolContext, ToolError, UploadedFile, tool
+from toolkit.markdown import escaped
 from tools.tables import (
     LIMITS,
     READABLE,
@@ -33,6 +35,7 @@ SHOWN_ROWS = 1_000
 """Maximum rows in the chat's table and in a chart."""
 FIGURE_ROWS = 31
 """Rows of the answer to a question in words: a month of days, or the largest groups."""
+NOT_UNDERSTOOD = " -- not understood: "
 VALUE_ROWS = 50
 VALUE_CHARACTERS = 12_000
 CELL_CHARACTERS = 200
@@ -76,7 +79,6 @@ def query_table(
         if question:
             ctx.report_progress(len(files), len(files) + 1, "Writing the query")
             sql = statement_for(ctx, question, database, loaded)
-            chart = fitting_chart(sql, database) if chart == "none" else chart
         query = _Query(ctx, database, loaded, sql, asked=bool(question))
         try:
             return query.answer(chart, download, timeout_seconds)
@@ -121,6 +123,8 @@ class _Query:
         self._run(select, seconds)
         columns = self._database.describe(f"FROM {RESULT}")
         [(rows,)] = self._database.read(f"SELECT count(*) FROM {RESULT}")
+        if self._asked and chart == "none" and rows > 1:
+            chart = fitting_chart(columns)
         if rows > DOWNLOAD_ROWS:
             self._database.read(f"DELETE FROM {RESULT} WHERE rowid >= {DOWNLOAD_ROWS}")
             rows = DOWNLOAD_ROWS
@@ -183,7 +187,7 @@ class _Query:
         tables = ", ".join(f"{code(table.name)} ({count_of(table.rows, 'row')})" for table in self._tables)
         parts = [f"**{count_of(rows, 'row')}**, {count_of(len(columns), 'column')}. Tables: {tables}."]
         if self._asked:
-            parts = [_figures(names, first), f"```sql\n{self._sql}\n```", f"Counted in {tables}."]
+            parts = [*_left_aside(self._sql), _figures(names, first), _fenced(self._sql), f"Counted in {tables}."]
         elif len(first) == 1 and len(names) <= 12:  # more rows are for the table, which is drawn
             parts.append(markdown_table(names, first))
         parts += [f"- {remark}" for remark in self._remarks]
@@ -199,12 +203,26 @@ class _Query:
         }
 
 
+def _left_aside(sql: str) -> list[str]:
+    """Returns what the offline model says it has not understood of the question, behind its statement."""
+    _, mark, words = sql.partition(NOT_UNDERSTOOD)
+    return [f"Not understood, and left aside: {escaped(words)}."] if mark else []
+
+
+def _fenced(sql: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", sql)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sql\n{sql}\n{fence}"
+
+
 def _figures(names: list[str], rows: list[list[Any]]) -> str:
     """Returns a single figure in bold, or the first rows as a table."""
-    if not rows:
+    if not rows or (len(rows) == 1 and rows[0] == [None]):
         return "No row fits."
     if len(rows) == 1 and len(names) == 1:
-        return f"**{rows[0][0]:,}** ({code(names[0])})" if isinstance(rows[0][0], int | float) else f"**{rows[0][0]}**"
+        [figure] = rows[0]
+        is_figure = isinstance(figure, int | float) and not isinstance(figure, bool)
+        return f"**{figure:,}** ({code(names[0])})" if is_figure else f"**{escaped(str(figure))}**"
     more = f"\n\n… and {len(rows) - FIGURE_ROWS:,} more rows." if len(rows) > FIGURE_ROWS else ""
     return markdown_table(names, rows[:FIGURE_ROWS]) + more
 

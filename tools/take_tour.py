@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from tools.tables import looks_like_table
 STAGES = (
     "Reload this page: the card stays, the work goes on",
     "Open this address in a second tab, or close this tab and come back: both show the same",
-    "Kill the worker from a terminal: kill -9 $(cat .data/workers/*.lock)",
+    "Kill the worker from a terminal: kill -9 {worker}",
     'Kill the server: pkill -9 -f "chainlit run app.py", then ./scripts/run again',
     "Follow it from a terminal: curl -N http://localhost:8000/api/events",
     "Press Stop, or Esc, then Retry on this card: finished pages are not read again",
@@ -56,7 +57,7 @@ async def take_tour(
     tour = await _begun(ctx, document, seconds)
     counts = await tour.read_pages()
     await tour.save(counts)
-    ctx.plan(STAGES, at=len(STAGES))
+    ctx.plan([text.format(worker="PID") for text in STAGES], at=len(STAGES))
     return {"summary": tour.told(counts), "pages": len(counts), "words": _together(counts).total()}
 
 
@@ -85,12 +86,13 @@ class _Tour:
     async def _read(self, page: Page) -> dict[str, int]:
         begun = time.monotonic()
         stage = (page.number - 1) * len(STAGES) // len(self._pages)
-        self._ctx.plan(STAGES, at=stage)
+        stages = [text.format(worker=os.getppid()) for text in STAGES]  # the parent of tool hosts
+        self._ctx.plan(stages, at=stage)
         count = len(self._pages)
-        self._ctx.report_progress(page.number - 1, count, f"{page.number - 1} of {count} pages. {STAGES[stage]}")
+        self._ctx.report_progress(page.number - 1, count, f"{page.number - 1} of {count} pages. {stages[stage]}")
         words = await asyncio.to_thread(self._count, page.text)
         await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - begun)))
-        self._ctx.report_progress(page.number, count, f"{page.number} of {count} pages. {STAGES[stage]}")
+        self._ctx.report_progress(page.number, count, f"{page.number} of {count} pages. {stages[stage]}")
         return dict(words)
 
     def _count(self, text: str) -> Counter[str]:

@@ -104,7 +104,11 @@ def _recognise(path: Path, name: str, pages: list[list[str]], scanned: list[int]
     """Fills scanned pages by text recognition, where that is installed. Returns the numbers of those that it read."""
     if not scanned or not can_recognise():
         return []
-    found = recognise(path, name, scanned, watch)
+    try:
+        found = recognise(path, name, scanned, watch)
+    except DocumentError:
+        watch.check(name)
+        return []  # the other pages can still be read
     for number, lines in found.items():
         pages[number - 1] = [line.strip() for line in lines if line.strip()]
     return [number for number, lines in found.items() if lines]
@@ -183,7 +187,7 @@ def _is_heading(text: str) -> bool:
 
 def _remarks(name: str, empty: list[int], damaged: list[int], recognised: list[int]) -> Iterator[str]:
     if recognised:
-        yield f"{name}: {_numbers(recognised)} read by text recognition, which makes mistakes."
+        yield f"{name}: {_numbers(recognised)} read by text recognition, which can make mistakes."
     if empty:
         why = "" if can_recognise() else f" {HOW_TO_INSTALL} to read pictures."
         yield f"{name}: no text on {_numbers(empty)}.{why}"

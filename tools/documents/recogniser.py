@@ -5,8 +5,9 @@ that cannot be read has no lines. Recognition takes seconds of all cores for eac
 """
 
 import json
-import logging
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,13 +20,18 @@ MIN_SCORE = 0.5
 
 
 def main(path: str, pages: list[int]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from rapidocr import RapidOCR
 
-    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
     engine = RapidOCR(params={"Global.log_level": "error"})
     for number, picture in _pictures(path, pages):
         lines = _lines(engine(picture)) if picture is not None else []
         print(json.dumps({"page": number, "lines": lines}), flush=True)  # noqa: T201 - read by the parent process
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()  # until the parent closes it, or dies
+    os._exit(1)
 
 
 def _pictures(path: str, pages: list[int]) -> Iterator[tuple[int, Any]]:
@@ -37,15 +43,19 @@ def _pictures(path: str, pages: list[int]) -> Iterator[tuple[int, Any]]:
 
     document = pypdfium2.PdfDocument(path)
     for number in pages:
-        yield number, _page(document[number - 1])
+        try:
+            yield number, _page(document[number - 1])
+        except pypdfium2.PdfiumError:
+            yield number, None
 
 
 def _picture(path: str) -> Any:
     import numpy as np
     from PIL import Image, ImageOps
 
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     with Image.open(path) as image:
+        if image.width * image.height > MAX_PIXELS:
+            return None
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 

@@ -4,12 +4,18 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.documents.document import Document, DocumentError, Passage, Place, Watch
 
 HOW_TO_INSTALL = "Install text recognition with ./scripts/install --ocr and start the server again"
+_LOOK_SECONDS = 0.25
+_PAGE_SECONDS = 120.0
+"""For one page, and for loading the models before the first one."""
 _RECOGNISER = Path(__file__).with_name("recogniser.py")
 
 
@@ -23,21 +29,47 @@ def recognise(path: Path, name: str, pages: Sequence[int], watch: Watch) -> dict
     Tells of each page. Raises DocumentError when the call was stopped or recognition failed.
     """
     found: dict[int, list[str]] = {}
-    command = [sys.executable, str(_RECOGNISER), str(path), *map(str, pages)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None
-            for line in filter(_is_told, process.stdout):
-                read = json.loads(line)
-                found[read["page"]] = read["lines"]
-                watch.check(name)
-                watch.page(len(found), max(1, len(pages)))
-        finally:
-            if len(found) < max(1, len(pages)):
-                process.kill()
-    if len(found) < max(1, len(pages)):
-        raise DocumentError(f"{name!r} cannot be read: it is damaged, or not a picture.")
+    count = max(1, len(pages))
+    # -P: the modules beside the program would hide those of the standard library.
+    command = [sys.executable, "-P", str(_RECOGNISER), str(path), *map(str, pages)]
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process,
+        _watched(process, watch, found),
+    ):
+        assert process.stdout is not None
+        for line in filter(_is_told, process.stdout):
+            read = json.loads(line)
+            found[read["page"]] = read["lines"]
+            watch.page(len(found), count)
+    watch.check(name)
+    if len(found) < count:
+        raise DocumentError(f"Text recognition could not read {name!r}: it is damaged, or took too long.")
     return found
+
+
+@contextmanager
+def _watched(process: subprocess.Popen[str], watch: Watch, found: Sized) -> Iterator[None]:
+    """Kills the process when the call is stopped, and when a page takes too long."""
+    over = threading.Event()
+
+    def look() -> None:
+        pages, since = 0, time.monotonic()
+        while not over.wait(_LOOK_SECONDS):
+            if len(found) > pages:
+                pages, since = len(found), time.monotonic()
+            if watch.stopped() or time.monotonic() - since > _PAGE_SECONDS:
+                process.kill()
+                return
+
+    watcher = threading.Thread(target=look, name="text recognition", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _is_told(line: str) -> bool:
@@ -59,5 +91,5 @@ def read_picture(path: Path, name: str, watch: Watch) -> Document:
         passages=(Passage(place=place, text=" ".join(lines)),),
         places=(place,),
         pages=1,
-        remarks=(f"{name} was read by text recognition, which makes mistakes.",),
+        remarks=(f"{name} was read by text recognition, which can make mistakes.",),
     )

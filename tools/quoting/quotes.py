@@ -11,6 +11,8 @@ from language.terms import Terms, language_of
 from tools.documents.document import Document, Place
 from tools.quoting.units import Sentences, sentences_of
 
+_MAX_CHARACTERS = 1_200
+"""Of what looks like one sentence, such as a table without punctuation."""
 _WHOLE_CHARACTERS = 420
 """A paragraph of at most this length is quoted whole, so that its sentences are understood."""
 
@@ -54,11 +56,15 @@ def _joined(chosen: Sequence[int], found: Sentences) -> list[Quote]:
             Quote(
                 document=found.units[index].document,
                 place=found.places[index],
-                sentences=[found.units[one].text for one in shown],
+                sentences=[_cut(found.units[one].text) for one in shown],
                 telling=frozenset(position for position, one in enumerate(shown) if one in telling),
             )
         )
     return quotes
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]} …"
 
 
 def _around(block: Sequence[int], telling: set[int], found: Sentences) -> list[int]:

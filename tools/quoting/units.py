@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from language.ranking import Unit
 from language.sentences import flat, is_item, is_row, paragraphs, sentences
-from tools.documents.document import Document, Passage, Place
+from tools.documents.document import Document, Place
 
 _MAX_HEADING = 90
-_MAX_CHARACTERS = 1_200
 _RULE = re.compile(r"^[\s|:=+_*~-]*$")
+_HEAD_RULE = re.compile(r"^\|?\s*:?-{3,}[\s|:-]*$")
+"""What Markdown writes below the head of a table."""
 _ENDS = re.compile(r"[.!?;,。！？；，]$")
 _MARK = re.compile(r"^(?:[-*+•–]\s+)+")
 _NUMBERED = re.compile(r"^(?:§\s*)?\d{1,2}(?:\.\d{1,2})*[.)]?\s+\S")
@@ -47,8 +48,7 @@ def sentences_of(documents: Sequence[Document], language: str) -> Sentences:
             for sentence in sentences(piece.text, language) if piece.runs else [piece.text]:
                 if not re.search(r"\w", sentence):
                     continue
-                text = sentence[:_MAX_CHARACTERS]
-                units.append(Unit(text=text, heading=piece.heading, block=block, document=number))
+                units.append(Unit(text=sentence, heading=piece.heading, block=block, document=number))
                 places.append(piece.place)
     return Sentences(units=units, places=places)
 
@@ -64,41 +64,48 @@ class _Piece:
 
 def _pieces(document: Document) -> Iterator[_Piece]:
     heading = ""
-    columns: list[str] = []
     for passage in document.passages:
         if passage.place.kind == "section":
             heading = passage.place.title
         if passage.heading:
             heading = flat(passage.text)
             continue
-        lines = [*_lines(passage)]
+        lines = [flat(line) for line in paragraphs(passage.text)]
+        rows = _named_rows(lines)
         for position, line in enumerate(lines):
-            if is_row(line):
-                cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-                if not columns or len(columns) != len(cells):
-                    columns = cells  # the first row says what the others hold
-                    continue
-                yield _Piece(text=_row(columns, cells), heading=heading, place=passage.place, runs=False)
+            if position in rows or _RULE.match(line):
+                if row := rows.get(position):
+                    yield _Piece(text=row, heading=heading, place=passage.place, runs=False)
                 continue
-            columns = []
             follows = position + 1 < len(lines) or passage.place.kind in {"line", "page"}
             if passage.place.kind != "section" and follows and _is_heading(line):
                 heading = line.rstrip(":")
                 if not _NUMBERED.match(line):
                     continue
-            yield _Piece(
-                text=_MARK.sub("", line),
-                heading=heading,
-                place=passage.place,
-                runs=not is_item(line) or len(line) > _MAX_HEADING,
-            )
+            text = _MARK.sub("", line)
+            runs = not is_row(line) and (not is_item(line) or len(line) > _MAX_HEADING)
+            yield _Piece(text=text, heading=heading, place=passage.place, runs=runs)
 
 
-def _lines(passage: Passage) -> Iterator[str]:
-    for line in paragraphs(passage.text):
-        whole = flat(line)
-        if not _RULE.match(whole):
-            yield whole
+def _named_rows(lines: Sequence[str]) -> dict[int, str]:
+    """Returns the rows below a Markdown table's head, with the name of each column; empty for the head itself.
+
+    Only the rule below it makes a row a head. Rows with more or fewer cells are left as they are.
+    """
+    named: dict[int, str] = {}
+    columns: list[str] = []
+    for position, line in enumerate(lines):
+        if not is_row(line):
+            columns = [] if not _RULE.match(line) else columns
+        elif position + 1 < len(lines) and _HEAD_RULE.match(lines[position + 1]):
+            columns, named[position] = _cells(line), ""
+        elif columns and len(cells := _cells(line)) == len(columns) and not _RULE.match(line):
+            named[position] = _row(columns, cells)
+    return named
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def _row(columns: Sequence[str], cells: Sequence[str]) -> str:
@@ -107,6 +114,6 @@ def _row(columns: Sequence[str], cells: Sequence[str]) -> str:
 
 
 def _is_heading(line: str) -> bool:
-    if len(line) > _MAX_HEADING or len(line.split()) > 12:
+    if is_row(line) or len(line) > _MAX_HEADING or len(line.split()) > 12:
         return False
     return line.endswith(":") or not _ENDS.search(line)
