@@ -24,7 +24,7 @@ from scripts.terminal.following import follow
 from scripts.terminal.screen import Screen
 from scripts.terminal.server import Refused
 from scripts.terminal.server import Server as ApiServer
-from scripts.terminal.transfers import LARGE_BYTES, Meter, safe_name
+from scripts.terminal.transfers import LARGE_BYTES, bar, safe_name
 from scripts.terminal.words import clipped, duration, printable
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
@@ -319,6 +319,22 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    @property
+    def text(self) -> str:
+        """All that was ever written, without the sequences that steer a terminal."""
+        return re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", self.getvalue())
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether bars were drawn, and the last one was erased."""
+        return 0 <= self.getvalue().rfind("━") < self.getvalue().rfind("\x1b[2K")
+
+
+@pytest.fixture
+def _able_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
 
 Line = tuple[str, dict[str, object]]
 BEGUN: Line = ("step.started", {"step": "model:1", "name": "m", "kind": "model", "attempt": 1})
@@ -330,7 +346,7 @@ def says(text: str) -> Line:
 
 
 def progress(done: int) -> Line:
-    return "progress", {"step": "call:0", "done": done, "total": 10, "message": "on\x1b[2J it"}
+    return "progress", {"step": "call:0", "done": done, "total": 10, "message": "[red]on\x1b[2J it"}
 
 
 def shown(*lines: Line, out: io.StringIO, err: io.StringIO) -> None:
@@ -364,13 +380,15 @@ def test_a_resumed_steps_words_are_printed_once_when_they_are_the_same_and_anew_
     assert ("is withdrawn" in err.getvalue()) is is_told
 
 
+@pytest.mark.usefixtures("_able_terminal")
 def test_a_terminal_gets_bars_with_the_time_left_which_go_away_and_what_others_wrote_cannot_steer_it() -> None:
     out, err = Terminal(), Terminal()
     shown(BEGUN, says("a\x1b]0;b"), TOOL, progress(0), progress(2), COMPLETED, out=out, err=err)
     assert out.getvalue() == "a]0;b\n"
-    *_, last, end = err.getvalue().split("\x1b[1A\x1b[J")
-    assert last == f"work  {'█' * 4}{'░' * 16}  20%  4 s left  on[2J it\n"
-    assert end == "Completed in 0 s.\n"
+    assert re.search(r"work  ━+[╸╺]━+   20%  4 s left  \[red\]on\[2J it", err.text)
+    assert "\x1b[2J" not in err.getvalue()
+    assert err.is_clean
+    assert err.getvalue().endswith("\x1b[2KCompleted in 0 s.\n")
 
 
 def test_without_a_terminal_progress_is_told_now_and_then_in_lines() -> None:
@@ -381,14 +399,20 @@ def test_without_a_terminal_progress_is_told_now_and_then_in_lines() -> None:
     assert "\x1b" not in err.getvalue()
 
 
-def test_a_large_file_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.terminal.transfers.DRAW_SECONDS", 0)
+@pytest.mark.usefixtures("_able_terminal")
+def test_a_large_file_has_a_bar() -> None:
     err = Terminal()
-    meter = Meter("big.csv", LARGE_BYTES, err)
-    meter.add(LARGE_BYTES // 2)
-    assert err.getvalue().startswith(f"big.csv  {'█' * 10}{'░' * 10}  50% of 2.0 MB  ")
-    meter.close()
-    assert err.getvalue().endswith("\x1b[1A\x1b[J")
+    with bar(LARGE_BYTES, err) as progress:
+        progress.advance(progress.add_task("[red].csv", total=LARGE_BYTES), LARGE_BYTES // 2)
+    assert re.search(r"\[red\]\.csv ━+[╸╺]━+  50% 1\.0/2\.0 MB ", err.text)
+    assert err.is_clean
+
+
+def test_a_terminal_without_colours_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, err = Terminal(), Terminal()
+    shown(TOOL, progress(0), progress(10), COMPLETED, out=out, err=err)
+    assert err.getvalue() == "work …\nwork: 10 of 10, 0 s left: [red]on[2J it\nCompleted in 0 s.\n"
 
 
 def test_names_and_times_are_safe_and_short() -> None:
@@ -410,6 +434,7 @@ class Cutting(BaseHTTPRequestHandler):
         status, body = self.answers[len(self.begun) - 1]
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) + 1))
+        self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         self.wfile.write(body)
 

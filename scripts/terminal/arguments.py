@@ -1,9 +1,7 @@
-"""Reads a tool's arguments from shell words, `years=30 files=a.pdf,b.pdf`, by the tool's JSON Schema."""
-
-from __future__ import annotations
+"""A tool's arguments, read from shell words, `years=30 files=a.pdf,b.pdf`, by the tool's JSON Schema."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +18,14 @@ def read_arguments(words: Sequence[str], text: str | None, schema: Mapping[str, 
 
     Uploads nothing before it has understood all words. Raises `Refused`.
     """
-    arguments = read_object(text)
+    arguments = _read_object(text)
     known = {one.name: one for one in parameters_of(schema)}
-    typed: dict[str, list[str]] = {}
-    for word in words:
-        pair = split_pair(word)
-        if pair is None or pair[0] not in known:
-            raise Refused(f"{word!r} is not an argument of the tool, whose arguments are: {_names(known)}.")
-        typed.setdefault(pair[0], []).append(pair[1])
-    read = {name: _value(known[name], values) for name, values in typed.items()}
-    for name in [name for name in read if known[name].takes_files]:
-        read[name] = _uploaded(read[name], upload)
-    return arguments | read
+    read = {name: _value(known[name], texts) for name, texts in _texts(words, known).items()}
+    uploaded = {name: _uploaded(value, upload) for name, value in read.items() if known[name].takes_files}
+    return arguments | read | uploaded
 
 
-def read_object(text: str | None) -> dict[str, Any]:
+def _read_object(text: str | None) -> dict[str, Any]:
     try:
         value = json.loads(text or "{}")
     except ValueError:
@@ -44,8 +35,16 @@ def read_object(text: str | None) -> dict[str, Any]:
     return value
 
 
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"{name}=…" for name in names) or "none"
+def _texts(words: Sequence[str], known: Mapping[str, Parameter]) -> dict[str, list[str]]:
+    """Returns the texts of each argument, by its name."""
+    texts: dict[str, list[str]] = {}
+    for word in words:
+        pair = split_pair(word)
+        if pair is None or pair[0] not in known:
+            names = ", ".join(f"{name}=…" for name in known) or "none"
+            raise Refused(f"{word!r} is not an argument of the tool, whose arguments are: {names}.")
+        texts.setdefault(pair[0], []).append(pair[1])
+    return texts
 
 
 def _value(parameter: Parameter, texts: Sequence[str]) -> Any:

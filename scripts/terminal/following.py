@@ -1,25 +1,21 @@
-"""Reads a job's events to the last one, each once, across cut connections and restarted servers."""
+"""Following a job: its events to the last one, each once, across cut connections and restarted servers."""
 
-from __future__ import annotations
-
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from jobs import JobEvent, JobStatus
-from scripts.terminal.server import Refused, Server, Unreachable, read_json
+import httpx
+from httpx_sse import EventSource
+
+from jobs.events import JobEvent
+from scripts.terminal.server import Refused, Server, Unreachable
 
 Notice = Callable[[str], None]
+"""Tells the person a sentence."""
 
-EXIT_CODES = {
-    JobStatus.COMPLETED: 0,
-    JobStatus.FAILED: 1,
-    JobStatus.INCOMPLETE: 1,
-    JobStatus.CANCELLED: 3,
-}
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 5.0
 PATIENCE_SECONDS = 900
-DATA = b"data:"
 
 
 def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
@@ -27,13 +23,12 @@ def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
     last, waiting = 0, Waiting(notice)
     while True:
         try:
-            with server.stream(f"/api/jobs/{job_id}/events", {"Last-Event-ID": str(last)}) as pieces:
+            with server.events(job_id, last) as response:
                 waiting.over()
-                for event in events(pieces):
-                    if event.seq <= last:
-                        continue
-                    last = event.seq
-                    yield event
+                for event in read_events(response):
+                    if event.seq > last:
+                        last = event.seq
+                        yield event
                     if event.terminal:
                         return
             waiting.go_on(Unreachable("The server ended the stream."))
@@ -41,25 +36,18 @@ def follow(server: Server, job_id: str, notice: Notice) -> Iterator[JobEvent]:
             waiting.go_on(cut)
 
 
-def events(pieces: Iterable[bytes]) -> Iterator[JobEvent]:
-    """Yields the events of whole lines; a line that is cut is dropped, as it comes again."""
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.startswith(DATA):
-                yield _event(line.removeprefix(DATA))
-
-
-def _event(data: bytes) -> JobEvent:
-    fields = read_json(data, "An event")
-    if "seq" not in fields:
-        raise Refused(str(fields.get("error", {}).get("message", "The stream broke off.")))
-    return JobEvent(job_id="", seq=fields["seq"], type=fields["type"], at=fields["at"], data=data.decode())
+def read_events(response: httpx.Response) -> Iterator[JobEvent]:
+    """Yields the events that came whole; one that is cut is dropped, as it comes again. Raises `Refused`."""
+    for one in EventSource(response).iter_sse():
+        if one.data:
+            fields = json.loads(one.data)
+            if "seq" not in fields:
+                raise Refused(str(fields.get("error", {}).get("message", "The stream broke off.")))
+            yield JobEvent(job_id="", seq=fields["seq"], type=fields["type"], at=fields["at"], data=one.data)
 
 
 class Waiting:
-    """The waiting between two connections. `notice` informs the person."""
+    """The waiting between two connections."""
 
     def __init__(self, notice: Notice) -> None:
         self._notice = notice
@@ -68,10 +56,10 @@ class Waiting:
         self._pause = FIRST_PAUSE_SECONDS
 
     def over(self) -> None:
+        """Takes note that the connection stands."""
         if self._since is not None:
             self._notice("Connected again.")
-        self._was_connected, self._since = True, None
-        self._pause = FIRST_PAUSE_SECONDS
+        self._was_connected, self._since, self._pause = True, None, FIRST_PAUSE_SECONDS
 
     def go_on(self, cut: Unreachable) -> None:
         """Sleeps a while. Raises the cut before the first connection, or after too long without one."""

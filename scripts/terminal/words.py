@@ -1,53 +1,42 @@
-"""Formats numbers, times and text from elsewhere for a terminal."""
+"""Words for a terminal: times, JSON and text from elsewhere."""
 
-from __future__ import annotations
-
+import json
 import re
-import unicodedata
+from typing import Any
+
+from rich.text import Text
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters except tab and newline: text from elsewhere must not control the terminal."""
 
 
 def printable(text: str) -> str:
+    """Returns the text without control characters."""
     return CONTROLS.sub("", text)
 
 
-def one_line(text: str, columns: int | None = None) -> str:
-    line = " ".join(printable(text).split())
-    return line if columns is None else clipped(line, columns)
+def one_line(text: str) -> str:
+    """Returns the text without control characters and line breaks."""
+    return " ".join(printable(text).split())
 
 
 def clipped(line: str, columns: int) -> str:
-    if width(line) <= columns:
-        return line
-    while line and width(line) >= columns:
-        line = line[:-1]
-    return f"{line}…"
-
-
-def width(text: str) -> int:
-    """Returns the columns that the text takes."""
-    return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
+    """Returns the line, with an ellipsis at its end if it would take more columns."""
+    text = Text(line)
+    text.truncate(columns, overflow="ellipsis")
+    return text.plain
 
 
 def duration(seconds: float) -> str:
     """Returns `8 s`, `3:05` or `2:00:09`."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    if not minutes:
-        return f"{whole} s"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
 
 
-def size(count: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} bytes"
-
-
-def bar(share: float, columns: int = 20) -> str:
-    full = round(min(max(share, 0.0), 1.0) * columns)
-    return "█" * full + "░" * (columns - full)
+def as_json(value: Any) -> str:
+    """Returns indented JSON, with control characters escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
