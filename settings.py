@@ -216,6 +216,8 @@ class Settings(BaseSettings):
     """How long the chat page and background responses try a failing model endpoint again."""
     model_idle_seconds: float = Field(60, gt=0, le=3600, validation_alias="LONGHAUL_MODEL_IDLE_SECONDS")
     """The silence of the model endpoint after which a call fails."""
+    context_tokens: int = Field(60_000, ge=100, le=10_000_000, validation_alias="LONGHAUL_CONTEXT_TOKENS")
+    """How much of a conversation is sent to the model, counted roughly; older messages are left out."""
     requests_per_minute: float | None = Field(
         None, gt=0, le=10_000_000, validation_alias="LONGHAUL_REQUESTS_PER_MINUTE"
     )

@@ -71,6 +71,7 @@ def model_settings(settings: Settings) -> ModelSettings:
         base_url=settings.openai_base_url,
         api_key=key.get_secret_value() if key is not None else None,
         idle_seconds=settings.model_idle_seconds,
+        context_tokens=settings.context_tokens,
         requests_per_minute=settings.requests_per_minute,
         tokens_per_minute=settings.tokens_per_minute,
     )

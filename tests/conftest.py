@@ -17,7 +17,15 @@ from tests.server import Server
 
 OURS = ("LONGHAUL_", "OPENAI_", "CHAINLIT_", "OAUTH_", "OTEL_", "DATABASE_URL")
 QUICK_EXAMPLES, THOROUGH_EXAMPLES = 25, 500
-LONGEST = ("/browser/", "/chaos/", "test_benchmarks", "test_leaving", "test_map_table_survives", "/test_web.py")
+LONGEST = (
+    "/real_model/",
+    "/browser/",
+    "/chaos/",
+    "test_benchmarks",
+    "test_leaving",
+    "test_map_table_survives",
+    "/test_web.py",
+)
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
@@ -28,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"{THOROUGH_EXAMPLES} examples for each property test instead of {QUICK_EXAMPLES}",
     )
 
+    parser.addoption("--real-model", action="store_true", help="run tests/real_model too, with scripts/real-model")
     parser.addoption("--faults", type=int, default=6, help="how often tests/chaos breaks something")
     parser.addoption("--seed", type=int, default=1, help="the order in which tests/chaos does")
 
