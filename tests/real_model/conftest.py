@@ -41,7 +41,7 @@ def environment(url: str) -> dict[str, str]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def model(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealModel]:
-    await asyncio.to_thread(subprocess.run, [SCRIPT, "install"], check=True)
+    await asyncio.to_thread(subprocess.check_call, [str(SCRIPT), "install"])
     model = RealModel(tmp_path_factory.mktemp("model"))
     await model.start()
     yield model

@@ -36,7 +36,7 @@ class FollowedJob:
                 async with self.client.stream("GET", f"/api/jobs/{self.id}/events", params=after) as stream:
                     async for event in events_of(stream):
                         if event.id is not None:  # else it says that the server ends
-                            self.events.append(event.data)  # noqa: PERF401  # what came before a cut is kept
+                            self.events.append(event.data)  # what came before a cut is kept
             await asyncio.sleep(0.1)
 
     def count(self, kind: str) -> int:
@@ -67,7 +67,7 @@ class FollowedJob:
         return job
 
     async def is_answered(self) -> str:
-        """Waits for the end; the answer, after a look at whether everybody has the same one and each event came once."""
+        """Waits for the end; the answer, which everybody has, while each event came once."""
         end = await self.has_ended()
         assert end["type"] == "job.completed" or end.get("reason") == "length", end  # it may have had no more room
         text: str = end["result"]["text"]

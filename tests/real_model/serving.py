@@ -14,13 +14,14 @@ from typing import Self
 
 import httpx
 
+from tests import processes
 from tests.server import ROOT, free_port
 from tests.waiting import until
 
 SCRIPT = ROOT / "scripts" / "real-model"
 NAME = "smollm2-135m-instruct"
-CONTEXT_TOKENS = 2048
-"""Bounds the longest answer, too: a weak model may repeat itself until there is no more room."""
+CONTEXT_TOKENS = 1024
+"""Bounds the longest answer, too: one of fifty repeats itself until there is no more room."""
 START_SECONDS = 120
 READ_BYTES = 65536
 
@@ -44,11 +45,18 @@ class RealModel:
             self._process.kill()
             self._process.wait()
 
-    async def say_a_word(self, *, within: float) -> None:
-        """Fails when the model does not answer so soon, as it is busy."""
+    async def work_before_a_word(self) -> float:
+        """Asks for one word. Returns the processor's seconds until it came: many, if another answer came before it."""
+        before = self._cpu_seconds()
         question = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
-        async with httpx.AsyncClient(timeout=within) as client:
+        async with httpx.AsyncClient(timeout=START_SECONDS) as client:
             (await client.post(f"{self.url}/chat/completions", json=question)).raise_for_status()
+        return self._cpu_seconds() - before
+
+    def _cpu_seconds(self) -> float:
+        assert self._process is not None
+        fields = (processes.PROC / str(self._process.pid) / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # The script becomes the server: there is one process.
