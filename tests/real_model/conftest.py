@@ -15,6 +15,7 @@ from tests.real_model.serving import CONTEXT_TOKENS, NAME, SCRIPT, RealModel
 from tests.server import Server
 
 HERE = Path(__file__).parent
+pytest.register_assert_rewrite("tests.real_model.following")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
