@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from models.models import ModelSettings
+from services.worker import model_settings
 from settings import CHAINLIT_FIELDS, OAUTH_VARIABLES, OPENAI_MODEL, Settings, describe, require_login
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,12 @@ def start(*command: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+def test_how_much_of_a_conversation_workers_send_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert model_settings(Settings.load()) == ModelSettings(model="offline")
+    monkeypatch.setenv("LONGHAUL_CONTEXT_TOKENS", "2000")
+    assert model_settings(Settings.load()).context_tokens == 2000
 
 
 def test_without_an_endpoint_the_offline_model_answers(monkeypatch: pytest.MonkeyPatch) -> None:
