@@ -1,16 +1,14 @@
 """Prepares JSON Schemas for forms, models and other programs: resolves references, adds descriptions."""
 
-import inspect
-import re
 from collections.abc import Mapping
 from typing import Any
+
+import docstring_parser
 
 FILE_ID = "file-id"
 """The `format` of a parameter that takes an uploaded file."""
 FILE_WORDS = "The id of an uploaded file."
 """The description that models read; people choose a file by its name."""
-ARGS = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
-ENTRY = re.compile(r"(\w+)(?:\s*\([^)]*\))?:\s+(.+)")
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
-    """Returns the schema with the docstring's `Args:` as the descriptions of fields that have none."""
+    """Returns the schema with what the docstring says of parameters as the descriptions of fields that have none."""
     words = argument_words(docstring)
     properties = {
         name: {**field, "description": words[name]} if name in words and not own_words(field) else field
@@ -33,24 +31,12 @@ def described(schema: dict[str, Any], docstring: str) -> dict[str, Any]:
 
 
 def argument_words(docstring: str) -> dict[str, str]:
-    """Returns the description of each parameter in the docstring's `Args:` section, as one line."""
-    words: dict[str, str] = {}
-    inside, name = False, ""
-    for line in inspect.cleandoc(docstring).splitlines():
-        if ARGS.match(line):
-            inside = True
-        elif inside and line and not line[0].isspace():
-            inside = False
-        elif inside and (entry := ENTRY.fullmatch(line.strip())) and _indent(line) <= 4:
-            name = entry[1]
-            words[name] = entry[2]
-        elif inside and name and line.strip():
-            words[name] += f" {line.strip()}"
-    return words
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    """Returns the description of each parameter, as one line. The style may be Google's, NumPy's or Sphinx's."""
+    try:
+        found = docstring_parser.parse(docstring)
+    except docstring_parser.ParseError:
+        return {}  # of no style
+    return {one.arg_name: " ".join(one.description.split()) for one in found.params if one.description}
 
 
 def own_words(field: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from tools.tables import looks_like_table
 
 STAGES = (
     "Reload this page: the card stays, the work goes on",
-    "Open this address in a second tab, or close this tab and come back: both show the same",
+    "Open this address in a second tab, and in a window as narrow as a phone; close this one and come back",
     "Kill the worker from a terminal: kill -9 {worker}",
     'Kill the server: pkill -9 -f "chainlit run app.py", then ./scripts/run again',
     "Follow it from a terminal: curl -N http://localhost:8000/api/events",

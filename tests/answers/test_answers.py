@@ -120,6 +120,30 @@ def signs(text: str) -> str:
     return re.sub(r"[\s*#|>_`]+", "", plain(text))
 
 
+def test_a_summary_has_no_table_of_contents_no_apologies_and_nothing_twice() -> None:
+    text = (
+        "Contents ........................ 2\n1 Budget ........................ 3\n\n"
+        "Apologies were received from Mr Grey and from Mrs Green, who is ill.\n\n"
+        "The council agreed to repair the bridge at a cost of 18,400 pounds.\n\n"
+        "The council agreed to repair the bridge at a cost of 18,400 pounds.\n\n"
+        "The library is open on Saturdays until four in the afternoon from April.\n\n"
+        "The budget of the town for the coming year is 684,000 pounds in all.\n\n"
+        "The market charge stays as it is until the toilets have been mended.\n"
+    )
+    said = follow_instruction("Summarise as at most three Markdown bullet points.", text)
+    assert said.count("18,400") == 1
+    assert "...." not in said
+    assert "Apologies" not in said
+
+
+def test_a_repetitive_text_in_chinese_is_told_once() -> None:
+    said = follow_instruction(
+        "Summarise as at most five bullet points.", "会议决定延长开放时间到晚上九点。" * 20 + "预算增加三万六千元。"
+    )
+    assert said.count("会议决定") == 1
+    assert "三万六千元" in said
+
+
 @pytest.mark.parametrize(
     ("words", "files", "tool"),
     [

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from toolkit import Tool, ToolArgumentsInvalid, UploadedFile, tool
+from toolkit.schemas import argument_words
 
 
 class Colour(enum.Enum):
@@ -102,6 +103,24 @@ def check(of: Tool[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_parameters_schema_stands_for_itself(name: str) -> None:
     assert everything.spec.parameters["properties"][name] == SCHEMAS[name]
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Count.\n\n    Args:\n        least: The shortest word: its\n            letters.\n    ",
+        "Count.\n\n    Parameters\n    ----------\n    least : int\n        The shortest word:\n        its letters.",
+        "Count.\n\n    :param least: The shortest word: its\n        letters.\n    :type least: int\n    ",
+    ],
+    ids=["Google", "NumPy", "Sphinx"],
+)
+def test_a_docstring_of_any_common_style_describes_the_parameters(docstring: str) -> None:
+    assert argument_words(docstring) == {"least": "The shortest word: its letters."}
+
+
+@pytest.mark.parametrize("docstring", ["", "Count.", "Args:", "Args:\n    least", ":param", "Parameters\n----------\n"])
+def test_a_docstring_that_describes_nothing_is_no_error(docstring: str) -> None:
+    assert argument_words(docstring) in ({}, {"least": ""})
 
 
 def test_schemas_have_no_references_unless_a_model_contains_itself() -> None:

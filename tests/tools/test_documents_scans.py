@@ -44,7 +44,7 @@ def test_a_picture_without_text_and_one_that_is_broken_are_refused_with_a_senten
     with pytest.raises(DocumentError, match=r"There is no text to be seen in 'white.png'"):
         read(tmp_path / "white.png")
     (tmp_path / "broken.png").write_bytes((tmp_path / "white.png").read_bytes()[:60])
-    with pytest.raises(DocumentError, match=r"could not read 'broken.png'"):
+    with pytest.raises(DocumentError, match=r"'broken.png' could not be read by text recognition"):
         read(tmp_path / "broken.png")
 
 

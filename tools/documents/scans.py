@@ -45,7 +45,7 @@ def recognise(path: Path, name: str, pages: Sequence[int], watch: Watch) -> dict
             watch.page(len(found), count)
     watch.check(name)
     if len(found) < count:
-        raise DocumentError(f"Text recognition could not read {name!r}: it is damaged, or took too long.")
+        raise DocumentError(f"{name!r} could not be read by text recognition: it is damaged, or took too long.")
     return found
 
 
