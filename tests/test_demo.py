@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 async def test_the_demo_breaks_the_tour_in_every_way_and_nothing_is_lost() -> None:
     run = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ROOT / "scripts" / "demo"), "--seconds", "8"), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, str(ROOT / "scripts" / "demo"), "--seconds", "20"), stdout=asyncio.subprocess.PIPE
     )
     said, _ = await asyncio.wait_for(run.communicate(), 240)
     report = dict(re.findall(r"^  (\S.*?)\s{2,}(.+)$", said.decode(), re.MULTILINE))

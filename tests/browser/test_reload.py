@@ -1,6 +1,6 @@
 """Reloads and several tabs: each shows the whole stream, and that it runs."""
 
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenChat
 from tests.endpoint import Endpoint, script
@@ -96,3 +96,26 @@ async def test_a_reload_shows_the_place_that_was_read(shared_server: Server, ope
         await chat.reload()
         await expect(paragraph).to_be_in_viewport()
         await expect(chat.page.get_by_text("w1999")).not_to_be_in_viewport()
+
+
+async def test_a_page_that_was_not_shown_its_conversation_loads_again(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.send(script(tokens=3))
+    await chat.has_words(3)
+    thread = await chat.in_thread()
+    page = await chat.page.context.new_page()
+    loads: list[str] = []
+    page.on("domcontentloaded", lambda opened: loads.append(opened.url))
+
+    def lose_the_first(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: None if "resume_thread" in frame and len(loads) < 2 else socket.send(frame))
+
+    await page.route_web_socket("**/ws/socket.io/**", lose_the_first)
+    await page.goto(f"{shared_server.url}{thread}")
+    await until(lambda: len(loads) == 2, within=30, what="it loads again")
+    await expect(page.get_by_text("w2", exact=False).last).to_be_visible()
+    assert len(loads) == 2
+    await page.close()
