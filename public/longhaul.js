@@ -5,22 +5,20 @@ import './dock.js';
 import './feed.js';
 import { linkPictures } from './pictures.js';
 import './scroll.js';
-import { connected } from './live.js';
 
 linkPictures(document);
 
-// On a busy machine a page that opens a conversation has waited for ever for what it had been sent already. It loads again,
-// once.
-const WAITING_MILLISECONDS = 10_000;
+// Seen on a busy machine: a page that opens a conversation shows its spinner for ever. It loads again, once, if the server is
+// there.
+const WAITING_MILLISECONDS = 12_000;
 const AGAIN = 'longhaul.loaded-again';
-connected.then(() =>
-  setTimeout(() => {
-    const waits = location.pathname.startsWith('/thread/') && !document.querySelector('#chat-input');
-    if (!waits || sessionStorage.getItem(AGAIN) === location.pathname) return sessionStorage.removeItem(AGAIN);
-    sessionStorage.setItem(AGAIN, location.pathname);
-    location.reload();
-  }, WAITING_MILLISECONDS),
-);
+setTimeout(async () => {
+  const waits = location.pathname.startsWith('/thread/') && !document.querySelector('#chat-input');
+  if (!waits || sessionStorage.getItem(AGAIN) === location.pathname) return sessionStorage.removeItem(AGAIN);
+  sessionStorage.setItem(AGAIN, location.pathname);
+  const { ok } = await window.fetch('/healthz').catch(() => ({ ok: false }));
+  if (ok) location.reload();
+}, WAITING_MILLISECONDS);
 
 // An attached PDF opens, as one that is cited does; the page would only save it.
 document.addEventListener(

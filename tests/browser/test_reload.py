@@ -109,11 +109,11 @@ async def test_a_page_that_was_not_shown_its_conversation_loads_again(
     loads: list[str] = []
     page.on("domcontentloaded", lambda opened: loads.append(opened.url))
 
-    def lose_the_first(socket: WebSocketRoute) -> None:
+    def lose_all_at_first(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
-        server.on_message(lambda frame: None if "resume_thread" in frame and len(loads) < 2 else socket.send(frame))
+        server.on_message(lambda frame: socket.send(frame) if len(loads) > 1 else None)
 
-    await page.route_web_socket("**/ws/socket.io/**", lose_the_first)
+    await page.route_web_socket("**/ws/socket.io/**", lose_all_at_first)
     await page.goto(f"{shared_server.url}{thread}")
     await until(lambda: len(loads) == 2, within=30, what="it loads again")
     await expect(page.get_by_text("w2", exact=False).last).to_be_visible()
