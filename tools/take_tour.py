@@ -22,7 +22,7 @@ STAGES = (
     "Open this address in a second tab, and in a window as narrow as a phone; close this one and come back",
     "Kill the worker from a terminal: kill -9 {worker}",
     'Kill the server: pkill -9 -f "chainlit run app.py", then ./scripts/run again',
-    "Follow it from a terminal: curl -N http://localhost:8000/api/events",
+    "Follow it from a terminal, with your port: curl -N http://localhost:8000/api/events",
     "Press Stop, or Esc, then Retry on this card: finished pages are not read again",
 )
 """What to try, each for the same time."""
@@ -66,17 +66,18 @@ async def _begun(ctx: AsyncToolContext, document: UploadedFile | None, seconds: 
     if file is None:
         raise ToolError("The tour reads a document: attach one, or begin it from the first page.")
     [read] = await read_attached(ctx, [file])
-    return _Tour(ctx, read, seconds)
+    terms = Terms(await asyncio.to_thread(language_of, read.beginning))  # loads its model
+    return _Tour(ctx, read, terms, seconds)
 
 
 class _Tour:
     """One call: reads page by page, each a part that is never read twice."""
 
-    def __init__(self, ctx: AsyncToolContext, document: Document, seconds: int) -> None:
+    def __init__(self, ctx: AsyncToolContext, document: Document, terms: Terms, seconds: int) -> None:
         self._ctx = ctx
         self._document = document
         self._pages = _pages(document)
-        self._terms = Terms(language_of(document.beginning))
+        self._terms = terms
         self._pause = seconds / len(self._pages)
 
     async def read_pages(self) -> list[dict[str, int]]:
