@@ -88,6 +88,7 @@ which alle daten datei einträge eingetragen gab gemacht haben tabelle zeilen
 _BEYOND: Final = _any(
     r"\b(?:not|no|nor|without|except|excluding|or|either|over|above|below|under|between|before|after|since|until)\b",
     r"\b(?:more|less|fewer|greater|smaller) than\b|\bat (?:least|most)\b|\b(?:top|first|last|second|half|Q[1-4])\b",
+    r"n['’]t\b|\b(?:but|outside|aside|rather|minus|less|net)\b",
     r"percent|\bshare\b|\bratio\b|differen[ct]e? between|\bdifference\b|\bgrow|\bchange|\brunning\b|\bcumulat",
     r"\b(?:nicht|kein\w*|ohne|außer|oder|über|unter|zwischen|seit|bis|vor|mehr als|weniger als|mindestens|höchstens)\b",
     r"anteil|prozent|unterschied|differenz|wachstum|veränder|\berste[nrs]?\b|\bletzte[nrs]?\b",
@@ -129,6 +130,8 @@ class _Statement:
         self._period = next((period for period, pattern in _PERIODS.items() if pattern.search(question)), None)
         self._dates = [column for column in table.columns if column.type == "date"]
         self._numbers = [column for column in table.columns if column.type == "number" and not column.key]
+        names = [term for column in table.columns for term in terms.of(_spaced(column.name))]
+        self._named = {near for term in names for near in terms.like(term, self._asked)}
         self._filters = self._values_named()
         self._group = None if self._period else self._group_named()
         self._measure = self._best(self._numbers)
@@ -160,9 +163,15 @@ class _Statement:
         figures = [one for one in (_MEAN, _MEDIAN, _MOST, _LEAST) if one.search(rest)]
         named = [column for column in self._numbers if self._likeness(column) == 1]
         sums_two = len(named) > 1 and bool(re.search(r"\b(?:and|und)\b", rest, re.IGNORECASE))
-        return (
-            bool(_BEYOND.search(rest) or numbers or sums_two) or len(figures) > 1 or len(years) > 1 or len(months) > 1
-        )
+        mean_count = bool(_MEAN.search(rest) and _COUNT.search(rest))
+        beyond = bool(_BEYOND.search(rest) or numbers or sums_two or mean_count or self._names_without_using())
+        return beyond or len(figures) > 1 or len(years) > 1 or len(months) > 1
+
+    def _names_without_using(self) -> bool:
+        """Whether the question names a column of texts or of yes and no that nothing is made of: `were returned`."""
+        others = [column for column in self._table.columns if column.type not in {"number", "date"}]
+        unused = [column for column in others if column is not self._group and column.name not in self._filters]
+        return any(self._likeness(column) == 1 and column is not self._counted() for column in unused)
 
     def _without_values(self) -> str:
         rest = self._question
@@ -176,7 +185,10 @@ class _Statement:
 
     def _months(self) -> list[int]:
         found = [re.search(rf"\b(?:{names})\b", self._without_values(), re.IGNORECASE) for names in _MONTHS]
-        return [number for number, match in enumerate(found, 1) if match and (number != 5 or match.group() != "may")]
+        return [number for number, match in enumerate(found, 1) if match and (match.group() != "may" or self._in_may())]
+
+    def _in_may(self) -> bool:
+        return bool(re.search(r"\b(?:in|of|during) may\b", self._question))
 
     def _needs_number(self) -> bool:
         return bool(_MEAN.search(self._question) or _MEDIAN.search(self._question))
@@ -193,7 +205,7 @@ class _Statement:
         ]
         known = {term for name in names for term in self._terms.of(_spaced(name))} | set(self._terms.of(_PLAIN))
         months = re.compile("|".join(_MONTHS), re.IGNORECASE)
-        words = [word for word in re.findall(r"[^\W\d_]{3,}", rest) if not months.fullmatch(word)]
+        words = [word for word in re.findall(r"[^\W\d_]{2,}", rest) if not months.fullmatch(word)]
         return [
             word
             for word in dict.fromkeys(words)
@@ -234,11 +246,17 @@ class _Statement:
         )
         if counts and (distinct := self._counted()) is not None:
             return f"count(DISTINCT {_quoted(distinct.name)}) AS {_quoted(f'different {distinct.name}')}"
-        if not counts or (measure is not None and self._likeness(measure) >= 1):
+        if not counts or (measure is not None and self._is_counted(measure)):
             column = measure or self._usual()
             if column is not None:
                 return f"round(sum({_quoted(column.name)}), 2) AS {_quoted(f'sum of {column.name}')}"
         return 'count(*) AS "rows"'
+
+    def _is_counted(self, measure: Column) -> bool:
+        """Whether “how many” is meant of the column's numbers: `how many hours`, `how many lanterns (quantity)`."""
+        match = re.search(rf"(?:{_COUNT.pattern})\s+(\w+)", self._question, re.IGNORECASE)
+        near = bool(match) and any(self._near(term, measure) == 1 for term in self._terms.of(match[1] if match else ""))
+        return near or f"({measure.name.casefold()})" in self._question.casefold()
 
     def _counted(self) -> Column | None:
         """Returns the text column whose values “how many” counts: `how many different customers`."""
@@ -289,13 +307,7 @@ class _Statement:
 
     def _values_like(self, column: Column) -> list[str]:
         """Returns the values that share a rare word with the question, such as `Brass lantern` for `lanterns`."""
-        named = {
-            near
-            for one in self._table.columns
-            for term in self._terms.of(_spaced(one.name))
-            for near in self._terms.like(term, self._asked)
-        }
-        rare = [term for term in self._asked if term not in named and len(term) > 3]
+        rare = [term for term in self._asked if term not in self._named and len(term) > 3]
         having = [value for value in column.values if not set(self._terms.of(value)).isdisjoint(rare)]
         return having if 0 < len(having) <= min(_MAX_MATCHING_VALUES, len(column.values) - 1) else []
 

@@ -65,14 +65,14 @@ _DAYS = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:mon|diens|donners|frei|s
 DATE: Final = _any(
     rf"\b\d{{1,2}}(?:st|nd|rd|th|\.)?\s+{_MONTHS}\b", rf"\b{_MONTHS}\s+\d{{1,4}}", rf"\b(?:in|by|until|from|since|im|ab|bis|seit) {_MONTHS}\b",
     r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?", r"\b\d{4}-\d{2}(?:-\d{2})?\b", r"\b\d{1,2}:\d{2}\b", r"\b(?:19|20)\d{2}\b", rf"\b(?:{_DAYS})\b",
-    r"\b(?:\d+|one|two|three|four|five|six|twelve|ein(?:e[mnr]?)?|zwei|drei|vier|sechs|zwölf) (?:minute|hour|day|week|month|year|quarter|stunde|tag|woche|monat|jahr|quartal)",
-    r"\d+\s?(?:年|月|日|周|小时)", r"\d{1,2} uhr",
+    r"\b(?:\d{1,6}|one|two|three|four|five|six|twelve|ein(?:e[mnr]?)?|zwei|drei|vier|sechs|zwölf) (?:minute|hour|day|week|month|year|quarter|stunde|tag|woche|monat|jahr|quartal)",
+    r"(?<!\d)\d{1,6}\s?(?:年|月|日|周|小时)", r"\d{1,2} uhr",
 )  # fmt: skip
-_NUMBER = r"\d+(?:[.,]\d+)*"
+_NUMBER = r"(?<![\d.,])\d{1,15}(?:[.,]\d{1,15}){0,6}"
 AMOUNT: Final = _any(
     rf"[$€£¥]\s?{_NUMBER}", rf"{_NUMBER}\s?(?:[$€£¥%]|eur\b|euros?\b|usd\b|dollars?\b|cents?\b|pounds?\b|per ?cent|prozent|franken|chf\b)",
     rf"{_NUMBER}\s?(?:m|k|million|billion|thousand|mio|mrd|tausend|tsd|kg|km|m²|mb|gb|kwh|hours?|stunden|days?|tage|weeks?|months?)\b",
-    r"\d+\s?(?:万|亿)?元", r"free of charge|kostenlos|kostenfrei",
+    r"(?<!\d)\d{1,12}\s?(?:万|亿)?元", r"free of charge|kostenlos|kostenfrei",
 )  # fmt: skip
 _COUNTED = _any(
     r"\d", r"\b(?:no|none|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|kein|zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf)\b",
@@ -98,11 +98,11 @@ _SAYS: Final = {
     Want.DECISIONS: _any(
         r"^\W*(?:decisions?|resolutions?|resolved|agreed|beschluss|beschlüsse|entscheidung)\b", r"\bdecided\b", r"\bresolved (?:to|that)\b", r"\b(?:was|were|it is) agreed\b",
         r"\b(?:agreed|voted) (?:to|that|on|by)\b", r"\bapproved\b", r"\badopted\b", r"\bcarried\b", r"\brejected\b", r"\b(?:the )?motion\b", r"\bdecision\b",
-        r"\bbeschl(?:ossen|ießt|uss|oss)\b", r"\b(?:genehmigt|angenommen|abgelehnt|verabschiedet|zugestimmt|einstimmig)\b", r"\bstimm(?:t|en|te|ten)\b.*\bzu\b", "决定|通过|批准",
+        r"\bbeschl(?:ossen|ießt|uss|oss)\b", r"\b(?:genehmigt|angenommen|abgelehnt|verabschiedet|zugestimmt|einstimmig)\b", r"\bstimm(?:t|en|te|ten)\b.{0,200}?\bzu\b", "决定|通过|批准",
     ),
     Want.ACTIONS: _any(
-        r"^\W*(?:action|to-?do|task|owner|maßnahme|aufgabe|auftrag)\b", r"\bowner:", r"\bdue:", r"\b(?:is|are) to\b", r"\bwill\b.*\b(?:by|before|until)\b",
-        r"\b(?:must|has to|have to|needs? to|shall)\b.*\bby\b", r"\bbis (?:zum|ende|spätestens|mitte|anfang)\b", r"\b(?:kümmert sich|übernimmt|erledigt|beauftragt|soll(?:en)?)\b",
+        r"^\W*(?:action|to-?do|task|owner|maßnahme|aufgabe|auftrag)\b", r"\bowner:", r"\bdue:", r"\b(?:is|are) to\b", r"\bwill\b.{0,200}?\b(?:by|before|until)\b",
+        r"\b(?:must|has to|have to|needs? to|shall)\b.{0,200}?\bby\b", r"\bbis (?:zum|ende|spätestens|mitte|anfang)\b", r"\b(?:kümmert sich|übernimmt|erledigt|beauftragt|soll(?:en)?)\b",
         r"\bby \d", "负责|之前完成",
     ),
     Want.RISKS: _any(r"\brisks?\b", r"\bdanger", r"\bthreat", r"\bmay (?:be |not )?(?:delay|fail|lose|slip)", r"\brisik", r"gefahr", "风险"),
@@ -130,6 +130,10 @@ _OPENING: Final = _any(
 )  # fmt: skip
 
 
+_MAX_CHARACTERS = 1_000
+"""Of a sentence that are looked at; longer ones are no sentences."""
+
+
 def wants_of(question: str) -> frozenset[Want]:
     return frozenset(want for want, pattern in _ASKS.items() if pattern.search(question))
 
@@ -144,12 +148,12 @@ def without_cues(question: str) -> str:
 def says(want: Want, sentence: str, heading: str = "") -> bool:
     """Whether the sentence looks like an answer of that kind, by itself or by the heading above it."""
     above = _HEADINGS.get(want)
-    return bool(_SAYS[want].search(sentence)) or (above is not None and bool(above.search(heading)))
+    return bool(_SAYS[want].search(sentence[:_MAX_CHARACTERS])) or (above is not None and bool(above.search(heading)))
 
 
 def is_formality(sentence: str) -> bool:
     """Whether the sentence tells who was there, thanks, apologises or opens a meeting, which is no news."""
-    return bool(_FORMALITIES.search(sentence))
+    return bool(_FORMALITIES.search(sentence[:_MAX_CHARACTERS]))
 
 
 def is_opening(heading: str) -> bool:

@@ -82,7 +82,7 @@ class Request:
 
 def route(request: Request) -> Call | None:
     """Returns the tool that does what the user wants; None if none does."""
-    if _SMALL_TALK.match(request.words):
+    if len(request.words) < LONG_TEXT and _SMALL_TALK.match(request.words):
         return None
     for rule in (_named, _crawl, _of_tables, _of_documents, _of_numbers):
         if (call := rule(request)) is not None:

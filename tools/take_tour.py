@@ -14,6 +14,7 @@ from pydantic import Field
 
 from language.terms import Terms, language_of, words_of
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
+from toolkit.markdown import escaped
 from tools.documents import Document, read_attached
 from tools.tables import looks_like_table
 
@@ -112,8 +113,8 @@ class _Tour:
         total = _together(counts)
         often = ", ".join(f"{word} ({count})" for word, count in total.most_common(WORDS))
         return (
-            f"The tour is over: {len(counts)} pages of {self._document.name}, {total.total():,} words. The card says "
-            "what happened meanwhile; no page that was finished was read again.\n\n"
+            f"The tour is over: {len(counts)} pages of {escaped(self._document.name)}, {total.total():,} words. "
+            "The card says what happened meanwhile; no page that was finished was read again.\n\n"
             f"The most frequent words: {often}."
         )
 

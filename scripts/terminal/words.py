@@ -6,8 +6,11 @@ from typing import Any
 
 from rich.text import Text
 
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters except tab and newline: text from elsewhere must not control the terminal."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters except tab and newline, and marks of the direction of writing.
+
+Text from elsewhere must not control the terminal.
+"""
 
 
 def printable(text: str) -> str:

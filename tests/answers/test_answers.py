@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from models.extract import follow_instruction
 from models.routing import Call, Request, route
 from tests.answers.questions import SETS, Asked, path_of, plain, questions, score
 from toolkit.registry import load_tools
-from tools.documents import Document, Reading, cut, read_document
+from tools.documents import Document, Passage, Place, Reading, cut, read_document
 from tools.quoting import changes_between, quotes_for
 from tools.tables import Database, table_names
 from tools.tables.asking import described
@@ -25,6 +26,7 @@ from tools.tables.asking import described
 ROOT = Path(__file__).resolve().parent.parent.parent
 WHOLE = "Write the summary. Begin with a paragraph. Then give the key points as at most fifteen Markdown bullet points."
 PART = "Summarise this part as at most eight Markdown bullet points of one sentence."
+LINE = Place(kind="line", number=1)
 LEAST = {"questions": 0.85, "later": 0.85, "unseen": 0.75}
 """The share of the facts that is found; docs/offline.md tells the figures of a run."""
 
@@ -136,6 +138,18 @@ def test_a_summary_has_no_table_of_contents_no_apologies_and_nothing_twice() -> 
     assert "Apologies" not in said
 
 
+@pytest.mark.parametrize(
+    "piece", ["1", "1,", "stimmt ", "will ", "- ", "-", ". ", "mon ", "? ", "> ", "| a ", "because "]
+)
+def test_a_hostile_text_takes_no_longer_than_another_one(piece: str) -> None:
+    text = "| a |\n" + piece * (200_000 // len(piece)) + "x\nThe end is here."
+    began = time.process_time()
+    read = Document(name="a", kind="text", passages=(Passage(place=LINE, text=text),), places=(LINE,))
+    quotes_for("Who decided what, when, why and how much does it cost?", [read], limit=5)
+    follow_instruction("Summarise as at most five bullet points.", text)
+    assert time.process_time() - began < 30  # patterns that backtrack would take hours
+
+
 def test_a_repetitive_text_in_chinese_is_told_once() -> None:
     said = follow_instruction(
         "Summarise as at most five bullet points.", "会议决定延长开放时间到晚上九点。" * 20 + "预算增加三万六千元。"
@@ -190,6 +204,7 @@ ORDERS = Described(
         Column(name="city", type="text", values=("Berlin", "Hamburg")),
         Column(name="quantity", type="number"),
         Column(name="revenue", type="number"),
+        Column(name="returned", type="yes/no"),
     ],
 )
 
@@ -211,6 +226,11 @@ ORDERS = Described(
         "What is the difference between Berlin and Hamburg?",
         "Wie viele Bestellungen kommen nicht aus Berlin?",
         "Umsatz seit März",
+        "How many orders aren't from Berlin?",
+        "Revenue of everything but Berlin",
+        "What is the average number of orders per city?",
+        "How many orders were returned?",
+        "How many orders from UK?",
     ],
 )
 def test_what_one_figure_cannot_express_is_not_answered(question: str) -> None:
@@ -221,6 +241,7 @@ def test_what_one_figure_cannot_express_is_not_answered(question: str) -> None:
     ("question", "sql"),
     [
         ("How many orders are there?", 'SELECT count(*) AS "rows" FROM "orders"'),
+        ("How many orders in may?", 'SELECT count(*) AS "rows" FROM "orders" WHERE month("day") = 5'),
         ("Revenue in March 2024", 'SELECT round(sum("revenue"), 2) AS "sum of revenue" FROM "orders" WHERE '
          'month("day") = 3 AND year("day") = 2024'),
         ("Revenue of blue orders in Berlin", 'SELECT round(sum("revenue"), 2) AS "sum of revenue" FROM "orders" '

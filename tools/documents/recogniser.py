@@ -25,7 +25,10 @@ def main(path: str, pages: list[int]) -> None:
 
     engine = RapidOCR(params={"Global.log_level": "error"})
     for number, picture in _pictures(path, pages):
-        lines = _lines(engine(picture)) if picture is not None else []
+        try:
+            lines = _lines(engine(picture)) if picture is not None else []
+        except Exception:  # noqa: BLE001 - the library refuses some shapes, each in its own way
+            lines = []
         print(json.dumps({"page": number, "lines": lines}), flush=True)  # noqa: T201 - read by the parent process
 
 

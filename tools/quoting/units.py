@@ -12,7 +12,7 @@ from tools.documents.document import Document, Place
 
 _MAX_HEADING = 90
 _RULE = re.compile(r"^[\s|:=+_*~-]*$")
-_HEAD_RULE = re.compile(r"^\|?\s*:?-{3,}[\s|:-]*$")
+_HEAD_RULE = re.compile(r"^\|?\s*:?-{3}[\s|:-]*$")
 """What Markdown writes below the head of a table."""
 _ENDS = re.compile(r"[.!?;,。！？；，]$")
 _MARK = re.compile(r"^(?:[-*+•–]\s+)+")
