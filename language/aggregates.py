@@ -9,6 +9,10 @@ from typing import Any, Final
 
 from language.terms import Terms
 
+ASKS_FOR_SQL = "Write one SELECT statement"
+"""How an instruction begins that wants a question as SQL."""
+NOT_UNDERSTOOD = " -- not understood: "
+"""Stands behind a statement, before the words of the question that it leaves aside."""
 MAX_GROUPS = 100
 _MAX_MATCHING_VALUES = 12
 
@@ -151,7 +155,7 @@ class _Statement:
 
     def sql(self) -> str:
         unused = self._unused()
-        return self._select() + (f" -- not understood: {', '.join(unused)}" if unused else "")
+        return self._select() + (f"{NOT_UNDERSTOOD}{', '.join(unused)}" if unused else "")
 
     def _asks_more(self) -> bool:
         """Whether the question compares, excludes, or asks for two figures at once: its plain words would mislead."""

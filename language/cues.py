@@ -131,7 +131,7 @@ _OPENING: Final = _any(
 
 
 _MAX_CHARACTERS = 1_000
-"""Of a sentence that are looked at; longer ones are no sentences."""
+"""How many characters of a sentence are looked at."""
 
 
 def wants_of(question: str) -> frozenset[Want]:

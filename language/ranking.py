@@ -88,17 +88,15 @@ def best(question: Question, units: Sequence[Unit], terms: Terms, *, limit: int)
 
     Asked for decisions, actions, risks or who was there, and nothing more, all that look like one come in their order.
     """
-    listed = {
-        index
-        for index, unit in enumerate(units)
-        if any(says(want, unit.text, unit.heading) for want in question.wants & LISTED)
-    }
+    said = [{want for want in question.wants if says(want, unit.text, unit.heading)} for unit in units]
+    listed = {index for index, wants in enumerate(said) if wants & LISTED}
     shares = _shares(question, units, terms)
     if listed and max(shares[index] for index in listed) < _TOPICAL:
         return sorted(listed)[:_LISTED_MOST]
     scores = [
-        share + (_bonus(question, unit) + _phrased(question, unit)) * min(1.0, 2 * share)
-        for share, unit in zip(shares, units, strict=True)
+        share
+        + (FOUND_BONUS * len(wants) / max(1, len(question.wants)) + _phrased(question, unit)) * min(1.0, 2 * share)
+        for share, unit, wants in zip(shares, units, said, strict=True)
     ]
     if listed:
         scores = [score if index in listed else 0.5 * score for index, score in enumerate(scores)]
@@ -109,12 +107,6 @@ def best(question: Question, units: Sequence[Unit], terms: Terms, *, limit: int)
         return []
     least = MIN_SHARE * scores[order[0]]
     return [index for index in order if scores[index] >= least][:limit]
-
-
-def _bonus(question: Question, unit: Unit) -> float:
-    return (
-        FOUND_BONUS * sum(says(want, unit.text, unit.heading) for want in question.wants) / max(1, len(question.wants))
-    )
 
 
 def _phrased(question: Question, unit: Unit) -> float:

@@ -21,7 +21,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 
-from language.aggregates import Table, sql_for
+from language.aggregates import ASKS_FOR_SQL, Table, sql_for
 from language.ranking import Question, Unit, best
 from language.sentences import sentences as split
 from language.terms import Terms, language_of
@@ -29,7 +29,7 @@ from models.calls import TokenStream
 from models.extract import follow_instruction, summary
 from models.faults import Fault
 from models.replies import SEARCH_CALL
-from models.routing import LONG_TEXT, NAMING_CHARACTERS, SUMMARY, File, Request, Tool, route
+from models.routing import LONG_TEXT, NAMING_CHARACTERS, SUMMARY, Call, File, Request, Tool, route
 from toolkit.markdown import escaped
 
 WORDS_PER_SECOND = 60.0
@@ -129,7 +129,7 @@ class OfflineSource:
 
 def _followed(instruction: str, material: str) -> str:
     """Follows the instruction of a tool: a query in SQL, or sentences of the material."""
-    if not instruction.startswith("Write one SELECT statement"):
+    if not instruction.startswith(ASKS_FOR_SQL):
         return follow_instruction(instruction, material)
     described = json.loads(material)
     question = str(described["question"])
@@ -145,7 +145,8 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))
     words = str(question.additional_kwargs.get("words", question.text))
     request = Request(words=words, attached=_files_of(question), known=_known_files(messages), tools=tools)
-    answer = _found(request, results) or _routed(request) or _own_answer(words, tools)
+    call = route(request)
+    answer = _found(request, call, results) or _routed(call) or _own_answer(words, tools)
     if NOT_CONNECTED in answer.text or any(
         NOT_CONNECTED in str(one.text) for one in messages if isinstance(one, AIMessage)
     ):
@@ -153,9 +154,8 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
     return replace(answer, text="\n\n".join([WITHOUT_ONE, answer.text]).strip())
 
 
-def _found(request: Request, results: Sequence[BaseMessage]) -> Answer | None:
+def _found(request: Request, call: Call | None, results: Sequence[BaseMessage]) -> Answer | None:
     """Returns what the search for the question found, unless the user sent files or wants something else done."""
-    call = route(request)
     if request.attached or (call is not None and call.tool != QUOTING_TOOL):
         return None
     for result in results:
@@ -185,8 +185,7 @@ def _quoted(words: str, passages: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _routed(request: Request) -> Answer | None:
-    call = route(request)
+def _routed(call: Call | None) -> Answer | None:
     if call is None:
         return None
     if call.missing:

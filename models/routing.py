@@ -91,8 +91,6 @@ def route(request: Request) -> Call | None:
 
 
 def asks_something(words: str) -> bool:
-    if _SMALL_TALK.match(words):
-        return False
     return (
         len(words.split()) > 2
         or "?" in words
@@ -129,18 +127,14 @@ def _crawl(request: Request) -> Call | None:
 
 def _of_tables(request: Request) -> Call | None:
     tables = request.files(tables=True)
-    if (
-        not tables
-        or (request.attached and not any(map(_is_table, request.attached)))
-        or len(request.words) >= LONG_TEXT
-    ):
+    others = request.attached and not all(map(_is_table, request.attached))
+    if not tables or len(request.words) >= LONG_TEXT or (others and not _OF_A_TABLE.search(request.words)):
         return None
     ids = [file["id"] for file in tables]
     asks = asks_something(request.words)
-    if request.tool("analyze_table") and (
-        _ANALYSIS.search(request.words) or (request.attached and (SUMMARY.search(request.words) or not asks))
-    ):
-        return _call(request.tool("analyze_table") or {}, request.words, tables)
+    whole = _ANALYSIS.search(request.words) or (request.attached and (SUMMARY.search(request.words) or not asks))
+    if (tool := request.tool("analyze_table")) and whole:
+        return _call(tool, request.words, tables)
     if request.tool("query_table") and asks and (request.attached or not request.files(tables=False)):
         return Call(tool="query_table", arguments={"question": request.words, "tables": ids})
     return None
@@ -155,14 +149,13 @@ def _of_documents(request: Request) -> Call | None:
     asks = asks_something(words)
     if request.tool("compare_documents") and len(ids) == 2 and _COMPARISON.search(words):
         return Call(tool="compare_documents", arguments={"documents": ids})
-    if request.tool("index_documents") and _INDEXING.search(words):
-        return _call(request.tool("index_documents") or {}, words, documents)
+    if (tool := request.tool("index_documents")) and _INDEXING.search(words):
+        return _call(tool, words, documents)
     wanted = wants_of(words)
     narrow = bool(wanted) and wanted <= LISTED  # all decisions, or all actions, are more than a summary has room for
-    if request.tool("summarize_documents") and (
-        (SUMMARY.search(words) and not narrow) or (request.attached and not asks)
-    ):
-        return _call(request.tool("summarize_documents") or {}, words, documents)
+    whole = (SUMMARY.search(words) and not narrow) or (request.attached and not asks)
+    if (tool := request.tool("summarize_documents")) and whole:
+        return _call(tool, words, documents)
     if request.tool("quote_documents") and asks:
         return Call(tool="quote_documents", arguments={"question": words, "documents": ids})
     return None

@@ -8,9 +8,8 @@ from pydantic import Field
 
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
 from toolkit.markdown import escaped
-from tools.documents import Document, read_attached
+from tools.documents import Document, attached_documents, read_attached
 from tools.quoting import Changes, Said, changes_between
-from tools.tables import looks_like_table
 
 
 @tool
@@ -25,7 +24,7 @@ async def compare_documents(
         documents: The two files, the older one first; by default the two of this conversation that came last.
         limit: How many sentences of each kind to show at most.
     """
-    files = [file for file in ctx.files if not looks_like_table(file.name)][-2:] if documents is None else documents
+    files = attached_documents(ctx)[-2:] if documents is None else documents
     if len(files) != 2:
         raise ToolError("Two documents can be compared at a time: attach two, or name them.")
     first, second = await read_attached(ctx, files)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import duckdb
 from pydantic import Field
 
+from language.aggregates import NOT_UNDERSTOOD
 from toolkit import ToolContext, ToolError, UploadedFile, tool
 from toolkit.markdown import escaped
 from tools.tables import (
@@ -35,7 +36,6 @@ SHOWN_ROWS = 1_000
 """Maximum rows in the chat's table and in a chart."""
 FIGURE_ROWS = 31
 """Rows of the answer to a question in words: a month of days, or the largest groups."""
-NOT_UNDERSTOOD = " -- not understood: "
 VALUE_ROWS = 50
 VALUE_CHARACTERS = 12_000
 CELL_CHARACTERS = 200

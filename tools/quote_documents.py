@@ -8,9 +8,8 @@ from pydantic import Field
 
 from toolkit import AsyncToolContext, UploadedFile, tool
 from toolkit.markdown import escaped
-from tools.documents import Document, read_attached
+from tools.documents import Document, attached_documents, read_attached
 from tools.quoting import Quote, quotes_for
-from tools.tables import looks_like_table
 
 
 @tool
@@ -29,7 +28,7 @@ async def quote_documents(
         documents: The files to look in; by default every file of this conversation except tables.
         limit: How many passages to quote at most; asked for all decisions, actions or risks, all are quoted.
     """
-    files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
+    files = attached_documents(ctx) if documents is None else documents
     read = await read_attached(ctx, files)
     quotes = await asyncio.to_thread(quotes_for, question, read, limit=limit)
     for quote in quotes:

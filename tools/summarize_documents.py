@@ -9,8 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
-from tools.documents import Chunk, Citations, Document, cut, read_attached
-from tools.tables import looks_like_table
+from tools.documents import Chunk, Citations, Document, attached_documents, cut, read_attached
 
 # The limit for one merging call: about 6,000 tokens. If the parts do not fit, groups of them are merged first.
 MERGE_CHARACTERS = 24_000
@@ -51,7 +50,7 @@ async def summarize_documents(
         focus: The focus of the summary, such as a question; by default everything important.
         parallel: How many parts the model reads at the same time.
     """
-    files = [file for file in ctx.files if not looks_like_table(file.name)] if documents is None else documents
+    files = attached_documents(ctx) if documents is None else documents
     ctx.plan(_PLAN)
     read = await read_attached(ctx, files)
     named = len(read) > 1

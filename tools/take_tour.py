@@ -15,8 +15,7 @@ from pydantic import Field
 from language.terms import Terms, language_of, words_of
 from toolkit import AsyncToolContext, ToolError, UploadedFile, tool
 from toolkit.markdown import escaped
-from tools.documents import Document, read_attached
-from tools.tables import looks_like_table
+from tools.documents import Document, attached_documents, read_attached
 
 STAGES = (
     "Reload this page: the card stays, the work goes on",
@@ -63,7 +62,7 @@ async def take_tour(
 
 
 async def _begun(ctx: AsyncToolContext, document: UploadedFile | None, seconds: int) -> "_Tour":
-    file = document or next((file for file in ctx.files if not looks_like_table(file.name)), None)
+    file = document or next(iter(attached_documents(ctx)), None)
     if file is None:
         raise ToolError("The tour reads a document: attach one, or begin it from the first page.")
     [read] = await read_attached(ctx, [file])

@@ -173,6 +173,8 @@ def test_a_repetitive_text_in_chinese_is_told_once() -> None:
         ("Simulate saving 300 a month over 20 years", [], "simulate_portfolio"),
         ("simulate_portfolio years=20", [], "simulate_portfolio"),
         ("What can you do?", ["report.md"], None),
+        ("Where does the report mention statistics?", ["report.md", "orders.csv"], "quote_documents"),
+        ("How many rows has the table?", ["report.md", "orders.csv"], "query_table"),
         ("Hello!", [], None),
         ("Simulate a loan of 150,000 at 3.5 percent", [], None),
     ],

@@ -1,6 +1,6 @@
 """Documents for tools: files of many kinds read into sentences with their places, and citations of these places."""
 
-from tools.documents.attached import read_attached
+from tools.documents.attached import attached_documents, read_attached
 from tools.documents.chunks import Chunk, cut
 from tools.documents.citations import Citations
 from tools.documents.document import Document, DocumentError, Limits, Passage, Place, Watch
@@ -16,6 +16,7 @@ __all__ = [
     "Place",
     "Reading",
     "Watch",
+    "attached_documents",
     "cut",
     "read_attached",
     "read_document",

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from toolkit import AsyncToolContext, ToolError, UploadedFile
 from tools.documents.document import Document, Limits, Watch
 from tools.documents.reading import READABLE, Reading, check_together, read_document, unique_names
+from tools.tables.kinds import looks_like_table
 
 LIMITS = Limits()
+
+
+def attached_documents(ctx: AsyncToolContext) -> list[UploadedFile]:
+    """Returns every file of the conversation except tables."""
+    return [file for file in ctx.files if not looks_like_table(file.name)]
 
 
 async def read_attached(ctx: AsyncToolContext, files: Sequence[UploadedFile]) -> list[Document]:
