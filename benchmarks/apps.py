@@ -15,7 +15,8 @@ from typing import Self
 import httpx
 
 from tests import processes
-from tests.server import NOISE, ROOT, START_SECONDS, free_port
+from tests.ports import free_port
+from tests.server import NOISE, ROOT, START_SECONDS
 from tests.waiting import until
 
 CHAINLIT = str(Path(sys.executable).with_name("chainlit"))

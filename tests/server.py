@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from jobs import JobClient
 from jobs.sqlite import SqliteStore
 from jobs.wake import DatagramWake
 from tests import processes
+from tests.ports import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,13 +40,6 @@ NOISE = (
 )
 LINE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z (web|worker|tool)\[\d+\] (DEBUG|INFO|WARNING|ERROR) \S|\{")
 """How a line of the log begins, as text or as JSON (docs/logs.md)."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Server:

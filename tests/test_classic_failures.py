@@ -20,8 +20,9 @@ from websockets.asyncio.client import connect
 from tests.api.events import events_of, follow, text_of
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
+from tests.ports import free_port
 from tests.proxies.nginx import Nginx, default
-from tests.server import ROOT, Server, free_port, latencies
+from tests.server import ROOT, Server, latencies
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

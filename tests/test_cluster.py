@@ -20,7 +20,8 @@ from jobs.encoding import from_stored
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint, script
 from tests.open_page import OpenPage
-from tests.server import FIXTURE_TOOLS, ROOT, free_port
+from tests.ports import free_port
+from tests.server import FIXTURE_TOOLS, ROOT
 from tests.waiting import until
 
 SLOW_SECONDS = 120

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.server import START_SECONDS, free_port
+from tests.ports import free_port
+from tests.server import START_SECONDS
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,6 +94,7 @@ class Reader:
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
+            self.server = process
             await until(self.workers, within=START_SECONDS, what="a worker is ready")
             yield
         finally:
@@ -101,6 +103,7 @@ class Reader:
             await asyncio.wait_for(process.wait(), SECONDS)
 
     async def workers(self) -> bool:
+        assert self.server.returncode is None, "the server has ended"
         return await self.serves() and bool(self.locks())
 
     async def serves(self) -> bool:

@@ -9,7 +9,8 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenChat
 from tests.conftest import StartServer, model_environment
 from tests.endpoint import Endpoint, script
-from tests.server import Server, free_port
+from tests.ports import free_port
+from tests.server import Server
 
 IDLE_SECONDS = 2
 INTERNALS = ("Traceback", "Error:", "Exception", "http://", "httpx", "openai.", "127.0.0.1", "test-key")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.endpoint import Endpoint
 from tests.models.desk import TOOLBOX, open_desk, settings_for
-from tests.server import free_port
+from tests.ports import free_port
 from toolkit.pool import HostPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.server import ROOT, free_port
+from tests.ports import free_port
+from tests.server import ROOT
 from tests.waiting import until
 
 RECOMMENDED = ROOT / "deploy" / "nginx.conf"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.ports import free_port
 from tests.proxies.nginx import Nginx, default, recommended
-from tests.server import ROOT, Server, free_port
+from tests.server import ROOT, Server
 
 
 async def examined(url: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,8 @@ from typing import Self
 import httpx
 
 from tests import processes
-from tests.server import ROOT, free_port
+from tests.ports import free_port
+from tests.server import ROOT
 from tests.waiting import until
 
 SCRIPT = ROOT / "scripts" / "real-model"

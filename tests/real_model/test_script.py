@@ -9,8 +9,8 @@ import socket
 import subprocess
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.real_model.serving import CONTEXT_TOKENS, SCRIPT, RealModel
-from tests.server import free_port
 from tests.waiting import until
 
 ENDING_SECONDS = 30

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.ports import free_port
 from tests.processes import is_dead
 from tests.toolkit.recording import ORIGIN, RecordingHandler
 from tests.waiting import until
@@ -33,13 +34,6 @@ def write(folder: Path, servers: dict[str, Any]) -> Path:
     path = folder / "mcp.json"
     path.write_text(json.dumps({"mcpServers": servers}))
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
