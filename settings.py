@@ -244,6 +244,8 @@ class Settings(BaseSettings):
     """A worker whose heartbeat stands still for longer counts as stopped, and its jobs are taken over."""
     max_upload_mb: int = Field(200, ge=1, le=100_000, validation_alias="LONGHAUL_MAX_UPLOAD_MB")
     """Larger uploads are refused with 413."""
+    max_answer_mb: float = Field(2, gt=0, le=100, validation_alias="LONGHAUL_MAX_ANSWER_MB")
+    """A longer answer of the model is cut off there, and its job ends as incomplete."""
     max_body_mb: int = Field(4, ge=1, le=1_000, validation_alias="LONGHAUL_MAX_BODY_MB")
     """Larger messages and request bodies are refused."""
 

@@ -91,7 +91,7 @@ class AnswerPieces:
             case JobCompleted():
                 return self._ended("stop")
             case JobIncompleteEvent(reason=reason):
-                return self._ended(reason)
+                return self._ended("length" if reason == "too_long" else reason)  # OpenAI has no word for our limit
             case JobFailedEvent(error=error):
                 return Failed(code=error["code"], message=error["message"])
             case JobCancelled():

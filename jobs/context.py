@@ -66,6 +66,10 @@ class Step:
         """Stream a piece of text. Never waits: pieces are coalesced and written in order."""
         self._context.deltas.add(self.path, text)
 
+    def room(self) -> Awaitable[object] | None:
+        """Returns what to wait for before more text is produced, or None while the store keeps up."""
+        return self._context.room()
+
     async def progress(self, done: float, total: float | None, message: str = "") -> None:
         await self._context.progress(done, total, message, step=self.path)
 
@@ -146,6 +150,10 @@ class JobContext:
     def failure(self) -> Exception | None:
         """Why this attempt can write no more: another worker has the job, or the store failed for too long."""
         return self._writer.failure
+
+    def room(self) -> Awaitable[object] | None:
+        """As `Step.room`."""
+        return self._writer.room()
 
     def close(self) -> None:
         """End the attempt: nothing is sent again."""

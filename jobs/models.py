@@ -13,6 +13,7 @@ NEEDS_ARGUMENTS = "needs_arguments"
 CUT_SHORT = {
     "length": "The answer reached the model's length limit.",
     "content_filter": "The answer was cut off by the model's content filter.",
+    "too_long": "The answer is longer than this server allows, so it ends here.",
 }
 """Sentences for people, by the reason of an answer that the model ended early. Other reasons are phrases of tools."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,8 @@ MAX_RESEND_SECONDS = 30.0
 """A write that the store has not taken within this is given up, and the attempt with it."""
 FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
+MAX_UNSTORED_CHARACTERS = 256 * 1024
+"""While more than this of a job is on its way to the store, nothing should be asked for that adds to it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +37,8 @@ class _Write:
     """The whole job's answer, sent with its end."""
     confirmed: asyncio.Future[int] | None
     """Its result is the last seq. None if nothing waits for it."""
+    size: int
+    """Characters of its events, as stored."""
 
     def confirm(self) -> None:
         if self.confirmed is not None and not self.confirmed.done():
@@ -61,6 +65,9 @@ class LogWriter:
         self._lost = lost
         self._end = job.last_seq
         self._writes: deque[_Write] = deque()
+        self._unstored = 0  # characters
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._resending: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
         """Why nothing more can be written; None while writes are possible."""
@@ -84,7 +91,7 @@ class LogWriter:
         Raises `TypeError` or `ValueError`, with nothing written, for a payload that is not JSON.
         """
         entries = [payload.entry() for payload in payloads]
-        write = _Write(self._end, entries, taken, None, confirmed)
+        write = _Write(self._end, entries, taken, None, confirmed, sum(len(entry.data) for entry in entries))
         if self.failure is not None:
             write.fail(self.failure)
             return
@@ -94,8 +101,15 @@ class LogWriter:
             write.answer = self._transcript.answer
         self._end += len(entries)
         self._writes.append(write)
+        self._unstored += write.size
+        if self._unstored > MAX_UNSTORED_CHARACTERS:
+            self._has_room.clear()
         if self._resending is None:
             self._send(write).add_done_callback(partial(self._answered, write))
+
+    def room(self) -> Awaitable[object] | None:
+        """Returns what to wait for while `MAX_UNSTORED_CHARACTERS` are on their way, else None."""
+        return None if self._has_room.is_set() else self._has_room.wait()
 
     def close(self) -> None:
         """End the attempt: nothing is sent again."""
@@ -122,7 +136,11 @@ class LogWriter:
     def _confirm(self, write: _Write) -> None:
         """Confirm a write and all before it: the store takes a write only after the one before it."""
         while write in self._writes:
-            self._writes.popleft().confirm()
+            stored = self._writes.popleft()
+            self._unstored -= stored.size
+            stored.confirm()
+        if self._unstored <= MAX_UNSTORED_CHARACTERS:
+            self._has_room.set()
 
     async def _resend(self) -> None:
         """Send the kept writes one at a time until none is left."""
@@ -155,4 +173,5 @@ class LogWriter:
         self.failure = error if isinstance(error, Exception) else StoreUnavailable()
         while self._writes:
             self._writes.popleft().fail(self.failure)
+        self._has_room.set()
         self._lost()

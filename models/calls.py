@@ -13,11 +13,13 @@ from langchain_core.messages.ai import UsageMetadata
 
 from models.faults import TRUNCATED, CutShort, Fault
 from models.patience import Patience
-from models.replies import ModelReply, ToolCall
+from models.replies import TOO_LONG, ModelReply, ToolCall
 
 Purpose = Literal["chat", "complete"]
 Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]
 """Invokes the given model once."""
+Room = Awaitable[object]
+"""Done when the store has kept up with the text."""
 
 
 class TokenStream(AsyncCallbackHandler):
@@ -26,9 +28,16 @@ class TokenStream(AsyncCallbackHandler):
     raise_error = True  # otherwise LangChain logs our exception and the call goes on
     run_inline = True
 
-    def __init__(self, on_text: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, on_text: Callable[[str], None] | None, *, limit_bytes: int, room: Callable[[], Room | None] | None = None
+    ) -> None:
+        """limit_bytes: of the answer, its text and the arguments of its calls, in UTF-8."""
         self._on_text = on_text
+        self._room = room
         self._pieces: list[str] = []
+        self._left_bytes = limit_bytes
+        self.is_too_long = False
+        """The answer has passed its limit: what came before is kept, and nothing more is taken."""
         self.started = False
         """A part of the answer has arrived, so the call must not be retried."""
         self.finish_reason: str | None = None
@@ -48,11 +57,24 @@ class TokenStream(AsyncCallbackHandler):
 
     def take(self, text: str) -> None:
         """Appends text to the answer and passes it on."""
-        if storable_text := storable(text):
+        if storable_text := self.within_limit(storable(text)):
             self.started = True
             self._pieces.append(storable_text)
             if self._on_text is not None:
                 self._on_text(storable_text)
+
+    def within_limit(self, text: str) -> str:
+        """Returns as much of the text as the answer may still grow by, and counts it."""
+        size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if size > self._left_bytes:
+            self.is_too_long = True
+            text = text.encode("utf-8", "replace")[: self._left_bytes].decode("utf-8", "ignore")
+        self._left_bytes = max(0, self._left_bytes - size)
+        return text
+
+    def room(self) -> Room | None:
+        """Returns what to wait for before more of the answer is read, or None."""
+        return None if self._room is None else self._room()
 
 
 class ModelSource(Protocol):
@@ -76,14 +98,20 @@ async def call_model(
     model: str | None,
     purpose: Purpose,
     patience: Patience,
+    limit_bytes: int,
     on_text: Callable[[str], None] | None = None,
+    room: Callable[[], Room | None] | None = None,
 ) -> ModelReply:
     """Calls the model, with retries until the answer begins to arrive; an answer that broke off is asked for again if
-    its text can be withdrawn. Raises `StepFailed` with the last fault."""
+    its text can be withdrawn. Raises `StepFailed` with the last fault.
+
+    limit_bytes: a longer answer is cut there; its finish reason is `too_long`.
+    room: returns what to wait for before more of the answer is read, or None.
+    """
     cuts = 0
     failures: Counter[tuple[str, bool]] = Counter()
     while True:
-        stream = TokenStream(on_text)
+        stream = TokenStream(on_text, limit_bytes=limit_bytes, room=room)
         try:
             return _reply(await ask(source.model(model, purpose, stream)), stream)
         except Exception as error:  # the source decides which errors are faults
@@ -111,14 +139,15 @@ def instruct(instruction: str, material: str) -> Ask:
 
 
 def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
-    if stream.finish_reason is None:
+    finish_reason = TOO_LONG if stream.is_too_long else stream.finish_reason
+    if finish_reason is None:
         raise CutShort
     assert isinstance(message, AIMessage)
     usage = stream.usage
     return ModelReply(
         text=stream.text,
         calls=_tool_calls(message),
-        finish_reason=stream.finish_reason,
+        finish_reason=finish_reason,
         input_tokens=usage["input_tokens"] if usage else None,
         output_tokens=usage["output_tokens"] if usage else None,
     )

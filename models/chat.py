@@ -18,7 +18,7 @@ from models.history import Conversation, ai_message, content_of, read_conversati
 from models.models import Models
 from models.patience import patience_of
 from models.rates import book
-from models.replies import SEARCH_CALL, ModelReply, Spent, ToolCall
+from models.replies import SEARCH_CALL, TOO_LONG, ModelReply, Spent, ToolCall
 from models.tools import Toolbox, count_usage
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolIncomplete
@@ -28,7 +28,7 @@ SEARCH_TOOL = "search_documents"
 QUERY_CHARACTERS = 1_000
 BETWEEN_STEPS = "\n\n"
 """Written to the log between the texts of two model steps, so that the log alone determines what is shown."""
-CUT_OFF = frozenset({"length", "content_filter"})
+CUT_OFF = frozenset({"length", "content_filter", TOO_LONG})
 """Finish reasons of an incomplete answer."""
 
 SYSTEM_PROMPT = """\
@@ -101,7 +101,14 @@ class CheckpointedTurn:
         async def run(step: Step) -> JSON:
             writer = _Separated(BETWEEN_STEPS if self.text else "", step.text)
             patience = patience_of(step, self._ctx.job.request.patience_seconds, withdrawn=writer.begin)
-            reply = await self._models.chat(ask, model=self._model, on_text=writer.write, patience=patience)
+            reply = await self._models.chat(
+                ask,
+                model=self._model,
+                on_text=writer.write,
+                patience=patience,
+                room=step.room,
+                sent_bytes=len(self.text.encode()),
+            )
             await book(self._ctx, self._models.settings.rate, reply.tokens)
             return _numbered(reply, number).as_json()
 

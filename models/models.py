@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from background import cancel_and_wait
+from jobs.errors import StepFailed
 from models.rates import Rate
+from models.replies import TOO_LONG, ModelReply
 
 if TYPE_CHECKING:
-    from models.calls import Ask, ModelSource
+    from models.calls import Ask, ModelSource, Room
     from models.patience import Patience
-    from models.replies import ModelReply
 
 RANKING_DELAY_SECONDS = 5.0
 
@@ -37,6 +38,8 @@ class ModelSettings:
     """A call fails after this many seconds without data from upstream."""
     context_tokens: int = 60_000
     """The approximate limit on what is sent of a conversation; older messages are left out."""
+    max_answer_bytes: int = 2_000_000
+    """A longer answer is cut there, in UTF-8, and its connection closed."""
     complete_limit: int = 64
     """Maximum concurrent model calls by the tools of one worker."""
     requests_per_minute: float | None = None
@@ -77,21 +80,44 @@ class Models:
         await asyncio.wait({self._source, self._ranking})
 
     async def chat(
-        self, ask: Ask, *, model: str | None, on_text: Callable[[str], None], patience: Patience
+        self,
+        ask: Ask,
+        *,
+        model: str | None,
+        on_text: Callable[[str], None],
+        patience: Patience,
+        room: Callable[[], Room | None],
+        sent_bytes: int,
     ) -> ModelReply:
-        """Runs a call whose text is shown as it arrives. Raises `StepFailed`."""
+        """Runs a call whose text is shown as it arrives. Raises `StepFailed`.
+
+        room: returns what to wait for before more text is read, or None.
+        sent_bytes: the text of the answer's earlier calls, which counts towards its limit.
+        """
         from models.calls import call_model
 
         source = await asyncio.shield(self._source)
-        return await call_model(source, ask, model=model, purpose="chat", on_text=on_text, patience=patience)
+        return await call_model(
+            source,
+            ask,
+            model=model,
+            purpose="chat",
+            on_text=on_text,
+            patience=patience,
+            room=room,
+            limit_bytes=max(0, self.settings.max_answer_bytes - sent_bytes),
+        )
 
     async def complete(self, instruction: str, material: str, *, model: str | None, patience: Patience) -> ModelReply:
-        """Runs a call for a tool, whose text is not shown. Raises `StepFailed`."""
+        """Runs a call for a tool, whose text is not shown. Raises `StepFailed`, also when the answer is too long."""
         from models.calls import call_model, instruct
 
         source = await asyncio.shield(self._source)
-        ask = instruct(instruction, material)
-        return await call_model(source, ask, model=model, purpose="complete", patience=patience)
+        ask, limit = instruct(instruction, material), self.settings.max_answer_bytes
+        reply = await call_model(source, ask, model=model, purpose="complete", patience=patience, limit_bytes=limit)
+        if reply.finish_reason == TOO_LONG:
+            raise StepFailed(TOO_LONG, "The model's answer is longer than this server allows.")
+        return reply
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from jobs.models import JSON
 
+TOO_LONG = "too_long"
+"""Our own finish reason: the answer passed `LONGHAUL_MAX_ANSWER_MB`."""
 SEARCH_CALL = "call_0_0"
 """Id of the search that precedes the first model call; ids of the model's tool calls count from 1."""
 
@@ -44,7 +46,7 @@ class ModelReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
-    """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`."""
+    """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`; or `TOO_LONG`."""
     input_tokens: int | None = None
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None

@@ -90,6 +90,13 @@ class StreamedChat(ChatOpenAI):
                     moved = loop.time()
                     silence.reschedule(moved + longest)
                 answer.take(chunks, request)
+                if self._tokens.is_too_long:
+                    return
+                if (room := self._tokens.room()) is not None:
+                    silence.reschedule(None)  # the silence is ours
+                    await room
+                    moved = loop.time()
+                    silence.reschedule(moved + longest)
 
     @property
     def _longest_silence(self) -> float:
@@ -205,7 +212,8 @@ class Answer:
         name, arguments = function.get("name"), function.get("arguments") or ""
         call = self._call(piece.get("index"), piece.get("id"), name)
         call.name = call.name or name or ""
-        call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        call.arguments.append(self._tokens.within_limit(text))
 
     def _call(self, index: int | None, id: str | None, name: str | None) -> _Call:
         """Returns the piece's call. Endpoints send an index per call, one index for all, only ids, or neither."""

@@ -19,7 +19,7 @@ from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
 from services.tracing import Traces
-from settings import Settings
+from settings import MEGABYTE, Settings
 from toolkit.pool import HostPool
 from toolkit.watchdog import LoopWatchdog
 
@@ -72,6 +72,7 @@ def model_settings(settings: Settings) -> ModelSettings:
         api_key=key.get_secret_value() if key is not None else None,
         idle_seconds=settings.model_idle_seconds,
         context_tokens=settings.context_tokens,
+        max_answer_bytes=round(settings.max_answer_mb * MEGABYTE),
         requests_per_minute=settings.requests_per_minute,
         tokens_per_minute=settings.tokens_per_minute,
     )

@@ -13,6 +13,7 @@ The last user message is the script: `key=value` words anywhere in it.
     hold=40,80      wait after 40 tokens, and after 80, until the test calls `release`
     hold_turn=1     … only in the answer to the first round of tool results
     paragraph=50    a new paragraph after every 50 words
+    flood=200       … with so many MB of `FLOOD`, as fast as the client reads
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
 
@@ -36,6 +37,7 @@ from typing import Any, Self
 from tests.waiting import until
 
 HOLD_SECONDS = 120
+FLOOD = "never ending words, "
 FAULTS = ("delay", "hang", "cut", "eof", "malformed", "error", "status", "retry_after", "finish")
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
@@ -260,6 +262,7 @@ class Answer:
     async def _stream(self) -> None:
         self.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         await self._delta({"role": "assistant", "content": ""})
+        await self._flood()
         if await self._stream_text():
             for index, call in enumerate(self.calls):
                 await self._stream_call(index, call)
@@ -269,6 +272,16 @@ class Answer:
             await self._event("[DONE]")
         self.writer.write(b"0\r\n\r\n")
         await self.writer.drain()
+
+    async def _flood(self) -> None:
+        choice = {"index": 0, "delta": {"content": FLOOD}, "finish_reason": None}
+        chunk = {**self.envelope, "object": "chat.completion.chunk", "choices": [choice]}
+        line = f"data: {json.dumps(chunk)}\n\n".encode()
+        block = b"%x\r\n%b\r\n" % (len(line) * 100, line * 100)
+        for _ in range(int(self.script.number("flood") * 1_000_000 / len(FLOOD) / 100)):
+            self.writer.write(block)
+            await self.writer.drain()
+            self.request.tokens_sent += 100
 
     async def _stream_text(self) -> bool:
         """Sends the tokens; false when the script ends the stream early."""

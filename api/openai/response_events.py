@@ -47,7 +47,11 @@ RESPONSE_ID = re.compile(r"resp_([0-9a-f]{24})")
 JOB_ID = re.compile(r"job_([0-9a-f]{24})")
 ERROR_CODES: Mapping[str, str] = {"model_rate_limited": "rate_limit_exceeded"}
 """Our code → OpenAI's, which has only a few. Every other failure is a `server_error`, explained by its message."""
-REASONS: Mapping[str, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+REASONS: Mapping[str, str] = {
+    "length": "max_output_tokens",
+    "too_long": "max_output_tokens",
+    "content_filter": "content_filter",
+}
 ENDS: Mapping[str, str] = {
     "completed": "response.completed",
     "failed": "response.failed",

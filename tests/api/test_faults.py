@@ -12,12 +12,13 @@ import pytest_asyncio
 
 from tests.api.doors import DOORS, Outcome
 from tests.conftest import model_environment
-from tests.endpoint import Endpoint, script
+from tests.endpoint import FLOOD, Endpoint, script
 from tests.server import Server
 
 ENOUGH_SECONDS = 60
 INTERNALS = ("Traceback", "Exception", "Error(", "httpx", "httpcore", "openai.", 'File "', "127.0.0.1", "test-key")
 HUGE = "h" * 300_000
+LONGEST_BYTES = 400_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ FAULTS = {
     "a malformed chunk": Fault(script="tokens=4 malformed=2", text="w0 w1 ", error=UNREADABLE),
     "an error chunk": Fault(script="tokens=4 error=2", text="w0 w1 ", error=REPORTED),
     "an end without a reason": Fault(script="tokens=4 eof=2", text="w0 w1 ", error=BROKE_OFF),
+    "an answer without end": Fault(script="flood=5", text=(FLOOD * LONGEST_BYTES)[:LONGEST_BYTES]),
     "a huge token": Fault(script=f"tokens=1 word={HUGE}", text=f"{HUGE}0 "),
 }
 
@@ -57,7 +59,9 @@ async def outcomes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ou
     """All of them at once: most of their time is waiting."""
     with Endpoint() as endpoint:
         server = Server(
-            tmp_path_factory.mktemp("faults"), model_environment(endpoint) | {"LONGHAUL_MODEL_IDLE_SECONDS": "2"}
+            tmp_path_factory.mktemp("faults"),
+            model_environment(endpoint)
+            | {"LONGHAUL_MODEL_IDLE_SECONDS": "2", "LONGHAUL_MAX_ANSWER_MB": str(LONGEST_BYTES / 1e6)},
         )
         await server.start()
         try:

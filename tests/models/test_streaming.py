@@ -25,6 +25,7 @@ from tests.models.desk import settings_for
 
 REQUEST = Request("POST", "http://localhost")
 HIGH, LOW = r'{"choices": [{"delta": {"content": "\ud83d"}}]}', r'{"choices": [{"delta": {"content": "\ude00"}}]}'
+LIMIT_BYTES = 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 HI = b'data: {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]}\n\n'
 
@@ -32,7 +33,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 def answer_of(*chunks: str, together: bool = False) -> tuple[AIMessage, TokenStream]:
-    tokens = TokenStream(None)
+    tokens = TokenStream(None, limit_bytes=LIMIT_BYTES)
     answer = Answer(tokens)
     data = [chunk.encode() for chunk in chunks]
     for batch in [data] if together else [[one] for one in data]:
@@ -70,7 +71,7 @@ async def data_of(*pieces: bytes) -> list[bytes]:
 
 
 def test_what_came_before_a_chunk_that_is_none_is_said_also_when_both_came_together() -> None:
-    tokens = TokenStream(None)
+    tokens = TokenStream(None, limit_bytes=LIMIT_BYTES)
     chunks = [said("a").encode(), said("b").encode(), b"{no chunk", said("c").encode()]
     with pytest.raises(ValueError, match="property name"):
         Answer(tokens).take(chunks, REQUEST)
