@@ -18,7 +18,7 @@ from tools.mapping.asking import INSTRUCTION
 
 async def main(url: str, prompt: str, rows: int, concurrency: int) -> None:
     upstream = Upstream(ModelSettings(model="bench-model", base_url=url, api_key="bench-key"))
-    model = upstream.model(None, "complete", TokenStream(None))
+    model = upstream.model(None, "complete", TokenStream(None, limit_bytes=sys.maxsize))
     slots = asyncio.Semaphore(concurrency)
 
     async def ask(row: int) -> str:
