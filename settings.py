@@ -22,7 +22,7 @@ OPENAI_MODEL = "gpt-5-mini"
 """The default model name when an endpoint is set."""
 OFFLINE_MODEL = "offline"
 
-NOT_YET = ("LONGHAUL_FILES_URL", "LONGHAUL_RETENTION_DAYS")
+NOT_YET = ("LONGHAUL_FILES_URL",)
 """Variables of later versions. An operator who sets one relies on it, so the start is refused."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -244,6 +244,12 @@ class Settings(BaseSettings):
     """A worker whose heartbeat stands still for longer counts as stopped, and its jobs are taken over."""
     max_upload_mb: int = Field(200, ge=1, le=100_000, validation_alias="LONGHAUL_MAX_UPLOAD_MB")
     """Larger uploads are refused with 413."""
+    user_queue: int = Field(200, ge=1, le=1_000_000, validation_alias="LONGHAUL_USER_QUEUE")
+    """Jobs of one user that may wait; further ones are answered 429."""
+    user_storage_mb: int = Field(5_000, ge=1, le=100_000_000, validation_alias="LONGHAUL_USER_STORAGE_MB")
+    """Uploads and artifacts that one user may store; what would be more is refused with 413."""
+    retention_days: float | None = Field(None, gt=0, le=36_500, validation_alias="LONGHAUL_RETENTION_DAYS")
+    """Conversations and jobs that ended longer ago are deleted, with all that belongs to them. Default: kept."""
     max_answer_mb: float = Field(2, gt=0, le=100, validation_alias="LONGHAUL_MAX_ANSWER_MB")
     """A longer answer of the model is cut off there, and its job ends as incomplete."""
     max_body_mb: int = Field(4, ge=1, le=1_000, validation_alias="LONGHAUL_MAX_BODY_MB")
@@ -328,6 +334,10 @@ class Settings(BaseSettings):
     def tool_environment(self) -> dict[str, str]:
         """The variables that tool code receives. The others may hold secrets, and tools do not need them."""
         return {name: value for name, value in os.environ.items() if _is_for_tools(name)}
+
+    @property
+    def user_storage_bytes(self) -> int:
+        return self.user_storage_mb * MEGABYTE
 
     @property
     def max_upload_bytes(self) -> int:

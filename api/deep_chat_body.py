@@ -112,7 +112,7 @@ async def save_all(services: WebServices, parts: Sequence[Any], user: str) -> li
             saved.append(stored.id)
     except BaseException:
         for file_id in saved:
-            await services.files.delete(file_id)
+            await services.uploads.delete(file_id, user)
         raise
     return saved
 

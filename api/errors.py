@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.stream import ClientGone
-from jobs import JobConflict, JobNotFound, KeyReused, StoreUnavailable, ThreadNotFound
+from jobs import JobConflict, JobNotFound, KeyReused, QueueFull, StorageFull, StoreUnavailable, ThreadNotFound
 from services.lifecycle import NotServing
 from services.web import FileTooLarge, StoredFileNotFound
 
@@ -23,6 +23,8 @@ OPENAI = "/v1/"
 DEEP_CHAT = "/chat-stream"
 RETRY_SECONDS = 2
 """`Retry-After` while the server starts, stops, or cannot reach its data or its model."""
+RETRY_AFTER = {429: 10, 503: RETRY_SECONDS}
+"""By status; a queue that is full takes a while."""
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that disconnected before the response."""
 
@@ -57,6 +59,8 @@ STATUSES: Mapping[type[Exception], tuple[int, str]] = {
     JobConflict: (409, "conflict"),
     KeyReused: (409, "key_reused"),
     FileTooLarge: (413, "too_large"),
+    StorageFull: (413, "storage_full"),
+    QueueFull: (429, "queue_full"),
     StoreUnavailable: (503, "unavailable"),
     NotServing: (503, "unavailable"),
 }
@@ -107,7 +111,7 @@ def from_exception(error: Exception) -> ApiError:
         known.headers |= error.headers or {}  # such as Allow
         return known
     status, code = next(known for kind, known in STATUSES.items() if isinstance(error, kind))
-    return ApiError(status, code, str(error), retry_after=RETRY_SECONDS if status == 503 else None)
+    return ApiError(status, code, str(error), retry_after=RETRY_AFTER.get(status))
 
 
 def body_of(error: ApiError, path: str) -> dict[str, Any]:

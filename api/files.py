@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Query, Request, UploadFile
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException
@@ -16,11 +16,13 @@ from api.access import Caller, Services
 from api.descriptions import errors
 from api.errors import ApiError
 from api.strict import MULTIPART, content_type
+from jobs.models import Upload
 from services.web import StoredFile, WebServices
 
 router = APIRouter(prefix="/api/files", tags=["files"])
 
 UPLOADS = "/api/files"
+ID = r"^file_[0-9a-f]{24}$"
 CHUNK_BYTES = 1 << 20
 FORM = {
     "requestBody": {
@@ -45,6 +47,16 @@ class FileView(BaseModel):
     size: int = Field(description="Bytes.")
 
 
+class ListedFile(FileView):
+    created_at: float = Field(description="Unix seconds.")
+    used_by: int = Field(description="How many jobs name it, each counted once with its retries.")
+
+
+class FileList(BaseModel):
+    data: list[ListedFile]
+    has_more: bool
+
+
 @router.post(
     "",
     status_code=201,
@@ -63,6 +75,29 @@ async def upload(request: Request, user: Caller, services: Services) -> JSONResp
     return JSONResponse({"id": stored.id, "name": stored.name, "mime": stored.mime, "size": stored.size}, 201)
 
 
+@router.get("", response_model=FileList, responses=errors(401, 422, 429, 503), summary="List your files")
+async def find(
+    user: Caller,
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    before: Annotated[str | None, Query(pattern=ID, description="A file's id: list only older files.")] = None,
+) -> dict[str, Any]:
+    """List the caller's uploads, newest first. One that no job has named is deleted after a day."""
+    found = await services.uploads.find(user, limit=limit + 1, before=before)
+    return {"data": [_listed(upload) for upload in found[:limit]], "has_more": len(found) > limit}
+
+
+@router.delete("/{file_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a file")
+async def delete(file_id: Annotated[str, Path(max_length=200)], user: Caller, services: Services) -> Response:
+    """Delete an upload, unless a job that has not ended uses it. Answers made from it stay."""
+    await services.uploads.delete(file_id, user)
+    return Response(status_code=204)
+
+
+def _listed(upload: Upload) -> dict[str, Any]:
+    return {name: getattr(upload, name) for name in ListedFile.model_fields}
+
+
 @asynccontextmanager
 async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> AsyncIterator[FormData]:
     """Keeps the form's parts on disk until it closes. Raises `ApiError` 415 for another type, 400 for a broken form."""
@@ -79,13 +114,12 @@ async def open_form(request: Request, *, max_files: int, max_fields: int = 1) ->
 
 
 async def save(services: WebServices, part: Any, owner: str) -> StoredFile:
-    """Raises `FileTooLarge`."""
-    return await services.files.save(
+    """Raises `FileTooLarge`, `StorageFull`."""
+    return await services.uploads.save(
         name=part.filename or "file",
         mime=part.content_type or "application/octet-stream",
         owner=owner,
         source=_chunks(part),
-        limit_bytes=services.settings.max_upload_bytes,
     )
 
 

@@ -189,20 +189,8 @@ async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) 
 @router.delete("/{job_id}", status_code=204, responses=errors(401, 404, 409, 422, 429, 503), summary="Delete a job")
 async def delete(job_id: JobId, user: Owner, services: Services) -> Response:
     """Delete the job, its events, its artifacts, and those of its files that no other job uses."""
-    await remove(services, job_id, user)
+    await services.housekeeping.remove_job(job_id, user)
     return Response(status_code=204)
-
-
-async def remove(services: WebServices, job_id: str, user: str) -> None:
-    """Raises `JobNotFound`, `JobConflict` while it runs. Artifacts go with the last job of a chain of retries."""
-    job = await services.jobs.get(job_id, user)
-    last = await services.jobs.delete(job_id, user)
-    for file_id in await services.jobs.unused_files(user, job.request.files):
-        await services.files.delete(file_id)
-    if last is not None:
-        await services.files.delete_artifacts(last.root_id)
-        if last.thread_id is None:
-            await services.files.delete_storage(user, "job", last.root_id)
 
 
 @router.get(

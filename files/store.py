@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -66,6 +68,9 @@ class FileStore(Protocol):
     async def delete(self, file_id: str) -> None:
         """Deletes the file; does nothing when there is none."""
 
+    def ids(self, count: int) -> Iterator[list[str]]:
+        """Yields the ids of all uploads, at most so many at a time. Blocks: call it in a thread."""
+
     async def save_artifact(
         self,
         root_id: str,
@@ -73,11 +78,12 @@ class FileStore(Protocol):
         name: str,
         mime: str,
         source: Path | bytes,
-        fence: Callable[[], Awaitable[None]] | None = None,
+        admit: Callable[[StoredArtifact], Awaitable[None]] | None = None,
     ) -> StoredArtifact:
         """Stores an artifact under the root job, so that its retries share it. Replaces an artifact of the same name.
 
-        `fence` is awaited before the copy becomes visible; it raises when the writer has lost the job.
+        `admit` is awaited before the copy becomes visible. It raises when the writer has lost the job, or the user has
+        no room for the artifact: then nothing is stored.
         """
 
     def artifact_path(self, root_id: str, name: str) -> Path:
@@ -131,6 +137,13 @@ class DirectoryFileStore:
             raise StoredFileNotFound(file_id)
         return self._uploads / file_id / "content"
 
+    def ids(self, count: int) -> Iterator[list[str]]:
+        if not self._uploads.is_dir():
+            return
+        names = (entry.name for entry in os.scandir(self._uploads) if FILE_ID.fullmatch(entry.name))
+        while batch := list(itertools.islice(names, count)):
+            yield batch
+
     async def delete(self, file_id: str) -> None:
         if FILE_ID.fullmatch(file_id):
             await asyncio.to_thread(shutil.rmtree, self.path(file_id).parent, ignore_errors=True)
@@ -142,7 +155,7 @@ class DirectoryFileStore:
         name: str,
         mime: str,
         source: Path | bytes,
-        fence: Callable[[], Awaitable[None]] | None = None,
+        admit: Callable[[StoredArtifact], Awaitable[None]] | None = None,
     ) -> StoredArtifact:
         target = self._artifact_folder(root_id) / safe_name(name)
         draft = beside(target)
@@ -150,13 +163,14 @@ class DirectoryFileStore:
         try:
             size = await asyncio.to_thread(_fill, draft, source)
             await asyncio.to_thread(flush, draft)
-            if fence is not None:
-                await fence()
+            stored = StoredArtifact(name=target.name, mime=mime, size=size)
+            if admit is not None:
+                await admit(stored)
             draft.replace(target)
             await asyncio.to_thread(flush, target.parent)
         finally:
             draft.unlink(missing_ok=True)
-        return StoredArtifact(name=target.name, mime=mime, size=size)
+        return stored
 
     def artifact_path(self, root_id: str, name: str) -> Path:
         path = self._artifact_folder(root_id) / safe_name(name)

@@ -19,7 +19,7 @@ from handlers.turns import Turns
 from handlers.uploads import remember
 from handlers.views import Views
 from handlers.words import without_surrogates
-from jobs import JobConflict, JobNotFound, JobRequest, JobsError
+from jobs import JobRequest, JobsError
 from jobs.models import Overlap
 from names import CHAT, SHARED_USER
 from services.web import StoredFileNotFound, WebServices
@@ -93,9 +93,9 @@ class Chat:
         files = [element.id for element in message.elements or []]
         model = model_of(message.modes)
         starter = starter_of(message.content)
-        if starter is not None and not files:
-            files = [await self._attach(starter, user)]
         try:
+            if starter is not None and not files:
+                files = [await self._attach(starter, user)]
             draft = await self._drafts.open(
                 message.command,
                 words,
@@ -167,7 +167,7 @@ class Chat:
         session = cl.context.session
         try:
             await self._jobs.retry(str(action.payload.get("job_id")), user_of(session))
-        except (JobNotFound, JobConflict) as error:
+        except JobsError as error:
             await session.emit("toast", {"message": str(error), "type": "error"})
 
     async def on_submit(self, action: cl.Action) -> dict[str, Any]:
@@ -182,12 +182,8 @@ class Chat:
         return {"problems": problems}
 
     async def _attach(self, starter: SampleStarter, user: str) -> str:
-        stored = await self.files.save(
-            name=starter.file,
-            mime=starter.mime,
-            owner=user,
-            source=starter.path,
-            limit_bytes=self._services.settings.max_upload_bytes,
+        stored = await self._services.uploads.save(
+            name=starter.file, mime=starter.mime, owner=user, source=starter.path
         )
         return stored.id
 
@@ -201,6 +197,7 @@ class Chat:
 async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(ChatStore(services.chat_url))
+        services.housekeeping.also_forget(store.delete_thread)
         turns = Turns(services.jobs, services.files, services.prices)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))

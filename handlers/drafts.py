@@ -10,7 +10,18 @@ from weakref import WeakValueDictionary
 from handlers.commands import split_command
 from handlers.forms import Filled, ToolForm, prefill
 from handlers.turns import Turns
-from jobs import JSON, Job, JobClient, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound
+from jobs import (
+    JSON,
+    Job,
+    JobClient,
+    JobConflict,
+    JobNotFound,
+    JobRequest,
+    JobStatus,
+    KeyReused,
+    QueueFull,
+    ThreadNotFound,
+)
 from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
@@ -104,7 +115,7 @@ class Drafts:
                 await self._jobs.retry(job.id, job.user, filled.arguments, files)
         except KeyReused:
             return {"": SENT_BEFORE}
-        except JobConflict as error:
+        except (JobConflict, QueueFull) as error:
             return {"": str(error)}
         return {}
 

@@ -71,7 +71,7 @@ def install_chat(
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # the page checks this before it uploads
     app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(NotServing, not_serving)
-    put_first(upload_routes(lifecycle, limit_bytes=upload_bytes))
+    put_first(upload_routes(lifecycle))
     put_first([*artifact_routes(lifecycle), answer_route(lifecycle), jobs_route(frame_ancestors)])
 
 

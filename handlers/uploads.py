@@ -15,14 +15,15 @@ from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
 from handlers.login import browser_user
+from jobs import StorageFull
 from services.lifecycle import Lifecycle
-from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound, WebServices
+from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound, Uploads, WebServices
 
 CHUNK_BYTES = 1 << 20
 UPLOADS = "/project/file"
 
 
-def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
+def upload_routes(lifecycle: Lifecycle) -> list[Route]:
     def files() -> FileStore:
         return lifecycle.get(WebServices).files
 
@@ -33,7 +34,7 @@ def upload_routes(lifecycle: Lifecycle, *, limit_bytes: int) -> list[Route]:
             part = form.get("file")
             if not isinstance(part, UploadFile):
                 raise HTTPException(422, "Send one file, as the form field `file`.")
-            stored = await _save(part, files(), owner=user, limit_bytes=limit_bytes)
+            stored = await _save(part, lifecycle.get(WebServices).uploads, owner=user)
         remember(session, stored, files())
         return JSONResponse({"id": stored.id})
 
@@ -71,16 +72,15 @@ def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) ->
     }
 
 
-async def _save(part: UploadFile, files: FileStore, *, owner: str, limit_bytes: int) -> StoredFile:
+async def _save(part: UploadFile, uploads: Uploads, *, owner: str) -> StoredFile:
     try:
-        return await files.save(
+        return await uploads.save(
             name=part.filename or "file",
             mime=part.content_type or "application/octet-stream",
             owner=owner,
             source=_chunks(part),
-            limit_bytes=limit_bytes,
         )
-    except FileTooLarge as error:
+    except (FileTooLarge, StorageFull) as error:
         raise HTTPException(413, str(error)) from None
 
 

@@ -218,6 +218,10 @@ class JobContext:
         if source not in self._transcript.sources:
             await self.emit(source)
 
+    async def count_artifact(self, name: str, size: int) -> None:
+        """Count what is about to be stored for the user. Raises `EpochStale`, and `StorageFull` beyond the limit."""
+        await self._store.add_artifact(self.job, name, size)
+
     async def artifact(self, *, name: str, mime: str, size: int, step: str) -> None:
         await self.emit(Artifact(name=name, mime=mime, size=size, step=step))
 

@@ -5,6 +5,9 @@ JobsError
 ├── ThreadNotFound    no such thread, or another user's
 ├── JobConflict       the job's state does not allow the call
 ├── KeyReused         an idempotency key came with two different requests
+├── QueueFull         the user has too many waiting jobs: try again later
+├── StorageFull       the user stores too much: delete something first
+├── UploadNotFound    no such upload, or another user's
 ├── StoreUnavailable  the database cannot be read or written now: its disk is full, or it was busy for too long
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
 ├── RecordRefused     a tool wants to keep more than the limits allow
@@ -42,6 +45,24 @@ class JobConflict(JobsError):
 class KeyReused(JobsError):
     def __init__(self, key: str) -> None:
         super().__init__(f"The idempotency key {key[:80]!r} was used before with another request; use a new key.")
+
+
+class QueueFull(JobsError):
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} of your jobs are waiting, and more may not; send this again when some have begun.")
+
+
+class StorageFull(JobsError):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"You may store {limit_bytes / 1e6:,.0f} MB, and this would be more; "
+            "delete files or conversations that you no longer need."
+        )
+
+
+class UploadNotFound(JobsError):
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"There is no file {file_id[:80]!r}.")
 
 
 class StoreUnavailable(JobsError):

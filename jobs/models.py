@@ -23,6 +23,31 @@ JSON = Any
 """A value that `json.dumps` accepts: dict, list, str, int, float, bool or None."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A file that a user stored, as it is listed."""
+
+    id: str
+    owner: str
+    name: str
+    mime: str
+    size: int
+    """Bytes."""
+    created_at: float
+    """Unix seconds."""
+    used_by: int = 0
+    """The number of jobs that name it, each with its retries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one user may have of the store; None: any amount."""
+
+    queued_jobs: int | None = None
+    stored_bytes: int | None = None
+    """Of uploads and artifacts together."""
+
+
 class JobStatus(StrEnum):
     """The states of a job, in OpenAI's words."""
 

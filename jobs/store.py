@@ -12,7 +12,7 @@ from typing import Protocol
 
 from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent
-from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, WorkerRecord
+from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, Upload, WorkerRecord
 from jobs.rules import Eligibility
 from jobs.transcript import Transcript
 
@@ -66,13 +66,13 @@ class JobStore(Protocol):
 
         `instead` cancels the thread's running job, and puts the new one before those that wait.
 
-        Raises `ThreadNotFound`, `KeyReused`.
+        Raises `ThreadNotFound`, `KeyReused`, `QueueFull`.
         """
 
     async def draft(self, request: JobRequest) -> Job:
         """Create a job that ends at once as incomplete; a person fills in its arguments, and `retry` runs it with them.
 
-        Raises as `submit` does.
+        Raises `ThreadNotFound`, `KeyReused`.
         """
 
     async def retry(
@@ -80,7 +80,7 @@ class JobStore(Protocol):
     ) -> Job:
         """Create a new job that starts with the finished steps of this one. `files` are added to those of the request.
 
-        Raises `JobNotFound`, `JobConflict`, and `ThreadNotFound` when its thread is being deleted.
+        Raises `JobNotFound`, `JobConflict`, `QueueFull`, and `ThreadNotFound` when its thread is being deleted.
         """
 
     async def claim(self, worker: str, eligibility: Eligibility) -> Job | None:
@@ -203,6 +203,38 @@ class JobStore(Protocol):
 
     async def purge_thread(self, thread_id: str) -> None:
         """Delete the thread, its jobs and their logs."""
+
+    async def expired_threads(self, before: float, limit: int) -> list[Thread]:
+        """Returns threads in which nothing has happened since `before` (Unix seconds), the oldest first."""
+
+    async def expired_jobs(self, before: float, limit: int) -> list[Job]:
+        """Returns jobs without a thread that ended before this time, the oldest first."""
+
+    async def add_upload(self, upload: Upload, *, limited: bool = True) -> None:
+        """List an upload. Raises `StorageFull` when its owner would store more than the limit, if it is `limited`."""
+
+    async def uploads(self, owner: str, *, limit: int, before: str | None = None) -> list[Upload]:
+        """Returns the owner's uploads, newest first; `before` is the id of one: only older ones."""
+
+    async def remove_upload(self, file_id: str, owner: str) -> None:
+        """Strike an upload off the list. Raises `UploadNotFound`, and `JobConflict` while a job that has not ended
+        uses it."""
+
+    async def forget_uploads(self, files: Sequence[str]) -> None:
+        """Strike off what is deleted."""
+
+    async def unused_uploads(self, since: float, limit: int) -> list[Upload]:
+        """Returns uploads from before `since` (Unix seconds) that no job names."""
+
+    async def unlisted_uploads(self, files: Sequence[str]) -> list[str]:
+        """Returns those of these ids that are not listed."""
+
+    async def stored_bytes(self, owner: str) -> int:
+        """Returns the size of the owner's uploads and artifacts."""
+
+    async def add_artifact(self, job: Job, name: str, size: int) -> None:
+        """Count an artifact that is about to be stored, in place of an earlier one of this name, as the holder of the
+        epoch. Raises `EpochStale`, `JobNotFound`, `StorageFull`."""
 
     async def register_worker(self, record: WorkerRecord) -> None: ...
 

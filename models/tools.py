@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from files.errors import StoredFileNotFound
-from files.store import FileStore
+from files.store import FileStore, StoredArtifact
 from jobs.context import JobContext, Step, TaskFunction
-from jobs.errors import JobIncomplete, RecordRefused, StepFailed
+from jobs.errors import JobIncomplete, RecordRefused, StepFailed, StorageFull
 from jobs.events import Source
 from jobs.models import JSON, Job
 from models.models import Models
@@ -213,11 +213,18 @@ class JobCall:
         return FileInfo(id=file.id, name=file.name, mime=file.mime, size=file.size, path=path)
 
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
-        """Saves an artifact. The fence refuses a worker that has lost the job: its file must not replace newer ones."""
-        saved = await self._files.save_artifact(
-            self._ctx.job.root_id, name=name, mime=mime, source=Path(path), fence=self._ctx.fence
-        )
+        """Saves an artifact. A worker that has lost the job is refused: its file must not replace newer ones."""
+        try:
+            saved = await self._files.save_artifact(
+                self._ctx.job.root_id, name=name, mime=mime, source=Path(path), admit=self._admit
+            )
+        except StorageFull as error:
+            raise ToolError(str(error)) from None
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
+
+    async def _admit(self, artifact: StoredArtifact) -> None:
+        await self._ctx.fence()
+        await self._ctx.count_artifact(artifact.name, artifact.size)
 
     async def put_record(self, key: str, value: JSON) -> str:
         try:

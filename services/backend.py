@@ -17,7 +17,7 @@ from jobs import StoreUnavailable, journal
 from jobs.dispatch import Dispatcher, Liveness
 from jobs.errors import reason_for_log
 from jobs.local import LocalDispatcher, LocalLiveness
-from jobs.models import JSON
+from jobs.models import JSON, Limits
 from jobs.sql.store import SqlStore
 from jobs.sqlite import SqliteStore
 from jobs.store import JobStore
@@ -55,10 +55,11 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     """Opens the parts that the settings name, in order; closes them in reverse."""
     data, transitions = DataDir(settings.data), Transitions()
     transitions.listen(journal.write)
+    limits = Limits(queued_jobs=settings.user_queue, stored_bytes=settings.user_storage_bytes)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             wake: Wake = await stack.enter_async_context(DatagramWake(data.wake))
-            opening: SqlStore = SqliteStore(data.jobs, wake, transitions=transitions)
+            opening: SqlStore = SqliteStore(data.jobs, wake, transitions=transitions, limits=limits)
             chat_url = f"sqlite+aiosqlite:///{data.chat}"
         else:
             from jobs.postgres import PostgresStore, PostgresWake  # psycopg's import is of no use to SQLite
@@ -66,7 +67,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
             url = settings.database_url.get_secret_value()
             listen_url = settings.listen_url.get_secret_value() if settings.listen_url else url
             wake = await stack.enter_async_context(PostgresWake(listen_url))
-            opening = PostgresStore(url, wake, transitions=transitions)
+            opening = PostgresStore(url, wake, transitions=transitions, limits=limits)
             chat_url = f"postgresql+psycopg://{url.partition('://')[2]}"
         try:
             store = await stack.enter_async_context(opening)

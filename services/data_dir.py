@@ -38,6 +38,11 @@ class DataDir:
         return self.path / "wake"
 
     @property
+    def spool(self) -> Path:
+        """Uploads while they arrive."""
+        return self.path / "spool"
+
+    @property
     def scratch(self) -> Path:
         """Temporary directories of tool calls."""
         return self.path / "scratch"

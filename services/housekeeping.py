@@ -1,31 +1,79 @@
-"""Removes deleted threads once their jobs have ended."""
+"""Removes deleted threads once their jobs have ended, and what is older than it may become."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from background import cancel_and_wait, keep_running, wait_event
 from files import FileStore
-from jobs import Thread
+from jobs import Job, JobConflict, JobNotFound, Thread, ThreadNotFound
 from jobs.store import JobStore
 from jobs.wake import Wake
+from services.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
 """The end of a thread's last job wakes the housekeeping; this limits the delay when the wake-up is lost."""
+DAY_SECONDS = 86_400.0
+EXPIRED_AT_A_TIME = 20
+MAX_DRIFT_SECONDS = 3600.0
+"""Of the clock against the time that has passed."""
+
+Forget = Callable[[str], Awaitable[None]]
+
+
+class Calendar:
+    """The time by which age is counted, when it can be trusted.
+
+    A clock that jumps by a year would make everything old: after a jump nothing is deleted for its age for a day.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, passed: Callable[[], float] | None = None) -> None:
+        """`passed` counts seconds, also those in which the machine sleeps."""
+        self._clock = clock
+        self._passed = passed or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._offset = self._clock() - self._passed()
+        self._jumped_at: float | None = None
+
+    def now(self) -> float | None:
+        """Returns Unix seconds; None for a day after a jump."""
+        now, passed = self._clock(), self._passed()
+        if abs(now - passed - self._offset) > MAX_DRIFT_SECONDS:
+            self._offset, self._jumped_at = now - passed, passed
+            logger.warning("clock jumped; nothing is deleted for its age for a day")
+        if self._jumped_at is not None and passed - self._jumped_at < DAY_SECONDS:
+            return None
+        return now
 
 
 class Housekeeping:
     """`async with Housekeeping(...)`: runs in the background until it is closed."""
 
-    def __init__(self, store: JobStore, files: FileStore, wake: Wake) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        files: FileStore,
+        wake: Wake,
+        uploads: Uploads,
+        *,
+        retention_days: float | None = None,
+        calendar: Calendar | None = None,
+    ) -> None:
+        """retention_days: threads and jobs that ended longer ago are deleted; None: kept."""
         self._store = store
         self._files = files
         self._wake = wake
+        self._uploads = uploads
+        self._retention_days = retention_days
+        self._calendar = calendar or Calendar()
         self._woken = asyncio.Event()
+        self._forget: list[Forget] = []
+        self._looked_at = -EVERY_SECONDS
 
     async def __aenter__(self) -> Self:
         self._unsubscribe = self._wake.listen(lambda topics: self._woken.set() if "queue" in topics else None)
@@ -36,29 +84,95 @@ class Housekeeping:
         self._unsubscribe()
         await cancel_and_wait(self._task)
 
+    def also_forget(self, forget: Forget) -> None:
+        """Call this with the id of each thread that is cleared away, before it is gone."""
+        self._forget.append(forget)
+
+    async def remove_job(self, job_id: str, user: str) -> None:
+        """Delete a job, its artifacts, and those of its files that no other job uses.
+
+        Artifacts go with the last job of a chain of retries. Raises `JobNotFound`, and `JobConflict` while it runs.
+        """
+        job = await self._store.get(job_id, user)
+        last = await self._store.delete_job(job_id, user)
+        await self._delete_files(await self._store.unused_files(user, job.request.files))
+        if last is not None:
+            await self._files.delete_artifacts(last.root_id)
+            if last.thread_id is None:
+                await self._files.delete_storage(user, "job", last.root_id)
+
     async def _keep_house(self) -> None:
-        await keep_running(self._settle, name="search index")
+        await keep_running(self._once(self._store.settle), name="search index")
+        await keep_running(self._once(self._uploads.list_earlier), name="list of uploads")
         await keep_running(self._clear_once, name="housekeeping")
 
-    async def _settle(self) -> bool:
-        """Runs once: a process may have been killed after a job's end and before its answer was indexed."""
-        await self._store.settle()
-        return True
+    def _once(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
+        """What a process that was killed may have left undone is done at the start."""
+
+        async def run() -> bool:
+            await work()
+            return True
+
+        return run
 
     async def _clear_once(self) -> None:
         self._woken.clear()
+        if time.monotonic() - self._looked_at >= EVERY_SECONDS:  # ends of jobs wake it more often than age matters
+            self._looked_at = time.monotonic()
+            await self.clear_old()
         for thread in await self._store.deleted_threads():
             await self._purge(thread)
         await wait_event(self._woken, EVERY_SECONDS)
+
+    async def clear_old(self) -> None:
+        """Hide threads that have reached their age, as if their owners deleted them, and delete other old things.
+
+        Several processes may do so at once.
+        """
+        if (now := self._calendar.now()) is not None:
+            await self._expire(now)
+            await self._uploads.clear_unused(now)
+
+    async def _expire(self, now: float) -> None:
+        if self._retention_days is None:
+            return
+        before = now - self._retention_days * DAY_SECONDS
+        while threads := await self._store.expired_threads(before, EXPIRED_AT_A_TIME):
+            for thread in threads:
+                await self._expire_thread(thread)
+        while jobs := await self._store.expired_jobs(before, EXPIRED_AT_A_TIME):
+            for job in jobs:
+                await self._expire_job(job)
+
+    async def _expire_thread(self, thread: Thread) -> None:
+        try:
+            await self._store.delete_thread(thread.id, thread.owner)
+        except ThreadNotFound:  # somebody else was first
+            return
+        logger.info("thread expired", extra={"fields": {"thread": thread.id}})
+
+    async def _expire_job(self, job: Job) -> None:
+        try:
+            await self.remove_job(job.id, job.request.user)
+        except (JobNotFound, JobConflict):  # somebody else was first
+            return
+        logger.info("job expired", extra={"fields": {"job": job.id}})
 
     async def _purge(self, thread: Thread) -> None:
         """Files first: after a crash in between, the jobs are still there and the next round continues."""
         jobs = await self._store.thread_jobs(thread.id)
         files = [file_id for job in jobs for file_id in job.request.files]
-        for file_id in await self._store.unused_files(thread.owner, files, without_thread=thread.id):
-            await self._files.delete(file_id)
+        await self._delete_files(await self._store.unused_files(thread.owner, files, without_thread=thread.id))
         for job in jobs:
             await self._files.delete_artifacts(job.root_id)
         await self._files.delete_storage(thread.owner, "thread", thread.id)
+        for forget in self._forget:
+            await forget(thread.id)
         await self._store.purge_thread(thread.id)
         logger.info("deleted thread cleared", extra={"fields": {"thread": thread.id, "turns": len(jobs)}})
+
+    async def _delete_files(self, files: list[str]) -> None:
+        for file_id in files:
+            await self._files.delete(file_id)
+        if files:
+            await self._store.forget_uploads(files)

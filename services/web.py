@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from accounts import auth_secret
 from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
@@ -19,6 +21,7 @@ from services.permissions import keep_private
 from services.prices import Prices, read_prices
 from services.supervisor import Supervisor
 from services.tracing import Traces
+from services.uploads import Uploads
 from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
 from toolkit.watchdog import LoopWatchdog
 
@@ -28,6 +31,7 @@ __all__ = [
     "Settings",
     "StoredFile",
     "StoredFileNotFound",
+    "Uploads",
     "WebServices",
     "open_web",
     "prepare",
@@ -43,6 +47,10 @@ class WebServices:
     """The only access to jobs."""
 
     files: FileStore
+    uploads: Uploads
+    """The only way to store an upload, and to list them."""
+
+    housekeeping: Housekeeping
     liveness: Liveness
     """Knows which workers are alive."""
 
@@ -68,6 +76,17 @@ def prepare(settings: Settings) -> None:
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 
+@contextmanager
+def _spool(folder: Path) -> Iterator[None]:
+    """Lets uploads on their way fill the disk of the data dir, which is watched, rather than that of `/tmp`."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
 @asynccontextmanager
 async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterator[WebServices]:
     """Opens everything and starts the supervised workers. At the end drains them, then closes.
@@ -77,12 +96,21 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
     processes = embedded_workers if settings.embedded_workers is None else settings.embedded_workers
     prices = read_prices(settings.prices_path)
     async with AsyncExitStack() as stack:
+        stack.enter_context(_spool(DataDir(settings.data).spool))
         backend = await stack.enter_async_context(open_backend(settings))
         store, liveness = backend.store, backend.liveness
         if settings.traces:
             await stack.enter_async_context(Traces(store, backend.transitions))
         jobs = await stack.enter_async_context(JobClient(store, backend.wake))
-        await stack.enter_async_context(Housekeeping(store, backend.files, backend.wake))
+        uploads = Uploads(
+            store,
+            backend.files,
+            file_bytes=settings.max_upload_bytes,
+            user_bytes=settings.user_storage_bytes,
+        )
+        housekeeping = await stack.enter_async_context(
+            Housekeeping(store, backend.files, backend.wake, uploads, retention_days=settings.retention_days)
+        )
         supervisor = await stack.enter_async_context(
             Supervisor(store, liveness, processes=processes, drain_seconds=settings.drain_seconds)
         )
@@ -93,6 +121,8 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
             settings=settings,
             jobs=jobs,
             files=backend.files,
+            uploads=uploads,
+            housekeeping=housekeeping,
             liveness=liveness,
             chat_url=backend.chat_url,
             model=model,

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.access import Caller, Services
 from api.errors import ApiError
-from api.jobs import remove
 from api.openai import foreground
 from api.openai.descriptions import openai_errors
 from api.openai.foreground import ForegroundFrames
@@ -102,7 +101,7 @@ async def cancel(response_id: ResponseId, user: Caller, services: Services) -> R
 async def delete(response_id: ResponseId, user: Caller, services: Services) -> dict[str, Any]:
     """Delete the job, its events and its artifacts."""
     job = await _find(services, response_id, user)
-    await remove(services, job.id, user)
+    await services.housekeeping.remove_job(job.id, user)
     return {"id": response_id}
 
 

@@ -145,6 +145,44 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     );
     CREATE INDEX runs_by_name ON runs (name, number);
     """,
+    """
+    -- What users store: uploads, the jobs that name them, and artifacts. A start lists the uploads of earlier versions.
+    CREATE TABLE uploads (
+        number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        mime TEXT NOT NULL,
+        size BIGINT NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL
+    );
+    CREATE INDEX uploads_by_owner ON uploads (owner, number, size);
+    CREATE INDEX uploads_by_age ON uploads (created_at);
+    CREATE TABLE job_files (
+        file_id TEXT NOT NULL,
+        job_id TEXT NOT NULL,
+        PRIMARY KEY (file_id, job_id)
+    );
+    CREATE INDEX job_files_by_job ON job_files (job_id);
+    CREATE TABLE artifacts (
+        root_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        size BIGINT NOT NULL,
+        PRIMARY KEY (root_id, name)
+    );
+    CREATE INDEX artifacts_by_owner ON artifacts (owner, size);
+    INSERT INTO job_files (file_id, job_id)
+    SELECT found[1], id FROM jobs, regexp_matches(request, '"(file_[0-9a-f]{24})"', 'g') AS found
+    ON CONFLICT DO NOTHING;
+    INSERT INTO artifacts (root_id, name, owner, size)
+    SELECT DISTINCT ON (1, 2) jobs.root_id, json_extract(data, '$.name'), jobs."user",
+    coalesce(substring(data FROM '"size": ?([0-9]+)'), '0')::BIGINT
+    FROM job_events JOIN jobs ON jobs.id = job_id WHERE type = 'artifact' ORDER BY 1, 2, jobs.number DESC, seq DESC;
+    -- The waiting jobs of a user are counted at each submit, and old conversations are looked for.
+    CREATE INDEX jobs_waiting ON jobs ("user") WHERE status = 'queued';
+    CREATE INDEX threads_by_age ON threads (updated_at) WHERE deleted_at IS NULL;
+    """,
 )
 
 LOCK = 0x10_96_4A_02

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from jobs.models import Limits
 from jobs.postgres.database import PostgresDatabase
 from jobs.sql.store import SqlStore
 from jobs.transitions import Transitions
@@ -24,5 +25,6 @@ class PostgresStore(SqlStore):
         *,
         clock: Callable[[], float] = time.time,
         transitions: Transitions | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(PostgresDatabase(url), wake, clock=clock, transitions=transitions)
+        super().__init__(PostgresDatabase(url), wake, clock=clock, transitions=transitions, limits=limits)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from jobs import rules
-from jobs.errors import JobNotFound
+from jobs.errors import JobNotFound, QueueFull
 from jobs.events import (
     Entry,
     Interruption,
@@ -22,7 +22,7 @@ from jobs.events import (
 )
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
-from jobs.sql import inbox, rows
+from jobs.sql import inbox, rows, uploads
 from jobs.sql.appends import append
 from jobs.sql.connection import Connection, Row
 from jobs.store import EndedJob, JobFilter
@@ -107,6 +107,12 @@ def _of_user(user: str | None) -> tuple[str, list[str]]:
     return ("true", []) if user is None else ('"user" = ?', [user])
 
 
+def expired(connection: Connection, before: float, limit: int) -> list[Job]:
+    """Returns jobs without a thread that ended before, the oldest first."""
+    sql = f"{rows.JOB} WHERE finished_at < ? AND thread_id IS NULL ORDER BY finished_at LIMIT ?"
+    return [rows.job(row) for row in connection.execute(sql, [before, limit])]
+
+
 def counts(connection: Connection) -> dict[tuple[str, JobStatus], int]:
     sql = "SELECT task, status, count(*) FROM jobs GROUP BY task, status"
     return {(task, JobStatus(status)): count for task, status, count in connection.execute(sql)}
@@ -161,8 +167,19 @@ def insert_job(
             request.patience_seconds,
         ],
     )
+    uploads.use(connection, job_id, request)
     append(connection, job_id, [JobQueued(position=position(connection, job_id) or 0)], at, epoch=0, after=0)
     return find(connection, job_id)
+
+
+def check_room(connection: Connection, user: str, limit: int | None) -> None:
+    """Raises `QueueFull` when so many of the user's jobs wait."""
+    if limit is None:
+        return
+    sql = """SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'queued' AND "user" = ? LIMIT ?) AS waiting"""
+    [row] = connection.execute(sql, [user, limit])
+    if row[0] >= limit:
+        raise QueueFull(limit)
 
 
 def position(connection: Connection, job_id: str) -> int | None:
@@ -363,6 +380,7 @@ def summary(connection: Connection, job: Job) -> Transcript:
 
 def purge(connection: Connection, job_id: str) -> None:
     """Delete the job; `forget_events` deletes its events."""
+    uploads.release(connection, job_id)
     connection.execute("DELETE FROM jobs WHERE id = ?", [job_id])
     inbox.clear(connection, job_id)
 

@@ -25,13 +25,15 @@ from jobs.models import (
     Job,
     JobRequest,
     JobStatus,
+    Limits,
     Overlap,
     Queue,
     Thread,
+    Upload,
     WorkerRecord,
 )
 from jobs.rules import Eligibility
-from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads
+from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads, uploads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Transaction
 from jobs.sql.log import EntryAt, WorkDone
@@ -61,12 +63,17 @@ class SqlStore:
         *,
         clock: Callable[[], float] = time.time,
         transitions: Transitions | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        """`transitions` receives, on a thread of the database, the changes that calls of this object make."""
+        """`transitions` receives, on a thread of the database, the changes that calls of this object make.
+
+        `limits`: of each user; None: nobody is limited.
+        """
         self._database = database
         self._wake = wake
         self._transitions = transitions or Transitions()
         self._clock = clock
+        self._limits = limits or Limits()
         self._changes = Changes()
         self._appends: list[tuple[Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
@@ -99,6 +106,8 @@ class SqlStore:
         known = log.find_by_key(connection, request)
         if known is not None:
             return known
+        if change is Change.SUBMITTED:
+            log.check_room(connection, request.user, self._limits.queued_jobs)
         turn = threads.next_turn(connection, request, self._clock()) if request.thread_id else 0
         if request.thread_id and overlap == "instead":
             self._stop_running(connection, request.thread_id, request.user)
@@ -147,6 +156,7 @@ class SqlStore:
         if (newest.id, newest.status) != (failed.id, failed.status):
             return None
         rules.check_retryable(newest)
+        log.check_room(connection, newest.user, self._limits.queued_jobs)
         new, request = new_id(), rules.retry_request(newest.request, arguments, files)
         log.insert_retry(connection, new, newest, request, reused, self._clock())
         self._announce(new, newest.thread_id)
@@ -358,8 +368,10 @@ class SqlStore:
             log.purge(connection, job_id)
             self._announce(job_id, job.thread_id)
             left = connection.execute("SELECT 1 FROM jobs WHERE root_id = ? LIMIT 1", [job.root_id]).fetchone()
-            if left is None and job.thread_id is None:
-                records.forget(connection, records.scope(job))
+            if left is None:
+                uploads.forget_artifacts(connection, job.root_id)
+                if job.thread_id is None:
+                    records.forget(connection, records.scope(job))
             return None if left else job
 
         last = await self._write(transaction)
@@ -411,6 +423,9 @@ class SqlStore:
             await self._forget_events(job_id)
 
         def transaction(connection: Connection) -> None:
+            sql = "SELECT root_id FROM jobs WHERE thread_id = ?"
+            for root_id in {row[0] for row in connection.execute(sql, [thread_id])}:
+                uploads.forget_artifacts(connection, root_id)
             for job_id in jobs:
                 log.purge(connection, job_id)
                 self._changes.topics.add(job_topic(job_id))
@@ -423,6 +438,45 @@ class SqlStore:
         """Delete the job's events in several transactions, so that others may write in between."""
         while await self._write(lambda connection: log.forget_events(connection, job_id)):
             continue
+
+    async def expired_threads(self, before: float, limit: int) -> list[Thread]:
+        return await self._read(lambda connection: threads.expired(connection, before, limit))
+
+    async def expired_jobs(self, before: float, limit: int) -> list[Job]:
+        return await self._read(lambda connection: log.expired(connection, before, limit))
+
+    # --- what users store -------------------------------------------------------------------------------------
+
+    async def add_upload(self, upload: Upload, *, limited: bool = True) -> None:
+        limit = self._limits.stored_bytes if limited else None
+        await self._write(lambda connection: uploads.add(connection, upload, limit))
+
+    async def uploads(self, owner: str, *, limit: int, before: str | None = None) -> list[Upload]:
+        return await self._read(lambda connection: uploads.find_all(connection, owner, limit, before))
+
+    async def remove_upload(self, file_id: str, owner: str) -> None:
+        await self._write(lambda connection: uploads.remove(connection, file_id, owner))
+
+    async def forget_uploads(self, files: Sequence[str]) -> None:
+        await self._write(lambda connection: uploads.forget(connection, files))
+
+    async def unused_uploads(self, since: float, limit: int) -> list[Upload]:
+        return await self._read(lambda connection: uploads.unused_since(connection, since, limit))
+
+    async def unlisted_uploads(self, files: Sequence[str]) -> list[str]:
+        return await self._read(lambda connection: uploads.unlisted(connection, files))
+
+    async def stored_bytes(self, owner: str) -> int:
+        return await self._read(lambda connection: uploads.stored_bytes(connection, owner))
+
+    async def add_artifact(self, job: Job, name: str, size: int) -> None:
+        def transaction(connection: Connection) -> None:
+            now = log.find_to_change(connection, job.id)
+            if now.epoch != job.epoch or now.ended:
+                raise EpochStale(job.id)
+            uploads.add_artifact(connection, now, name, size, self._limits.stored_bytes)
+
+        await self._write(transaction)
 
     # --- workers ----------------------------------------------------------------------------------------------
 

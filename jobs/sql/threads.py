@@ -111,6 +111,16 @@ def deleted(connection: Connection) -> list[Thread]:
     return [rows.thread(row) for row in connection.execute(sql)]
 
 
+def expired(connection: Connection, before: float, limit: int) -> list[Thread]:
+    """Returns threads in which nothing has happened since, the oldest first."""
+    sql = """
+        SELECT * FROM threads WHERE deleted_at IS NULL AND updated_at < ? AND NOT EXISTS (
+            SELECT 1 FROM jobs WHERE thread_id = threads.id AND (finished_at IS NULL OR finished_at >= ?))
+        ORDER BY updated_at LIMIT ?
+    """
+    return [rows.thread(row) for row in connection.execute(sql, [before, before, limit])]
+
+
 def used_files(connection: Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:
     """Returns those files that came with a job of the user outside of that thread. Reads all of the user's jobs."""
     elsewhere = "" if without is None else " AND coalesce(thread_id, '') <> ?"

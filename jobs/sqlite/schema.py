@@ -142,6 +142,42 @@ MIGRATIONS = (
     );
     CREATE INDEX runs_by_name ON runs (name, number);
     """,
+    """
+    -- What users store: uploads, the jobs that name them, and artifacts. A start lists the uploads of earlier versions.
+    CREATE TABLE uploads (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        mime TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        created_at REAL NOT NULL
+    );
+    CREATE INDEX uploads_by_owner ON uploads (owner, number, size);
+    CREATE INDEX uploads_by_age ON uploads (created_at);
+    CREATE TABLE job_files (
+        file_id TEXT NOT NULL,
+        job_id TEXT NOT NULL,
+        PRIMARY KEY (file_id, job_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX job_files_by_job ON job_files (job_id);
+    CREATE TABLE artifacts (
+        root_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (root_id, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX artifacts_by_owner ON artifacts (owner, size);
+    INSERT OR IGNORE INTO job_files (file_id, job_id)
+    SELECT file.value, jobs.id FROM jobs, json_each(jobs.request, '$.files') AS file;
+    INSERT OR REPLACE INTO artifacts (root_id, name, owner, size)
+    SELECT jobs.root_id, json_extract(data, '$.name'), jobs.user, json_extract(data, '$.size')
+    FROM job_events JOIN jobs ON jobs.id = job_id WHERE type = 'artifact';
+    -- The waiting jobs of a user are counted at each submit, and old conversations are looked for.
+    CREATE INDEX jobs_waiting ON jobs (user) WHERE status = 'queued';
+    CREATE INDEX threads_by_age ON threads (updated_at) WHERE deleted_at IS NULL;
+    """,
 )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs.models import Limits
 from jobs.sql.store import SqlStore
 from jobs.sqlite.database import SqliteDatabase
 from jobs.transitions import Transitions
@@ -22,5 +23,6 @@ class SqliteStore(SqlStore):
         *,
         clock: Callable[[], float] = time.time,
         transitions: Transitions | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(SqliteDatabase(path), wake, clock=clock, transitions=transitions)
+        super().__init__(SqliteDatabase(path), wake, clock=clock, transitions=transitions, limits=limits)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from files import DirectoryFileStore, FileTooLarge, StoredFileNotFound
+from files import DirectoryFileStore, FileTooLarge, StoredArtifact, StoredFileNotFound
 from files.store import safe_name
 
 ROOT_ID = "job_" + "a" * 24
@@ -90,13 +90,13 @@ async def test_an_artifact_is_replaced_whole(store: DirectoryFileStore, tmp_path
         store.artifact_path(ROOT_ID, "a.csv")
 
 
-async def test_a_writer_that_is_refused_at_the_fence_replaces_no_artifact(store: DirectoryFileStore) -> None:
-    async def refuse() -> None:
+async def test_a_writer_that_is_refused_replaces_no_artifact(store: DirectoryFileStore) -> None:
+    async def refuse(_: StoredArtifact) -> None:
         raise PermissionError
 
     await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=b"first")
     with pytest.raises(PermissionError):
-        await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=b"second", fence=refuse)
+        await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=b"second", admit=refuse)
     path = store.artifact_path(ROOT_ID, "a.csv")
     assert path.read_bytes() == b"first"
     assert [one.name for one in path.parent.iterdir()] == ["a.csv"]

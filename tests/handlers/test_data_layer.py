@@ -16,6 +16,7 @@ from handlers.data_layer import DataLayer
 from handlers.turns import Turns
 from jobs.events import JobCompleted, StepFinished, StepStarted, TextDelta
 from services.housekeeping import Housekeeping
+from services.uploads import Uploads
 from tests.jobs.engine import Engine, anything, chat, sqlite_engine, write
 from tests.waiting import until
 
@@ -52,7 +53,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with (
         sqlite_engine(tmp_path) as engine,
         ChatStore(f"sqlite+aiosqlite:///{tmp_path / 'chat.db'}") as store,
-        Housekeeping(engine.store, files, engine.wake),
+        Housekeeping(engine.store, files, engine.wake, Uploads(engine.store, files, file_bytes=9, user_bytes=9)),
     ):
         layer = DataLayer(engine.client, Turns(engine.client, files), store)
         yield Desk(engine=engine, files=files, layer=layer)

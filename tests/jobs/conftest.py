@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from tests.jobs.engine import BACKENDS, Engine, OpenEngine
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> OpenEngine:
     """Opens one more view of the same database, as another process would."""
 
-    def open_one() -> AbstractAsyncContextManager[Engine]:
-        return BACKENDS[request.param](tmp_path)
+    def open_one(**options: Any) -> AbstractAsyncContextManager[Engine]:
+        return BACKENDS[request.param](tmp_path, **options)
 
     return open_one
 

@@ -18,6 +18,7 @@ from jobs import Job, JobClient, JobEvent, JobRequest, TaskFunction
 from jobs.encoding import from_stored, to_stored
 from jobs.events import Payload
 from jobs.local import LocalDispatcher
+from jobs.models import Limits
 from jobs.postgres import PostgresStore, PostgresWake
 from jobs.rules import Eligibility
 from jobs.sqlite import SqliteStore
@@ -88,15 +89,17 @@ class Engine:
         return [event async for page in self.client.follow(job_id, user, after) for event in page]
 
 
-OpenEngine = Callable[[], AbstractAsyncContextManager[Engine]]
+OpenEngine = Callable[..., AbstractAsyncContextManager[Engine]]
 
 
 @asynccontextmanager
-async def sqlite_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
+async def sqlite_engine(
+    directory: Path, clock: Clock | None = None, *, limits: Limits | None = None
+) -> AsyncIterator[Engine]:
     clock, transitions = clock or Clock(), Transitions()
     async with (
         DatagramWake(directory / "wake") as wake,
-        SqliteStore(directory / "jobs.db", wake, clock=clock, transitions=transitions) as store,
+        SqliteStore(directory / "jobs.db", wake, clock=clock, transitions=transitions, limits=limits) as store,
         JobClient(store, wake) as client,
     ):
         locked = partial(_locked_file, directory / "jobs.db")
@@ -111,19 +114,26 @@ def _locked_file(path: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def postgres_engine(directory: Path, clock: Clock | None = None) -> AsyncIterator[Engine]:
-    async with borrowed_schema(str(directory)) as url, opened_postgres(url, directory, clock) as engine:
+async def postgres_engine(
+    directory: Path, clock: Clock | None = None, *, limits: Limits | None = None
+) -> AsyncIterator[Engine]:
+    async with borrowed_schema(str(directory)) as url, opened_postgres(url, directory, clock, limits=limits) as engine:
         yield engine
 
 
 @asynccontextmanager
 async def opened_postgres(
-    url: str, directory: Path, clock: Clock | None = None, *, listen_url: str | None = None
+    url: str,
+    directory: Path,
+    clock: Clock | None = None,
+    *,
+    listen_url: str | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Engine]:
     clock, transitions = clock or Clock(), Transitions()
     async with (
         PostgresWake(listen_url or url) as wake,
-        PostgresStore(url, wake, clock=clock, transitions=transitions) as store,
+        PostgresStore(url, wake, clock=clock, transitions=transitions, limits=limits) as store,
         JobClient(store, wake) as client,
     ):
         yield Engine(store, wake, client, directory, transitions, partial(_locked_table, url), clock)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from jobs import EpochStale, Job, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound, rules
-from jobs.errors import LogBehind, RecordRefused
+from jobs.errors import LogBehind, QueueFull, RecordRefused
 from jobs.events import (
     Artifact,
     JobCancelled,
@@ -23,7 +24,7 @@ from jobs.events import (
     StepStarted,
     TextDelta,
 )
-from jobs.models import JSON, WorkerRecord
+from jobs.models import JSON, Limits, WorkerRecord
 from jobs.sql.log import MAX_HEADS
 from jobs.store import JobFilter, JobStore
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, fields, is_gapless, types, write
@@ -43,6 +44,16 @@ def text(path: str, words: str) -> TextDelta:
 
 def finished(path: str, output: object = None) -> StepFinished:
     return StepFinished(step=path, seconds=0.1, output=output)
+
+
+QUEUED_JOBS = 3
+
+
+@pytest.fixture
+async def limited(open_engine: OpenEngine) -> AsyncIterator[Engine]:
+    """A user may have `QUEUED_JOBS` waiting jobs."""
+    async with open_engine(limits=Limits(queued_jobs=QUEUED_JOBS)) as engine:
+        yield engine
 
 
 async def begun(store: JobStore, **fields: object) -> Job:
@@ -79,6 +90,28 @@ async def test_the_same_key_submits_once(engine: Engine) -> None:
 async def test_many_submits_of_one_key_at_once_make_one_job(engine: Engine) -> None:
     jobs = await asyncio.gather(*(engine.store.submit(chat(key="k")) for _ in range(20)))
     assert len({job.id for job in jobs}) == 1
+
+
+async def test_so_many_jobs_of_one_user_may_wait_and_others_are_not_concerned(limited: Engine) -> None:
+    for _ in range(QUEUED_JOBS):
+        await limited.store.submit(chat())
+    first = await limited.store.submit(chat(key="k", user="bob"))
+    with pytest.raises(QueueFull, match=str(QUEUED_JOBS)):
+        await limited.store.submit(chat())
+    assert (await limited.store.submit(chat(key="k", user="bob"))).id == first.id
+    await claim(limited.store, "w1")
+    await limited.store.submit(chat())
+
+
+async def test_a_retry_waits_too_and_a_draft_does_not(limited: Engine) -> None:
+    failed = await limited.store.submit(chat())
+    await limited.store.request_cancel(failed.id, "ada")
+    for _ in range(QUEUED_JOBS):
+        await limited.store.submit(chat())
+    draft = await limited.store.draft(chat())
+    for job in (failed, draft):
+        with pytest.raises(QueueFull):
+            await limited.store.retry(job.id, "ada")
 
 
 async def test_a_thread_belongs_to_who_began_it(engine: Engine) -> None:
