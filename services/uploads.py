@@ -79,15 +79,17 @@ class Uploads:
             await self._store.forget_uploads([upload.id for upload in unused])
 
     async def list_earlier(self) -> None:
-        """List what earlier versions stored, and what a killed process could not list. What is listed is left alone."""
+        """List what earlier versions stored, and what a killed process could not list.
+
+        Their age counts from now, so that an update deletes nothing at once.
+        """
         for ids in await asyncio.to_thread(lambda: list(self._files.ids(AT_A_TIME))):
             for file_id in await self._store.unlisted_uploads(ids):
                 try:
                     stored = await self._files.get(file_id)
                 except StoredFileNotFound:
                     continue
-                saved_at = await asyncio.to_thread(lambda path: path.stat().st_mtime, self._files.path(file_id))
-                await self._store.add_upload(listed(stored, saved_at), limited=False)
+                await self._store.add_upload(listed(stored, self._clock()), limited=False)
 
 
 def listed(stored: StoredFile, at: float) -> Upload:

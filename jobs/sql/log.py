@@ -45,6 +45,7 @@ MAX_DELETED = 5_000
 """Events deleted in one transaction: other writers wait for it."""
 EVENTS = f"SELECT {rows.EVENT} FROM job_events"
 HEADS = 'SELECT id, priority, number, protocol, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
+FEW_POSITIONS = 10
 MAX_HEADS = 100
 """Queued jobs that are read at a time."""
 MILESTONES = "type NOT IN ('text.delta', 'progress')"
@@ -96,9 +97,13 @@ def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
 
 def changed_jobs(connection: Connection, user: str | None, since: float, limit: int) -> list[Job]:
     theirs, owner = _of_user(user)
-    active = f"{rows.JOB} WHERE status IN ('queued', 'in_progress') AND {theirs} ORDER BY number LIMIT ?"
-    ended = f"{rows.JOB} WHERE finished_at >= ? AND {theirs} ORDER BY finished_at DESC LIMIT ?"
-    found = [*connection.execute(active, [*owner, limit]), *connection.execute(ended, [since, *owner, limit])]
+    active = f"""
+        {rows.JOB} WHERE number IN (SELECT number FROM jobs WHERE status = 'queued' AND {theirs}
+        UNION ALL SELECT number FROM jobs WHERE status = 'in_progress' AND {theirs}) ORDER BY number LIMIT ?
+    """
+    # IS TRUE: SQLite would rather look through all jobs of the user than through those that ended since.
+    ended = f"{rows.JOB} WHERE finished_at >= ? AND ({theirs}) IS TRUE ORDER BY finished_at DESC LIMIT ?"
+    found = [*connection.execute(active, [*owner, *owner, limit]), *connection.execute(ended, [since, *owner, limit])]
     return [rows.job(row) for row in found]
 
 
@@ -185,19 +190,21 @@ def check_room(connection: Connection, user: str, limit: int | None) -> None:
 def position(connection: Connection, job_id: str) -> int | None:
     """Returns the number of queued jobs before it and of running turns of its thread, or None when it is not queued."""
     sql = """
-        SELECT (SELECT count(*) FROM jobs AS other WHERE other.id <> job.id AND (
-                   other.status = 'queued' AND (other.priority, other.number) < (job.priority, job.number)
-                   OR other.status = 'in_progress' AND other.thread_id = job.thread_id))
+        SELECT (SELECT count(*) FROM jobs WHERE status = 'queued' AND priority < job.priority)
+             + (SELECT count(*) FROM jobs WHERE status = 'queued' AND priority = job.priority AND number < job.number)
+             + (SELECT count(*) FROM jobs WHERE status = 'in_progress' AND thread_id = job.thread_id)
         FROM jobs AS job WHERE id = ? AND status = 'queued'
-    """
+    """  # each a range of an index
     row = connection.execute(sql, [job_id]).fetchone()
     return None if row is None else int(row[0])
 
 
 def positions(connection: Connection, jobs: Sequence[Job]) -> dict[str, int]:
-    """Returns the positions of the queued ones, from one read of the queue."""
-    if not any(job.status is JobStatus.QUEUED for job in jobs):
-        return {}
+    """Returns the positions of the queued ones; those of many from one read of the queue."""
+    queued = [job.id for job in jobs if job.status is JobStatus.QUEUED]
+    if len(queued) <= FEW_POSITIONS:
+        found = ((job_id, position(connection, job_id)) for job_id in queued)
+        return {job_id: before for job_id, before in found if before is not None}
     wanted = {job.id: job.thread_id for job in jobs}
     running = "SELECT thread_id, count(*) FROM jobs WHERE status = 'in_progress' GROUP BY thread_id"
     busy = {row[0]: row[1] for row in connection.execute(running) if row[0] is not None}

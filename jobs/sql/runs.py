@@ -31,8 +31,11 @@ def waits(connection: Connection, ids: Iterable[str], now: float) -> dict[str, R
     """Returns how long those of the jobs that are queued may still wait, if that can be told."""
     line: list[Place] = []
     for status, since in (("in_progress", "started_at"), ("queued", "NULL")):
-        sql = f"SELECT id, task, thread_id, {since} FROM jobs WHERE status = ? ORDER BY priority, number LIMIT ?"
-        found = connection.execute(sql, [status, MAX_LINE - len(line)])
+        # The status as a word: with a parameter, SQLite cannot know that its index of unfinished jobs will do.
+        sql = f"""
+            SELECT id, task, thread_id, {since} FROM jobs WHERE status = '{status}' ORDER BY priority, number LIMIT ?
+        """
+        found = connection.execute(sql, [MAX_LINE - len(line)])
         line += [Place(id=row[0], task=row[1], thread_id=row[2], started_at=row[3]) for row in found]
     wanted, past = set(ids), {name: find(connection, name) for name in names_in(line)}
     return {job_id: wait for job_id, wait in starts_in(line, past, now).items() if job_id in wanted}

@@ -175,7 +175,11 @@ MIGRATIONS = (
     SELECT jobs.root_id, json_extract(data, '$.name'), jobs.user, json_extract(data, '$.size')
     FROM job_events JOIN jobs ON jobs.id = job_id WHERE type = 'artifact';
     -- The waiting jobs of a user are counted at each submit, and old conversations are looked for.
-    CREATE INDEX jobs_waiting ON jobs (user) WHERE status = 'queued';
+    CREATE INDEX jobs_waiting ON jobs (status, user) WHERE status = 'queued';
+    -- SQLite takes an index WHERE status IN ('queued', 'in_progress') for no query that asks for one of them.
+    DROP INDEX jobs_unfinished;
+    CREATE INDEX jobs_queued ON jobs (status, priority, number) WHERE status = 'queued';
+    CREATE INDEX jobs_running ON jobs (status, priority, number) WHERE status = 'in_progress';
     CREATE INDEX threads_by_age ON threads (updated_at) WHERE deleted_at IS NULL;
     """,
 )
