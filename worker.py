@@ -19,6 +19,7 @@ from settings import Settings
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run one Longhaul worker.")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", metavar="JOB", help=argparse.SUPPRESS)
     options = parser.parse_args()
     settings = Settings.load()
 
@@ -28,7 +29,7 @@ def main() -> None:
     from services.worker import run_worker
 
     logs.configure(settings, "worker")
-    run(run_worker(settings, supervised=options.supervised))
+    run(run_worker(settings, supervised=options.supervised, alone=options.alone))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from typing import Self
 
 from background import cancel_and_wait, keep_running, wait_event
 from jobs.dispatch import declare_stopped
+from jobs.isolation import Isolation
 from jobs.models import JSON, Job, WorkerRecord
-from jobs.rules import Eligibility
+from jobs.rules import ALONE, Eligibility
 from jobs.store import JobStore
 from jobs.wake import Wake
 
@@ -167,8 +168,14 @@ class LocalDispatcher:
         user_slots: int,
         ttl_seconds: float,
         liveness: LocalLiveness | None = None,
+        isolate: Callable[[str], None] | None = None,
+        only: str | None = None,
     ) -> None:
-        self.worker_id = f"worker_{secrets.token_hex(6)}"
+        """isolate: starts a worker of its own for a job that may be the cause of deaths; None: nothing does.
+
+        only: the one job in progress that this worker takes over, if it can; then it takes nothing more.
+        """
+        self.worker_id = f"{ALONE if only else 'worker_'}{secrets.token_hex(6)}"
         self._store = store
         self._wake = wake
         self._directory = directory
@@ -181,6 +188,8 @@ class LocalDispatcher:
             machine=this_machine(),
         )
         self._user_slots = user_slots
+        self._only = only
+        self._isolation = Isolation(store, isolate) if isolate is not None else None
         self._beat_seconds = min(2.0, ttl_seconds / 4)
         self._liveness = liveness or LocalLiveness(directory, ttl_seconds=ttl_seconds)
         self._observed_at = time.monotonic()
@@ -223,16 +232,22 @@ class LocalDispatcher:
         if self._closed:
             return True
         self._taken = await self._claim(running)
+        if self._only is not None:
+            self._closed = True
+            return True
         if self._taken is None:
             await wait_event(self._changed, SAFETY_POLL_SECONDS)
         return self._taken is not None
 
     async def _claim(self, running: Set[str]) -> Job | None:
+        alive = [one.id for one in self._liveness.alive(await self._workers())]
         eligibility = Eligibility(
             tasks=self._record.tasks,
-            alive=[one.id for one in self._liveness.alive(await self._workers())],
+            alive=alive,
             user_slots=self._user_slots,
             running=tuple(running),
+            suspects=None if self._isolation is None else await self._isolation.among_others(alive),
+            only=self._only,
         )
         return await self._store.claim(self.worker_id, eligibility)
 

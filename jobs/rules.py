@@ -12,6 +12,7 @@ from jobs.errors import JobConflict, KeyReused
 from jobs.events import (
     Artifact,
     EventPayload,
+    Interruption,
     JobCancelled,
     JobCancelling,
     JobCompleted,
@@ -38,8 +39,14 @@ from names import CHAT, SHARED_USER
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
 """A retry writes the reused text of a step in pieces of this length, however it was streamed."""
-MAX_FRUITLESS_ATTEMPTS = 8
-"""A job that more workers than this began, without finishing a step, is taken for the cause of their deaths."""
+SUSPECT_DEATHS = 2
+"""A job under which so many workers died since it last finished a step may be the cause."""
+MAX_ALONE = 2
+"""So many suspects run at a time in workers of their own."""
+MAX_DEATHS_ALONE = 8
+"""A job under which so many workers died that ran nothing else, since it last finished a step, is the cause."""
+ALONE = "alone_"
+"""How the id of a worker begins that runs one suspect."""
 
 
 # --- the queue ------------------------------------------------------------------------------------------------
@@ -70,6 +77,10 @@ class Eligibility:
     """The most jobs of one user that run at a time; the shared user `local` has no such limit."""
     running: Collection[str]
     """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
+    suspects: Collection[str] | None = None
+    """Ids of the suspects that may be taken over; None: any of them. The others get workers of their own."""
+    only: str | None = None
+    """The id of the one job in progress that may be taken over, and nothing else; None: any."""
     protocols: Collection[int] = PROTOCOLS
     """The protocols of the logs from which the worker can resume a job."""
 
@@ -88,6 +99,12 @@ class JobHead(NamedTuple):
     turn: int
     worker: str | None
     cancelled_by: str | None
+    deaths: int = 0
+    """The workers that died under it since it last finished a step."""
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.deaths >= SUSPECT_DEATHS
 
 
 class Claims:
@@ -105,13 +122,19 @@ class Claims:
     def lost(self) -> JobHead | None:
         """Returns the first job in progress that no worker runs. A cancelled one needs no worker with its task."""
         for head in self._running:
-            if self._is_free(head) and (head.cancelled_by is not None or self._knows(head)):
+            if self._is_free(head) and (head.cancelled_by is not None or self._may_go_on(head)):
                 return head
         return None
 
+    def _may_go_on(self, head: JobHead) -> bool:
+        if self._eligibility.only is not None:
+            return head.id == self._eligibility.only and self._knows(head)
+        suspects = self._eligibility.suspects
+        return self._knows(head) and (suspects is None or not head.is_suspect or head.id in suspects)
+
     def may_begin(self, head: JobHead) -> bool:
         """Whether a queued job may start; `is_next_turn` decides between queued jobs of its thread."""
-        if not self._knows(head):
+        if self._eligibility.only is not None or not self._knows(head):
             return False
         if head.thread_id is not None and head.thread_id in self._busy_threads:
             return False
@@ -131,10 +154,27 @@ def is_next_turn(head: JobHead, waiting: Iterable[JobHead]) -> bool:
     return all((other.turn, other.number) >= (head.turn, head.number) for other in waiting)
 
 
-class FruitlessAttempts:
-    """Counts the workers, this one included, that began a job since one of its steps last finished. Feed it the log.
+def isolated(suspects: Iterable[JobHead], alive: Collection[str]) -> tuple[list[JobHead], list[str]]:
+    """Returns the suspects that need workers of their own now, and the ids of those that go on among others.
 
-    A worker that begins twice in a row counts once: it did not die, its store failed.
+    Of those that nobody runs, the ones with the most deaths come first, then the newest: all was well before it came.
+    """
+    suspects = list(suspects)
+    places = MAX_ALONE - sum(is_alone(head.worker) and head.worker in alive for head in suspects)
+    free = [head for head in suspects if head.worker not in alive]
+    free.sort(key=lambda head: (head.deaths, head.number), reverse=True)
+    places = max(0, places)
+    return free[:places], [head.id for head in free[places:]]
+
+
+def is_alone(worker: str | None) -> bool:
+    return worker is not None and worker.startswith(ALONE)
+
+
+class DeathsAlone:
+    """Counts the workers that ran nothing but this job and died since one of its steps last finished. Feed it the log.
+
+    A worker that begins twice in a row did not die: its store failed.
     """
 
     def __init__(self) -> None:
@@ -144,14 +184,20 @@ class FruitlessAttempts:
     def feed(self, payload: EventPayload) -> None:
         if isinstance(payload, StepFinished):
             self._count = 0
-        elif isinstance(payload, JobStarted) and payload.worker != self._worker:
-            self._count += 1
+        elif isinstance(payload, JobStarted):
+            if is_death(payload.after) and is_alone(self._worker) and payload.worker != self._worker:
+                self._count += 1
             self._worker = payload.worker
 
     @property
     def too_many(self) -> bool:
         """Whether the job is taken for the cause of the workers' deaths."""
-        return self._count > MAX_FRUITLESS_ATTEMPTS
+        return self._count >= MAX_DEATHS_ALONE
+
+
+def is_death(after: Interruption | None) -> bool:
+    """Whether an attempt ended with its worker, and not because that handed its jobs over."""
+    return after in {"worker_died", "stalled"}
 
 
 # --- wishes ---------------------------------------------------------------------------------------------------

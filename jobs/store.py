@@ -13,7 +13,7 @@ from typing import Protocol
 from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent
 from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, Upload, WorkerRecord
-from jobs.rules import Eligibility
+from jobs.rules import Eligibility, JobHead
 from jobs.transcript import Transcript
 
 
@@ -250,6 +250,9 @@ class JobStore(Protocol):
 
         Returns whether this call has marked it.
         """
+
+    async def suspects(self) -> list[JobHead]:
+        """Returns the jobs in progress under which workers died since they last finished a step."""
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """Returns the tools that workers offer, by name; without workers, those offered last."""

@@ -28,7 +28,7 @@ from jobs.events import (
 )
 from jobs.journal import of_job
 from jobs.models import InboxMessage, Job
-from jobs.rules import FruitlessAttempts
+from jobs.rules import DeathsAlone
 from jobs.store import JobStore
 from jobs.transcript import Transcript
 from jobs.wake import Wake
@@ -104,20 +104,20 @@ class _Log:
     def __init__(self) -> None:
         self.transcript = Transcript()
         self.readable = True
-        self.fruitless = FruitlessAttempts()
+        self.deaths = DeathsAlone()
 
     def feed(self, batch: Sequence[JobEvent]) -> None:
         for event in batch:
             payload = event.payload
             self.transcript.feed(payload)
-            self.fruitless.feed(payload)
+            self.deaths.feed(payload)
 
 
 def _refusal(log: _Log) -> Terminal | None:
     """Returns the end of a job that must not be begun again, or None if it may be."""
     if not log.readable:
         return INTERNAL_FAILURE
-    return KILLS_WORKERS if log.fruitless.too_many else None
+    return KILLS_WORKERS if log.deaths.too_many else None
 
 
 class Worker:

@@ -6,7 +6,7 @@ Files stay in the data dir, which all of them share.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,10 +28,15 @@ from settings import Settings, refuse
 
 
 class OpenDispatcher(Protocol):
-    """Registers a worker with its tasks and tools; unregisters it at the end."""
+    """Registers a worker with its tasks and tools; unregisters it at the end. See `LocalDispatcher`."""
 
     def __call__(
-        self, *, tasks: Sequence[str], catalogue: Sequence[Mapping[str, JSON]]
+        self,
+        *,
+        tasks: Sequence[str],
+        catalogue: Sequence[Mapping[str, JSON]],
+        isolate: Callable[[str], None] | None = None,
+        only: str | None = None,
     ) -> AbstractAsyncContextManager[Dispatcher]: ...
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-import sys
 from collections.abc import Coroutine, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from background import cancel_and_wait, keep_running
 from jobs import WorkerRecord
 from jobs.dispatch import Liveness, declare_stopped
 from jobs.store import JobStore
+from services import children
 
 logger = logging.getLogger(__name__)
 
-WORKER = Path(__file__).parent.parent / "worker.py"
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 15.0
 STEADY_SECONDS = 20.0
@@ -25,8 +22,8 @@ STEADY_SECONDS = 20.0
 OBSERVE_SECONDS = 1.0
 LOCKED_SECONDS = 3.0
 """Our writes take less, unless another process holds the database's lock."""
-KILL_SECONDS = 3.0
-"""The time after the drain until a worker that has not ended is killed."""
+REPLACED_SECONDS = 30.0
+"""A worker that was replaced because it stood still is killed when it has not ended by then."""
 
 
 class Supervisor:
@@ -39,7 +36,7 @@ class Supervisor:
         *,
         processes: int,
         drain_seconds: float,
-        command: Sequence[str] = (sys.executable, str(WORKER), "--supervised"),
+        command: Sequence[str] = children.WORKER,
     ) -> None:
         self._store = store
         self._liveness = liveness
@@ -63,17 +60,7 @@ class Supervisor:
     async def __aexit__(self, *_: object) -> None:
         """SIGTERM drains the workers. Those that do not end in time are killed; their jobs go on at the next start."""
         self._closing = True
-        children = [child for child in self._children if child.returncode is None]
-        for child in children:
-            child.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(self._drain_seconds + KILL_SECONDS):
-                await asyncio.gather(*(child.wait() for child in children))
-        except TimeoutError:
-            for child in children:
-                if child.returncode is None:
-                    child.kill()
-                    await child.wait()
+        await children.end(self._children, drain_seconds=self._drain_seconds)
         await cancel_and_wait(*self._tasks)
 
     def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -111,13 +98,7 @@ class Supervisor:
         return f"ended with exit code {code}"
 
     async def _start(self) -> asyncio.subprocess.Process:
-        """Starts a worker in its own session, so that Ctrl-C reaches only us.
-
-        Its stdin ends when we end, even by SIGKILL.
-        """
-        child = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.PIPE, start_new_session=True
-        )
+        child = await children.start(*self._command)
         self._children.add(child)
         logger.info("worker process started", extra={"fields": {"child": child.pid}})
         return child
@@ -158,3 +139,13 @@ class Supervisor:
                 self._retired.add(child)
                 child.stdin.close()
                 self._own(self._keep_running())
+                self._own(self._end_replaced(child))
+
+    async def _end_replaced(self, child: asyncio.subprocess.Process) -> None:
+        """Its jobs go on elsewhere: one that never comes back, or spins, only takes up memory and a processor."""
+        try:
+            async with asyncio.timeout(REPLACED_SECONDS):
+                await child.wait()
+        except TimeoutError:
+            logger.warning("replaced worker process has not ended; killing it", extra={"fields": {"child": child.pid}})
+            child.kill()

@@ -12,6 +12,7 @@ from accounts import auth_secret
 from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 from jobs import JobClient, WorkerRecord
 from jobs.dispatch import Liveness
+from jobs.rules import is_alone
 from services.backend import open_backend
 from services.data_dir import DataDir
 from services.health import ModelProbe
@@ -65,8 +66,8 @@ class WebServices:
     prices: Prices
 
     async def workers(self) -> Sequence[WorkerRecord]:
-        """Returns the live workers."""
-        return self.liveness.alive(await self.jobs.workers())
+        """Returns the live workers, without those that run one job alone."""
+        return [one for one in self.liveness.alive(await self.jobs.workers()) if not is_alone(one.id)]
 
 
 def prepare(settings: Settings) -> None:

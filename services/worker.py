@@ -18,6 +18,7 @@ from models.tasks import build_tasks
 from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
+from services.solitary import SolitaryWorkers
 from services.tracing import Traces
 from settings import MEGABYTE, Settings
 from toolkit.pool import HostPool
@@ -26,8 +27,11 @@ from toolkit.watchdog import LoopWatchdog
 logger = logging.getLogger(__name__)
 
 
-async def run_worker(settings: Settings, *, supervised: bool) -> None:
-    """Works until told to stop. A supervised worker finishes its running jobs and ends when its parent is gone."""
+async def run_worker(settings: Settings, *, supervised: bool, alone: str | None = None) -> None:
+    """Works until told to stop. A supervised worker finishes its running jobs and ends when its parent is gone.
+
+    alone: the id of the one job that it runs, and ends.
+    """
     data = DataDir(settings.data)
     keep_private(data)
     async with AsyncExitStack() as stack:
@@ -46,11 +50,18 @@ async def run_worker(settings: Settings, *, supervised: bool) -> None:
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(_guard_loop(models), name="watchdog"))
         tasks = build_tasks(models, pool, backend.files)
+        solitary = await stack.enter_async_context(SolitaryWorkers(drain_seconds=settings.drain_seconds))
         dispatcher = await stack.enter_async_context(
-            backend.dispatcher(tasks=tuple(tasks), catalogue=[tool.to_json() for tool in pool.catalogue])
+            backend.dispatcher(
+                tasks=tuple(tasks),
+                catalogue=[tool.to_json() for tool in pool.catalogue],
+                isolate=None if alone else solitary.start,
+                only=alone,
+            )
         )
-        worker = Worker(backend.store, dispatcher, backend.wake, tasks, slots=settings.worker_slots)
-        offers = {"worker": dispatcher.worker_id, "slots": settings.worker_slots, "tools": len(pool.catalogue)}
+        slots = 1 if alone else settings.worker_slots
+        worker = Worker(backend.store, dispatcher, backend.wake, tasks, slots=slots)
+        offers = {"worker": dispatcher.worker_id, "slots": slots, "tools": len(pool.catalogue)}
         logger.info("worker started", extra={"fields": offers})
         await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
         logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})

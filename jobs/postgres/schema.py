@@ -183,6 +183,10 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     CREATE INDEX jobs_waiting ON jobs ("user") WHERE status = 'queued';
     CREATE INDEX threads_by_age ON threads (updated_at) WHERE deleted_at IS NULL;
     """,
+    """
+    -- The workers that died under a job since it last finished a step.
+    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 LOCK = 0x10_96_4A_02

@@ -68,6 +68,7 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
     inbox.remove(connection, [number for one, outcome in zip(appends, outcomes, strict=True)
                               if isinstance(outcome, Appended) for number in one.taken])  # fmt: skip
     _mark_first_text(connection, heads.values())
+    _clear_deaths(connection, heads.values())
     for head in heads.values():
         if head.ended is not None:
             _end(connection, head)
@@ -90,6 +91,10 @@ class _Head:
     """When the first text came, if it came now."""
     silent: bool = True
     """Whether no text came before."""
+    deaths: int = 0
+    """The workers that died under the job since it last finished a step."""
+    cleared: bool = False
+    """Whether it has finished one now."""
 
     def take(self, append: Append) -> list[EventRow]:
         """Returns the rows of the append's events. Raises and changes nothing when the append is refused."""
@@ -108,6 +113,8 @@ class _Head:
         self.ended, self.answer, self.written_at = ended, append.answer, append.at
         if self.silent and any(one.type == "text.delta" for one in append.entries):
             self.spoken_at, self.silent = append.at, False
+        if self.deaths and any(one.type == "step.finished" for one in append.entries):
+            self.deaths, self.cleared = 0, True
         return events
 
 
@@ -145,12 +152,24 @@ def _mark_first_text(connection: Connection, heads: Iterable[_Head]) -> None:
     connection.executemany("UPDATE jobs SET first_text_at = ? WHERE id = ?", spoken)
 
 
+def _clear_deaths(connection: Connection, heads: Iterable[_Head]) -> None:
+    cleared = [(head.job_id,) for head in heads if head.cleared]
+    connection.executemany("UPDATE jobs SET deaths = 0 WHERE id = ?", cleared)
+
+
 def _heads(connection: Connection, job_ids: Collection[str]) -> dict[str, _Head]:
     connection.lock_jobs(job_ids)
-    columns = f"id, epoch, {rows.LENGTH}, status, first_text_at IS NULL"
+    columns = f"id, epoch, {rows.LENGTH}, status, first_text_at IS NULL, deaths"
     sql = f"SELECT {columns} FROM jobs WHERE id IN ({rows.placeholders(job_ids)})"
     return {
-        row[0]: _Head(job_id=row[0], epoch=row[1], last_seq=row[2], status=JobStatus(row[3]), silent=bool(row[4]))
+        row[0]: _Head(
+            job_id=row[0],
+            epoch=row[1],
+            last_seq=row[2],
+            status=JobStatus(row[3]),
+            silent=bool(row[4]),
+            deaths=row[5],
+        )
         for row in connection.execute(sql, [*job_ids])
     }
 

@@ -44,7 +44,7 @@ EntryAt = tuple[Entry, float]
 MAX_DELETED = 5_000
 """Events deleted in one transaction: other writers wait for it."""
 EVENTS = f"SELECT {rows.EVENT} FROM job_events"
-HEADS = 'SELECT id, priority, number, protocol, task, "user", thread_id, turn, worker, cancelled_by FROM jobs'
+HEADS = 'SELECT id, priority, number, protocol, task, "user", thread_id, turn, worker, cancelled_by, deaths FROM jobs'
 FEW_POSITIONS = 10
 MAX_HEADS = 100
 """Queued jobs that are read at a time."""
@@ -218,6 +218,8 @@ def find_eligible(connection: Connection, worker: str, eligibility: Eligibility)
     claims = Claims(worker, eligibility, [JobHead._make(row) for row in held])
     if (lost := claims.lost()) is not None:
         return lost.id
+    if eligibility.only is not None:
+        return None
     for head in _queue(connection, without=[*claims.full_users]):
         if claims.may_begin(head) and is_next_turn(head, _waiting(connection, head)):
             return head.id
@@ -237,6 +239,12 @@ def _queue(connection: Connection, *, without: Sequence[str]) -> Iterator[JobHea
         if len(heads) < MAX_HEADS:
             return
         place = heads[-1].priority, heads[-1].number
+
+
+def suspects(connection: Connection) -> list[JobHead]:
+    """Returns the jobs in progress under which workers died."""
+    found = connection.execute(f"{HEADS} WHERE status = 'in_progress' AND deaths >= ?", [rules.SUSPECT_DEATHS])
+    return [JobHead._make(row) for row in found]
 
 
 def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
@@ -260,9 +268,12 @@ def take(connection: Connection, job: Job, worker: str, at: float, done: WorkDon
     """
     begins = JobStarted(attempt=job.epoch + 1, worker=worker)
     if done is not None:
+        after = _interruption(connection, job, worker)
+        if rules.is_death(after) and job.worker != worker:
+            connection.execute("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", [job.id])
         begins = replace(
             begins,
-            after=_interruption(connection, job, worker),
+            after=after,
             kept=done.kept,
             again=done.again,
             pause_seconds=round(max(0.0, at - _written_at(connection, job)), 3),
@@ -272,14 +283,14 @@ def take(connection: Connection, job: Job, worker: str, at: float, done: WorkDon
         " protocol = ? WHERE id = ?",
         [worker, at, rules.PROTOCOL, job.id],
     )
-    epoch, after = job.epoch + 1, job.last_seq
+    epoch, seq = job.epoch + 1, job.last_seq
     if job.cancelled_by is not None:
-        append(connection, job.id, [JobCancelled(stopped=[])], at, epoch=epoch, after=after)
+        append(connection, job.id, [JobCancelled(stopped=[])], at, epoch=epoch, after=seq)
         return find(connection, job.id)
-    append(connection, job.id, [begins], at, epoch=epoch, after=after)
+    append(connection, job.id, [begins], at, epoch=epoch, after=seq)
     started_at = at if job.started_at is None else job.started_at
     return replace(
-        job, status=JobStatus.IN_PROGRESS, epoch=epoch, worker=worker, started_at=started_at, last_seq=after + 1
+        job, status=JobStatus.IN_PROGRESS, epoch=epoch, worker=worker, started_at=started_at, last_seq=seq + 1
     )
 
 

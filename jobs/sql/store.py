@@ -32,7 +32,7 @@ from jobs.models import (
     Upload,
     WorkerRecord,
 )
-from jobs.rules import Eligibility
+from jobs.rules import Eligibility, JobHead
 from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads, uploads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Transaction
@@ -516,6 +516,9 @@ class SqlStore:
     def beat(self, worker: str) -> None:
         sql = "UPDATE workers SET beat = beat + 1, stopped = 0 WHERE id = ?"
         self._database.post(lambda connection: connection.execute(sql, [worker]))
+
+    async def suspects(self) -> list[JobHead]:
+        return await self._read(log.suspects)
 
     async def declare_stopped(self, worker: str, beat: int) -> bool:
         def transaction(connection: Connection) -> bool:

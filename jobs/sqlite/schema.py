@@ -182,6 +182,10 @@ MIGRATIONS = (
     CREATE INDEX jobs_running ON jobs (status, priority, number) WHERE status = 'in_progress';
     CREATE INDEX threads_by_age ON threads (updated_at) WHERE deleted_at IS NULL;
     """,
+    """
+    -- The workers that died under a job since it last finished a step.
+    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 

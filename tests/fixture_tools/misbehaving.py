@@ -1,6 +1,7 @@
 """Tools that do what tools must not do."""
 
 import os
+import signal
 import time
 
 from toolkit import AsyncToolContext, ToolContext, tool
@@ -27,3 +28,10 @@ async def burn_the_loop(ctx: AsyncToolContext, seconds: float) -> str:
 def leave(ctx: ToolContext) -> str:
     """End the process."""
     os._exit(1)
+
+
+@tool(run_in="process")
+def end_worker(ctx: ToolContext) -> None:
+    """Ends the process that has given it this call, as a fault of a library would."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)

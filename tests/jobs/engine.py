@@ -60,6 +60,7 @@ class Engine:
         tasks: tuple[str, ...] = ("chat",),
         user_slots: int = 8,
         ttl_seconds: float = 10,
+        **options: Any,
     ) -> LocalDispatcher:
         return LocalDispatcher(
             self.store,
@@ -68,14 +69,23 @@ class Engine:
             tasks=tasks,
             user_slots=user_slots,
             ttl_seconds=ttl_seconds,
+            **options,
         )
 
     @asynccontextmanager
     async def working(
-        self, tasks: Mapping[str, TaskFunction], *, slots: int = 50, user_slots: int = 8, ttl_seconds: float = 10
+        self,
+        tasks: Mapping[str, TaskFunction],
+        *,
+        slots: int = 50,
+        user_slots: int = 8,
+        ttl_seconds: float = 10,
+        **options: Any,
     ) -> AsyncIterator[Worker]:
         """A worker that runs; it finishes what it holds when the block ends."""
-        async with self.dispatcher(tasks=tuple(tasks), user_slots=user_slots, ttl_seconds=ttl_seconds) as dispatcher:
+        async with self.dispatcher(
+            tasks=tuple(tasks), user_slots=user_slots, ttl_seconds=ttl_seconds, **options
+        ) as dispatcher:
             worker = Worker(self.store, dispatcher, self.wake, tasks, slots=slots)
             running = asyncio.create_task(worker.run())
             try:

@@ -9,7 +9,6 @@ import pytest
 
 from jobs import JSON, Job, JobContext, JobFailed, JobIncomplete, JobNotFound, Step, StepFailed
 from jobs.errors import EpochStale
-from jobs.rules import MAX_FRUITLESS_ATTEMPTS
 from tests.jobs.engine import Engine, OpenEngine, chat, claim, fields, is_gapless, types, write
 from tests.waiting import until
 
@@ -454,19 +453,6 @@ async def test_a_result_that_is_no_json_fails_its_job_alone(engine: Engine) -> N
     async with engine.working({"chat": task}), asyncio.timeout(SOON):
         assert (await engine.log(bad.id))[-1].type == "job.failed"
         assert fields((await engine.log(good.id))[-1])["result"] == "good"
-
-
-async def test_a_job_that_ends_its_workers_keep_running_is_given_up(engine: Engine) -> None:
-    job = await engine.client.submit(chat())
-    for n in range(MAX_FRUITLESS_ATTEMPTS):
-        assert await claim(engine.store, f"w{n}") is not None
-
-    async def task(ctx: JobContext) -> JSON:
-        raise AssertionError("must not be begun again")
-
-    async with engine.working({"chat": task}), asyncio.timeout(SOON):
-        events = await engine.log(job.id)
-    assert fields(events[-1])["error"]["code"] == "interrupted_too_often"
 
 
 async def test_the_last_report_of_a_step_is_always_written(engine: Engine) -> None:
