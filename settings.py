@@ -186,6 +186,8 @@ class Settings(BaseSettings):
     """Jobs that one worker runs at a time."""
     user_slots: int = Field(8, ge=1, le=10_000, validation_alias="LONGHAUL_USER_SLOTS")
     """Jobs of one user that run at a time; the rest wait. Does not apply to the shared user `local`."""
+    tool_processes: int = Field(8, ge=1, le=1_000, validation_alias="LONGHAUL_TOOL_PROCESSES")
+    """Tools that one worker runs in processes of their own at a time; the rest wait, with fair turns between users."""
     tool_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("tools"),), validation_alias="LONGHAUL_TOOL_DIRS")
     """Directories whose `@tool` functions are loaded, separated like PATH."""
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_api_keys)] = Field(

@@ -320,6 +320,16 @@ class JobContext:
     async def begin_again(self, path: str, attempt: int) -> None:
         await self.emit(replace(self._transcript.steps[path].started, attempt=attempt))
 
+    async def wait_for_slot(self, path: str) -> None:
+        """Say that a running step waits until others have made room for it."""
+        await self.emit(StepWaiting(step=path, reason="slot"))
+
+    async def slot_given(self, path: str) -> None:
+        """Say that it goes on: it starts only now, also for the estimates of how long such steps take."""
+        if (pace := self._paces.get(path)) is not None:
+            self._paces[path] = pace.begun_at(time.monotonic())
+        await self.emit(self._transcript.steps[path].started)
+
     async def map(
         self,
         path: str,

@@ -147,6 +147,10 @@ class Pace:
         self._last: Progress | None = None
         self._told: _Told | None = None
 
+    def begun_at(self, at: float) -> Pace:
+        """Returns the pace of the same call, if it begins only now."""
+        return Pace(self._name, self._past, at)
+
     def hear(self, at: float) -> None:
         """Take any sign of life."""
         self._silence = max(self._silence, at - self._heard_at)

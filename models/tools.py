@@ -151,6 +151,12 @@ class JobCall:
         await asyncio.gather(*(part.leave() for part in self._parts.values()))
         self._gate.forget(self._bucket)
 
+    async def wait_for_place(self) -> None:
+        await self._ctx.wait_for_slot(self._path)
+
+    async def go_on(self) -> None:
+        await self._ctx.slot_given(self._path)
+
     async def progress(self, done: float, total: float | None, message: str) -> None:
         await self._ctx.progress(done, total, message, step=self._path)
 

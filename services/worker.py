@@ -45,6 +45,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
                 scratch=data.scratch,
                 mcp_servers=settings.mcp_file,
                 log_format=settings.log_format,
+                process_limit=settings.tool_processes,
             )
         )
         models = await stack.enter_async_context(open_models(model_settings(settings)))

@@ -155,6 +155,12 @@ class CallHandler(Protocol):
     Reports come one at a time, requests concurrently; both are cancelled when the call ends or moves to another host.
     """
 
+    async def wait_for_place(self) -> None:
+        """The call waits for others, until a process may run it: nothing of it has begun."""
+
+    async def go_on(self) -> None:
+        """A call that waited for a place has one."""
+
     async def progress(self, done: float, total: float | None, message: str) -> None: ...
 
     async def log(self, level: str, message: str) -> None: ...

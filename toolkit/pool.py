@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from background import cancel_and_wait
+from names import SHARED_USER
 from toolkit.calls import Call, Moved
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
@@ -15,6 +17,7 @@ from toolkit.handler import CallContext, CallHandler
 from toolkit.hosts import HostProcess
 from toolkit.lines import LineFormat
 from toolkit.output import JSON_OPTION
+from toolkit.places import Places
 from toolkit.scratch import Scratch
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON, MCP_OPTION
@@ -45,7 +48,7 @@ class HostPool:
         grace_seconds: float = 0.3,  # how long a cancelled tool may take before its host is killed
         stall_seconds: float = 0.25,  # how long a loop may be silent before a call goes to another host
         spare_hosts: int = 1,  # hosts started before they are needed
-        process_limit: int = 8,  # hosts that run one call each, at a time; further calls wait
+        process_limit: int = 8,  # hosts that run one call each, at a time; further calls wait (places.py)
         thread_limit: int = 32,  # `def` calls in one shared host; further ones get another host
         start_seconds: float = 30,  # how long a host may take to import the tools
     ) -> None:
@@ -61,7 +64,7 @@ class HostPool:
         self._grace_seconds = grace_seconds
         self._stall_seconds = stall_seconds
         self._spare_hosts = spare_hosts
-        self._processes = asyncio.Semaphore(process_limit)
+        self._places = Places(process_limit)
         self._thread_limit = thread_limit
         self._start_seconds = start_seconds
         self._specs: dict[str, ToolSpec] = {}
@@ -152,13 +155,20 @@ class HostPool:
     # -- running
 
     async def _run_alone(self, call: Call) -> JSON:
-        async with self._processes:
+        async with self._place(call):
             host = await self._take_spare()
             try:
                 return await self._run(host, call)
             finally:
                 host.kill()
                 self._keep_warm()
+
+    def _place(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """What a stopped call saves is short, and its Stop must not wait for others: it needs no place."""
+        if call.context.partial:
+            return nullcontext()
+        handler = call.handler
+        return self._places.taken(_owner(call.context), on_wait=handler.wait_for_place, on_given=handler.go_on)
 
     async def _run_of_server(self, call: Call) -> JSON:
         """Run the call in the one host for MCP servers. If that dies, the call fails, as the server may have acted."""
@@ -258,6 +268,11 @@ class HostPool:
 
     def _spawned(self, host: HostProcess) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}
+
+
+def _owner(context: CallContext) -> str:
+    """Returns between whom turns are fair: users, and without a login conversations."""
+    return f"thread {context.thread_id}" if context.user == SHARED_USER else f"user {context.user}"
 
 
 def _useful(spare: "asyncio.Task[HostProcess]") -> bool:

@@ -9,6 +9,8 @@ def news(payload: events.Log | events.StepWaiting | events.JobQueued | events.Jo
     match payload:
         case events.Log(level=level, message=message):
             return message if level == "info" else f"{level}: {message}"
+        case events.StepWaiting(reason="slot"):
+            return "Waiting until another tool has ended."
         case events.StepWaiting(until=until):
             again = "" if until is None else f"; the next try is in {max(0.0, until - at):.0f} s"
             return f"Waiting for the model endpoint{again}."

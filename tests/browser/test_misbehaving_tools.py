@@ -42,7 +42,7 @@ async def test_a_tool_that_keeps_its_loop_slows_nobody(
     await offender.finishes()
 
 
-async def test_eight_tools_that_calculate_slow_nobody(shared_server: Server, open_chat: OpenChat) -> None:
+async def test_as_many_tools_as_may_calculate_slow_nobody(shared_server: Server, open_chat: OpenChat) -> None:
     other = await open_chat(shared_server.url)
     async with shared_server.jobs() as jobs:
         arguments = {"years": 60, "paths": 1_000_000}
@@ -51,9 +51,9 @@ async def test_eight_tools_that_calculate_slow_nobody(shared_server: Server, ope
 
         async def calculating() -> bool:
             logs = [await jobs.events(offender.id) for offender in offenders]
-            return all(any(event.type == "progress" for event in log) for log in logs)
+            return sum(any(event.type == "progress" for event in log) for log in logs) == 7
 
-        await until(calculating, within=30, what="all eight calculate")
+        await until(calculating, within=30, what="seven calculate, and one waits for the place that is kept")
         best = await smoothest(shared_server, other)
         cancelled = [await jobs.cancel(offender.id, SHARED_USER) for offender in offenders]
 

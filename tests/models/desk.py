@@ -35,6 +35,7 @@ class Desk:
         self.models = models
         self.pool = pool
         self.tasks: Mapping[str, TaskFunction] = build_tasks(models, pool, files)
+        self.alive: list[str] = []  # of the workers, worker_1, worker_2, …
         self._workers = 0
 
     async def submit(self, input: str | None = None, *, task: str = "chat", **fields: Any) -> JobContext:
@@ -42,9 +43,9 @@ class Desk:
         return await self.take()
 
     async def take(self) -> JobContext:
-        """As a new worker, all earlier ones being dead."""
+        """As a new worker, the earlier ones being dead, except those in `alive`."""
         self._workers += 1
-        eligibility = Eligibility(tasks=list(self.tasks), alive=[], user_slots=100, running=[])
+        eligibility = Eligibility(tasks=list(self.tasks), alive=self.alive, user_slots=100, running=[])
         job = await self.store.claim(f"worker_{self._workers}", eligibility)
         assert job is not None
         transcript = Transcript.of(await self.store.read(job.id, 0, 100_000))

@@ -15,7 +15,7 @@ from jobs.errors import EpochStale, JobIncomplete, StepFailed, ThreadNotFound
 from jobs.models import JSON, JobRequest
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
-from tests.models.desk import USER, Desk, open_desk, settings_for
+from tests.models.desk import TOOLBOX, USER, Desk, open_desk, settings_for
 from tests.waiting import until
 from toolkit.pool import HostPool
 
@@ -201,3 +201,37 @@ async def test_what_a_tool_kept_with_the_first_version_is_there(desk: Desk) -> N
     kept.rename(kept.parent.parent / hashlib.sha256(b"t1").hexdigest()[:32])
     assert await remembered("second") == "first second "
     assert await remembered("third") == "first second third "
+
+
+async def test_a_call_that_waits_for_a_process_says_so_and_then_that_it_goes_on(
+    endpoint: Endpoint, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    async with (
+        HostPool([TOOLBOX], spare_hosts=0, process_limit=1) as pool,
+        open_desk(tmp_path, settings_for(endpoint.url), pool) as desk,
+    ):
+        desk.alive = ["worker_1", "worker_2", "worker_3"]
+        first, second, stopped = [
+            await desk.submit(task="wait_for_file", arguments={"file": str(file)}) for _ in range(3)
+        ]
+        running = asyncio.create_task(desk.run(first))
+        await until(lambda: desk.logs(first), within=30, what="the first has the place")
+        waiting = [asyncio.create_task(desk.run(ctx)) for ctx in (second, stopped)]
+        for ctx in (second, stopped):
+            await until(lambda ctx=ctx: desk.events(ctx, "step.waiting"), within=30, what="it waits")  # type: ignore[misc]
+        assert fields((await desk.events(second, "step.waiting"))[0]) == {"step": "call:0", "reason": "slot"}
+
+        waiting[1].cancel()
+        await asyncio.wait(waiting[1:])
+        assert not running.done(), "the one that is stopped need not wait"
+        file.touch()
+        assert (await running, await waiting[0]) == ("found", "found")
+        told = [event.type for event in await desk.events(second)]
+        assert told[told.index("step.waiting") :] == [
+            "step.waiting",
+            "step.started",
+            "log",
+            "step.finished",
+            "job.completed",
+        ]

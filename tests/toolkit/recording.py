@@ -20,6 +20,7 @@ class RecordingHandler:
     def __init__(self, folder: Path | None = None, records: dict[str, Any] | None = None) -> None:
         self.folder = folder  # its files are the user's; a file's name is its id
         self.records = {} if records is None else records  # also kept between calls
+        self.waits: list[str] = []
         self.progresses: list[tuple[float, float | None, str]] = []
         self.logs: list[tuple[str, str]] = []
         self.plans: list[list[tuple[str, str]]] = []
@@ -32,6 +33,12 @@ class RecordingHandler:
         self.artifacts: dict[str, tuple[str, bytes]] = {}
         self.hanging = asyncio.Event()
         self.hang_cancelled = False
+
+    async def wait_for_place(self) -> None:
+        self.waits.append("waits")
+
+    async def go_on(self) -> None:
+        self.waits.append("goes on")
 
     async def progress(self, done: float, total: float | None, message: str) -> None:
         self.progresses.append((done, total, message))

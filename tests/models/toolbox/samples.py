@@ -166,3 +166,12 @@ def read(ctx: ToolContext, document: UploadedFile) -> str:
 def summarize_documents(documents: list[UploadedFile], focus: str = "") -> dict[str, object]:
     """Summarise files."""
     return {"summary": f"- A point of {documents[0].name} [p. 1]", "focus": focus, "remarks": ["One page is blank."]}
+
+
+@tool(run_in="process")
+def wait_for_file(ctx: ToolContext, file: str) -> str:
+    """Wait until there is such a file."""
+    ctx.log("info", "looking")
+    while not Path(file).exists():
+        time.sleep(0.02)
+    return "found"
