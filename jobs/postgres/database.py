@@ -1,4 +1,4 @@
-"""Transactions on PostgreSQL: one connection appends, one writes alone, a few read."""
+"""Transactions on PostgreSQL: one connection appends, one writes alone, a few read (readers.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import psycopg
@@ -18,14 +17,14 @@ import psycopg
 from jobs.errors import StoreUnavailable, reason_for_log
 from jobs.postgres.connection import PostgresConnection
 from jobs.postgres.schema import migrate
-from jobs.sql.connection import Transaction
+from jobs.sql.connection import Lane, Transaction
 from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group, unavailable
+from jobs.sql.readers import Readers
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-READERS = 2
 MAX_GROUP = 500
 """Appends that share one commit."""
 RESOLVE_SECONDS = 30.0
@@ -64,7 +63,7 @@ class PostgresDatabase:
         self._url = url
         self._appender = Writer(url, "postgres-appender", begin=BEGIN, group=MAX_GROUP)
         self._writer = Writer(url, "postgres-writer", begin=BEGIN + RUN_ALONE, group=1, behind=self._appender)
-        self._readers = ThreadPoolExecutor(READERS, "postgres-reader")
+        self._readers = Readers("postgres")
         self._local = threading.local()
         self._opened: list[PostgresConnection] = []
 
@@ -81,7 +80,7 @@ class PostgresDatabase:
     def close(self) -> None:
         self._appender.close()
         self._writer.close()
-        self._readers.shutdown()
+        self._readers.close()
         for connection in self._opened:
             connection.close()
 
@@ -94,8 +93,8 @@ class PostgresDatabase:
     def post(self, transaction: Transaction[Any]) -> None:
         self._appender.post(transaction)
 
-    async def read(self, query: Transaction[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_reader, query)
+    async def read(self, query: Transaction[T], lane: Lane = "short") -> T:
+        return await self._readers.read(lane, self._run_reader, query)
 
     def _run_reader(self, query: Transaction[T]) -> T:
         try:

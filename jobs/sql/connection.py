@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -45,6 +45,10 @@ class Connection(Protocol):
 
 Transaction = Callable[[Connection], T]
 
+Lane = Literal["short", "long", "search"]
+"""`short`: bounded by its limit or by an index, as the reads of followers are. `long`: grows with a job's log or with
+the number of jobs. `search`: grows with everything that a user has ever said."""
+
 
 class Database(Protocol):
     """Runs transactions on threads of its own. Raises `StoreUnavailable` when the database fails."""
@@ -69,4 +73,5 @@ class Database(Protocol):
     def post(self, transaction: Transaction[Any]) -> None:
         """Queue an append from any thread. Its result and its errors are dropped."""
 
-    async def read(self, query: Transaction[T]) -> T: ...
+    async def read(self, query: Transaction[T], lane: Lane = "short") -> T:
+        """Run a query that changes nothing, beside others; those of one lane may wait for each other."""

@@ -35,7 +35,7 @@ from jobs.models import (
 from jobs.rules import Eligibility, JobHead
 from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads, uploads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
-from jobs.sql.connection import Connection, Database, Transaction
+from jobs.sql.connection import Connection, Database, Lane, Transaction
 from jobs.sql.log import EntryAt, WorkDone
 from jobs.store import EndedJob, JobFilter
 from jobs.transcript import Transcript
@@ -129,7 +129,7 @@ class SqlStore:
     ) -> Job:
         while True:
             # The log of an ended job never changes: a long one is read outside of the write, so as not to delay others.
-            failed, reused = await self._read(lambda connection: self._reused(connection, job_id, user))
+            failed, reused = await self._read(lambda connection: self._reused(connection, job_id, user), "long")
             if (retry := await self._write(partial(self._retry, job_id, failed, reused, arguments, files))) is not None:
                 return retry
 
@@ -190,7 +190,7 @@ class SqlStore:
 
     async def _work_done(self, job_id: str) -> WorkDone:
         """Reads the log, which may be long, outside of the write."""
-        return await self._read(lambda connection: log.work_done(connection, job_id))
+        return await self._read(lambda connection: log.work_done(connection, job_id), "long")
 
     def _take(self, connection: Connection, job: Job, worker: str, change: Change, done: WorkDone | None) -> Job:
         taken = log.take(connection, job, worker, self._clock(), done)
@@ -304,12 +304,12 @@ class SqlStore:
 
     async def settle(self) -> None:
         sql = "SELECT id FROM jobs WHERE finished_at IS NOT NULL AND answer IS NULL"
-        for job_id in await self._read(lambda connection: [row[0] for row in connection.execute(sql)]):
+        for job_id in await self._read(lambda connection: [row[0] for row in connection.execute(sql)], "long"):
             await self._settle(job_id)
 
     async def _settle(self, job_id: str) -> None:
         """Store the answer of an ended job. The log, which may be long, is read outside of the write."""
-        answer = await self._read(lambda connection: Transcript.of(log.stream(connection, job_id)).answer)
+        answer = await self._read(lambda connection: Transcript.of(log.stream(connection, job_id)).answer, "long")
         await self._write(lambda connection: keep_answer(connection, job_id, answer))
 
     async def get(self, job_id: str, user: str | None = None) -> Job:
@@ -322,7 +322,7 @@ class SqlStore:
         return await self._read(lambda connection: log.changed_jobs(connection, user, since, limit))
 
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
-        return await self._read(log.counts)
+        return await self._read(log.counts, "long")
 
     async def queue(self) -> Queue:
         return await self._read(log.queue)
@@ -352,10 +352,10 @@ class SqlStore:
         return await self._read(lambda connection: {row[0]: row[1] for row in connection.execute(sql, job_ids)})
 
     async def milestones(self, job_id: str) -> list[JobEvent]:
-        return await self._read(lambda connection: log.milestones(connection, job_id))
+        return await self._read(lambda connection: log.milestones(connection, job_id), "long")
 
     async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
-        return await self._read(lambda connection: {job.id: log.summary(connection, job) for job in jobs})
+        return await self._read(lambda connection: {job.id: log.summary(connection, job) for job in jobs}, "long")
 
     async def delete_job(self, job_id: str, user: str) -> Job | None:
         def transaction(connection: Connection) -> Job | None:
@@ -384,7 +384,10 @@ class SqlStore:
         return await self._read(lambda connection: threads.find(connection, thread_id, owner))
 
     async def threads(self, owner: str, *, search: str | None, limit: int, before: str | None) -> list[Thread]:
-        return await self._read(lambda connection: threads.find_all(connection, owner, search, limit, before))
+        return await self._read(
+            lambda connection: threads.find_all(connection, owner, search, limit, before),
+            "search" if search else "short",
+        )
 
     async def thread_jobs(self, thread_id: str) -> list[Job]:
         return await self._read(lambda connection: threads.turns(connection, thread_id))
@@ -569,8 +572,8 @@ class SqlStore:
         self._write_appends()  # earlier calls go first
         return await self._database.write(transaction)
 
-    async def _read(self, query: Transaction[T]) -> T:
-        return await self._database.read(query)
+    async def _read(self, query: Transaction[T], lane: Lane = "short") -> T:
+        return await self._database.read(query, lane)
 
     def _announce(self, job_id: str, thread_id: str | None) -> None:
         self._changes.topics.update({"queue", job_topic(job_id)})

@@ -8,19 +8,18 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.errors import StoreUnavailable
-from jobs.sql.connection import Transaction
+from jobs.sql.connection import Lane, Transaction
 from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group, unavailable
+from jobs.sql.readers import Readers
 from jobs.sqlite.schema import migrate
 
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 30
-READERS = 2
 MAX_GROUP = 500
 """Transactions that share one commit."""
 
@@ -56,7 +55,7 @@ class SqliteDatabase:
         self._path = path
         self._work: Work = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run_writer, name="sqlite-writer", daemon=True)
-        self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
+        self._readers = Readers("sqlite")
         self._local = threading.local()
         self._opened: list[SqliteConnection] = []
         self._closed = False
@@ -72,7 +71,7 @@ class SqliteDatabase:
         self._closed = True
         self._work.put(None)
         self._writer.join()
-        self._readers.shutdown()
+        self._readers.close()
         for connection in self._opened:
             connection.close()
 
@@ -91,8 +90,8 @@ class SqliteDatabase:
         """Queue a write from any thread. Its result and its errors are dropped."""
         self._work.put(Request(transaction, None))
 
-    async def read(self, query: Transaction[T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._run_reader, query)
+    async def read(self, query: Transaction[T], lane: Lane = "short") -> T:
+        return await self._readers.read(lane, self._run_reader, query)
 
     def _run_reader(self, query: Transaction[T]) -> T:
         try:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from background import cancel_and_wait
 from jobs import EpochStale, Job, JobConflict, JobNotFound, JobRequest, JobStatus, KeyReused, ThreadNotFound, rules
 from jobs.errors import LogBehind, QueueFull, RecordRefused
 from jobs.events import (
@@ -995,3 +996,24 @@ async def test_a_thread_that_begins_with_files_is_named_after_them_too(engine: E
     await client.name_after_files(renamed, ["plan.pdf"])
     await client.name_after_files(await client.submit(chat("Summarise this")), ["plan.pdf"])
     assert [thread.title for thread in await client.threads("ada")] == ["Mine", "Summarise this · plan.pdf and 1 more"]
+
+
+async def test_searches_and_long_reads_hold_up_no_follower(engine: Engine) -> None:
+    """Many at once, so that they take long together on a machine of any speed."""
+    job = await begun(engine.store, thread_id="thread_one", text="word " * 100_000)
+    await write(engine.store, job.id, *[Log(step=None, level="info", message="x" * 5_000)] * 200)
+
+    async def search() -> None:
+        assert not await engine.store.threads("ada", search="nowhere", limit=20, before=None)
+
+    async def open_page() -> None:
+        assert await engine.store.milestones(job.id)
+
+    searches = [asyncio.create_task(search()) for _ in range(60)]
+    openings = [asyncio.create_task(open_page()) for _ in range(60)]
+    await asyncio.sleep(0)  # all of them wait by now
+    assert await engine.store.read_many({job.id: 0}, 1)
+    assert await engine.store.last_seqs([job.id])
+    still = [sum(not task.done() for task in tasks) for tasks in (searches, openings)]
+    assert all(count > 10 for count in still), "the follower waited for them"
+    await cancel_and_wait(*searches, *openings)
