@@ -11,7 +11,7 @@ import starting
 from accounts import UsersFile
 from services import logs
 from services.lifecycle import Lifecycle
-from services.web import open_web, prepare
+from services.web import SchemaTooNew, open_web, prepare
 from settings import Settings, refuse
 
 logger = logging.getLogger("longhaul")
@@ -22,6 +22,7 @@ class Front:
 
     def __init__(self, settings: Settings) -> None:
         logs.configure(settings, "web")
+        starting.allow_open_files()
         prepare(settings)
         # Chainlit reads the environment when it is imported, so that settings come first.
         from api import create_api
@@ -56,6 +57,8 @@ class Front:
             try:
                 services = await stack.enter_async_context(open_web(self._settings, embedded_workers=embedded_workers))
                 chat = await stack.enter_async_context(open_chat(services))
+            except SchemaTooNew as error:
+                refuse(str(error))
             except Exception as error:
                 logger.exception("start failed")
                 refuse(f"The server could not start: {error}.")

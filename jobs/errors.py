@@ -9,6 +9,7 @@ JobsError
 ├── StorageFull       the user stores too much: delete something first
 ├── UploadNotFound    no such upload, or another user's
 ├── StoreUnavailable  the database cannot be read or written now: its disk is full, or it was busy for too long
+├── SchemaTooNew      a later version has written the database
 ├── EpochStale        the writer no longer holds the job: stop at once, write nothing
 ├── RecordRefused     a tool wants to keep more than the limits allow
 ├── LogBehind         the log lacks the events before these: send those first
@@ -68,6 +69,14 @@ class UploadNotFound(JobsError):
 class StoreUnavailable(JobsError):
     def __init__(self) -> None:
         super().__init__("The server cannot read or write its data now. Try again later.")
+
+
+class SchemaTooNew(JobsError):
+    def __init__(self) -> None:
+        super().__init__(
+            "The database was written by a later version of Longhaul. Start that version, or restore a "
+            "backup that this one has made."
+        )
 
 
 class EpochStale(JobsError):

@@ -15,7 +15,7 @@ from typing import Protocol
 from files import DirectoryFileStore, FileStore
 from jobs import StoreUnavailable, journal
 from jobs.dispatch import Dispatcher, Liveness
-from jobs.errors import reason_for_log
+from jobs.errors import SchemaTooNew, reason_for_log
 from jobs.local import LocalDispatcher, LocalLiveness
 from jobs.models import JSON, Limits
 from jobs.sql.store import SqlStore
@@ -24,6 +24,7 @@ from jobs.store import JobStore
 from jobs.transitions import Transitions
 from jobs.wake import DatagramWake, Wake
 from services.data_dir import DataDir
+from services.mounts import check_local
 from settings import Settings, refuse
 
 
@@ -63,6 +64,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     limits = Limits(queued_jobs=settings.user_queue, stored_bytes=settings.user_storage_bytes)
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
+            check_local(data.path)
             wake: Wake = await stack.enter_async_context(DatagramWake(data.wake))
             opening: SqlStore = SqliteStore(data.jobs, wake, transitions=transitions, limits=limits)
             chat_url = f"sqlite+aiosqlite:///{data.chat}"
@@ -76,6 +78,8 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
             chat_url = f"postgresql+psycopg://{url.partition('://')[2]}"
         try:
             store = await stack.enter_async_context(opening)
+        except SchemaTooNew as error:
+            refuse(str(error))
         except StoreUnavailable as error:
             refuse(f"The database cannot be opened: {reason_for_log(error)}.")
         yield _backend(settings, data, store=store, wake=wake, transitions=transitions, chat_url=chat_url)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Sequence
 from typing import Any, Self
 
+import starting
 from background import cancel_and_wait, keep_running
 from jobs import WorkerRecord
 from jobs.dispatch import Liveness, declare_stopped
@@ -100,6 +101,7 @@ class Supervisor:
     async def _start(self) -> asyncio.subprocess.Process:
         child = await children.start(*self._command)
         self._children.add(child)
+        starting.limit_open_files(child.pid)  # for its tool hosts; it raises its own
         logger.info("worker process started", extra={"fields": {"child": child.pid}})
         return child
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from accounts import auth_secret
 from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
-from jobs import JobClient, WorkerRecord
+from jobs import JobClient, SchemaTooNew, WorkerRecord
 from jobs.dispatch import Liveness
 from jobs.rules import is_alone
 from services.backend import open_backend
@@ -29,6 +29,7 @@ from toolkit.watchdog import LoopWatchdog
 __all__ = [
     "FileStore",
     "FileTooLarge",
+    "SchemaTooNew",
     "Settings",
     "StoredFile",
     "StoredFileNotFound",

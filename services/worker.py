@@ -34,6 +34,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
     """
     data = DataDir(settings.data)
     keep_private(data)
+    starting.allow_open_files()
     async with AsyncExitStack() as stack:
         backend = await stack.enter_async_context(open_backend(settings))
         if settings.traces:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import starting
 from background import wait_event
 from toolkit import messages, wire
 from toolkit.calls import Attempt, Call, Moved
@@ -97,6 +98,7 @@ class HostProcess:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
             )
+        starting.limit_open_files(process.pid)
         host = cls(process, *await asyncio.open_connection(sock=ours))
         on_spawned(host)
         return host

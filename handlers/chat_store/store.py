@@ -12,9 +12,11 @@ from typing import Any, Self
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from handlers.chat_store.tables import feedbacks, users
+from jobs import SchemaTooNew
 
 MIGRATIONS = Path(__file__).parent
 BUSY_SECONDS = 30
@@ -41,7 +43,8 @@ class StoredFeedback:
 
 
 class ChatStore:
-    """`async with ChatStore(url) as store`: migrates the tables first. `url` must name an async driver."""
+    """`async with ChatStore(url) as store`: migrates the tables first, or raises `SchemaTooNew`. `url` must name an
+    async driver."""
 
     def __init__(self, url: str) -> None:
         is_sqlite = url.startswith("sqlite")
@@ -133,4 +136,7 @@ def _migrate(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError:  # the stored revision is none of ours
+        raise SchemaTooNew from None

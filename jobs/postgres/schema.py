@@ -11,6 +11,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
+from jobs.errors import SchemaTooNew
+
 MIGRATIONS: tuple[LiteralString, ...] = (
     """
     CREATE TABLE threads (
@@ -194,11 +196,13 @@ LOCK = 0x10_96_4A_02
 
 
 def migrate(connection: psycopg.Connection[Any]) -> None:
-    """Apply the missing migrations, in one transaction."""
+    """Apply the missing migrations, in one transaction. Raises `SchemaTooNew`."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         connection.execute("CREATE TABLE IF NOT EXISTS longhaul_schema (version INTEGER NOT NULL)")
         [row] = connection.execute("SELECT coalesce(max(version), 0) FROM longhaul_schema")
+        if row[0] > len(MIGRATIONS):
+            raise SchemaTooNew
         for version, statements in enumerate(MIGRATIONS[row[0] :], row[0] + 1):
             connection.execute(statements)
             connection.execute("INSERT INTO longhaul_schema VALUES (%s)", [version])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from jobs.errors import SchemaTooNew
+
 MIGRATIONS = (
     """
     CREATE TABLE threads (
@@ -190,11 +192,17 @@ MIGRATIONS = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Apply the missing migrations. Several processes may start at once, so each runs in one exclusive transaction."""
+    """Apply the missing migrations. Several processes may start at once, so each runs in one exclusive transaction.
+
+    Raises `SchemaTooNew`.
+    """
     while True:
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version >= len(MIGRATIONS):
+        if version > len(MIGRATIONS):
+            connection.execute("ROLLBACK")
+            raise SchemaTooNew
+        if version == len(MIGRATIONS):
             connection.execute("COMMIT")
             return
         for statement in MIGRATIONS[version].split(";"):
