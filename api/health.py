@@ -26,7 +26,8 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
-    """200 when the store answers, with the workers, their machines and the queue; 503 if not, or while draining."""
+    """200 when the store answers, with the workers that have loaded all they need, the machines of all, and the queue;
+    503 if not, or while draining."""
     try:
         services = open_services(request)
     except NotServing:
@@ -41,7 +42,7 @@ async def readyz(request: Request) -> JSONResponse:
     return JSONResponse(
         {
             "store": "ok",
-            "workers": len(workers),
+            "workers": sum(one.warm for one in workers),
             "machines": len({one.machine for one in workers}),
             "queue": {"jobs": queue.jobs, "seconds": round(queue.seconds(time.time()), 1)},
             "model": await services.model.state(),

@@ -23,6 +23,9 @@ class Dispatcher(Protocol):
         `running` is a live view of the ids of the jobs that this worker runs.
         """
 
+    async def tell_warm(self) -> None:
+        """Let everybody know that this worker has loaded what a first job needs. Raises `StoreUnavailable`."""
+
     def stop_taking(self) -> None:
         """Claim nothing more."""
 

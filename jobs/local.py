@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
@@ -186,6 +187,7 @@ class LocalDispatcher:
             tasks=tuple(tasks),
             catalogue=tuple(catalogue),
             machine=this_machine(),
+            warm=False,
         )
         self._user_slots = user_slots
         self._only = only
@@ -221,6 +223,10 @@ class LocalDispatcher:
         await keep_running(partial(self._look, running), name="job claims")
         taken, self._taken = self._taken, None
         return taken
+
+    async def tell_warm(self) -> None:
+        self._record = replace(self._record, warm=True)
+        await self._store.register_worker(self._record)
 
     def stop_taking(self) -> None:
         self._closed = True

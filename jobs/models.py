@@ -223,6 +223,8 @@ class WorkerRecord:
     """The tools that it offers, as JSON."""
     machine: str = ""
     """The worker's machine (`jobs.local.this_machine`). Empty: registered by an earlier version, on this one."""
+    warm: bool = True
+    """It has loaded all that a first job needs; until then, one waits for that."""
 
     @property
     def host(self) -> str:

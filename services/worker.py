@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import starting
-from background import cancel_and_wait
+from background import cancel_and_wait, keep_running
+from jobs.dispatch import Dispatcher
 from jobs.worker import Worker
 from models.models import Models, ModelSettings, open_models
 from models.tasks import build_tasks
@@ -64,6 +65,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         slots = 1 if alone else settings.worker_slots
         worker = Worker(backend.store, dispatcher, backend.wake, tasks, slots=slots)
         offers = {"worker": dispatcher.worker_id, "slots": slots, "tools": len(pool.catalogue)}
+        stack.push_async_callback(cancel_and_wait, asyncio.create_task(_warm_up(models, dispatcher), name="warm up"))
         logger.info("worker started", extra={"fields": offers})
         await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
         logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})
@@ -75,6 +77,16 @@ async def _guard_loop(models: Models) -> None:
     starting.end()
     async with LoopWatchdog("worker"):
         await asyncio.Future()
+
+
+async def _warm_up(models: Models, dispatcher: Dispatcher) -> None:
+    await models.ready()
+
+    async def tell() -> bool:
+        await dispatcher.tell_warm()
+        return True
+
+    await keep_running(tell, name="worker record")
 
 
 def model_settings(settings: Settings) -> ModelSettings:

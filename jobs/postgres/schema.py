@@ -189,6 +189,10 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     -- The workers that died under a job since it last finished a step.
     ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Whether its first job runs at once. 1: also for workers of earlier versions, which do not tell.
+    ALTER TABLE workers ADD COLUMN warm INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 
 LOCK = 0x10_96_4A_02

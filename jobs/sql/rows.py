@@ -99,4 +99,5 @@ def worker(row: Row) -> WorkerRecord:
         tasks=tuple(from_stored(row["tasks"])),
         catalogue=tuple(from_stored(row["catalogue"])),
         machine=row["machine"],
+        warm=bool(row["warm"]),
     )

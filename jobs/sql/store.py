@@ -485,9 +485,9 @@ class SqlStore:
 
     async def register_worker(self, record: WorkerRecord) -> None:
         sql = """
-            INSERT INTO workers (id, beat, stopped, tasks, catalogue, machine) VALUES (?, ?, ?, ?, ?, ?)
+            INSERT INTO workers (id, beat, stopped, tasks, catalogue, machine, warm) VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET beat = excluded.beat, stopped = excluded.stopped, tasks = excluded.tasks,
-            catalogue = excluded.catalogue, machine = excluded.machine
+            catalogue = excluded.catalogue, machine = excluded.machine, warm = excluded.warm
         """
         values = [
             record.id,
@@ -496,6 +496,7 @@ class SqlStore:
             to_stored(record.tasks),
             to_stored(record.catalogue),
             record.machine,
+            int(record.warm),
         ]
 
         def transaction(connection: Connection) -> None:

@@ -188,6 +188,10 @@ MIGRATIONS = (
     -- The workers that died under a job since it last finished a step.
     ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Whether its first job runs at once. 1: also for workers of earlier versions, which do not tell.
+    ALTER TABLE workers ADD COLUMN warm INTEGER NOT NULL DEFAULT 1;
+    """,
 )
 
 

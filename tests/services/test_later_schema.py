@@ -34,7 +34,11 @@ async def refused(command: list[str], data_dir: Path, **environment: str) -> str
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), SOON)
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), SOON)
+    finally:
+        if process.returncode is None:
+            process.kill()
     (line,) = [line for line in said.decode().splitlines() if not line.startswith("INFO: ")]  # uvicorn's own
     assert process.returncode == 2
     return line
@@ -52,10 +56,12 @@ async def test_a_worker_refuses_a_later_postgres_database(tmp_path: Path) -> Non
     async with borrowed_schema(str(tmp_path)) as url:
         async with opened_postgres(url, tmp_path):
             pass
-        with psycopg.connect(url) as database:
+        with psycopg.connect(url, autocommit=True) as database:
             database.execute("INSERT INTO longhaul_schema VALUES (99)")
-        secret = "for-browsers-that-nobody-opens-here"
-        line = await refused(WORKER, tmp_path, DATABASE_URL=url, CHAINLIT_AUTH_SECRET=secret)
+            try:
+                line = await refused(WORKER, tmp_path, DATABASE_URL=url)
+            finally:  # the schema is lent to others
+                database.execute("DELETE FROM longhaul_schema WHERE version = 99")
     assert line.startswith(SENTENCE)
 
 
