@@ -27,7 +27,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 when the store answers, with the workers that have loaded all they need, the machines of all, and the queue;
-    503 if not, or while draining."""
+    503 if not, or while draining. The store is `busy` while writes to it wait."""
     try:
         services = open_services(request)
     except NotServing:
@@ -36,12 +36,13 @@ async def readyz(request: Request) -> JSONResponse:
         await services.jobs.ping()
         workers = await services.workers()
         queue = await services.jobs.queue()
+        writable = await services.jobs.is_writable()
     except Exception:  # whatever the reason, the store is out of reach
         logger.exception("store does not answer")
         return _not_ready("unreachable")
     return JSONResponse(
         {
-            "store": "ok",
+            "store": "ok" if writable else "busy",
             "workers": sum(one.warm for one in workers),
             "machines": len({one.machine for one in workers}),
             "queue": {"jobs": queue.jobs, "seconds": round(queue.seconds(time.time()), 1)},

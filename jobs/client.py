@@ -237,6 +237,10 @@ class JobClient:
         """Raises when the jobs are out of reach."""
         await self._store.ping()
 
+    async def is_writable(self) -> bool:
+        """Whether the jobs' database takes writes at once. They are waited for otherwise."""
+        return await self._store.is_writable()
+
     async def _changes(self, topics: Set[str]) -> AsyncGenerator[None, None]:
         """Yields now, after each wake-up of one of the topics, which may change meanwhile, and when this process is
         about to end; a slow poll makes up for a lost wake-up."""

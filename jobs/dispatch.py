@@ -37,7 +37,7 @@ class Liveness(Protocol):
         """Returns the workers that live and were not declared stopped."""
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-        """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
+        """Returns the workers that seem to live, but whose signs of life have stood still for the TTL."""
 
     def process_id(self, worker: WorkerRecord) -> int | None:
         """Returns the worker's process id, if it runs on this machine."""

@@ -1,5 +1,5 @@
-"""Dispatch: the jobs table is the queue; heartbeat counters show which workers live, and file locks which of this
-machine do."""
+"""Dispatch: the jobs table is the queue; heartbeat counters show which workers live, and locked files which of this
+machine do, also while nobody can write to the database."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ FORGET_SECONDS = 3600.0
 """The record of another machine's stopped worker is removed after this time."""
 
 
+Sign = tuple[int, int]
+"""A worker's heartbeat counter, and when its file was touched. A change of either is a sign of life."""
+
+
 @cache
 def this_machine() -> str:
     """Returns a name of the running system: processes with the same name see each other's file locks."""
@@ -48,7 +52,8 @@ def this_machine() -> str:
 
 
 class WorkerLock:
-    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id."""
+    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id; to touch
+    it is a heartbeat."""
 
     def __init__(self, directory: Path, worker: str) -> None:
         self._path = directory / f"{worker}.lock"
@@ -65,6 +70,18 @@ class WorkerLock:
     ) -> None:
         self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
+
+    def touch(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the counter shows life, too
+            os.utime(self._descriptor)
+
+
+def touched_at(directory: Path, worker: str) -> int:
+    """Returns when the worker's file was touched, as the clock said: only a change of it has a meaning. 0: no file."""
+    try:
+        return (directory / f"{worker}.lock").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def is_free(directory: Path, worker: str) -> bool:
@@ -83,9 +100,11 @@ def is_free(directory: Path, worker: str) -> bool:
 
 
 class LocalLiveness:
-    """Tells which workers are alive. The observer times a counter that stands still by its own clock while awake.
+    """Tells which workers are alive. The observer times signs of life that stand still by its own clock while awake.
 
-    The lock of a worker on this machine shows its death at once; of one elsewhere, only the counter does.
+    A worker's sign is its counter; on this machine, also its file, which is touched even while another program holds
+    the database's lock. The lock of a worker on this machine shows its death at once; of one elsewhere, only the
+    counter does.
     """
 
     def __init__(
@@ -102,14 +121,14 @@ class LocalLiveness:
         self._clock = clock
         self._machine = machine or this_machine()
         self._looked_at = clock()
-        self._silences: dict[str, tuple[int, float]] = {}  # the counter, and for how many seconds it has stood still
+        self._silences: dict[str, tuple[Sign, float]] = {}  # for how many seconds the sign has stood still
 
     def alive(self, workers: Iterable[WorkerRecord]) -> list[WorkerRecord]:
         """Returns the workers that were not declared stopped, without those of this machine that are dead."""
         return [one for one in workers if not one.stopped and not self._is_dead(one)]
 
     def stopped(self, workers: Sequence[WorkerRecord]) -> list[WorkerRecord]:
-        """Returns the workers that seem to live, but whose counter has stood still for the TTL."""
+        """Returns the workers that seem to live, but whose signs of life have stood still for the TTL."""
         self._look(workers)
         return [
             one
@@ -129,14 +148,18 @@ class LocalLiveness:
     def _look(self, workers: Iterable[WorkerRecord]) -> None:
         now = self._clock()
         passed, self._looked_at = min(now - self._looked_at, MAX_LOOK_SECONDS, self._ttl_seconds / 2), now
-        known = self._silences
+        known, signs = self._silences, {one.id: self._sign(one) for one in workers}
         self._silences = {
-            one.id: (one.beat, known[one.id][1] + passed if known.get(one.id, (-1, 0))[0] == one.beat else 0.0)
-            for one in workers
+            worker: (sign, known[worker][1] + passed if worker in known and known[worker][0] == sign else 0.0)
+            for worker, sign in signs.items()
         }
 
+    def _sign(self, worker: WorkerRecord) -> Sign:
+        return worker.beat, touched_at(self._directory, worker.id) if self._is_here(worker) else 0
+
     def _silence(self, worker: WorkerRecord) -> float:
-        return self._silences.get(worker.id, (0, 0.0))[1]  # unknown: another look found it removed
+        _, seconds = self._silences.get(worker.id, (None, 0.0))  # unknown: another look found it removed
+        return seconds
 
     def _is_here(self, worker: WorkerRecord) -> bool:
         return worker.machine in ("", self._machine)
@@ -284,4 +307,5 @@ class LocalDispatcher:
     def _beat(self) -> None:
         """On a thread: a busy event loop must not look like a dead process."""
         while not self._ending.wait(self._beat_seconds):
+            self._lock.touch()
             self._store.beat(self.worker_id)

@@ -289,3 +289,6 @@ class JobStore(Protocol):
 
     async def ping(self) -> None:
         """Raises `StoreUnavailable` when the database cannot be read."""
+
+    async def is_writable(self) -> bool:
+        """Whether writes are taken at once: no other program holds the database's lock, no disk stands still."""

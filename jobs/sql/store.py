@@ -44,6 +44,9 @@ from jobs.wake import Wake, job_topic, thread_topic
 
 T = TypeVar("T")
 
+PROBE_SECONDS = 1.0
+"""A database that takes longer for an empty transaction is busy."""
+
 
 class Changes(threading.local):
     """The changes of the transactions since the last commit on this thread of the database."""
@@ -75,6 +78,7 @@ class SqlStore:
         self._clock = clock
         self._limits = limits or Limits()
         self._changes = Changes()
+        self._probe: asyncio.Future[None] | None = None
         self._appends: list[tuple[Append, asyncio.Future[int]]] = []  # not handed to the database yet
 
     async def __aenter__(self) -> Self:
@@ -566,6 +570,12 @@ class SqlStore:
 
     async def ping(self) -> None:
         await self._read(lambda connection: connection.execute("SELECT 1").fetchone())
+
+    async def is_writable(self) -> bool:
+        if self._probe is None or self._probe.done():
+            self._probe = self._database.append(lambda _: None)
+        done, _ = await asyncio.wait({self._probe}, timeout=PROBE_SECONDS)
+        return bool(done) and self._probe.exception() is None
 
     # --- the database -----------------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +19,13 @@ from jobs.sql.groups import Request, ValueOrError, Work, answer, next_group, una
 from jobs.sql.readers import Readers
 from jobs.sqlite.schema import migrate
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 30
+TELL_SECONDS = 2.0
+"""A lock of another process is told of in the log when it has lasted so long."""
 MAX_GROUP = 500
 """Transactions that share one commit."""
 
@@ -59,12 +65,22 @@ class SqliteDatabase:
         self._local = threading.local()
         self._opened: list[SqliteConnection] = []
         self._closed = False
+        self._locked_at: float | None = None
 
     def open(self, told: Callable[[bool], None]) -> None:
         self._told = told
-        self._connection = connect(self._path)
-        migrate(self._connection)
+        connection = connect(self._path)
+        try:
+            migrate(connection)
+        finally:
+            connection.close()
+        self._connection = self._connected()
         self._writer.start()
+
+    def _connected(self) -> SqliteConnection:
+        connection = connect(self._path)
+        connection.execute(f"PRAGMA busy_timeout = {int(min(TELL_SECONDS, BUSY_TIMEOUT_SECONDS) * 1000)}")
+        return connection
 
     def close(self) -> None:
         """Finish the pending writes, then close. Later writes fail."""
@@ -123,10 +139,31 @@ class SqliteDatabase:
         answer(group, outcomes)
 
     def _run_group(self, group: list[Request]) -> list[ValueOrError]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         outcomes = [self._attempt(request.transaction) for request in group]
         self._connection.execute("COMMIT")
         return outcomes
+
+    def _begin(self) -> None:
+        """Wait for the lock of another process, and say so if that takes long."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                if self._locked_at is None:
+                    self._locked_at = time.monotonic()
+                    logger.warning("database locked by another process; waiting")
+                if time.monotonic() >= deadline:
+                    raise
+            else:
+                break
+        if self._locked_at is not None:
+            seconds = round(time.monotonic() - self._locked_at + TELL_SECONDS, 1)
+            logger.warning("database can be written again", extra={"fields": {"seconds": seconds}})
+            self._locked_at = None
 
     def _roll_back(self) -> None:
         try:
@@ -134,7 +171,7 @@ class SqliteDatabase:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:  # the connection itself is broken
             with contextlib.suppress(sqlite3.Error):
-                self._connection = connect(self._path)
+                self._connection = self._connected()
 
     def _attempt(self, transaction: Transaction[Any]) -> ValueOrError:
         self._connection.execute("SAVEPOINT one")

@@ -230,6 +230,25 @@ def test_time_in_which_nobody_could_look_counts_for_nobody(tmp_path: Path) -> No
         assert liveness.stopped([record("w1", 5)]) == []
 
 
+def test_a_worker_of_this_machine_whose_file_moves_lives_although_its_counter_stands_still(tmp_path: Path) -> None:
+    """Another program holds the database's lock: no counter can be written."""
+    clock = Clock()
+    liveness = LocalLiveness(tmp_path, ttl_seconds=3, clock=clock, machine="here")
+    here, there = replace(record("w1", 5), machine="here"), replace(record("w2", 5), machine="there")
+    with WorkerLock(tmp_path, "w1") as own, WorkerLock(tmp_path, "w2") as shared:
+        stopped = []
+        for _ in range(4):
+            stopped = liveness.stopped([here, there])
+            clock.now += 1
+            own.touch()
+            shared.touch()  # in a data dir of several machines, it says nothing here
+        assert stopped == [there]
+        for _ in range(3):
+            assert here not in liveness.stopped([here])
+            clock.now += 1
+        assert liveness.stopped([here]) == [here]
+
+
 def test_only_its_counter_shows_the_death_of_a_worker_on_another_machine(tmp_path: Path) -> None:
     clock = Clock()
     liveness = LocalLiveness(tmp_path, ttl_seconds=3, clock=clock, machine="here")
