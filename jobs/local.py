@@ -52,7 +52,7 @@ def this_machine() -> str:
 
 
 class WorkerLock:
-    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id; to touch
+    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id; touching
     it is a heartbeat."""
 
     def __init__(self, directory: Path, worker: str) -> None:
