@@ -257,6 +257,9 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(4, ge=1, le=1_000, validation_alias="LONGHAUL_MAX_BODY_MB")
     """Larger messages and request bodies are refused."""
 
+    min_free_mb: int = Field(500, ge=0, le=100_000_000, validation_alias="LONGHAUL_MIN_FREE_MB")
+    """With less free space in the data dir, the log warns, and `/readyz` says so."""
+
     def __init__(self, **values: object) -> None:
         for name, split in (
             ("tool_dirs", _paths),

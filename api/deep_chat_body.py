@@ -71,7 +71,7 @@ class Question:
 
 
 async def read_question(request: Request, services: WebServices, user: str) -> Question:
-    """Raises `ApiError` or `RequestValidationError` when the body is not a conversation, and `FileTooLarge`."""
+    """Raises `ApiError` or `RequestValidationError` when the body is no conversation, `FileTooLarge` and `NoSpace`."""
     limit_bytes = services.settings.max_body_bytes
     match content_type(request):
         case "application/json" | "text/json":

@@ -33,6 +33,11 @@ EXAMPLES: dict[int, tuple[str, str, str]] = {
         "unavailable",
         "The server is starting or stopping; try again.",
     ),
+    507: (
+        "The server's disk is full.",
+        "no_space",
+        "The server's disk is full, so the file was not stored. Try again when there is room.",
+    ),
 }
 
 

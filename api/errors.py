@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from api.stream import ClientGone
 from jobs import JobConflict, JobNotFound, KeyReused, QueueFull, StorageFull, StoreUnavailable, ThreadNotFound
 from services.lifecycle import NotServing
-from services.web import FileTooLarge, StoredFileNotFound
+from services.web import FileTooLarge, NoSpace, StoredFileNotFound
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ STATUSES: Mapping[type[Exception], tuple[int, str]] = {
     FileTooLarge: (413, "too_large"),
     StorageFull: (413, "storage_full"),
     QueueFull: (429, "queue_full"),
+    NoSpace: (507, "no_space"),
     StoreUnavailable: (503, "unavailable"),
     NotServing: (503, "unavailable"),
 }

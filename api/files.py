@@ -17,7 +17,7 @@ from api.descriptions import errors
 from api.errors import ApiError
 from api.strict import MULTIPART, content_type
 from jobs.models import Upload
-from services.web import StoredFile, WebServices
+from services.web import StoredFile, WebServices, full_disk_told
 
 router = APIRouter(prefix="/api/files", tags=["files"])
 
@@ -62,7 +62,7 @@ class FileList(BaseModel):
     status_code=201,
     response_model=FileView,
     openapi_extra=FORM,
-    responses=errors(400, 401, 413, 415, 422, 429, 503),
+    responses=errors(400, 401, 413, 415, 422, 429, 503, 507),
     summary="Upload a file",
 )
 async def upload(request: Request, user: Caller, services: Services) -> JSONResponse:
@@ -100,11 +100,15 @@ def _listed(upload: Upload) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_form(request: Request, *, max_files: int, max_fields: int = 1) -> AsyncIterator[FormData]:
-    """Keeps the form's parts on disk until it closes. Raises `ApiError` 415 for another type, 400 for a broken form."""
+    """Keeps the form's parts on disk until it closes.
+
+    Raises `ApiError` 415 for another type, 400 for a broken form; `NoSpace`.
+    """
     if content_type(request) != MULTIPART:
         raise ApiError(415, "unsupported_media_type", "Send a form: Content-Type: multipart/form-data.")
     try:
-        form = await request.form(max_files=max_files, max_fields=max_fields)
+        with full_disk_told():
+            form = await request.form(max_files=max_files, max_fields=max_fields)
     except (MultiPartException, ValueError, KeyError):  # all that the parser raises for a broken form
         raise ApiError(400, "bad_request", "The form could not be read.") from None
     try:
@@ -114,7 +118,7 @@ async def open_form(request: Request, *, max_files: int, max_fields: int = 1) ->
 
 
 async def save(services: WebServices, part: Any, owner: str) -> StoredFile:
-    """Raises `FileTooLarge`, `StorageFull`."""
+    """Raises `FileTooLarge`, `StorageFull`, `NoSpace`."""
     return await services.uploads.save(
         name=part.filename or "file",
         mime=part.content_type or "application/octet-stream",

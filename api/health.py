@@ -46,6 +46,7 @@ async def readyz(request: Request) -> JSONResponse:
             "workers": sum(one.warm for one in workers),
             "machines": len({one.machine for one in workers}),
             "queue": {"jobs": queue.jobs, "seconds": round(queue.seconds(time.time()), 1)},
+            "disk": await services.space.state(),
             "model": await services.model.state(),
         }
     )

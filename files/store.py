@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from files.durable import beside, flush, make_folder, put_in_place
-from files.errors import FileTooLarge, StoredFileNotFound
+from files.errors import FileTooLarge, StoredFileNotFound, full_disk_told
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class FileStore(Protocol):
     async def save(
         self, *, name: str, mime: str, owner: str, source: Path | AsyncIterator[bytes], limit_bytes: int
     ) -> StoredFile:
-        """Stores an upload. Raises `FileTooLarge` while reading the source, and then leaves nothing behind."""
+        """Stores an upload. Raises `FileTooLarge` or `NoSpace` while reading the source, and leaves nothing behind."""
 
     async def get(self, file_id: str, owner: str | None = None) -> StoredFile:
         """Raises `StoredFileNotFound` for a missing or damaged file, and for one that belongs to another owner."""
@@ -83,7 +83,7 @@ class FileStore(Protocol):
         """Stores an artifact under the root job, so that its retries share it. Replaces an artifact of the same name.
 
         `admit` is awaited before the copy becomes visible. It raises when the writer has lost the job, or the user has
-        no room for the artifact: then nothing is stored.
+        no room for the artifact: then nothing is stored. Raises `NoSpace`.
         """
 
     def artifact_path(self, root_id: str, name: str) -> Path:
@@ -114,13 +114,14 @@ class DirectoryFileStore:
         self, *, name: str, mime: str, owner: str, source: Path | AsyncIterator[bytes], limit_bytes: int
     ) -> StoredFile:
         file_id = f"file_{secrets.token_hex(12)}"
-        await asyncio.to_thread(make_folder, self._uploads)
         draft = beside(self._uploads / file_id)
-        draft.mkdir(mode=0o700)
         try:
-            size = await _write(draft / "content", source, limit_bytes)
-            stored = StoredFile(id=file_id, name=safe_name(name), mime=mime, size=size, owner=owner)
-            await asyncio.to_thread(_complete, draft, self._uploads / file_id, stored)
+            with full_disk_told():
+                await asyncio.to_thread(make_folder, self._uploads)
+                draft.mkdir(mode=0o700)
+                size = await _write(draft / "content", source, limit_bytes)
+                stored = StoredFile(id=file_id, name=safe_name(name), mime=mime, size=size, owner=owner)
+                await asyncio.to_thread(_complete, draft, self._uploads / file_id, stored)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -159,10 +160,11 @@ class DirectoryFileStore:
     ) -> StoredArtifact:
         target = self._artifact_folder(root_id) / safe_name(name)
         draft = beside(target)
-        await asyncio.to_thread(make_folder, target.parent)
         try:
-            size = await asyncio.to_thread(_fill, draft, source)
-            await asyncio.to_thread(flush, draft)
+            with full_disk_told():
+                await asyncio.to_thread(make_folder, target.parent)
+                size = await asyncio.to_thread(_fill, draft, source)
+                await asyncio.to_thread(flush, draft)
             stored = StoredArtifact(name=target.name, mime=mime, size=size)
             if admit is not None:
                 await admit(stored)

@@ -22,7 +22,7 @@ from handlers.words import without_surrogates
 from jobs import JobRequest, JobsError
 from jobs.models import Overlap
 from names import CHAT, SHARED_USER
-from services.web import StoredFileNotFound, WebServices
+from services.web import NoSpace, StoredFileNotFound, WebServices
 
 OVERLAP = {
     "id": "overlap",
@@ -119,7 +119,7 @@ class Chat:
                 job = await self._jobs.submit(request, overlap_of(message))
                 names = [element.name for element in message.elements or []]
                 await self._jobs.name_after_files(job, names)
-        except (JobsError, UnknownCommand) as error:
+        except (JobsError, UnknownCommand, NoSpace) as error:
             await self._refuse(session, str(error))
             return
         interaction = message.content.strip() or f"/{message.command}"

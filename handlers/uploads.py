@@ -17,7 +17,16 @@ from starlette.routing import Route
 from handlers.login import browser_user
 from jobs import StorageFull
 from services.lifecycle import Lifecycle
-from services.web import FileStore, FileTooLarge, StoredFile, StoredFileNotFound, Uploads, WebServices
+from services.web import (
+    FileStore,
+    FileTooLarge,
+    NoSpace,
+    StoredFile,
+    StoredFileNotFound,
+    Uploads,
+    WebServices,
+    full_disk_told,
+)
 
 CHUNK_BYTES = 1 << 20
 UPLOADS = "/project/file"
@@ -30,11 +39,12 @@ def upload_routes(lifecycle: Lifecycle) -> list[Route]:
     async def upload(request: Request) -> JSONResponse:
         user = await signed_in(request)
         session = _own_session(request.query_params.get("session_id", ""), user)
-        async with request.form(max_files=1, max_fields=1) as form:
-            part = form.get("file")
-            if not isinstance(part, UploadFile):
-                raise HTTPException(422, "Send one file, as the form field `file`.")
-            stored = await _save(part, lifecycle.get(WebServices).uploads, owner=user)
+        try:
+            stored = await _stored(request, lifecycle.get(WebServices).uploads, owner=user)
+        except (FileTooLarge, StorageFull) as error:
+            raise HTTPException(413, str(error)) from None
+        except NoSpace as error:
+            raise HTTPException(507, str(error)) from None
         remember(session, stored, files())
         return JSONResponse({"id": stored.id})
 
@@ -72,16 +82,19 @@ def remember(session: WebsocketSession, stored: StoredFile, files: FileStore) ->
     }
 
 
-async def _save(part: UploadFile, uploads: Uploads, *, owner: str) -> StoredFile:
-    try:
-        return await uploads.save(
-            name=part.filename or "file",
-            mime=part.content_type or "application/octet-stream",
-            owner=owner,
-            source=_chunks(part),
-        )
-    except (FileTooLarge, StorageFull) as error:
-        raise HTTPException(413, str(error)) from None
+async def _stored(request: Request, uploads: Uploads, *, owner: str) -> StoredFile:
+    """Raises `FileTooLarge`, `StorageFull`, `NoSpace`."""
+    with full_disk_told():  # of the form's temporary file, too
+        async with request.form(max_files=1, max_fields=1) as form:
+            part = form.get("file")
+            if not isinstance(part, UploadFile):
+                raise HTTPException(422, "Send one file, as the form field `file`.")
+            return await uploads.save(
+                name=part.filename or "file",
+                mime=part.content_type or "application/octet-stream",
+                owner=owner,
+                source=_chunks(part),
+            )
 
 
 async def signed_in(request: Request) -> str:

@@ -21,6 +21,7 @@ from typing import Self
 
 from background import cancel_and_wait, keep_running, wait_event
 from jobs.dispatch import declare_stopped
+from jobs.errors import StoreUnavailable, reason_for_log
 from jobs.isolation import Isolation
 from jobs.models import JSON, Job, WorkerRecord
 from jobs.rules import ALONE, Eligibility
@@ -52,8 +53,8 @@ def this_machine() -> str:
 
 
 class WorkerLock:
-    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id; touching
-    it is a heartbeat."""
+    """A lock on `<directory>/<worker>.lock`, kept as long as the process lives. The file contains the process id; each
+    touch of it is a heartbeat."""
 
     def __init__(self, directory: Path, worker: str) -> None:
         self._path = directory / f"{worker}.lock"
@@ -221,6 +222,7 @@ class LocalDispatcher:
         self._changed = asyncio.Event()
         self._closed = False
         self._taken: Job | None = None
+        self._store_failed = False
         self._ending = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -239,7 +241,8 @@ class LocalDispatcher:
         await cancel_and_wait(self._observing)
         await asyncio.to_thread(self._heart.join)
         self._unsubscribe()
-        await self._store.remove_worker(self.worker_id)
+        with contextlib.suppress(StoreUnavailable):  # another process removes it later
+            await self._store.remove_worker(self.worker_id)
         self._lock.__exit__(None, None, None)
 
     async def take(self, running: Set[str]) -> Job | None:
@@ -260,13 +263,26 @@ class LocalDispatcher:
         self._changed.clear()
         if self._closed:
             return True
-        self._taken = await self._claim(running)
+        try:
+            self._taken = await self._claim(running)
+        except StoreUnavailable as failure:
+            await self._wait_for_store(failure)
+            return False
+        self._store_failed = False
         if self._only is not None:
             self._closed = True
             return True
         if self._taken is None:
             await wait_event(self._changed, SAFETY_POLL_SECONDS)
         return self._taken is not None
+
+    async def _wait_for_store(self, failure: StoreUnavailable) -> None:
+        """The disk is full, say. One line is enough for all that fails until it works again."""
+        if not self._store_failed:
+            fields = {"worker": self.worker_id, "problem": reason_for_log(failure)}
+            logger.warning("no job can be claimed; trying again", extra={"fields": fields})
+        self._store_failed = True
+        await asyncio.sleep(SAFETY_POLL_SECONDS)
 
     async def _claim(self, running: Set[str]) -> Job | None:
         alive = [one.id for one in self._liveness.alive(await self._workers())]

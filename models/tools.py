@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from files.errors import StoredFileNotFound
+from files.errors import NoSpace, StoredFileNotFound
 from files.store import FileStore, StoredArtifact
 from jobs.context import JobContext, Step, TaskFunction
 from jobs.errors import JobIncomplete, RecordRefused, StepFailed, StorageFull
@@ -224,7 +224,7 @@ class JobCall:
             saved = await self._files.save_artifact(
                 self._ctx.job.root_id, name=name, mime=mime, source=Path(path), admit=self._admit
             )
-        except StorageFull as error:
+        except (StorageFull, NoSpace) as error:
             raise ToolError(str(error)) from None
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accounts import auth_secret
-from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
+from files import FileStore, FileTooLarge, NoSpace, StoredFile, StoredFileNotFound, full_disk_told
 from jobs import JobClient, SchemaTooNew, WorkerRecord
 from jobs.dispatch import Liveness
 from jobs.rules import is_alone
@@ -20,6 +20,7 @@ from services.housekeeping import Housekeeping
 from services.metrics import Metrics
 from services.permissions import keep_private
 from services.prices import Prices, read_prices
+from services.space import FreeSpace
 from services.supervisor import Supervisor
 from services.tracing import Traces
 from services.uploads import Uploads
@@ -29,12 +30,14 @@ from toolkit.watchdog import LoopWatchdog
 __all__ = [
     "FileStore",
     "FileTooLarge",
+    "NoSpace",
     "SchemaTooNew",
     "Settings",
     "StoredFile",
     "StoredFileNotFound",
     "Uploads",
     "WebServices",
+    "full_disk_told",
     "open_web",
     "prepare",
 ]
@@ -59,6 +62,7 @@ class WebServices:
     chat_url: str
     """The database of the chat's own tables, as SQLAlchemy names it."""
 
+    space: FreeSpace
     model: ModelProbe
     watchdog: LoopWatchdog
     """Counts how often this process's loop was blocked, which is a bug of ours."""
@@ -116,6 +120,7 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
         supervisor = await stack.enter_async_context(
             Supervisor(store, liveness, processes=processes, drain_seconds=settings.drain_seconds)
         )
+        space = await stack.enter_async_context(FreeSpace(settings.data, least_mb=settings.min_free_mb))
         model = await stack.enter_async_context(ModelProbe(settings))
         watchdog = await stack.enter_async_context(LoopWatchdog("web"))
         metrics = await stack.enter_async_context(Metrics(store, jobs, liveness, supervisor, watchdog))
@@ -127,6 +132,7 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
             housekeeping=housekeeping,
             liveness=liveness,
             chat_url=backend.chat_url,
+            space=space,
             model=model,
             watchdog=watchdog,
             metrics=metrics,

@@ -22,7 +22,11 @@ from tests.waiting import until
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(
         tmp_path_factory.mktemp("web"),
-        {"LONGHAUL_MAX_UPLOAD_MB": "1", "LONGHAUL_FRAME_ANCESTORS": "self https://intranet.example"},
+        {
+            "LONGHAUL_MAX_UPLOAD_MB": "1",
+            "LONGHAUL_MIN_FREE_MB": "0",
+            "LONGHAUL_FRAME_ANCESTORS": "self https://intranet.example",
+        },
     )
     yield server
     server.stop()
@@ -49,7 +53,14 @@ async def test_it_is_alive_and_ready_and_says_what_model_answers(server: Server)
     assert (alive.status_code, alive.headers["content-type"]) == (200, "application/json")
     assert ready.status_code == 200
     queue = {"jobs": 0, "seconds": 0}
-    assert ready.json() == {"store": "ok", "workers": 1, "machines": 1, "queue": queue, "model": "offline"}
+    assert ready.json() == {
+        "store": "ok",
+        "workers": 1,
+        "machines": 1,
+        "queue": queue,
+        "disk": "ok",
+        "model": "offline",
+    }
 
 
 async def test_a_model_endpoint_that_does_not_answer_is_told_and_does_not_make_it_unready(

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import ctypes
+import errno
 import inspect
 import itertools
 import os
@@ -37,6 +38,8 @@ from toolkit.messages import (
 from toolkit.output import Fields, Output
 from toolkit.reports import Reports
 from toolkit.tool import Tool
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 # The call whose code runs. Tasks that a tool starts inherit it, so that they are found when the call ends, and so that
 # what they print is known to be the call's.
@@ -279,6 +282,8 @@ class RunningCall:
             return f"The tool {self.tool.name} produced a value that is not JSON: {error}."
         if isinstance(error, MemoryError) and self.tool.spec.memory_mb:
             return f"The tool {self.tool.name} needed more than its {self.tool.spec.memory_mb} MB of memory."
+        if isinstance(error, OSError) and error.errno in FULL:
+            return f"The tool {self.tool.name} could not write a file: the disk is full. Retry when there is room."
         self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
         return f"The tool {self.tool.name} failed unexpectedly."
 

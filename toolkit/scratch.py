@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from toolkit.errors import ToolError
+
 PREFIX = "pool-"
 LOCK = "lock"
 
@@ -40,7 +42,10 @@ class Scratch:
     async def directory(self) -> AsyncIterator[str]:
         """Yields an empty directory for one attempt at a call, and deletes it afterwards."""
         # Takes microseconds on a local disk; removing the tool's files may take long, so a thread does that.
-        path = tempfile.mkdtemp(dir=self._folder, prefix="call-")
+        try:
+            path = tempfile.mkdtemp(dir=self._folder, prefix="call-")
+        except OSError as error:
+            raise ToolError("The tool could not begin: the server has no room for its files.") from error
         try:
             yield path
         finally:

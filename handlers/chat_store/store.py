@@ -78,7 +78,7 @@ class ChatStore:
                 await self._run(sa.insert(users).values(**values))
             except sa.exc.IntegrityError:  # another page of the same user was faster
                 known = await self.user(identifier)
-        if known is not None:
+        if known is not None and known.metadata != metadata:  # each login comes here, also while the disk is full
             await self._run(
                 sa.update(users).where(users.c.identifier == identifier).values(metadata=json.dumps(metadata))
             )

@@ -1,0 +1,60 @@
+"""How much room is left where the data lies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from background import cancel_and_wait, keep_running
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0
+MEGABYTE = 1_000_000
+
+Room = Literal["ok", "low"]
+
+
+class FreeSpace:
+    """`async with FreeSpace(directory, least_mb=500) as space`: the log tells when less is free, and when no more."""
+
+    def __init__(self, directory: Path, *, least_mb: int) -> None:
+        self._directory = directory
+        self._least_mb = least_mb
+        self._told: Room = "ok"
+
+    async def __aenter__(self) -> Self:
+        self._watching = asyncio.create_task(keep_running(self._watch, name="free space"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await cancel_and_wait(self._watching)
+
+    async def state(self) -> Room:
+        """Returns whether as much is free as the operator wants."""
+        free_mb = await asyncio.to_thread(free_bytes, self._directory) // MEGABYTE
+        room: Room = "low" if free_mb < self._least_mb else "ok"
+        if room != self._told:
+            self._told = room
+            self._tell(room, free_mb)
+        return room
+
+    def _tell(self, room: Room, free_mb: int) -> None:
+        if room == "low":
+            fields = {"free_mb": free_mb, "least_mb": self._least_mb}
+            logger.warning("disk nearly full", extra={"fields": fields})
+        else:
+            logger.warning("disk has room again", extra={"fields": {"free_mb": free_mb}})
+
+    async def _watch(self) -> None:
+        await self.state()
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+def free_bytes(directory: Path) -> int:
+    """Returns what a process without privileges may still write there."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,100 @@
+"""The disk of the data dir fills up while jobs stream: new work is refused with a sentence, what runs waits for room.
+
+The disk is a small tmpfs, which only root may mount.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.events import follow, text_of
+from tests.conftest import model_environment
+from tests.endpoint import Endpoint, script
+from tests.server import Server
+from tests.waiting import until
+
+SIZE_MB = 24
+WORDS = 120
+SOON = 30
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[None]:
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "none", str(place)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.fail(f"This test needs the right to mount a tmpfs: {mounted.stderr.strip()}", pytrace=False)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def server(endpoint: Endpoint, tmp_path: Path) -> Iterator[Server]:
+    """A server on a small disk of its own, not started."""
+    server = Server(tmp_path, model_environment(endpoint) | {"LONGHAUL_MIN_FREE_MB": "12"})
+    with small_disk(server.data_dir):
+        yield server
+        server.stop()
+        server.check_log()
+
+
+def fill(folder: Path) -> Path:
+    """Writes a file until not a byte more fits."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+    return ballast
+
+
+async def refusal_of(client: httpx.AsyncClient, megabytes: int) -> str:
+    """Why the tool that makes such a file failed."""
+    asked = {"task": "make_large_file", "arguments": {"megabytes": megabytes}}
+    job = (await client.post("/api/jobs", json=asked)).json()["id"]
+    end = (await follow(client, job))[-1]
+    assert end.name == "job.failed"
+    return str(end.data["error"]["message"])
+
+
+async def test_a_full_disk_refuses_new_work_with_a_sentence_and_what_runs_waits_for_room(server: Server) -> None:
+    await server.start()
+    async with httpx.AsyncClient(base_url=server.url, timeout=SOON) as client:
+        assert (await server.get("/readyz")).json()["disk"] == "ok"
+        assert "could not write a file: the disk is full" in await refusal_of(client, SIZE_MB + 1)
+        assert "disk is full, so the file was not stored" in await refusal_of(client, SIZE_MB * 6 // 10)
+
+        scripts = [script(tokens=WORDS, rate=20) for _ in range(3)]
+        jobs = [(await client.post("/api/jobs", json={"task": "chat", "input": one})).json()["id"] for one in scripts]
+        following = [asyncio.create_task(follow(client, job)) for job in jobs]
+        assert len(await follow(client, jobs[-1], at_most=6)) == 6
+        ballast = fill(server.data_dir)
+        await until(lambda: server.log().count("write failed; sending it again") == 3, within=SOON, what="writes fail")
+
+        upload = await client.post("/api/files", files={"file": ("a.txt", b"x" * 100_000)})
+        assert (upload.status_code, upload.json()["error"]["code"]) == (507, "no_space")
+        submit = await client.post("/api/jobs", json={"task": "chat", "input": "x" * 200_000})
+        assert (submit.status_code, submit.headers["retry-after"]) == (503, "2")
+        ready = await server.get("/readyz")
+        assert (ready.status_code, ready.json()["disk"], ready.json()["workers"]) == (200, "low", 1)
+        assert (await client.get("/")).status_code == 200
+
+        ballast.unlink()
+        for job, log in zip(jobs, await asyncio.gather(*following), strict=True):
+            assert (log[-1].name, (await client.get(f"/api/jobs/{job}")).json()["attempt"]) == ("job.completed", 1)
+            assert [int(event.id or 0) for event in log] == list(range(1, len(log) + 1))
+            assert text_of(log) == "".join(f"w{number} " for number in range(WORDS))
+        assert (await server.get("/readyz")).json()["disk"] == "ok"
+    assert server.log().count("disk nearly full") == 1
+    assert server.log().count("disk has room again") == 1
