@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 SHARED_USER = "local"
 """The one user of a server without a login; nobody can log in under this name."""
 CHAT = "chat"
 """The task of a job that answers a message; any other task is a tool's name."""
 DIRECT_CALL = "call:0"
 """The step that calls the tool, in a job whose task is a tool."""
+KEY_LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) (?P<expires>\d{1,11}|never) (?P<name>\S(?:.*\S)?)")
+"""A line of the file of API keys: the key's SHA-256, the Unix second from which it is refused, its user."""

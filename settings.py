@@ -13,7 +13,7 @@ from dotenv import load_dotenv
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from names import SHARED_USER
+from names import KEY_LINE, SHARED_USER
 
 ROOT = Path(__file__).parent
 MEGABYTE = 1_000_000
@@ -115,7 +115,7 @@ def _api_keys(text: object) -> object:
         name, colon, key = (word.strip() for word in part.partition(":"))
         if not colon or not name or not key:
             raise ValueError(f"name:key[,name:key…], and entry {number} is not of that form")
-        if problem := _name_problem(name) or _key_problem(key):
+        if problem := name_problem(name) or _key_problem(key):
             raise ValueError(f"in entry {number} {problem}")
         if name in keys or key in {known.get_secret_value() for known in keys.values()}:
             raise ValueError(f"each name and each key once, and entry {number} repeats one")
@@ -123,7 +123,7 @@ def _api_keys(text: object) -> object:
     return keys
 
 
-def _name_problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
     if name == SHARED_USER:
         return f"the name is {SHARED_USER!r}, which is the shared user of a server without a login"
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or name != name.strip():
@@ -150,12 +150,34 @@ def _users_file(path: Path | None) -> Path | None:
         name, _, stored = line.partition(":")
         if not line or line.startswith("#"):
             continue
-        if not name or name in seen or _name_problem(name) or not ARGON2.fullmatch(stored):
+        if not name or name in seen or name_problem(name) or not ARGON2.fullmatch(stored):
             raise ValueError(
                 f"a file of lines name:argon2-hash, each name once and never {SHARED_USER!r}; "
                 f"line {number} does not fit (scripts/add-user NAME writes one)"
             )
         seen.add(name)
+    return path
+
+
+def _keys_file(path: Path | None) -> Path | None:
+    """Check every line at the start; `accounts` reads the keys."""
+    if path is None:
+        return None
+    try:
+        lines = (ROOT / path).read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        raise ValueError("the path of a readable text file; scripts/keys add NAME writes one") from None
+    seen = set[str]()
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        known = KEY_LINE.fullmatch(line)
+        if known is None or known["name"] in seen or name_problem(known["name"]):
+            raise ValueError(
+                f"a file of lines 'digest expiry name', each name once and never {SHARED_USER!r}; "
+                f"line {number} does not fit (scripts/keys add NAME writes one)"
+            )
+        seen.add(known["name"])
     return path
 
 
@@ -194,6 +216,10 @@ class Settings(BaseSettings):
         {}, validation_alias="LONGHAUL_API_KEYS"
     )
     """The key of each user of the HTTP API, `name:key[,name:key…]`. With keys, the API requires one."""
+    api_keys_file: Annotated[Path | None, AfterValidator(_keys_file)] = Field(
+        None, validation_alias="LONGHAUL_API_KEYS_FILE"
+    )
+    """Keys that `scripts/keys` adds, lists and revokes while the server runs. With it, the API requires a key."""
     api_requests_per_minute: int = Field(6000, ge=1, le=10_000_000, validation_alias="LONGHAUL_API_REQUESTS_PER_MINUTE")
     """Requests to the HTTP API that one user may make per minute; further ones are answered 429."""
     users_file: Annotated[Path | None, AfterValidator(_users_file)] = Field(
@@ -307,6 +333,16 @@ class Settings(BaseSettings):
         return _from_root(self.users_file)
 
     @property
+    def api_keys_path(self) -> Path | None:
+        """The absolute file of API keys, resolved in the same way."""
+        return _from_root(self.api_keys_file)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the API demands a key, even while its file holds none."""
+        return bool(self.api_keys) or self.api_keys_file is not None
+
+    @property
     def has_oauth(self) -> bool:
         """Whether Chainlit's own variables configure a login provider."""
         return any(not _missing(provider) for provider in OAUTH_VARIABLES)
@@ -325,7 +361,7 @@ class Settings(BaseSettings):
     def api_only(self) -> bool:
         """Whether programs may call with a key but nobody can log in, so that no page is served."""
         without_login = not self.has_login and not self.allow_anonymous
-        return without_login and bool(self.public_names) and bool(self.api_keys)
+        return without_login and bool(self.public_names) and self.has_keys
 
     @property
     def traces(self) -> bool:
@@ -372,13 +408,24 @@ class Settings(BaseSettings):
             if os.environ.get(f"OAUTH_{provider}_CLIENT_ID") and (missing := _missing(provider)):
                 refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             refuse(describe(error))
+        if twice := sorted(_names_in_keys_file(settings.api_keys_path) & settings.api_keys.keys()):
+            refuse(
+                f"LONGHAUL_API_KEYS_FILE cannot be used: {twice[0]!r} has a key in it and in LONGHAUL_API_KEYS. "
+                f"Keep one of them (scripts/keys revoke NAME takes one out of the file)."
+            )
+        return settings
 
 
 def _from_root(path: Path | None) -> Path | None:
     return None if path is None else (ROOT / path).resolve()
+
+
+def _names_in_keys_file(path: Path | None) -> set[str]:
+    lines = [] if path is None else path.read_text("utf-8").splitlines()
+    return {known["name"] for line in lines if (known := KEY_LINE.fullmatch(line.strip()))}
 
 
 def _missing(provider: str) -> list[str]:

@@ -3,7 +3,7 @@
 from accounts.addresses import is_local, network_of
 from accounts.buckets import Buckets
 from accounts.guard import RequestGuard
-from accounts.keys import ApiKeys
+from accounts.keys import ApiKeys, KeysFile
 from accounts.limits import BodyLimit
 from accounts.pages import NO_SNIFFING, page_headers
 from accounts.secret import auth_secret
@@ -14,6 +14,7 @@ __all__ = [
     "ApiKeys",
     "BodyLimit",
     "Buckets",
+    "KeysFile",
     "RequestGuard",
     "UsersFile",
     "auth_secret",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Security
@@ -46,6 +47,13 @@ class Access:
         if user != SHARED_USER and (wait := self.buckets.take(user)) > 0:
             raise ApiError(429, "rate_limited", "Too many requests; wait a little.", retry_after=wait)
         return user
+
+    async def still_admits(self, request: Request, user: str) -> bool:
+        """Whether a caller who was admitted would be again: the key may have been revoked, the login have ended."""
+        try:
+            return await self._known(request) == user
+        except ApiError:
+            return False
 
     async def _known(self, request: Request) -> str:
         if not self.keys and not self.has_login:
@@ -97,7 +105,9 @@ async def caller(request: Request, _: Annotated[object, Security(KEY)]) -> str:
 async def admitted(request: Request) -> str:
     """Returns the caller's name; checks and counts the caller once per request."""
     if not hasattr(request.state, "caller"):
-        request.state.caller = await access_of(request).user(request)
+        access = access_of(request)
+        request.state.caller = await access.user(request)
+        request.state.still_admitted = partial(access.still_admits, request, request.state.caller)
     user: str = request.state.caller
     return user
 

@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from accounts import ApiKeys, BodyLimit, Buckets, RequestGuard
+from accounts import ApiKeys, BodyLimit, Buckets, KeysFile, RequestGuard
 from api import deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
@@ -56,7 +56,7 @@ def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: Browse
     app.state.access = Access(
         lifecycle=lifecycle,
         browser_user=browser_user,
-        keys=ApiKeys(settings.api_keys),
+        keys=ApiKeys(settings.api_keys, KeysFile(settings.api_keys_path) if settings.api_keys_path else None),
         buckets=Buckets(settings.api_requests_per_minute),
         wrong_keys=Buckets(WRONG_KEYS_PER_MINUTE),
         has_login=settings.has_login,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import AsyncGeneratorType
 from typing import Any, cast
@@ -10,7 +11,7 @@ from typing import Any, cast
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.api_or_chat import abort
 from background import cancel_and_wait
@@ -22,6 +23,8 @@ FIRST_FRAME_SECONDS = 3.0
 """How long the headers wait for the first frame, so that an early failure gets its HTTP status."""
 SHUTDOWN_SECONDS = 1.0
 """How long streams may take to end when the server drains."""
+ADMITTED_SECONDS = 1.0
+"""How long a stream relies on its caller's being admitted."""
 PING_SHARE = 0.8
 """Share of the promised heartbeat interval, so that a proxy with the same timeout does not cut the stream."""
 PING = b": ping\n\n"
@@ -62,7 +65,10 @@ class EventStream(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, _while_admitted(scope, send))
+        except NotAdmittedAnyMore:
+            await self._report_leaving()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
         except SendTimeoutError:
             await self._report_leaving()
             await abort(scope, receive)
@@ -78,6 +84,28 @@ class EventStream(EventSourceResponse):
     async def _report_leaving(self) -> None:
         if self._on_leave is not None:
             await asyncio.shield(asyncio.ensure_future(self._on_leave()))
+
+
+class NotAdmittedAnyMore(Exception):
+    """The key of a stream's caller was revoked or has expired, or the login has ended."""
+
+
+def _while_admitted(scope: Scope, send: Send) -> Send:
+    """Asks whether the caller is still admitted, before a frame or a ping is sent and at most once a second."""
+    still_admitted: Callable[[], Awaitable[bool]] | None = scope.get("state", {}).get("still_admitted")
+    if still_admitted is None:
+        return send
+    asked_at = time.monotonic()
+
+    async def guarded(message: Message) -> None:
+        nonlocal asked_at
+        if message.get("more_body") and time.monotonic() - asked_at >= ADMITTED_SECONDS:
+            asked_at = time.monotonic()
+            if not await still_admitted():
+                raise NotAdmittedAnyMore
+        await send(message)
+
+    return guarded
 
 
 class ClientGone(Exception):

@@ -22,6 +22,8 @@ ELSEWHERE = {
     "./scripts/test": "scripts/test",
     "export LONGHAUL_USERS_FILE=users.txt": "tests/accounts",
     "./scripts/add-user": "tests/test_add_user.py",
+    "export LONGHAUL_API_KEYS_FILE=keys.txt": "tests/test_keys.py",
+    "./scripts/keys": "tests/test_keys.py",
     ".venv/bin/python -m benchmarks.publish": "tests/test_benchmarks_growth.py",
     ".venv/bin/python -m benchmarks": "tests/test_benchmarks.py",
     ".venv/bin/python -m tests.answers": "tests/answers/test_answers.py",

@@ -91,6 +91,7 @@ BAD = [
     ("LONGHAUL_USERS_FILE", "users.txt"),
     ("LONGHAUL_SSE_PING_SECONDS", "0"),
     ("LONGHAUL_API_REQUESTS_PER_MINUTE", "0.5"),
+    ("LONGHAUL_API_KEYS_FILE", "keys.txt"),
     ("LONGHAUL_API_KEYS", "hunter2"),
     ("LONGHAUL_API_KEYS", "alice:hunter2"),
     ("OAUTH_GOOGLE_CLIENT_ID", "hunter2"),
@@ -196,6 +197,42 @@ def test_a_bad_line_of_the_users_file_is_named_by_its_number(
     assert "line 3 " in sentence
     assert "hunter2" not in sentence
     assert HASH not in sentence
+
+
+DIGEST = "0" * 64
+BAD_KEY_LINES = [
+    "hunter2",
+    f"{DIGEST} never local",
+    f"{DIGEST} never first",
+    f"{DIGEST} soon alice",
+    f"{DIGEST} never",
+    f"hunter2 {DIGEST} alice",
+    f"{DIGEST} never a\x07",
+]
+
+
+@pytest.mark.parametrize("line", BAD_KEY_LINES)
+def test_a_bad_line_of_the_file_of_keys_is_named_by_its_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    (tmp_path / "keys").write_text(f"{DIGEST} never first\n# second\n{line}\n")
+    monkeypatch.setenv("LONGHAUL_API_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    sentence = describe(refused.value)
+    assert "line 3 " in sentence
+    assert "hunter2" not in sentence
+    assert DIGEST not in sentence
+
+
+def test_a_name_has_one_key_at_most(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{DIGEST} 1900000000 alice\n")
+    variables = {"LONGHAUL_API_KEYS": f"alice:{KEY}", "LONGHAUL_API_KEYS_FILE": str(tmp_path / "keys")}
+    ended = start(sys.executable, "worker.py", **variables)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2
+    assert line.startswith("longhaul: LONGHAUL_API_KEYS_FILE cannot be used: 'alice' has a key")
+    assert KEY not in line
 
 
 def test_oauth_is_configured_when_chainlit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
