@@ -40,6 +40,7 @@ class Front:
             frame_ancestors=settings.frame_ancestors,
             users=UsersFile(settings.users_path) if settings.users_path else None,
             oauth=settings.has_oauth,
+            session_days=settings.session_days,
             anonymous=settings.allow_anonymous,
             api_only=settings.api_only,
         )
@@ -65,7 +66,7 @@ class Front:
             self._lifecycle.on_drain(partial(logger.info, "server draining"))
             self._lifecycle.on_drain(services.jobs.end_follows)
             starting.end()
-            with self._lifecycle.serving(services, chat):
+            with self._lifecycle.serving(services, chat, chat.sessions):
                 logger.info("server started", extra={"fields": {"data_dir": str(self._settings.data)}})
                 yield
         logger.info("server stopped")

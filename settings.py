@@ -226,6 +226,8 @@ class Settings(BaseSettings):
         None, validation_alias="LONGHAUL_USERS_FILE"
     )
     """The file of users who may log in with a password: lines `name:argon2-hash`."""
+    session_days: float = Field(15, gt=0, le=3650, validation_alias="LONGHAUL_SESSION_DAYS")
+    """How long a login in a browser lasts at most."""
     admins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ADMINS")
     """Users who may see, stop and delete everybody's jobs, separated by commas."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")

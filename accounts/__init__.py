@@ -3,6 +3,7 @@
 from accounts.addresses import is_local, network_of
 from accounts.buckets import Buckets
 from accounts.guard import RequestGuard
+from accounts.https import keep_to_https
 from accounts.keys import ApiKeys, KeysFile
 from accounts.limits import BodyLimit
 from accounts.pages import NO_SNIFFING, page_headers
@@ -19,6 +20,7 @@ __all__ = [
     "UsersFile",
     "auth_secret",
     "is_local",
+    "keep_to_https",
     "network_of",
     "page_headers",
 ]

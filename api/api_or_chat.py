@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from accounts import keep_to_https
+
 PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
 PREFIXES = ("/api/", "/v1/", "/deep-chat/")
 ABORT = "longhaul.abort"
@@ -21,9 +23,9 @@ class ApiOrChat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_api(scope["path"]):
             scope[ABORT] = _aborting(send)
-            await self._api(scope, receive, send)
+            await self._api(scope, receive, keep_to_https(scope, send))
         else:
-            await self._chat(scope, receive, send)
+            await self._chat(scope, receive, keep_to_https(scope, send))
 
 
 def is_api(path: str) -> bool:

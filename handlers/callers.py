@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+import jwt
 from chainlit.auth import get_token_from_cookies
 from chainlit.auth.cookie import _auth_cookie_name
-from chainlit.auth.jwt import decode_jwt
+from chainlit.auth.jwt import decode_jwt, get_jwt_secret
 from chainlit.oauth_providers import get_configured_oauth_providers
 from chainlit.user import User
 from jwt import InvalidTokenError
@@ -24,12 +29,33 @@ MARK = "password"
 """Metadata key in a password login's cookie: a mark of the password's hash, so that a new password ends the login."""
 
 
+LOGIN = "login"
+"""Metadata key: a random word for each login, so that no two have the same token."""
+
+DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """What a valid token of Chainlit says."""
+
+    user: User
+    digest: str
+    expires_at: float
+    """Unix seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Logins:
     """The configured ways to log in. Without any, every caller is the user `local`."""
 
     users: UsersFile | None = None
     oauth: bool = False
+    session_days: float = 15
+    """How long a login lasts at most."""
+
+    ended: dict[str, float] = field(default_factory=dict)
+    """Logins that were ended: until when their tokens would live, by the tokens' digests."""
 
     @property
     def automatic(self) -> bool:
@@ -40,11 +66,25 @@ class Logins:
 
         Tokens live for days; meanwhile a user may have been removed, or a login set up.
         """
+        read = self.read(token)
+        return None if read is None else str(read.user.identifier)
+
+    def read(self, token: str | None) -> Token | None:
+        """`user`, with all that the token says."""
         try:
-            user = None if token is None else decode_jwt(token)
+            claims = None if token is None else jwt.decode(token, get_jwt_secret(), algorithms=["HS256"])
+            user = None if claims is None else decode_jwt(token)
         except InvalidTokenError:
             return None
-        return user.identifier if user is not None and self._knows(user) else None
+        if token is None or claims is None or not self._is_recent(claims) or not self._knows(user):
+            return None
+        read = Token(user=user, digest=digest_of(token), expires_at=float(claims["exp"]))
+        return None if read.digest in self.ended else read
+
+    def _is_recent(self, claims: Mapping[str, Any]) -> bool:
+        """A token that was made under a longer limit must not outlive a shorter one."""
+        begun = claims.get("iat")
+        return isinstance(begun, int | float) and time.time() < begun + self.session_days * DAY_SECONDS
 
     def _knows(self, user: User) -> bool:
         if self.automatic:
@@ -54,6 +94,11 @@ class Logins:
             return self.oauth and provider in get_configured_oauth_providers()
         mark = None if self.users is None else self.users.mark(user.identifier)
         return mark is not None and user.metadata.get(MARK) == mark
+
+
+def digest_of(token: str) -> str:
+    """Covers what is signed: base64 may write the same signature in several ways."""
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
 
 
 class KnownCallers:

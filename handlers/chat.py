@@ -14,6 +14,8 @@ from handlers.chat_store import ChatStore
 from handlers.commands import Commands
 from handlers.data_layer import DataLayer
 from handlers.drafts import Drafts, UnknownCommand
+from handlers.login import configured_logins
+from handlers.sessions import Sessions
 from handlers.starters import SampleStarter, starter_of
 from handlers.turns import Turns
 from handlers.uploads import remember
@@ -50,7 +52,9 @@ class Chat:
         data_layer: DataLayer,
         drafts: Drafts,
         commands: Commands,
+        sessions: Sessions,
     ) -> None:
+        self.sessions = sessions
         self.files = services.files
         self.turns = turns
         self.data_layer = data_layer
@@ -201,8 +205,9 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         turns = Turns(services.jobs, services.files, services.prices)
         views = await stack.enter_async_context(Views(services.jobs, turns))
         commands = await stack.enter_async_context(Commands(services.jobs))
+        sessions = await stack.enter_async_context(Sessions(configured_logins(), store))
         drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)
-        yield Chat(services, turns, views, DataLayer(services.jobs, turns, store), drafts, commands)
+        yield Chat(services, turns, views, DataLayer(services.jobs, turns, store), drafts, commands, sessions)
 
 
 def overlap_of(message: cl.Message) -> Overlap:

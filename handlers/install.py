@@ -45,6 +45,7 @@ def install_chat(
     frame_ancestors: str,
     users: UsersFile | None = None,
     oauth: bool = False,
+    session_days: float = 15,
     anonymous: bool = False,
     api_only: bool = False,
 ) -> None:
@@ -53,13 +54,13 @@ def install_chat(
     With neither `users` nor `oauth` everybody at this machine is logged in automatically, as the one user `local`;
     everybody anywhere if `anonymous`, and nobody if `api_only`.
     """
-    logins = Logins(users=users, oauth=oauth)
+    logins = Logins(users=users, oauth=oauth, session_days=session_days)
     _register_callbacks(lifecycle)
     _register_actions(lifecycle)
     _register_socket_events(lifecycle, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
-    put_first(install_logins(logins))
+    put_first(install_logins(logins, lifecycle))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
     form_bytes = 1_000_000  # allowance for the form's fields and boundaries

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import secrets
+from functools import partial
 from typing import Any
 
 import chainlit as cl
-from chainlit.auth import create_jwt, get_token_from_cookies, set_auth_cookie
+from chainlit.auth import clear_auth_cookie, create_jwt, get_token_from_cookies, set_auth_cookie
+from chainlit.config import config
 from chainlit.server import app
 from chainlit.user import User
 from starlette.datastructures import Headers
@@ -16,8 +19,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from accounts import Buckets, UsersFile, network_of
-from handlers.callers import MARK, Logins
+from handlers.callers import DAY_SECONDS, LOGIN, MARK, Logins
+from handlers.sessions import Sessions
 from names import SHARED_USER
+from services.lifecycle import Lifecycle
 
 ATTEMPTS_PER_MINUTE = 10
 """Failed logins to one name from one address."""
@@ -29,22 +34,61 @@ NAME_CHARACTERS = 200
 
 async def browser_user(request: Request) -> str | None:
     """Returns the user of Chainlit's cookie; None without one, or when the user may no longer log in."""
-    logins: Logins = app.state.logins
-    return logins.user(get_token_from_cookies(request.cookies))
+    return configured_logins().user(get_token_from_cookies(request.cookies))
 
 
-def install_logins(logins: Logins) -> list[Route]:
+def install_logins(logins: Logins, lifecycle: Lifecycle) -> list[Route]:
     """Tells Chainlit how users log in. Returns the routes to put before Chainlit's own."""
     app.state.logins = logins
+    config.project.user_session_timeout = math.ceil(logins.session_days * DAY_SECONDS)
+    routes = [
+        Route("/logout", partial(log_out, lifecycle), methods=["POST"]),
+        Route("/auth/jwt", show_token, methods=["POST"]),
+    ]
     if logins.oauth:
         cl.oauth_callback(oauth_user)
     if logins.users is not None:
-        cl.password_auth_callback(PasswordLogin(logins.users).user)
-        return [Route("/login", PasswordLogin(logins.users).answer, methods=["POST"])]
+        password = PasswordLogin(logins.users)
+        cl.password_auth_callback(password.user)
+        routes.append(Route("/login", password.answer, methods=["POST"]))
     if logins.automatic:
         cl.header_auth_callback(_log_in_locally)
         app.add_middleware(LocalLogin)
-    return []
+    return routes
+
+
+def configured_logins() -> Logins:
+    logins: Logins = app.state.logins
+    return logins
+
+
+async def log_out(lifecycle: Lifecycle, request: Request) -> Response:
+    """Replaces Chainlit's own route, which deletes the cookie only: whoever has copied its token could go on."""
+    for token in _tokens(request):
+        if (login := configured_logins().read(token)) is not None:
+            await lifecycle.get(Sessions).end(login)
+    response = JSONResponse({"success": True})
+    clear_auth_cookie(request, response)
+    return response
+
+
+async def show_token(request: Request) -> Response:
+    """Replaces Chainlit's own route, which makes a new token of an old one, and so a login that never ends."""
+    token = _bearer(request)
+    if token is None or configured_logins().read(token) is None:
+        return JSONResponse({"detail": "Invalid token"}, 401)
+    response = JSONResponse({"success": True})
+    set_auth_cookie(request, response, token)
+    return response
+
+
+def _tokens(request: Request) -> set[str]:
+    return {token for token in (get_token_from_cookies(request.cookies), _bearer(request)) if token}
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 class PasswordLogin:
@@ -79,7 +123,9 @@ class PasswordLogin:
     async def user(self, username: str, password: str) -> User | None:
         if not await self._users.verify(username, password):
             return None
-        return User(identifier=username, display_name=username, metadata={MARK: self._users.mark(username)})
+        return User(
+            identifier=username, display_name=username, metadata={MARK: self._users.mark(username), **one_login()}
+        )
 
     def _wait(self, client: str, name: str) -> float:
         """Returns the seconds to wait. Charges an accepted attempt in advance, so that concurrent ones count."""
@@ -106,7 +152,12 @@ async def oauth_user(
     metadata = dict(default_user.metadata)
     if not str(metadata.get("image")).startswith("data:"):
         metadata.pop("image", None)  # the page does not load pictures from other sites
-    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata)
+    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata | one_login())
+
+
+def one_login() -> dict[str, str]:
+    """Returns metadata that make the login's token differ from every other."""
+    return {LOGIN: secrets.token_hex(8)}
 
 
 def local_user() -> User:

@@ -1,4 +1,4 @@
-"""Stores the chat's users and their feedback on answers."""
+"""Stores the chat's users, their feedback on answers, and which logins have ended."""
 
 from handlers.chat_store.store import ChatStore
 

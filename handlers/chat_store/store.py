@@ -1,7 +1,8 @@
-"""Users and feedback in portable SQL. Errors are raised, never swallowed."""
+"""Users, feedback and ended logins in portable SQL. Errors are raised, never swallowed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from handlers.chat_store.tables import feedbacks, users
+from handlers.chat_store.tables import ended_logins, feedbacks, users
 from jobs import SchemaTooNew
 
 MIGRATIONS = Path(__file__).parent
@@ -40,6 +41,14 @@ class StoredFeedback:
     value: int
     """0: bad, 1: good."""
     comment: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedLogin:
+    id: int
+    digest: str
+    expires_at: float
+    """Unix seconds."""
 
 
 class ChatStore:
@@ -121,6 +130,21 @@ class ChatStore:
 
     async def delete_thread(self, thread_id: str) -> None:
         await self._run(sa.delete(feedbacks).where(feedbacks.c.thread_id == thread_id))
+
+    async def end_login(self, digest: str, expires_at: float) -> None:
+        with contextlib.suppress(sa.exc.IntegrityError):  # another tab has logged out at the same time
+            await self._run(sa.insert(ended_logins).values(digest=digest, expires_at=expires_at))
+
+    async def logins_ended_after(self, number: int) -> Sequence[EndedLogin]:
+        """Returns those with a greater id, in the ids' order."""
+        query = sa.select(ended_logins).where(ended_logins.c.id > number).order_by(ended_logins.c.id)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [EndedLogin(id=row.id, digest=row.digest, expires_at=row.expires_at) for row in rows]
+
+    async def forget_logins(self, expired_at: float) -> None:
+        """Deletes those whose tokens have expired by then."""
+        await self._run(sa.delete(ended_logins).where(ended_logins.c.expires_at < expired_at))
 
     async def _run(self, statement: sa.Insert | sa.Update | sa.Delete) -> int:
         async with self._engine.begin() as connection:

@@ -23,3 +23,11 @@ feedbacks = Table(
     Column("value", Integer, nullable=False),  # 0: bad, 1: good
     Column("comment", Text),
 )
+
+ended_logins = Table(
+    "ended_logins",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),  # in order, so that readers ask for what is new
+    Column("digest", String(64), nullable=False, unique=True),  # of a token that was logged out
+    Column("expires_at", Float, nullable=False),  # unix seconds; the token is worth nothing from then on
+)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
+from operator import add
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,14 @@ def test_a_user_of_the_file_comes_with_the_mark_of_the_password(tmp_path: Path) 
     assert logins.user(token("local", **{MARK: mark})) is None
     (tmp_path / "users").write_text("alice:$argon2id$another\n")
     assert logins.user(token("alice", **{MARK: mark})) is None
+
+
+def test_a_login_lasts_as_long_as_the_present_limit_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = token("local")
+    assert Logins(session_days=1).user(made) == "local"
+    monkeypatch.setattr(time, "time", partial(add, time.time(), 86_401))
+    assert Logins(session_days=15).user(made) == "local"
+    assert Logins(session_days=1).user(made) is None
 
 
 def test_a_providers_user_comes_while_the_provider_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
