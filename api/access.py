@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer
 
+import audit
 from accounts import ApiKeys, Buckets, is_local, network_of
 from api.errors import ApiError
 from names import SHARED_USER
@@ -70,6 +71,7 @@ class Access:
         if user is None:
             if (wait := self.wrong_keys.take(network_of(request.scope))) > 0:
                 raise ApiError(429, "rate_limited", "Too many wrong keys; wait a little.", retry_after=wait)
+            audit.record("key refused", who=audit.NOBODY)
             raise ApiError(401, "invalid_api_key", UNKNOWN_KEY)
         return user
 
@@ -107,6 +109,7 @@ async def admitted(request: Request) -> str:
     if not hasattr(request.state, "caller"):
         access = access_of(request)
         request.state.caller = await access.user(request)
+        audit.CALLER.set(request.state.caller)
         request.state.still_admitted = partial(access.still_admits, request, request.state.caller)
     user: str = request.state.caller
     return user
@@ -116,7 +119,10 @@ async def owner(request: Request, job_id: str, user: Annotated[str, Depends(call
     """Raises `JobNotFound`, for an administrator alone: others have no jobs but their own."""
     if user not in access_of(request).admins:
         return user
-    return (await open_services(request).jobs.get(job_id, None)).user
+    owner = (await open_services(request).jobs.get(job_id, None)).user
+    if owner != user:
+        audit.record("administrator's call", method=request.method, job=job_id, owner=owner)
+    return owner
 
 
 async def whose(
@@ -129,6 +135,7 @@ async def whose(
         return caller
     if caller not in access_of(request).admins:
         raise ApiError(404, "not_found", "Only administrators see the jobs of others.", param="user")
+    audit.record("administrator's call", method=request.method, owner=user)
     return None if user == EVERYBODY else user
 
 

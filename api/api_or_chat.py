@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import audit
 from accounts import keep_to_https
 
 PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
@@ -21,6 +22,8 @@ class ApiOrChat:
         self._chat = chat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if client := scope.get("client"):
+            audit.ADDRESS.set(str(client[0]))
         if scope["type"] == "http" and is_api(scope["path"]):
             scope[ABORT] = _aborting(send)
             await self._api(scope, receive, keep_to_https(scope, send))

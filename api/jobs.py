@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+import audit
 from api import events
 from api.access import Caller, Owner, Services, Whose
 from api.descriptions import errors
@@ -205,6 +206,7 @@ async def artifact(
     """Download a file that the job made. Browsers never display it: it may contain content from untrusted documents."""
     job = await services.jobs.get(job_id, user)
     path = services.files.artifact_path(job.root_id, name)
+    audit.record("artifact downloaded", job=job_id)
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
     return FileResponse(path, media_type=mime_of(path.name), filename=path.name, headers=headers)
 

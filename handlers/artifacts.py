@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+import audit
 from handlers.card import ARTIFACTS
 from handlers.tables import MAX_BYTES, drawable
 from handlers.uploads import signed_in
@@ -31,6 +32,7 @@ def artifact_routes(lifecycle: Lifecycle) -> list[Route]:
             path = services.files.artifact_path(job.root_id, name)
         except (JobNotFound, StoredFileNotFound):
             raise HTTPException(404, NOT_FOUND) from None
+        audit.record("artifact downloaded", job=job.id)
         mime = mime_of(path.name)
         # An artifact may contain content from untrusted documents, whose scripts must not run in our origin.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}

@@ -19,6 +19,7 @@ from jwt import InvalidTokenError
 from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import audit
 from accounts import UsersFile
 from names import SHARED_USER
 
@@ -118,6 +119,7 @@ class KnownCallers:
         if caller is None:
             headers = [(name, _without_token(value) if name == b"cookie" else value) for name, value in headers]
         reset = CALLER.set(caller or "")
+        audit.CALLER.set(caller)
         try:
             await self._app({**scope, "headers": headers}, receive, send)
         finally:

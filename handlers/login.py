@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import audit
 from accounts import Buckets, UsersFile, network_of
 from handlers.callers import DAY_SECONDS, LOGIN, MARK, Logins
 from handlers.sessions import Sessions
@@ -67,6 +68,7 @@ async def log_out(lifecycle: Lifecycle, request: Request) -> Response:
     for token in _tokens(request):
         if (login := configured_logins().read(token)) is not None:
             await lifecycle.get(Sessions).end(login)
+            audit.record("logged out", who=str(login.user.identifier))
     response = JSONResponse({"success": True})
     clear_auth_cookie(request, response)
     return response
@@ -113,9 +115,12 @@ class PasswordLogin:
             sentence = f"Too many attempts to log in; try again in {seconds} s."
             return JSONResponse({"detail": sentence}, 429, {"Retry-After": str(seconds)})
         if (user := await self.user(name, password)) is None:
+            # An unknown name may be a password, typed into the wrong field.
+            audit.record("login refused", who=name if self._users.mark(name) else audit.NOBODY)
             return JSONResponse({"detail": "Wrong name or password."}, 401)
         self._clients.give_back(client)
         self._names.give_back(_pair(client, name))
+        audit.record("logged in", who=name)
         response = JSONResponse({"success": True})
         set_auth_cookie(request, response, create_jwt(user))
         return response

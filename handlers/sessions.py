@@ -88,5 +88,7 @@ def _connected() -> Iterable[WebsocketSession]:
 
 def _token_of(session: WebsocketSession) -> str | None:
     """Returns the token with which the page connected last; a session keeps that of its first connection."""
-    token = get_token_from_cookies(cookie_parser(str(sio.get_environ(session.socket_id).get("HTTP_COOKIE", ""))))
+    token = get_token_from_cookies(
+        cookie_parser(str((sio.get_environ(session.socket_id) or {}).get("HTTP_COOKIE", "")))
+    )
     return None if token is None else str(token)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse
 from starlette.routing import Route
 
+import audit
 from handlers.login import browser_user
 from jobs import StorageFull
 from services.lifecycle import Lifecycle
@@ -54,6 +55,7 @@ def upload_routes(lifecycle: Lifecycle) -> list[Route]:
             stored = await files().get(request.path_params["file_id"], user)
         except StoredFileNotFound as error:
             raise HTTPException(404, str(error)) from None
+        audit.record("file downloaded", file=stored.id)
         # Scripts in uploaded files must not run in our origin, and a file must ask no other site for anything.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
         inline = stored.mime.startswith("image/") and not stored.mime.startswith("image/svg")

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence, Set
 from typing import Self
 
+import audit
 from background import wait_event
 from jobs.errors import JobsError, ThreadNotFound
 from jobs.estimates import Range
@@ -85,7 +86,9 @@ class JobClient:
 
         Raises `JobNotFound`.
         """
-        return await self._store.request_cancel(job_id, user, by)
+        job = await self._store.request_cancel(job_id, user, by)
+        audit.record("job cancelled", who=by or user, job=job_id)
+        return job
 
     async def try_now(self, job_id: str, user: str) -> Job:
         """End a running job's wait for the model endpoint. Does nothing to another job. Raises `JobNotFound`."""
@@ -113,7 +116,9 @@ class JobClient:
 
         Raises `JobNotFound`, and `JobConflict` while the job runs.
         """
-        return await self._store.delete_job(job_id, user)
+        last = await self._store.delete_job(job_id, user)
+        audit.record("job deleted", job=job_id, owner=user)
+        return last
 
     async def unused_files(self, user: str, files: Sequence[str]) -> list[str]:
         """Returns those files that no remaining job of the user came with."""
@@ -197,6 +202,7 @@ class JobClient:
     async def delete_thread(self, thread_id: str, user: str) -> None:
         """Hide the thread and cancel its jobs; its data goes when they have ended. Raises `ThreadNotFound`."""
         await self._store.delete_thread(thread_id, user)
+        audit.record("thread deleted", thread=thread_id, owner=user)
 
     async def follow_thread(self, thread_id: str, user: str) -> AsyncIterator[list[Job]]:
         """Yields the turns of the user's thread, now and after each change, wherever it was made.

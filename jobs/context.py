@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import audit
 from background import run_together, wait_event
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
@@ -283,6 +284,8 @@ class JobContext:
             usual_silence_seconds=silence,
         )
         await self.emit(started)
+        if kind == "tool":
+            audit.record("tool called", who=self.job.user, tool=name, job=self.job.id, step=path)
         self._running.add(path)
         begun = time.monotonic()
         try:

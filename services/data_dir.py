@@ -23,6 +23,11 @@ class DataDir:
         return self.path / "chat.db"
 
     @property
+    def audit(self) -> Path:
+        """Who did what: JSON lines, and beside it the older ones."""
+        return self.path / "audit.jsonl"
+
+    @property
     def files(self) -> Path:
         """Uploads and artifacts."""
         return self.path / "files"

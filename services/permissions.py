@@ -11,7 +11,7 @@ from services.data_dir import DataDir
 def keep_private(data: DataDir) -> None:
     """Applies to files that this process and its children create, and repairs those of earlier versions."""
     os.umask(0o077)
-    for name in (data.jobs.name, data.chat.name, "auth_secret"):
+    for name in (data.jobs.name, data.chat.name, "auth_secret", data.audit.stem):
         for file in data.path.glob(f"{name}*"):
             # A database was closed meanwhile, or another user owns the file.
             with contextlib.suppress(FileNotFoundError, PermissionError):

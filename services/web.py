@@ -13,6 +13,7 @@ from files import FileStore, FileTooLarge, NoSpace, StoredFile, StoredFileNotFou
 from jobs import JobClient, SchemaTooNew, WorkerRecord
 from jobs.dispatch import Liveness
 from jobs.rules import is_alone
+from services.audit import AuditLog
 from services.backend import open_backend
 from services.data_dir import DataDir
 from services.health import ModelProbe
@@ -103,6 +104,7 @@ async def open_web(settings: Settings, *, embedded_workers: int) -> AsyncIterato
     prices = read_prices(settings.prices_path)
     async with AsyncExitStack() as stack:
         stack.enter_context(_spool(DataDir(settings.data).spool))
+        stack.enter_context(AuditLog(DataDir(settings.data).audit))
         backend = await stack.enter_async_context(open_backend(settings))
         store, liveness = backend.store, backend.liveness
         if settings.traces:

@@ -16,6 +16,7 @@ from jobs.dispatch import Dispatcher
 from jobs.worker import Worker
 from models.models import Models, ModelSettings, open_models
 from models.tasks import build_tasks
+from services.audit import AuditLog
 from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
@@ -37,6 +38,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
     keep_private(data)
     starting.allow_open_files()
     async with AsyncExitStack() as stack:
+        stack.enter_context(AuditLog(data.audit))
         backend = await stack.enter_async_context(open_backend(settings))
         if settings.traces:
             await stack.enter_async_context(Traces(backend.store, backend.transitions))

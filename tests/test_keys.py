@@ -24,7 +24,7 @@ def keys(file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "scripts/keys", *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "LONGHAUL_API_KEYS_FILE": str(file)},
+        env={"PATH": os.environ["PATH"], "LONGHAUL_API_KEYS_FILE": str(file), "LONGHAUL_DATA_DIR": f"{file}.data"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -50,7 +50,8 @@ def test_a_key_is_shown_once_and_only_its_digest_is_kept(tmp_path: Path) -> None
     assert listed.splitlines()[1].startswith("bob\tuntil 20")
     assert first.stdout.strip() not in file.read_text() + listed
     assert file.stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["keys"]
+    assert {path.name for path in tmp_path.iterdir()} == {"keys", "keys.data"}
+    assert "key added" in (tmp_path / "keys.data" / "audit.jsonl").read_text()
     assert keys(file, "revoke", "alice").returncode == 0
     assert "alice" not in keys(file, "list").stdout
 

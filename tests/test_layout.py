@@ -12,6 +12,7 @@ ENTRIES = ("app", "asgi", "worker")
 
 MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
+    "audit": set(),
     "background": set(),
     "names": set(),
     "starting": set(),
@@ -44,7 +45,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """A library that can be replaced by changing one place."""
 
-LEAVES = {"background", "names", "starting"}
+LEAVES = {"audit", "background", "names", "starting"}
 """Everybody may import these."""
 
 OURS = {name.partition("/")[0] for name in MAY_IMPORT}

@@ -1,6 +1,8 @@
 """Who may call: a login's cookie from our own pages, keys beside it, and nobody too often."""
 
 import contextlib
+import json
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from argon2 import PasswordHasher
 from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.server import Server
+from tests.waiting import until
 
 KEYS = {name: f"the-secret-key-of-{name}" for name in ("robot", "pest", "boss")}
 PASSWORD = "a long enough password"
@@ -171,3 +174,53 @@ async def test_others_are_no_administrators(server: Server) -> None:
         assert (await robot.delete(f"/api/jobs/{job['id']}")).status_code == 404
         assert (await robot.get("/api/jobs?user=robot")).status_code == 200
         assert (await robot.get("/api/me")).json() == {"name": "robot", "admin": False}
+
+
+async def test_the_audit_log_says_who_did_what_from_where_and_holds_no_content(server: Server, tmp_path: Path) -> None:
+    file = server.data_dir / "audit.jsonl"
+    begin = len(file.read_text().splitlines()) if file.exists() else 0
+    secret, note = "a password in the wrong field", {"file": str(tmp_path / "note"), "text": "what they wrote"}
+    async with logged_in(server) as browser:
+        await browser.post("/login", data={"username": "ada", "password": "wrong"})
+        await browser.post("/login", data={"username": secret, "password": "wrong"})
+        thread = {"threadId": str(uuid.uuid4())}
+        turn = {"task": "chat", "input": "tokens=1", "thread_id": thread["threadId"]}
+        await browser.post("/api/jobs", json=turn, headers=FROM_OUR_PAGE)
+        assert (await browser.request("DELETE", "/project/thread", json=thread)).status_code == 200
+        await browser.post("/logout")
+    here = httpx.AsyncHTTPTransport(local_address="127.0.0.7")
+    async with httpx.AsyncClient(base_url=server.url, transport=here) as stranger:
+        await stranger.get("/api/me", headers={"Authorization": "Bearer a-key-of-nobody-at-all"})
+    async with client_of(server, "robot") as robot, client_of(server, "boss") as boss:
+        job = (await robot.post("/api/jobs", json={"task": "note", "arguments": note})).json()
+        async with boss.stream("GET", f"/api/jobs/{job['id']}/events") as log:
+            await log.aread()
+        assert (await robot.post(f"/api/jobs/{job['id']}/cancel")).status_code == 202
+        assert (await boss.delete(f"/api/jobs/{job['id']}")).status_code == 204
+    job_id, thread_id = job["id"], thread["threadId"]
+    boss_of = {"who": "boss", "from": "127.0.0.1", "job": job_id, "owner": "robot"}
+    looked = boss_of | {"what": "administrator's call"}
+    expected: list[dict[str, str | None]] = [
+        {"who": "ada", "what": "logged in", "from": "127.0.0.1"},
+        {"who": "ada", "what": "login refused", "from": "127.0.0.1"},
+        {"who": None, "what": "login refused", "from": "127.0.0.1"},
+        {"who": "ada", "what": "thread deleted", "from": "127.0.0.1", "thread": thread_id, "owner": "ada"},
+        {"who": "ada", "what": "logged out", "from": "127.0.0.1"},
+        {"who": None, "what": "key refused", "from": "127.0.0.7"},
+        {"who": "robot", "what": "tool called", "from": None, "tool": "note", "job": job_id, "step": "call:0"},
+        looked | {"method": "GET"},
+        {"who": "robot", "what": "job cancelled", "from": "127.0.0.1", "job": job_id},
+        looked | {"method": "DELETE"},
+        boss_of | {"what": "job deleted"},
+    ]  # fmt: skip
+
+    def written() -> list[dict[str, str | None]]:
+        records = [json.loads(line) for line in file.read_text().splitlines()[begin:]]
+        return [{name: value for name, value in one.items() if name != "at"} for one in records]
+
+    def in_order(one: dict[str, str | None]) -> str:
+        return json.dumps(one, sort_keys=True)
+
+    await until(lambda: len(written()) >= len(expected), within=10, what="all is written")
+    assert sorted(written(), key=in_order) == sorted(expected, key=in_order)
+    assert not [word for word in (secret, note["text"], note["file"], "a-key-of-nobody") if word in file.read_text()]
