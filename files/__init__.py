@@ -1,7 +1,7 @@
 """The file store: uploads and the artifacts of jobs, each with an owner, read and written as streams."""
 
 from files.errors import FileTooLarge, NoSpace, StoredFileNotFound, full_disk_told
-from files.store import DirectoryFileStore, FileStore, StoredArtifact, StoredFile
+from files.store import DirectoryFileStore, FileStore, StoredArtifact, StoredFile, safe_name
 
 __all__ = [
     "DirectoryFileStore",
@@ -12,4 +12,5 @@ __all__ = [
     "StoredFile",
     "StoredFileNotFound",
     "full_disk_told",
+    "safe_name",
 ]

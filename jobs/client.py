@@ -111,19 +111,6 @@ class JobClient:
         """Returns the progress, artifacts and end of each job, by job id, without text and steps."""
         return await self._store.summaries(jobs)
 
-    async def delete(self, job_id: str, user: str) -> Job | None:
-        """Returns the job if it was the last of its chain of retries, whose files may then be deleted.
-
-        Raises `JobNotFound`, and `JobConflict` while the job runs.
-        """
-        last = await self._store.delete_job(job_id, user)
-        audit.record("job deleted", job=job_id, owner=user)
-        return last
-
-    async def unused_files(self, user: str, files: Sequence[str]) -> list[str]:
-        """Returns those files that no remaining job of the user came with."""
-        return await self._store.unused_files(user, files)
-
     async def follow(self, job_id: str, user: str, starting_after: int = 0) -> AsyncGenerator[list[JobEvent], None]:
         """Yields batches of the events after `starting_after`, up to the terminal event.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+import audit
 from background import cancel_and_wait, keep_running, wait_event
 from files import FileStore
 from jobs import Job, JobConflict, JobNotFound, Thread, ThreadNotFound
@@ -95,6 +96,7 @@ class Housekeeping:
         """
         job = await self._store.get(job_id, user)
         last = await self._store.delete_job(job_id, user)
+        audit.record("job deleted", job=job_id, owner=user)
         await self._delete_files(await self._store.unused_files(user, job.request.files))
         if last is not None:
             await self._files.delete_artifacts(last.root_id)
@@ -120,9 +122,13 @@ class Housekeeping:
         if time.monotonic() - self._looked_at >= EVERY_SECONDS:  # ends of jobs wake it more often than age matters
             self._looked_at = time.monotonic()
             await self.clear_old()
+        await self.clear_deleted()
+        await wait_event(self._woken, EVERY_SECONDS)
+
+    async def clear_deleted(self) -> None:
+        """Clear away the deleted threads whose jobs have ended."""
         for thread in await self._store.deleted_threads():
             await self._purge(thread)
-        await wait_event(self._woken, EVERY_SECONDS)
 
     async def clear_old(self) -> None:
         """Hide threads that have reached their age, as if their owners deleted them, and delete other old things.
@@ -149,6 +155,7 @@ class Housekeeping:
             await self._store.delete_thread(thread.id, thread.owner)
         except ThreadNotFound:  # somebody else was first
             return
+        audit.record("thread deleted", thread=thread.id, owner=thread.owner)
         logger.info("thread expired", extra={"fields": {"thread": thread.id}})
 
     async def _expire_job(self, job: Job) -> None:

@@ -46,12 +46,11 @@ class SolitaryWorkers:
         try:
             child = await children.start(*self._command, "--alone", job_id)
             self._children[job_id] = child, asyncio.get_running_loop().time()
-            fields = {"job": job_id, "child": child.pid}
-            logger.warning("job gets a worker of its own: workers have died under it", extra={"fields": fields})
+            logger.warning("job gets a worker of its own", extra={"fields": {"job": job_id, "child": child.pid}})
             await child.wait()
         except OSError as error:  # out of memory or processes: the next look tries again
-            fields = {"job": job_id, "problem": error.strerror}
-            logger.error("no worker of its own could be started", extra={"fields": fields})  # noqa: TRY400
+            problem = {"job": job_id, "problem": error.strerror}
+            logger.error("no worker of its own could be started", extra={"fields": problem})  # noqa: TRY400
         finally:
             self._children.pop(job_id, None)
             del self._tasks[job_id]

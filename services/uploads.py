@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import audit
 from files import FileStore, FileTooLarge, StoredFile, StoredFileNotFound
 from jobs.errors import StorageFull, UploadNotFound
 from jobs.models import Upload
@@ -67,6 +68,7 @@ class Uploads:
         except UploadNotFound:
             raise StoredFileNotFound(file_id) from None
         await self._files.delete(file_id)
+        audit.record("file deleted", file=file_id, owner=owner)
 
     async def clear_unused(self, now: float) -> None:
         """Delete uploads that no job has named for a day."""

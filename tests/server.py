@@ -55,7 +55,7 @@ class Server:
         self.expected_noise: tuple[str, ...] = ()
         self._marker = f"HOME={folder}"  # tool hosts get no variable of ours
         self._app_root = folder / "app"
-        self._environment = self._clean_environment(folder) | environment
+        self.environment = self._clean_environment(folder) | environment
         self._web: subprocess.Popen[bytes] | None = None
 
     def _clean_environment(self, folder: Path) -> dict[str, str]:
@@ -95,7 +95,7 @@ class Server:
             return subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environment | environment,
+                env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "./scripts/add-user": "tests/test_add_user.py",
     "export LONGHAUL_API_KEYS_FILE=keys.txt": "tests/test_keys.py",
     "./scripts/keys": "tests/test_keys.py",
+    "./scripts/user": "tests/test_user_data.py",
     ".venv/bin/python -m benchmarks.publish": "tests/test_benchmarks_growth.py",
     ".venv/bin/python -m benchmarks": "tests/test_benchmarks.py",
     ".venv/bin/python -m tests.answers": "tests/answers/test_answers.py",

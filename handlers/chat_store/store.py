@@ -95,6 +95,9 @@ class ChatStore:
         assert saved is not None
         return saved
 
+    async def delete_user(self, identifier: str) -> None:
+        await self._run(sa.delete(users).where(users.c.identifier == identifier))
+
     async def save_feedback(self, feedback: StoredFeedback) -> str:
         """Saves feedback, replacing earlier feedback on the same run. Returns its id."""
         values = {

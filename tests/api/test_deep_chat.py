@@ -24,8 +24,10 @@ from api.errors import ApiError
 from api.owned_answer import Abandoned, failing_late
 from api.stream import Frames
 from files import DirectoryFileStore, FileTooLarge
+from services.uploads import Uploads
 from tests.api.events import events_of
 from tests.endpoint import Endpoint, script
+from tests.jobs.engine import sqlite_engine
 from tests.server import Server
 from tests.waiting import until
 
@@ -268,11 +270,13 @@ async def test_who_leaves_during_an_upload_leaves_nothing_behind(api_server: Ser
 
 async def test_the_files_of_a_form_are_kept_all_or_none(tmp_path: Path) -> None:
     parts = [UploadFile(io.BytesIO(content), filename="a.txt") for content in (b"1234", b"123456")]
-    services: Any = SimpleNamespace(settings=SimpleNamespace(max_upload_bytes=5), files=DirectoryFileStore(tmp_path))
-    with pytest.raises(FileTooLarge):
-        await save_all(services, parts, "ada")
-    assert not list((tmp_path / "uploads").glob("*"))
-    assert len(await save_all(services, parts[:1], "ada")) == 1
+    files = DirectoryFileStore(tmp_path)
+    async with sqlite_engine(tmp_path) as engine:
+        services: Any = SimpleNamespace(uploads=Uploads(engine.store, files, file_bytes=5, user_bytes=99))
+        with pytest.raises(FileTooLarge):
+            await save_all(services, parts, "ada")
+        assert not list((tmp_path / "uploads").glob("*"))
+        assert len(await save_all(services, parts[:1], "ada")) == 1
 
 
 async def test_the_page_runs_only_our_scripts_and_the_known_component(stranger: httpx.AsyncClient) -> None:

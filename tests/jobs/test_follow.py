@@ -245,7 +245,7 @@ async def test_a_thread_that_another_user_begins_under_the_name_of_a_deleted_one
     following = aiter(engine.client.follow_thread("t", "ada"))
     async with asyncio.timeout(SOON):
         assert [one.id for one in await anext(following)] == [job.id]
-        await engine.client.delete(job.id, "ada")
+        await engine.store.delete_job(job.id, "ada")
         assert await anext(following) == []
         await engine.client.delete_thread("t", "ada")
         await engine.store.purge_thread("t")

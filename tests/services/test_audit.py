@@ -132,7 +132,7 @@ def test_the_page_lists_what_is_recorded_and_nothing_else() -> None:
     section = PAGE.read_text().partition("## Audit log")[2]
     rows = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
     listed = {what for row in rows for what in re.findall(r"`([^`]+)`", row)}
-    assert listed == recorded() | {LOST, "key added", "key revoked"}
+    assert listed == recorded() | {LOST, "key added", "key revoked", "user exported", "user erased"}
 
 
 def test_the_logger_is_no_part_of_the_servers_log() -> None:
