@@ -1,10 +1,12 @@
 """Loaded by every Python process of a server under test: moves its clock, or kills it at a chosen point.
 
 TEST_CLOCK_AHEAD_SECONDS   the wall clock is that much ahead
+TEST_CLOCK_FILE            … by as much as this file says, which may change
 TEST_KILL_AFTER_STEP       a file; the process that finishes the step whose path is written there is killed (-9) before
                            it does anything after it, once: the file is gone then
 """
 
+import contextlib
 import importlib.abc
 import importlib.util
 import os
@@ -23,6 +25,22 @@ def move_clock(seconds: float) -> None:
     real_ns = time.time_ns
     time.time = lambda: real() + seconds
     time.time_ns = lambda: real_ns() + int(seconds * 1e9)
+
+
+def follow_clock_file(path: Path) -> None:
+    real, real_ns, look_seconds = time.time, time.time_ns, 0.2
+    ahead, looked_at = 0.0, -look_seconds
+
+    def seconds_ahead() -> float:
+        nonlocal ahead, looked_at
+        if time.monotonic() - looked_at >= look_seconds:
+            looked_at = time.monotonic()
+            with contextlib.suppress(OSError, ValueError):  # it is being written
+                ahead = float(path.read_text())
+        return ahead
+
+    time.time = lambda: real() + seconds_ahead()
+    time.time_ns = lambda: real_ns() + int(seconds_ahead() * 1e9)
 
 
 def kill_after_step(context: ModuleType, wish: Path) -> None:
@@ -64,5 +82,7 @@ class AfterImport(importlib.abc.MetaPathFinder):
 
 if ahead := os.environ.get("TEST_CLOCK_AHEAD_SECONDS"):
     move_clock(float(ahead))
+if clock := os.environ.get("TEST_CLOCK_FILE"):
+    follow_clock_file(Path(clock))
 if chosen := os.environ.get("TEST_KILL_AFTER_STEP"):
     sys.meta_path.insert(0, AfterImport("jobs.context", lambda module: kill_after_step(module, Path(chosen))))
