@@ -28,6 +28,7 @@ class Front:
         from api import create_api
         from handlers.install import install_chat
         from handlers.login import browser_user
+        from handlers.oauth import OAuthRules
 
         self._settings = settings
         self._lifecycle = Lifecycle()
@@ -39,7 +40,13 @@ class Front:
             allowed_origins=settings.allowed_origins,
             frame_ancestors=settings.frame_ancestors,
             users=UsersFile(settings.users_path) if settings.users_path else None,
-            oauth=settings.has_oauth,
+            oauth=OAuthRules(
+                allow=settings.oauth_allow or ("*",),
+                subject_field=settings.generic_subject,
+                one_tenant=settings.one_tenant,
+            )
+            if settings.has_oauth
+            else None,
             session_days=settings.session_days,
             anonymous=settings.allow_anonymous,
             api_only=settings.api_only,
@@ -66,7 +73,7 @@ class Front:
             self._lifecycle.on_drain(partial(logger.info, "server draining"))
             self._lifecycle.on_drain(services.jobs.end_follows)
             starting.end()
-            with self._lifecycle.serving(services, chat, chat.sessions):
+            with self._lifecycle.serving(services, chat, chat.sessions, chat.store):
                 logger.info("server started", extra={"fields": {"data_dir": str(self._settings.data)}})
                 yield
         logger.info("server stopped")

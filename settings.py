@@ -46,6 +46,9 @@ OAUTH_VARIABLES = {
 }
 """What Chainlit requires for each login provider besides `OAUTH_…_CLIENT_ID` and `…_CLIENT_SECRET`."""
 
+POSTED = "AZURE_AD_HYBRID"
+"""The provider whose answer is a cross-site POST. Chainlit does not check that the browser has asked for it, either."""
+
 CHAINLIT_FIELDS = frozenset({"ROOT", "RUN", "FEATURES", "UI", "PROJECT", "CODE"})
 """Variables that Chainlit reads, in any case, as its own configuration: their names have no prefix."""
 
@@ -79,6 +82,16 @@ def _frame_ancestors(text: object) -> object:
     if not sources or not is_alone or not all(s in {"self", "none"} or FRAMING_SITE.fullmatch(s) for s in sources):
         raise ValueError("'self', 'none', or origins such as https://example.org, separated by spaces")
     return " ".join(f"'{source}'" if source in {"self", "none"} else source for source in sources)
+
+
+ALLOWED_ENTRY = re.compile(r"\*|group:\S.*|[^@\s]+@[^@\s]+|@?[\w-]+(\.[\w-]+)+|[\w/-]+")
+
+
+def _oauth_allow(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """Entries that fit in no form would let nobody in."""
+    if not all(ALLOWED_ENTRY.fullmatch(entry) for entry in entries):
+        raise ValueError("addresses, domains such as @example.org, groups (group:NAME), separated by commas; or *")
+    return entries
 
 
 def _paths(text: object) -> object:
@@ -226,6 +239,10 @@ class Settings(BaseSettings):
         None, validation_alias="LONGHAUL_USERS_FILE"
     )
     """The file of users who may log in with a password: lines `name:argon2-hash`."""
+    oauth_allow: Annotated[tuple[str, ...], NoDecode, AfterValidator(_oauth_allow)] = Field(
+        (), validation_alias="LONGHAUL_OAUTH_ALLOW"
+    )
+    """Who may log in by OAuth: confirmed addresses, domains, groups, separated by commas; `*`: anybody."""
     session_days: float = Field(15, gt=0, le=3650, validation_alias="LONGHAUL_SESSION_DAYS")
     """How long a login in a browser lasts at most."""
     admins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ADMINS")
@@ -294,6 +311,7 @@ class Settings(BaseSettings):
             ("allowed_hosts", _names),
             ("allowed_origins", _origins),
             ("admins", _names),
+            ("oauth_allow", _names),
         ):
             variable = str(type(self).model_fields[name].validation_alias)
             if os.environ.get(variable):
@@ -348,6 +366,28 @@ class Settings(BaseSettings):
     def has_oauth(self) -> bool:
         """Whether Chainlit's own variables configure a login provider."""
         return any(not _missing(provider) for provider in OAUTH_VARIABLES)
+
+    @property
+    def one_tenant(self) -> bool:
+        """Whether Microsoft lets in the accounts of one tenant only; otherwise anybody's."""
+        return bool(os.environ.get("OAUTH_AZURE_AD_ENABLE_SINGLE_TENANT"))
+
+    @property
+    def generic_subject(self) -> str | None:
+        """The claim that tells the users of the generic provider apart, if it is named."""
+        return os.environ.get("OAUTH_GENERIC_USER_IDENTIFIER") or None
+
+    @property
+    def public_providers(self) -> list[str]:
+        """The configured providers at which anybody has an account or can make one."""
+        public = ["GOOGLE"]
+        if not os.environ.get("OAUTH_GITHUB_AUTH_URL"):
+            public.append("GITHUB")
+        if not self.one_tenant:
+            public.append("AZURE_AD")
+        if re.fullmatch(r"(https?://)?(www\.)?gitlab\.com/*", os.environ.get("OAUTH_GITLAB_DOMAIN", ""), re.IGNORECASE):
+            public.append("GITLAB")
+        return sorted(provider for provider in public if not _missing(provider))
 
     @property
     def has_login(self) -> bool:
@@ -409,10 +449,20 @@ class Settings(BaseSettings):
             # Chainlit ignores such a provider, and would ask nobody to log in.
             if os.environ.get(f"OAUTH_{provider}_CLIENT_ID") and (missing := _missing(provider)):
                 refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
+        if os.environ.get(f"OAUTH_{POSTED}_CLIENT_ID"):
+            refuse(
+                f"OAUTH_{POSTED}_CLIENT_ID cannot be used: this login comes back as a post from another site, which is "
+                "refused here. Use OAUTH_AZURE_AD_… instead (docs/accounts.md)."
+            )
         try:
             settings = cls()
         except ValidationError as error:
             refuse(describe(error))
+        if settings.public_providers and not settings.oauth_allow:
+            refuse(
+                f"OAUTH_{settings.public_providers[0]}_CLIENT_ID cannot be used: anybody can have an account there. "
+                "Set LONGHAUL_OAUTH_ALLOW to the addresses, domains (@example.org) or groups that may log in, or to *."
+            )
         if twice := sorted(_names_in_keys_file(settings.api_keys_path) & settings.api_keys.keys()):
             refuse(
                 f"LONGHAUL_API_KEYS_FILE cannot be used: {twice[0]!r} has a key in it and in LONGHAUL_API_KEYS. "

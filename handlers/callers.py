@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -30,6 +31,9 @@ MARK = "password"
 """Metadata key in a password login's cookie: a mark of the password's hash, so that a new password ends the login."""
 
 
+ALLOWED_BY = "allowed_by"
+"""Metadata key of an OAuth login: a digest of the entry of `LONGHAUL_OAUTH_ALLOW` that let the user in."""
+
 LOGIN = "login"
 """Metadata key: a random word for each login, so that no two have the same token."""
 
@@ -52,6 +56,9 @@ class Logins:
 
     users: UsersFile | None = None
     oauth: bool = False
+    oauth_entries: frozenset[str] = frozenset()
+    """Digests of the entries that let users of OAuth in."""
+
     session_days: float = 15
     """How long a login lasts at most."""
 
@@ -92,9 +99,15 @@ class Logins:
             return bool(user.identifier == SHARED_USER)
         provider, colon, _ = user.identifier.partition(":")
         if colon:
-            return self.oauth and provider in get_configured_oauth_providers()
+            is_offered = self.oauth and provider in get_configured_oauth_providers()
+            return is_offered and user.metadata.get(ALLOWED_BY) in self.oauth_entries
         mark = None if self.users is None else self.users.mark(user.identifier)
         return mark is not None and user.metadata.get(MARK) == mark
+
+
+def one_login() -> str:
+    """Returns the metadata that make a login's token differ from every other."""
+    return secrets.token_hex(8)
 
 
 def digest_of(token: str) -> str:

@@ -53,8 +53,10 @@ class Chat:
         drafts: Drafts,
         commands: Commands,
         sessions: Sessions,
+        store: ChatStore,
     ) -> None:
         self.sessions = sessions
+        self.store = store
         self.files = services.files
         self.turns = turns
         self.data_layer = data_layer
@@ -207,7 +209,7 @@ async def open_chat(services: WebServices) -> AsyncIterator[Chat]:
         commands = await stack.enter_async_context(Commands(services.jobs))
         sessions = await stack.enter_async_context(Sessions(configured_logins(), store))
         drafts = Drafts(services.jobs, services.files, turns, patience_seconds=services.settings.patience_seconds)
-        yield Chat(services, turns, views, DataLayer(services.jobs, turns, store), drafts, commands, sessions)
+        yield Chat(services, turns, views, DataLayer(services.jobs, turns, store), drafts, commands, sessions, store)
 
 
 def overlap_of(message: cl.Message) -> Overlap:

@@ -26,6 +26,7 @@ from handlers.data_layer import DataLayer
 from handlers.gate import Gate
 from handlers.jobs_page import jobs_route
 from handlers.login import install_logins
+from handlers.oauth import OAuthLogin, OAuthRules, entry_digest
 from handlers.privacy import OwnPages
 from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
@@ -44,7 +45,7 @@ def install_chat(
     allowed_origins: Sequence[str],
     frame_ancestors: str,
     users: UsersFile | None = None,
-    oauth: bool = False,
+    oauth: OAuthRules | None = None,
     session_days: float = 15,
     anonymous: bool = False,
     api_only: bool = False,
@@ -54,13 +55,18 @@ def install_chat(
     With neither `users` nor `oauth` everybody at this machine is logged in automatically, as the one user `local`;
     everybody anywhere if `anonymous`, and nobody if `api_only`.
     """
-    logins = Logins(users=users, oauth=oauth, session_days=session_days)
+    logins = Logins(
+        users=users,
+        oauth=oauth is not None,
+        oauth_entries=frozenset(map(entry_digest, oauth.allow)) if oauth else frozenset(),
+        session_days=session_days,
+    )
     _register_callbacks(lifecycle)
     _register_actions(lifecycle)
     _register_socket_events(lifecycle, message_bytes)
     app.add_middleware(KeepAssets)
     app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
-    put_first(install_logins(logins, lifecycle))
+    put_first(install_logins(logins, lifecycle, OAuthLogin(lifecycle, oauth) if oauth else None))
     app.add_middleware(KnownCallers, logins=logins)
     upload_bytes = upload_mb * 1_000_000
     form_bytes = 1_000_000  # allowance for the form's fields and boundaries

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import secrets
 from functools import partial
-from typing import Any
 
 import chainlit as cl
 from chainlit.auth import clear_auth_cookie, create_jwt, get_token_from_cookies, set_auth_cookie
@@ -20,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import audit
 from accounts import Buckets, UsersFile, network_of
-from handlers.callers import DAY_SECONDS, LOGIN, MARK, Logins
+from handlers.callers import DAY_SECONDS, LOGIN, MARK, Logins, one_login
+from handlers.oauth import OAuthLogin
 from handlers.sessions import Sessions
 from names import SHARED_USER
 from services.lifecycle import Lifecycle
@@ -38,7 +37,7 @@ async def browser_user(request: Request) -> str | None:
     return configured_logins().user(get_token_from_cookies(request.cookies))
 
 
-def install_logins(logins: Logins, lifecycle: Lifecycle) -> list[Route]:
+def install_logins(logins: Logins, lifecycle: Lifecycle, oauth: OAuthLogin | None) -> list[Route]:
     """Tells Chainlit how users log in. Returns the routes to put before Chainlit's own."""
     app.state.logins = logins
     config.project.user_session_timeout = math.ceil(logins.session_days * DAY_SECONDS)
@@ -46,8 +45,8 @@ def install_logins(logins: Logins, lifecycle: Lifecycle) -> list[Route]:
         Route("/logout", partial(log_out, lifecycle), methods=["POST"]),
         Route("/auth/jwt", show_token, methods=["POST"]),
     ]
-    if logins.oauth:
-        cl.oauth_callback(oauth_user)
+    if oauth is not None:
+        cl.oauth_callback(oauth.user)
     if logins.users is not None:
         password = PasswordLogin(logins.users)
         cl.password_auth_callback(password.user)
@@ -129,7 +128,7 @@ class PasswordLogin:
         if not await self._users.verify(username, password):
             return None
         return User(
-            identifier=username, display_name=username, metadata={MARK: self._users.mark(username), **one_login()}
+            identifier=username, display_name=username, metadata={MARK: self._users.mark(username), LOGIN: one_login()}
         )
 
     def _wait(self, client: str, name: str) -> float:
@@ -143,26 +142,6 @@ class PasswordLogin:
 
 def _pair(client: str, name: str) -> tuple[str, str]:
     return client, name[:NAME_CHARACTERS]
-
-
-async def oauth_user(
-    provider_id: str, token: str, raw_user_data: dict[str, Any], default_user: User
-) -> User | None:  # the parameters' names are Chainlit's
-    """Returns the user `provider:name`, which neither another provider nor the users file can produce."""
-    del token
-    name = str(default_user.identifier or "").strip()
-    unconfirmed = False in (raw_user_data.get("email_verified"), raw_user_data.get("verified_email"))
-    if not name or not name.isprintable() or unconfirmed:
-        return None
-    metadata = dict(default_user.metadata)
-    if not str(metadata.get("image")).startswith("data:"):
-        metadata.pop("image", None)  # the page does not load pictures from other sites
-    return User(identifier=f"{provider_id}:{name}", display_name=name, metadata=metadata | one_login())
-
-
-def one_login() -> dict[str, str]:
-    """Returns metadata that make the login's token differ from every other."""
-    return {LOGIN: secrets.token_hex(8)}
 
 
 def local_user() -> User:

@@ -1,4 +1,7 @@
-"""An OAuth provider on loopback: its users are in the code that a login brings back, `name` or `name:unconfirmed`."""
+"""An OAuth provider on loopback: its users are in the code that a login brings back.
+
+`address`, `subject=address`, `address:unconfirmed`, `address:silent` (which says nothing of it), `address:group`.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/authorize":
             self._send_back(dict(parse_qsl(url.query)))
             return
-        name, _, state = self.headers["authorization"].removeprefix("Bearer ").partition(":")
-        self._answer({"email": name if name != "nobody" else "", "email_verified": state != "unconfirmed"})
+        person, _, state = self.headers["authorization"].removeprefix("Bearer ").partition(":")
+        subject, _, address = person.rpartition("=")
+        said = {"sub": "" if address == "nobody" else subject or f"no-{address.partition('@')[0]}", "email": address}
+        said |= {} if state == "silent" else {"email_verified": state != "unconfirmed"}
+        self._answer({**said, "groups": [f"/{state}"] if state else []})
 
     def _send_back(self, asked: dict[str, str]) -> None:
         """Whoever comes with a browser is alice."""

@@ -239,7 +239,10 @@ def test_oauth_is_configured_when_chainlit_says_so(monkeypatch: pytest.MonkeyPat
     from chainlit.oauth_providers import providers
 
     assert not Settings.load().has_login
+    monkeypatch.setenv("LONGHAUL_OAUTH_ALLOW", "*")
     for provider in providers:
+        if provider.id == "azure-ad-hybrid":
+            continue  # is refused
         with monkeypatch.context() as variables:
             for name in provider.env:
                 assert not Settings().has_oauth
@@ -248,6 +251,54 @@ def test_oauth_is_configured_when_chainlit_says_so(monkeypatch: pytest.MonkeyPat
             assert Settings.load().has_oauth
             assert Settings.load().has_login
     assert len(providers) == len(OAUTH_VARIABLES)
+
+
+def refused_oauth(**variables: str) -> str:
+    ended = start(sys.executable, "worker.py", **variables)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "hunter2" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("provider", "more"),
+    [("GITHUB", {}), ("GOOGLE", {}), ("GITLAB", {"DOMAIN": "gitlab.com"}), ("AZURE_AD", {"TENANT_ID": "x"})],
+)
+def test_where_anybody_has_an_account_the_operator_says_who_may_come_in(provider: str, more: dict[str, str]) -> None:
+    variables = {"CLIENT_ID": "x", "CLIENT_SECRET": "hunter2", **more}
+    line = refused_oauth(**{f"OAUTH_{provider}_{name}": value for name, value in variables.items()})
+    assert line.startswith(f"longhaul: OAUTH_{provider}_CLIENT_ID cannot be used: anybody")
+    assert "LONGHAUL_OAUTH_ALLOW" in line
+
+
+def test_a_directory_of_ones_own_needs_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {
+        "GITLAB_CLIENT_ID": "x",
+        "GITLAB_CLIENT_SECRET": "x",
+        "GITLAB_DOMAIN": "gitlab.example.org",
+        "AZURE_AD_CLIENT_ID": "x",
+        "AZURE_AD_CLIENT_SECRET": "x",
+        "AZURE_AD_TENANT_ID": "x",
+        "AZURE_AD_ENABLE_SINGLE_TENANT": "1",
+    }
+    for name, value in own.items():
+        monkeypatch.setenv(f"OAUTH_{name}", value)
+    assert Settings.load().public_providers == []
+
+
+def test_a_provider_that_answers_by_a_post_of_another_site_is_refused() -> None:
+    line = refused_oauth(OAUTH_AZURE_AD_HYBRID_CLIENT_ID="x")
+    assert line.startswith("longhaul: OAUTH_AZURE_AD_HYBRID_CLIENT_ID cannot be used")
+
+
+def test_who_may_log_in_by_oauth_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGHAUL_OAUTH_ALLOW", "ada@example.org, @example.com, a.example, staff, group:a b")
+    assert Settings.load().oauth_allow == ("ada@example.org", "@example.com", "a.example", "staff", "group:a b")
+    for entry in ("a@b@c", "a b", "@", "https://example.org"):
+        monkeypatch.setenv("LONGHAUL_OAUTH_ALLOW", entry)
+        with pytest.raises(ValidationError, match="separated by commas; or"):
+            Settings()
 
 
 def test_twenty_characters_make_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

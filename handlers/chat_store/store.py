@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from handlers.chat_store.tables import ended_logins, feedbacks, users
+from handlers.chat_store.tables import ended_logins, feedbacks, identities, users
 from jobs import SchemaTooNew
 
 MIGRATIONS = Path(__file__).parent
@@ -133,6 +133,20 @@ class ChatStore:
 
     async def delete_thread(self, thread_id: str) -> None:
         await self._run(sa.delete(feedbacks).where(feedbacks.c.thread_id == thread_id))
+
+    async def identity(self, subject: str, name: str) -> str:
+        """Returns the user of a provider's account: the subject itself, unless an earlier version knew it by its name.
+
+        The first account with such a name that comes gets the user, for good; a later one with the same name does not.
+        """
+        query = sa.select(identities.c.identifier).where(identities.c.subject == subject)
+        async with self._engine.connect() as connection:
+            known = (await connection.execute(query)).scalar()
+        if known is None and name != subject and await self.user(name) is not None:
+            with contextlib.suppress(sa.exc.IntegrityError):  # the name is another account's already
+                await self._run(sa.insert(identities).values(subject=subject, identifier=name))
+                known = name
+        return str(known or subject)
 
     async def end_login(self, digest: str, expires_at: float) -> None:
         with contextlib.suppress(sa.exc.IntegrityError):  # another tab has logged out at the same time

@@ -31,3 +31,10 @@ ended_logins = Table(
     Column("digest", String(64), nullable=False, unique=True),  # of a token that was logged out
     Column("expires_at", Float, nullable=False),  # unix seconds; the token is worth nothing from then on
 )
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("subject", String(255), primary_key=True),  # `provider:subject`
+    Column("identifier", String(255), nullable=False, unique=True),  # the user of an earlier version, by name
+)

@@ -110,4 +110,4 @@ async def test_a_provider_sends_its_user_back_into_the_chat(start_server: StartS
         await alice.page.goto(server.url)
         await alice.page.get_by_role("button", name="generic").click()
         await alice.ready()
-        assert (await (await alice.page.request.get(f"{server.url}/user")).json())["identifier"] == "generic:alice"
+        assert (await (await alice.page.request.get(f"{server.url}/user")).json())["identifier"] == "generic:no-alice"

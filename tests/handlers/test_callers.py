@@ -12,8 +12,8 @@ from chainlit.auth import create_jwt
 from chainlit.user import User
 
 from accounts import UsersFile
-from handlers.callers import MARK, Logins, _without_token
-from handlers.login import oauth_user
+from handlers.callers import ALLOWED_BY, MARK, Logins, _without_token
+from handlers.oauth import entry_digest
 
 
 @pytest.fixture(autouse=True)
@@ -52,25 +52,17 @@ def test_a_login_lasts_as_long_as_the_present_limit_says(monkeypatch: pytest.Mon
     assert Logins(session_days=1).user(made) is None
 
 
-def test_a_providers_user_comes_while_the_provider_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    logins = Logins(oauth=True)
-    assert logins.user(token("google:alice")) is None
+def test_a_providers_user_comes_while_provider_and_entry_are_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    logins = Logins(oauth=True, oauth_entries=frozenset({entry_digest("@example.org")}))
+    by_entry = {ALLOWED_BY: entry_digest("@example.org")}
+    assert logins.user(token("google:7", **by_entry)) is None
     monkeypatch.setenv("OAUTH_GOOGLE_CLIENT_ID", "x")
     monkeypatch.setenv("OAUTH_GOOGLE_CLIENT_SECRET", "x")
-    assert logins.user(token("google:alice")) == "google:alice"
-    assert [logins.user(token(name)) for name in ("github:alice", "alice", "local")] == [None] * 3
-    assert Logins().user(token("google:alice")) is None
-
-
-@pytest.mark.parametrize(
-    ("picture", "kept"),
-    [("https://provider.example/ada.png", None), ("data:image/png;base64,AA==", "data:image/png;base64,AA==")],
-)
-async def test_a_providers_picture_comes_with_its_user_or_not_at_all(picture: str, kept: str | None) -> None:
-    default = User(identifier="ada", metadata={"provider": "google", "image": picture})
-    user = await oauth_user("google", "token", {}, default)
-    assert user is not None
-    assert (user.metadata["provider"], user.metadata.get("image")) == ("google", kept)
+    assert logins.user(token("google:7", **by_entry)) == "google:7"
+    assert logins.user(token("google:7", **{ALLOWED_BY: entry_digest("staff")})) is None
+    assert logins.user(token("google:alice@example.org")) is None, "a login of an earlier version"
+    assert [logins.user(token(name, **by_entry)) for name in ("github:7", "alice", "local")] == [None] * 3
+    assert Logins().user(token("google:7", **by_entry)) is None
 
 
 @pytest.mark.parametrize(

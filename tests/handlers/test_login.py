@@ -191,7 +191,7 @@ async def test_a_providers_user_is_never_one_of_the_users_file(server: LoginServ
         # A cookie that is worth nothing must not keep its owner from logging in.
         browser.cookies.set("access_token", "old", domain="127.0.0.1")
         assert (await oauth_log_in(browser, "alice")).headers["location"].startswith("/login/callback")
-        assert await who(browser) == "generic:alice"
+        assert await who(browser) == "generic:no-alice"
 
 
 @pytest.mark.parametrize("code", ["nobody", "alice:unconfirmed"])
