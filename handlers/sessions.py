@@ -18,7 +18,9 @@ from handlers.callers import Logins, Token
 from handlers.chat_store import ChatStore
 
 ROUND_SECONDS = 1.0
-"""How long a page may stay open after its login has ended, and a login that ended in another web process go on here."""
+"""How long a page may stay open after its login has ended."""
+READ_SECONDS = 2.0
+"""How long a login may go on here that has ended in another web process."""
 OVERLAP = 100
 """Rows of ended logins that each round reads again: of two transactions at once, the later number may come first."""
 FORGET_SECONDS = 3600.0
@@ -34,6 +36,7 @@ class Sessions:
         self._logins = logins
         self._store = store
         self._last = 0
+        self._read_at = -READ_SECONDS
         self._forgot_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -58,9 +61,11 @@ class Sessions:
     async def _round(self) -> None:
         await asyncio.sleep(ROUND_SECONDS)
         await self._close_pages()
-        await self._read()
+        if time.monotonic() - self._read_at >= READ_SECONDS:
+            await self._read()
 
     async def _read(self) -> None:
+        self._read_at = time.monotonic()
         await self._forget()
         for ended in await self._store.logins_ended_after(self._last - OVERLAP):
             self._logins.ended[ended.digest] = ended.expires_at

@@ -111,3 +111,23 @@ async def test_a_provider_sends_its_user_back_into_the_chat(start_server: StartS
         await alice.page.get_by_role("button", name="generic").click()
         await alice.ready()
         assert (await (await alice.page.request.get(f"{server.url}/user")).json())["identifier"] == "generic:no-alice"
+
+
+async def test_who_logs_out_or_is_removed_sees_the_login_in_every_open_tab(
+    start_server: StartServer, users: str, pages: list[Page]
+) -> None:
+    server = await start_server(LONGHAUL_USERS_FILE=users)
+    for page, name, password in zip(pages, ("alice", "bob"), ("wonderland", "the builder"), strict=True):
+        await page.goto(server.url)
+        await log_in(page, name, password)
+        await Chat(page, server.url).ready()
+    another_tab = await pages[0].context.new_page()
+    await another_tab.goto(server.url)
+    await Chat(another_tab, server.url).ready()
+    await pages[0].locator("#user-nav-button").click()
+    await pages[0].get_by_role("menuitem", name="Log out").click()
+    for page in (pages[0], another_tab):
+        await page.wait_for_url("**/login")
+    lines = Path(users).read_text().splitlines()
+    Path(users).write_text(f"{lines[0]}\n")
+    await pages[1].wait_for_url("**/login")
