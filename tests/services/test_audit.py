@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import logging
 import re
@@ -78,6 +79,24 @@ def test_several_writers_lose_no_line_while_files_give_way(tmp_path: Path) -> No
         thread.join()
     found = [line for number in range(OLDER_FILES + 1) for line in _lines(older(path, number))]
     assert sorted(found) == [[writer, number] for writer in range(4) for number in range(100)]
+
+
+async def test_a_writer_who_waited_for_the_lock_writes_into_the_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with path.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        inode = f":{path.stat().st_ino} "
+        writer = threading.Thread(target=append, args=(path, [b"new\n"]), kwargs={"max_bytes": 100})
+        writer.start()
+        locks = Path("/proc/locks")
+        await until(
+            lambda: [line for line in locks.read_text().splitlines() if "->" in line and inode in line],
+            within=5,
+            what="the writer waits",
+        )
+        path.rename(older(path, 1))
+    writer.join()
+    assert (path.read_text(), older(path, 1).read_text()) == ("new\n", "")
 
 
 def _lines(path: Path) -> list[list[int]]:
