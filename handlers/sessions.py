@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 from chainlit.auth import get_token_from_cookies
 from chainlit.server import sio
 from chainlit.session import WebsocketSession, ws_sessions_sid
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import cookie_parser
 
 from background import cancel_and_wait, keep_running
@@ -25,6 +27,8 @@ OVERLAP = 100
 """Rows of ended logins that each round reads again: of two transactions at once, the later number may come first."""
 FORGET_SECONDS = 3600.0
 
+logger = logging.getLogger(__name__)
+
 
 class Sessions:
     """`async with Sessions(logins, store)`: reads the ended logins, then watches until it is closed.
@@ -36,6 +40,8 @@ class Sessions:
         self._logins = logins
         self._store = store
         self._last = 0
+        self._unsaved: dict[str, float] = {}
+        self._is_failing = False
         self._read_at = -READ_SECONDS
         self._forgot_at: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -54,15 +60,32 @@ class Sessions:
         """Ends the login everywhere, and closes its pages in this process at once."""
         if self._logins.automatic:
             return
-        self._logins.ended[login.digest] = login.expires_at
+        self._logins.ended[login.digest] = self._unsaved[login.digest] = login.expires_at
         await self._close_pages()
-        await self._store.end_login(login.digest, login.expires_at)
+        await self._share()
 
     async def _round(self) -> None:
         await asyncio.sleep(ROUND_SECONDS)
         await self._close_pages()
         if time.monotonic() - self._read_at >= READ_SECONDS:
+            await self._share()
+
+    async def _share(self) -> None:
+        """Tells other processes what ended here, and learns what ended there; when the database fails, tries again."""
+        try:
+            await self._save()
             await self._read()
+        except SQLAlchemyError:
+            if not self._is_failing:
+                logger.error("ended logins cannot be shared")  # noqa: TRY400  # the driver's text may hold an address
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    async def _save(self) -> None:
+        for digest, expires_at in tuple(self._unsaved.items()):
+            await self._store.end_login(digest, expires_at)
+            self._unsaved.pop(digest, None)
 
     async def _read(self) -> None:
         self._read_at = time.monotonic()

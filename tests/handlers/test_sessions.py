@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,12 +18,15 @@ from tests.conftest import model_environment
 from tests.endpoint import Endpoint
 from tests.handlers.test_login import PEOPLE, LoginServer, who
 from tests.open_page import page_socket
+from tests.waiting import until
+
+QUICK_PINGS = {"LONGHAUL_SSE_PING_SECONDS": "0.5"}
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoginServer]:
     with Endpoint() as endpoint:
-        server = LoginServer(tmp_path_factory.mktemp("sessions"), model_environment(endpoint))
+        server = LoginServer(tmp_path_factory.mktemp("sessions"), model_environment(endpoint) | QUICK_PINGS)
         server.expected_noise = ("Authentication failed in websocket connect",)
         yield server
         server.stop()
@@ -154,3 +159,52 @@ async def test_by_https_cookies_and_calls_keep_to_https(server: LoginServer) -> 
         "max-age=31536000",
         None,
     ]
+
+
+async def test_stop_in_the_page_is_audited_with_its_address(server: LoginServer) -> None:
+    log = server.data_dir / "audit.jsonl"
+
+    def last() -> dict[str, str | None]:
+        written: dict[str, str | None] = json.loads(log.read_text().splitlines()[-1])
+        return written
+
+    async with server.browser("bob") as bob, page_socket(bob, session_id=str(uuid.uuid4())) as page:
+        await page.emit("connection_successful")
+        message = {"id": str(uuid.uuid4()), "name": "bob", "type": "user_message", "createdAt": "2026-01-01T00:00:00Z"}
+        said = {**message, "threadId": "", "output": "tokens=1 delay=60"}
+        await page.emit("client_message", {"message": said, "fileReferences": []})
+
+        async def running() -> str | None:
+            jobs = (await bob.get("/api/jobs")).json()["data"]
+            return next((job["id"] for job in jobs if job["status"] == "in_progress"), None)
+
+        job_id = await until(running, within=20, what="the turn runs")
+
+        async def stopped() -> bool:
+            await page.emit("stop")
+            return last()["what"] == "job cancelled"
+
+        await until(stopped, within=10, what="Stop is in the audit log")
+    assert {**last(), "at": ""} == {"at": "", "who": "bob", "what": "job cancelled", "from": "127.0.0.1", "job": job_id}
+
+
+async def test_a_database_that_fails_keeps_nobody_from_logging_out(server: LoginServer) -> None:
+    chat = server.data_dir / "chat.db"
+    async with server.browser("bob") as bob:
+        token = bob.cookies["access_token"]
+        with sqlite3.connect(chat) as database:
+            database.execute("ALTER TABLE ended_logins RENAME TO away")
+        try:
+            server.expected_noise += ("ended logins cannot be shared",)
+            assert (await bob.post("/logout")).status_code == 200
+            assert await is_refused(server, token)
+        finally:
+            with sqlite3.connect(chat) as database:
+                database.execute("ALTER TABLE away RENAME TO ended_logins")
+                before = database.execute("SELECT max(id) FROM ended_logins").fetchone()
+
+    def saved() -> bool:
+        with sqlite3.connect(chat) as database:
+            return bool(database.execute("SELECT max(id) FROM ended_logins").fetchone() != before)
+
+    await until(saved, within=10, what="the end is stored")
