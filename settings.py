@@ -553,6 +553,12 @@ def refuse_chainlits_fields() -> None:
             refuse(f"The variable {name} cannot be set: Chainlit reads it as its configuration. Unset it.")
 
 
+def ignore_files_of_callers() -> None:
+    """For a worker that its web process starts: a file that has become unusable must not keep jobs from running."""
+    for variable in ("LONGHAUL_USERS_FILE", "LONGHAUL_API_KEYS_FILE"):
+        os.environ[variable] = ""
+
+
 def provide_to_chainlit(*, auth_secret: str) -> None:
     """Set what Chainlit itself reads from the environment. Keeps a secret that is already set."""
     if not os.environ.get("CHAINLIT_AUTH_SECRET"):  # Chainlit takes an empty one for none

@@ -13,7 +13,7 @@ import starting
 
 starting.begin()
 
-from settings import Settings
+from settings import Settings, ignore_files_of_callers
 
 
 def main() -> None:
@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--alone", metavar="JOB", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.supervised:
+        ignore_files_of_callers()
     settings = Settings.load()
 
     # Imported after the settings, so that a bad value is reported without a second of imports.

@@ -117,6 +117,8 @@ async def test_keys_come_expire_and_go_while_the_server_runs(server: Server, tmp
 
     await until(noticed, within=5, what="the log names the bad file")
     assert "hunter2" not in server.log()
+    server.kill_workers()
+    await server.workers_ready()
 
     file.write_text(whole.replace("never", str(int(time.time()) - 1)))
     await until(lambda: answers(server, key, 401), within=5, what="the expired key is refused")
