@@ -1,13 +1,8 @@
-"""The disk of the data dir fills up while jobs stream: new work is refused with a sentence, what runs waits for room.
-
-The disk is a small tmpfs, which only root may mount.
-"""
+"""The disk of the data dir fills up while jobs stream: new work is refused with a sentence, old work waits."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import pytest
 
 from tests.api.events import follow, text_of
 from tests.conftest import model_environment
+from tests.disk import fill, small_disk
 from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
@@ -25,38 +21,14 @@ WORDS = 120
 SOON = 30
 
 
-@contextlib.contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "none", str(place)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.fail(f"This test needs the right to mount a tmpfs: {mounted.stderr.strip()}", pytrace=False)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 @pytest.fixture
 def server(endpoint: Endpoint, tmp_path: Path) -> Iterator[Server]:
     """A server on a small disk of its own, not started."""
     server = Server(tmp_path, model_environment(endpoint) | {"LONGHAUL_MIN_FREE_MB": "12"})
-    with small_disk(server.data_dir):
+    with small_disk(server.data_dir, SIZE_MB):
         yield server
         server.stop()
         server.check_log()
-
-
-def fill(folder: Path) -> Path:
-    """Writes a file until not a byte more fits."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
-    return ballast
 
 
 async def refusal_of(client: httpx.AsyncClient, megabytes: int) -> str:
