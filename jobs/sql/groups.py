@@ -24,10 +24,16 @@ Work = queue.SimpleQueue[Request | None]
 """What waits for the thread; None tells it to end."""
 
 
-def next_group(work: Work, limit: int) -> tuple[list[Request], bool]:
-    """Wait for a request. Returns it with up to `limit` that wait already, and whether the thread is to end."""
-    item = work.get()
+def next_group(work: Work, limit: int, *, within: float | None = None) -> tuple[list[Request], bool]:
+    """Wait for a request. Returns it with up to `limit` that wait already, and whether the thread is to end.
+
+    Returns no request when none has come `within` so many seconds.
+    """
     group: list[Request] = []
+    try:
+        item = work.get(timeout=within)
+    except queue.Empty:
+        return group, False
     while item is not None:
         group.append(item)
         if len(group) == limit:

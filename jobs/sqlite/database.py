@@ -26,6 +26,10 @@ T = TypeVar("T")
 BUSY_TIMEOUT_SECONDS = 30
 TELL_SECONDS = 2.0
 """A lock of another process is told of in the log when it has lasted so long."""
+LOG_BYTES = 16_000_000
+"""SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because somebody has read for long."""
+IDLE_SECONDS = 5.0
+"""A writer with nothing to do looks so often whether the log is to be cut."""
 MAX_GROUP = 500
 """Transactions that share one commit."""
 
@@ -51,6 +55,7 @@ def connect(path: Path) -> SqliteConnection:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
     return connection
 
 
@@ -74,13 +79,12 @@ class SqliteDatabase:
             migrate(connection)
         finally:
             connection.close()
-        self._connection = self._connected()
+        self._connect()
         self._writer.start()
 
-    def _connected(self) -> SqliteConnection:
-        connection = connect(self._path)
-        connection.execute(f"PRAGMA busy_timeout = {int(min(TELL_SECONDS, BUSY_TIMEOUT_SECONDS) * 1000)}")
-        return connection
+    def _connect(self) -> None:
+        self._connection = connect(self._path)
+        self._wait_at_most(TELL_SECONDS)
 
     def close(self) -> None:
         """Finish the pending writes, then close. Later writes fail."""
@@ -123,9 +127,11 @@ class SqliteDatabase:
     def _run_writer(self) -> None:
         stopping = False
         while not stopping:
-            group, stopping = next_group(self._work, MAX_GROUP)
+            group, stopping = next_group(self._work, MAX_GROUP, within=IDLE_SECONDS)
             if group:
                 self._commit(group)
+            elif not stopping and self._log_bytes() > LOG_BYTES:
+                self._cut_log()
         self._connection.close()
 
     def _commit(self, group: list[Request]) -> None:
@@ -143,6 +149,24 @@ class SqliteDatabase:
         outcomes = [self._attempt(request.transaction) for request in group]
         self._connection.execute("COMMIT")
         return outcomes
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._path.with_name(f"{self._path.name}-wal").stat().st_size
+        except OSError:
+            return 0
+
+    def _cut_log(self) -> None:
+        """Nobody waits for this: what takes long needs no lock, and what needs one is left when others use the file."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._wait_at_most(0)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with contextlib.suppress(sqlite3.Error):
+            self._wait_at_most(TELL_SECONDS)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {int(min(seconds, BUSY_TIMEOUT_SECONDS) * 1000)}")
 
     def _begin(self) -> None:
         """Wait for the lock of another process, and say so if that takes long."""
@@ -171,7 +195,7 @@ class SqliteDatabase:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:  # the connection itself is broken
             with contextlib.suppress(sqlite3.Error):
-                self._connection = self._connected()
+                self._connect()
 
     def _attempt(self, transaction: Transaction[Any]) -> ValueOrError:
         self._connection.execute("SAVEPOINT one")
