@@ -129,7 +129,7 @@ def _is_stalled(summary: Transcript, now: float) -> bool:
 def _eta(job: Job, summary: Transcript, now: float) -> list[float] | None:
     if job.status is not JobStatus.IN_PROGRESS or summary.progress is None or summary.progress.eta_seconds is None:
         return None
-    passed = now - (summary.reported_at or now)
+    passed = max(0.0, now - (summary.reported_at or now))  # a clock may be set back
     return [round(max(0.0, seconds - passed), 1) for seconds in summary.progress.eta_seconds]
 
 

@@ -139,7 +139,8 @@ class JobClient:
                 topics.intersection_update({"queue"})
                 topics.update(job_topic(job.id) for job in jobs if not job.ended)
                 yield jobs
-                since = max(since, time.time() - TELL_AGAIN_SECONDS)
+                recent = time.time() - TELL_AGAIN_SECONDS
+                since = recent if since > time.time() else max(since, recent)  # the clock was set back
                 await asyncio.sleep(FEED_SECONDS)
 
     def end_follows(self) -> None:

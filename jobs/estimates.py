@@ -83,7 +83,7 @@ def starts_in(line: Sequence[Place], past: Mapping[str, Sequence[Run]], now: flo
         if place.started_at is None:
             threads[thread] = _sum(wait, takes)
         else:
-            takes = _rest(takes, now - place.started_at)
+            takes = _rest(takes, max(0.0, now - place.started_at))  # a clock may be set back
             threads[thread] = _sum(threads.get(thread, (0.0, 0.0)), takes)
         whole = _sum(whole, takes)
     return found

@@ -74,21 +74,32 @@ class EndedJobs:
 
     def __init__(self, store: JobStore, clock: Callable[[], float]) -> None:
         self._store = store
+        self._clock = clock
         self._begun = self._newest = clock()
         self._seen: dict[str, float] = {}
 
     async def new(self) -> AsyncIterator[EndedJob]:
+        self._follow_clock()
         place = (self._looked_from(), "")
         given = 0
         while given < MAX_ENDS and (batch := await self._store.ended(place, MAX_BATCH)):
             place = batch[-1].cursor
-            for job in batch:
+            over = [job for job in batch if job.finished_at <= self._clock() + LOOK_BACK_SECONDS]
+            for job in over:
                 if job.id not in self._seen:
                     self._seen[job.id] = job.finished_at
                     given += 1
                     yield job
-            self._newest = max(self._newest, place[0])
+                self._newest = max(self._newest, job.finished_at)
+            if len(over) < len(batch):
+                break
         self._seen = {job_id: at for job_id, at in self._seen.items() if at >= self._looked_from()}
+
+    def _follow_clock(self) -> None:
+        """Begin anew with a clock that was set back; what had ended before seems to be in the future."""
+        now = self._clock()
+        if now < self._newest - LOOK_BACK_SECONDS:
+            self._begun = self._newest = now
 
     def _looked_from(self) -> float:
         return max(self._begun, self._newest - LOOK_BACK_SECONDS)

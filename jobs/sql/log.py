@@ -95,15 +95,18 @@ def find_jobs(connection: Connection, query: JobFilter) -> list[Job]:
     return [rows.job(row) for row in connection.execute(sql, [*values, query.limit])]
 
 
-def changed_jobs(connection: Connection, user: str | None, since: float, limit: int) -> list[Job]:
+def changed_jobs(connection: Connection, user: str | None, since: float, until: float, limit: int) -> list[Job]:
     theirs, owner = _of_user(user)
     active = f"""
         {rows.JOB} WHERE number IN (SELECT number FROM jobs WHERE status = 'queued' AND {theirs}
         UNION ALL SELECT number FROM jobs WHERE status = 'in_progress' AND {theirs}) ORDER BY number LIMIT ?
     """
     # IS TRUE: SQLite would rather look through all jobs of the user than through those that ended since.
-    ended = f"{rows.JOB} WHERE finished_at >= ? AND ({theirs}) IS TRUE ORDER BY finished_at DESC LIMIT ?"
-    found = [*connection.execute(active, [*owner, *owner, limit]), *connection.execute(ended, [since, *owner, limit])]
+    ended = f"{rows.JOB} WHERE finished_at BETWEEN ? AND ? AND ({theirs}) IS TRUE ORDER BY finished_at DESC LIMIT ?"
+    found = [
+        *connection.execute(active, [*owner, *owner, limit]),
+        *connection.execute(ended, [since, until, *owner, limit]),
+    ]
     return [rows.job(row) for row in found]
 
 

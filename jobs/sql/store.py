@@ -44,6 +44,8 @@ from jobs.wake import Wake, job_topic, thread_topic
 
 T = TypeVar("T")
 
+AHEAD_SECONDS = 3600.0
+"""A job that ended later than this from now did so before the clock was set back: it is no news."""
 PROBE_SECONDS = 1.0
 """A database that takes longer for an empty transaction is busy."""
 
@@ -323,7 +325,8 @@ class SqlStore:
         return await self._read(lambda connection: log.find_jobs(connection, query))
 
     async def changed_jobs(self, user: str | None, since: float, limit: int) -> list[Job]:
-        return await self._read(lambda connection: log.changed_jobs(connection, user, since, limit))
+        until = self._clock() + AHEAD_SECONDS
+        return await self._read(lambda connection: log.changed_jobs(connection, user, since, until, limit))
 
     async def counts(self) -> dict[tuple[str, JobStatus], int]:
         return await self._read(log.counts, "long")

@@ -1,7 +1,7 @@
 """Loaded by every Python process of a server under test: moves its clock, or kills it at a chosen point.
 
 TEST_CLOCK_AHEAD_SECONDS   the wall clock is that much ahead
-TEST_CLOCK_FILE            … by as much as this file says, which may change
+TEST_CLOCK_FILE            the wall clock is as many seconds ahead as this file says, at each moment
 TEST_KILL_AFTER_STEP       a file; the process that finishes the step whose path is written there is killed (-9) before
                            it does anything after it, once: the file is gone then
 """
@@ -28,7 +28,7 @@ def move_clock(seconds: float) -> None:
 
 
 def follow_clock_file(path: Path) -> None:
-    real, real_ns, look_seconds = time.time, time.time_ns, 0.2
+    real, real_ns, look_seconds = time.time, time.time_ns, 0.05
     ahead, looked_at = 0.0, -look_seconds
 
     def seconds_ahead() -> float:

@@ -28,6 +28,7 @@ from tests.waiting import until
 from toolkit.watchdog import LoopWatchdog
 
 SOON = 30.0
+YEAR = 365 * 86_400.0
 DONE = JobCompleted(result="hi", usage={"input_tokens": 3, "output_tokens": 5})
 FAILED = JobFailedEvent(error={"code": "model_unreachable", "message": "Try again."})
 
@@ -310,3 +311,16 @@ async def test_a_server_shows_a_chat_that_ended_one_that_failed_and_one_that_was
     assert figures.value("output_tokens_total", task="chat") > 0
     assert (figures.value("workers"), figures.value("store_up")) == (1, 1)
     assert "local" not in answer.text
+
+
+@pytest.mark.parametrize("jump", [YEAR, -YEAR], ids=["forwards", "back"])
+async def test_each_end_is_measured_once_although_the_clock_jumps_by_a_year(measured: Measured, jump: float) -> None:
+    await measured.run(DONE)
+    await measured.scrape()
+    for ahead in (jump, -jump):
+        measured.engine.clock.now += ahead
+        await measured.scrape()
+        await measured.run(DONE)
+        await measured.scrape()
+    page = await measured.scrape()
+    assert page.value("job_duration_seconds_count", task="chat", status="completed") == 3
