@@ -14,9 +14,9 @@ from tests.conftest import StartServer
 from tests.endpoint import script
 from tests.waiting import until
 
-TTL_SECONDS = 2
+TTL_SECONDS = 3
 LOCKED_SECONDS = TTL_SECONDS + 6
-WORDS = 150
+WORDS = 200
 
 
 async def test_a_worker_lives_through_a_foreign_lock_and_its_stream_is_whole(start_server: StartServer) -> None:

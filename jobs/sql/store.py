@@ -46,8 +46,8 @@ T = TypeVar("T")
 
 AHEAD_SECONDS = 3600.0
 """A job that ended later than this from now did so before the clock was set back: it is no news."""
-PROBE_SECONDS = 1.0
-"""A database that takes longer for an empty transaction is busy."""
+PROBE_SECONDS = 0.5
+"""A database that takes longer for an empty transaction is busy. Who asks may wait for no more than a second."""
 
 
 class Changes(threading.local):
