@@ -24,8 +24,9 @@ class ApiOrChat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if client := scope.get("client"):
             audit.ADDRESS.set(str(client[0]))
+        if scope["type"] in {"http", "websocket"}:
+            scope[ABORT] = _aborting(send)  # what lies further in does not see the server's own `send`
         if scope["type"] == "http" and is_api(scope["path"]):
-            scope[ABORT] = _aborting(send)
             await self._api(scope, receive, keep_to_https(scope, send))
         else:
             await self._chat(scope, receive, keep_to_https(scope, send))

@@ -16,6 +16,7 @@ from handlers.data_layer import DataLayer
 from handlers.drafts import Drafts, UnknownCommand
 from handlers.login import configured_logins
 from handlers.sessions import Sessions
+from handlers.sockets import forget_texts
 from handlers.starters import SampleStarter, starter_of
 from handlers.turns import Turns
 from handlers.uploads import remember
@@ -135,6 +136,7 @@ class Chat:
 
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
+        forget_texts(session)
         view = self._views.of(session)
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
@@ -159,6 +161,7 @@ class Chat:
 
     async def on_disconnected(self, session: WebsocketSession) -> None:
         self._commands.disconnected(session.id)
+        forget_texts(session)
         await self._views.close(session.id)
 
     async def on_resume(self, thread: dict[str, Any]) -> None:

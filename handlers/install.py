@@ -22,6 +22,7 @@ from handlers.artifacts import artifact_routes
 from handlers.caching import KeepAssets
 from handlers.callers import KnownCallers, Logins
 from handlers.chat import Chat
+from handlers.connections import Connections
 from handlers.data_layer import DataLayer
 from handlers.gate import Gate
 from handlers.jobs_page import jobs_route
@@ -64,6 +65,7 @@ def install_chat(
     _register_callbacks(lifecycle)
     _register_actions(lifecycle)
     _register_socket_events(lifecycle, message_bytes)
+    app.add_middleware(Connections)
     app.add_middleware(KeepAssets)
     app.add_middleware(OwnPages, frame_ancestors=frame_ancestors)
     put_first(install_logins(logins, lifecycle, OAuthLogin(lifecycle, oauth) if oauth else None))

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from chainlit.chat_context import chat_contexts
 from chainlit.server import sio
 from chainlit.session import WebsocketSession
 from engineio.packet import MESSAGE, Packet
 
+from handlers.connections import current
 from jobs.encoding import encode
 
 EVENT = 2
@@ -23,23 +25,59 @@ PING_SECONDS = 4
 before it reconnects."""
 
 
+MAX_WAITING = 8_000_000
+"""Characters that may wait for a page. The longest packet does not count: a long conversation is one packet."""
+
+
 class PacketQueue(asyncio.Queue[Packet | None]):
     """A page's packets. engine.io waits for each one with `wait_for`, which wraps a coroutine in a task of its own, but
-    takes a future as it is. That task is about a twentieth of the web process's work while answers stream."""
+    takes a future as it is. That task is about a twentieth of the web process's work while answers stream.
+
+    engine.io takes all packets at once and sends them one by one. It waits again when it has sent them: until then they
+    count as waiting. A page for which too much waits is cut off.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._readers: deque[asyncio.Future[Packet | None]] = deque()
+        self._connection = current.get()
+        self._waiting = self._taken = self._longest = 0  # characters; those taken are among those that wait
+        self._full = False
 
     def get(self) -> asyncio.Future[Packet | None]:  # type: ignore[override]  # awaited all the same
+        self._waiting -= self._taken
+        self._taken = 0
+        if self.empty():
+            self._longest = 0
         reader: asyncio.Future[Packet | None] = asyncio.get_running_loop().create_future()
         self._readers.append(reader)
         self._hand_out()
         return reader
 
     def put_nowait(self, item: Packet | None) -> None:
+        if item is None and self._connection is not None:
+            self._connection.end_soon()  # engine.io has given the page up, and waits until everything was sent
+        if self._full and item is not None:
+            return
         super().put_nowait(item)
+        self._count(item)
         self._hand_out()
+
+    def get_nowait(self) -> Packet | None:
+        item = super().get_nowait()
+        self._taken += _length(item)
+        return item
+
+    def _count(self, item: Packet | None) -> None:
+        self._waiting += _length(item)
+        self._longest = max(self._longest, _length(item))
+        if self._waiting - self._longest > MAX_WAITING and not self._full:
+            self._full = True  # what comes now is dropped, except the end
+            while not self.empty():
+                super().get_nowait()
+                self.task_done()
+            if self._connection is not None:
+                self._connection.cut("it does not read what it is sent")
 
     def _hand_out(self) -> None:
         while self._readers and not self.empty():
@@ -48,11 +86,27 @@ class PacketQueue(asyncio.Queue[Packet | None]):
                 reader.set_result(self.get_nowait())
 
 
+def _length(packet: Packet | None) -> int:
+    return 0 if packet is None or packet.data is None else len(packet.data)
+
+
 def tune(*, message_bytes: int) -> None:
     """Detects dead connections early; accepts messages up to the limit (a longer one cuts the connection silently)."""
     sio.eio.create_queue = PacketQueue
+    sio.eio.transports = ["websocket"]  # no page of ours polls, and what comes by polling has no limits
     sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
     sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # allowance for JSON escapes
+
+
+def _socket_of(session: WebsocketSession) -> Any:
+    """Returns engine.io's socket of the session; None once it is gone."""
+    return sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
+
+
+def is_connected(session: WebsocketSession) -> bool:
+    """Whether the page is there; not when its leaving has begun."""
+    socket = _socket_of(session)
+    return socket is not None and not socket.closing and not socket.closed
 
 
 def send(session: WebsocketSession, event: str, data: Any) -> None:
@@ -61,9 +115,14 @@ def send(session: WebsocketSession, event: str, data: Any) -> None:
     Does nothing while the page is not connected. Unlike engine.io's `send`, it does not check for a lost connection,
     because that would close the session in our task; engine.io checks in its own.
     """
-    socket = sio.eio.sockets.get(sio.manager.eio_sid_from_sid(session.socket_id, "/"))
+    socket = _socket_of(session)
     if socket is not None and not socket.closed:
         socket.queue.put_nowait(Packet(MESSAGE, f"{EVENT}{encode([event, data]).decode()}"))
+
+
+def forget_texts(session: WebsocketSession) -> None:
+    """Drops Chainlit's copy of the conversation, which nothing of ours reads and Chainlit never drops."""
+    chat_contexts.pop(session.id, None)
 
 
 def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:

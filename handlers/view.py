@@ -13,7 +13,7 @@ from background import cancel_and_wait, keep_running
 from handlers.actions import retry_action
 from handlers.changes import AddText, Change, Remove, Show, StepDict, Upsert
 from handlers.render import TurnScreen
-from handlers.sockets import send
+from handlers.sockets import is_connected, send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
@@ -120,6 +120,8 @@ class ThreadView:
         return thread_dict(thread, self._in_order())
 
     def _begin(self) -> None:
+        if not is_connected(self._session):
+            return  # it left meanwhile: nobody would close this
         if self._watching is None or self._watching.done():
             watching = keep_running(self._watch, name="thread view")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")

@@ -7,6 +7,7 @@ from typing import Self
 
 from chainlit.session import WebsocketSession
 
+from handlers.sockets import is_connected
 from handlers.turns import Turns
 from handlers.view import ThreadView
 from jobs import JobClient
@@ -27,10 +28,12 @@ class Views:
         await asyncio.gather(*(self.close(one) for one in tuple(self._views)), return_exceptions=True)
 
     def of(self, session: WebsocketSession) -> ThreadView:
-        """Returns the session's view; a new one does not follow anything yet."""
-        if session.id not in self._views:
-            self._views[session.id] = ThreadView(session, self._jobs, self._turns)
-        return self._views[session.id]
+        """Returns the session's view; a new one does not follow anything yet, and that of a page that has left never
+        will."""
+        view = self._views.get(session.id) or ThreadView(session, self._jobs, self._turns)
+        if is_connected(session):
+            self._views[session.id] = view
+        return view
 
     async def close(self, session_id: str) -> None:
         """Closes the view of a lost page or socket; a page that reconnects receives the whole thread again."""

@@ -4,16 +4,22 @@ TEST_CLOCK_AHEAD_SECONDS   the wall clock is that much ahead
 TEST_CLOCK_FILE            the wall clock is as many seconds ahead as this file says, at each moment
 TEST_KILL_AFTER_STEP       a file; the process that finishes the step whose path is written there is killed (-9) before
                            it does anything after it, once: the file is gone then
+TEST_SESSION_SECONDS       how long Chainlit keeps the session of a page that is closed
+TEST_COUNTS                a file; on SIGUSR2 the web process writes there how many objects of each type live, as JSON
 """
 
 import contextlib
+import gc
 import importlib.abc
 import importlib.util
+import json
 import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -56,6 +62,18 @@ def kill_after_step(context: ModuleType, wish: Path) -> None:
     context.JobContext.step = step
 
 
+def shorten_sessions(config: ModuleType, seconds: int) -> None:
+    config.config.project.session_timeout = seconds
+
+
+def count_objects(target: Path) -> None:
+    gc.collect()
+    counts = Counter(f"{type(one).__module__}.{type(one).__name__}" for one in gc.get_objects())
+    beside = target.with_suffix(".new")
+    beside.write_text(json.dumps(counts))
+    beside.replace(target)
+
+
 class AfterImport(importlib.abc.MetaPathFinder):
     """Calls `change` with the module `name` as soon as it is imported."""
 
@@ -86,3 +104,7 @@ if clock := os.environ.get("TEST_CLOCK_FILE"):
     follow_clock_file(Path(clock))
 if chosen := os.environ.get("TEST_KILL_AFTER_STEP"):
     sys.meta_path.insert(0, AfterImport("jobs.context", lambda module: kill_after_step(module, Path(chosen))))
+if seconds := os.environ.get("TEST_SESSION_SECONDS"):
+    sys.meta_path.insert(0, AfterImport("chainlit.config", lambda module: shorten_sessions(module, int(seconds))))
+if target := os.environ.get("TEST_COUNTS"):
+    signal.signal(signal.SIGUSR2, partial(lambda path, *_: count_objects(path), Path(target)))
