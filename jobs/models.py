@@ -124,7 +124,7 @@ class Job:
     """The turn's number in its thread, 1, 2, 3 …; a retry keeps its original's."""
     retry_of: str | None
     root_id: str
-    """The first job of the chain of retries. With a step's path it makes the tool call's idempotency key."""
+    """The first job of the chain of retries. With a step's path and arguments it makes a tool call's idempotency key."""
     cancelled_by: str | None
     """The user who cancelled the job; None if nobody did."""
     last_seq: int

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +89,7 @@ class Toolbox:
         context = CallContext(
             thread_id=ctx.job.thread_id,
             user=ctx.job.user,
-            idempotency_key=f"{ctx.job.root_id}/{path}",
+            idempotency_key=f"{ctx.job.root_id}/{path}/{self._work(name, arguments)}",
             files=tuple(files),
             named_sites=named_sites,
             storage=str(self._storage(ctx.job)),
@@ -105,6 +107,12 @@ class Toolbox:
                 rest = StoppedCall(ctx, path, self._models, self._files, self._gate, spent)
                 await self._save_partial(name, dict(arguments), replace(context, partial=True), rest)
             raise
+
+    def _work(self, name: str, arguments: Mapping[str, JSON]) -> str:
+        """Returns a digest of what the call is asked to do, which is all but how far it may go."""
+        limits = next((spec.limits for spec in self.catalogue if spec.name == name), ())
+        asked = {key: value for key, value in arguments.items() if key not in limits}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
     def _has_partial(self, name: str) -> bool:
         return any(spec.name == name and spec.has_partial for spec in self.catalogue)

@@ -22,6 +22,8 @@ class ToolSpec:
     takes_context: bool = True
     has_partial: bool = False
     """It saves what there is when it is stopped."""
+    limits: tuple[str, ...] = ()
+    """Parameters that say how far a call may go, not what it does: another value is no other work."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns the form that a worker publishes."""

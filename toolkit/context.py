@@ -116,7 +116,8 @@ class _Context:
     def idempotency_key(self) -> str:
         """The same for every attempt at this call: pass it to services that would otherwise act twice.
 
-        A call has one key: add to it what distinguishes its requests (`f"{ctx.idempotency_key}/{row}"`).
+        A retry with other arguments has another one, unless only those have changed that the tool names as its
+        `limits`. A call has one key: add to it what distinguishes its requests (`f"{ctx.idempotency_key}/{row}"`).
         """
         return self._info.idempotency_key
 

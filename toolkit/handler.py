@@ -16,7 +16,7 @@ class CallContext:
     """The thread of the call; None for a call outside of threads."""
     user: str
     idempotency_key: str
-    """The same for every attempt at the call, also after restarts."""
+    """The same for every attempt at the call with these arguments, also after restarts; `limits` do not count."""
     files: tuple[str, ...] = ()
     """Ids of the thread's files."""
     storage: str = ""

@@ -269,7 +269,7 @@ def _by_name(union: Any) -> dict[str, type[Any]]:
 
 
 def _read_catalogue(specs: JSON) -> tuple[ToolSpec, ...]:
-    return tuple(ToolSpec(**spec) for spec in specs)
+    return tuple(ToolSpec(**{**spec, "limits": tuple(spec["limits"])}) for spec in specs)
 
 
 def _read_info(info: JSON) -> CallInfo:

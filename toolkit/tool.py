@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
 
@@ -51,6 +51,7 @@ def tool(
     memory_mb: int | None = None,
     name: str | None = None,
     partial: Callable[..., object] | None = None,
+    limits: Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 
 
@@ -63,6 +64,7 @@ def tool(
     memory_mb: int | None = None,
     name: str | None = None,
     partial: Callable[..., object] | None = None,
+    limits: Sequence[str] = (),
 ) -> Any:
     """Make a function a tool.
 
@@ -71,12 +73,14 @@ def tool(
     much memory the call may allocate (process only). name: by default the function's. The docstring is the
     description. partial: a function with the context and any of the tool's parameters, called after Stop to save what
     there is within 10 s: finished steps, parts and completions are read back, others raise NotFinished (`map` leaves
-    them out). Raises ToolDefinitionError when the function cannot be a tool.
+    them out). limits: names of parameters that only say how far a call may go, such as a budget: a retry with other
+    values of these has the same idempotency key. Raises ToolDefinitionError when the function cannot be a tool.
     """
 
     def make(function: Callable[..., Any]) -> Tool[..., Any]:
         try:
             made = _make(function, name or function.__name__, run_in, timeout_seconds, memory_mb)
+            made = _with_limits(made, limits)
             return made if partial is None else _with_partial(made, partial)
         except (ToolDefinitionError, PydanticUserError, NameError) as error:
             raise ToolDefinitionError(f"the tool {function.__name__!r}: {error}") from error
@@ -102,6 +106,14 @@ def _make(
         takes_context=context,
     )
     return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async)
+
+
+def _with_limits(tool: Tool[..., Any], limits: Sequence[str]) -> Tool[..., Any]:
+    known = inspect.signature(tool.function).parameters
+    for name in limits:
+        if isinstance(limits, str) or name not in known:
+            raise ToolDefinitionError(f"limits has {name!r}: it is a list of names of the tool's parameters")
+    return replace(tool, spec=replace(tool.spec, limits=tuple(limits)))
 
 
 def _with_partial(tool: Tool[..., Any], partial: Callable[..., object]) -> Tool[..., Any]:

@@ -235,3 +235,20 @@ async def test_a_call_that_waits_for_a_process_says_so_and_then_that_it_goes_on(
             "step.finished",
             "job.completed",
         ]
+
+
+async def test_a_retry_with_a_larger_budget_pays_with_the_same_key_and_other_work_with_another(
+    desk: Desk, tmp_path: Path
+) -> None:
+    bill = tmp_path / "bill"
+    small = {"bill": str(bill), "what": "a book", "budget": 1}
+    ctx = await desk.submit(task="pay", arguments=small)
+    with pytest.raises(StepFailed):
+        await desk.run(ctx)
+    for changed in ({"budget": 2}, {"what": "a car"}, {"what": "a book", "budget": 20}):
+        await desk.store.retry(ctx.job.id, USER, {**small, **changed})
+        with contextlib.suppress(StepFailed):
+            await desk.run(await desk.take())
+    first, more, other, enough = bill.read_text().split()
+    assert first == more == enough != other
+    assert first.startswith(f"{ctx.job.root_id}/call:0/")

@@ -142,6 +142,8 @@ def plain() -> None: ...
         (plain, {"name": "not a name"}, "the name 'not a name'"),
         (plain, {"timeout_seconds": 0}, "timeout_seconds is 0"),
         (plain, {"memory_mb": 10}, "memory_mb needs run_in='process'"),
+        (plain, {"limits": ["budget"]}, "limits has 'budget'"),
+        (plain, {"limits": "a"}, "limits has 'a'"),
     ],
 )
 def test_a_function_that_cannot_be_a_tool_is_told_what_to_change(

@@ -175,3 +175,13 @@ def wait_for_file(ctx: ToolContext, file: str) -> str:
     while not Path(file).exists():
         time.sleep(0.02)
     return "found"
+
+
+@tool(limits=["budget"])
+def pay(ctx: ToolContext, bill: str, what: str, budget: int) -> str:
+    """Pay with the call's key, and then find that the budget is too small."""
+    with Path(bill).open("a") as lines:
+        lines.write(f"{ctx.idempotency_key}\n")
+    if budget < 10:
+        raise ToolError("The budget is used up.")
+    return what
