@@ -3,7 +3,8 @@
 FilesError
 ├── StoredFileNotFound    no such file, or it belongs to another user
 ├── FileTooLarge          more bytes than the limit
-└── NoSpace               the disk is full, or the quota is used up
+├── NoSpace               the disk is full, or the quota is used up
+└── WriterStale           another writer has taken over
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ class StoredFileNotFound(FilesError):
 class FileTooLarge(FilesError):
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"The file is larger than the limit of {limit_bytes // 1_000_000} MB.")
+
+
+class WriterStale(FilesError):
+    def __init__(self) -> None:
+        super().__init__("Another worker makes these files now.")
 
 
 class NoSpace(FilesError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import itertools
 import json
@@ -18,13 +19,18 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from files.durable import beside, flush, make_folder, put_in_place
-from files.errors import FileTooLarge, StoredFileNotFound, full_disk_told
+from files.errors import FileTooLarge, StoredFileNotFound, WriterStale, full_disk_told
 
 logger = logging.getLogger(__name__)
 
 FILE_ID = re.compile(r"file_[0-9a-f]{24}")
 ROOT_ID = re.compile(r"job_[0-9a-f]{24}")
 NAME_BYTES = 200
+
+WRITER_FILE = ".writer"
+"""Beside the artifacts, whose names never begin with a dot."""
+Writer = tuple[int, int]
+"""Who writes artifacts: the number of the job, and the epoch. The greater one is later."""
 
 StorageOf = Literal["thread", "job"]
 
@@ -79,12 +85,17 @@ class FileStore(Protocol):
         mime: str,
         source: Path | bytes,
         admit: Callable[[StoredArtifact], Awaitable[None]] | None = None,
+        writer: Writer | None = None,
     ) -> StoredArtifact:
         """Stores an artifact under the root job, so that its retries share it. Replaces an artifact of the same name.
 
         `admit` is awaited before the copy becomes visible. It raises when the writer has lost the job, or the user has
-        no room for the artifact: then nothing is stored. Raises `NoSpace`.
+        no room for the artifact: then nothing is stored. Raises `NoSpace`, and `WriterStale` when a later writer has
+        begun: one that was admitted and then stood still replaces nothing.
         """
+
+    async def begin_artifacts(self, root_id: str, writer: Writer) -> None:
+        """Refuses earlier writers from now on. Raises `WriterStale` when a later one has begun, and `NoSpace`."""
 
     def artifact_path(self, root_id: str, name: str) -> Path:
         """Returns the artifact's path on this machine. Raises `StoredFileNotFound` when there is none."""
@@ -157,6 +168,7 @@ class DirectoryFileStore:
         mime: str,
         source: Path | bytes,
         admit: Callable[[StoredArtifact], Awaitable[None]] | None = None,
+        writer: Writer | None = None,
     ) -> StoredArtifact:
         target = self._artifact_folder(root_id) / safe_name(name)
         draft = beside(target)
@@ -168,11 +180,23 @@ class DirectoryFileStore:
             stored = StoredArtifact(name=target.name, mime=mime, size=size)
             if admit is not None:
                 await admit(stored)
-            draft.replace(target)
+            with full_disk_told():
+                await asyncio.to_thread(_show, draft, target, writer)
             await asyncio.to_thread(flush, target.parent)
         finally:
             draft.unlink(missing_ok=True)
         return stored
+
+    async def begin_artifacts(self, root_id: str, writer: Writer) -> None:
+        folder = self._artifact_folder(root_id)
+
+        def begin() -> None:
+            with full_disk_told():
+                make_folder(folder)
+                with _newest_writer(folder, writer):
+                    pass
+
+        await asyncio.to_thread(begin)
 
     def artifact_path(self, root_id: str, name: str) -> Path:
         path = self._artifact_folder(root_id) / safe_name(name)
@@ -276,6 +300,27 @@ def _copy(target: Path, source: Path, limit_bytes: int) -> int:
     if source.stat().st_size > limit_bytes:
         raise FileTooLarge(limit_bytes)
     return _fill(target, source)
+
+
+def _show(draft: Path, target: Path, writer: Writer | None) -> None:
+    with contextlib.nullcontext() if writer is None else _newest_writer(target.parent, writer):
+        draft.replace(target)
+
+
+@contextlib.contextmanager
+def _newest_writer(folder: Path, writer: Writer) -> Iterator[None]:
+    """While it is open, nobody else writes. Raises `WriterStale` when the folder has had a later writer."""
+    with (folder / WRITER_FILE).open("a+") as record:
+        fcntl.flock(record, fcntl.LOCK_EX)
+        record.seek(0)
+        with contextlib.suppress(ValueError, TypeError):  # empty, or damaged by a crash of the machine
+            if tuple(json.loads(record.read())) > writer:
+                raise WriterStale
+        record.seek(0)
+        record.truncate()
+        record.write(json.dumps(writer))
+        record.flush()
+        yield
 
 
 def _fill(target: Path, source: Path | bytes) -> int:

@@ -124,7 +124,7 @@ class Job:
     """The turn's number in its thread, 1, 2, 3 …; a retry keeps its original's."""
     retry_of: str | None
     root_id: str
-    """The first job of the chain of retries. With a step's path and arguments it makes a tool call's idempotency key."""
+    """The first job of the chain of retries. With a step's path and arguments it makes a call's idempotency key."""
     cancelled_by: str | None
     """The user who cancelled the job; None if nobody did."""
     last_seq: int
@@ -132,6 +132,8 @@ class Job:
     """Unix seconds, as every `_at` here."""
     started_at: float | None
     finished_at: float | None
+    number: int = 0
+    """Numbers all jobs in the order of their submits."""
 
     @property
     def user(self) -> str:

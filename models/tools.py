@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from files.errors import NoSpace, StoredFileNotFound
-from files.store import FileStore, StoredArtifact
+from files.errors import NoSpace, StoredFileNotFound, WriterStale
+from files.store import FileStore, StoredArtifact, Writer
 from jobs.context import JobContext, Step, TaskFunction
-from jobs.errors import JobIncomplete, RecordRefused, StepFailed, StorageFull
+from jobs.errors import EpochStale, JobIncomplete, RecordRefused, StepFailed, StorageFull, StoreUnavailable
 from jobs.events import Source
 from jobs.models import JSON, Job
 from models.models import Models
@@ -98,6 +98,8 @@ class Toolbox:
             step=path,
         )
         spent = spent or Spent()
+        if ctx.job.epoch > 1 or ctx.job.retry_of is not None:
+            await self._take_over_artifacts(ctx.job)
         try:
             async with JobCall(ctx, path, self._models, self._files, self._gate, spent) as call:
                 return await self._pool.call(name, dict(arguments), context, call)
@@ -107,6 +109,15 @@ class Toolbox:
                 rest = StoppedCall(ctx, path, self._models, self._files, self._gate, spent)
                 await self._save_partial(name, dict(arguments), replace(context, partial=True), rest)
             raise
+
+    async def _take_over_artifacts(self, job: Job) -> None:
+        """An earlier worker may be anywhere in saving one."""
+        try:
+            await self._files.begin_artifacts(job.root_id, _writer(job))
+        except WriterStale as error:
+            raise EpochStale(job.id) from error
+        except NoSpace as error:  # waited for, as when the log cannot be written
+            raise StoreUnavailable from error
 
     def _work(self, name: str, arguments: Mapping[str, JSON]) -> str:
         """Returns a digest of what the call is asked to do, which is all but how far it may go."""
@@ -228,12 +239,15 @@ class JobCall:
 
     async def save_artifact(self, name: str, mime: str, path: str) -> None:
         """Saves an artifact. A worker that has lost the job is refused: its file must not replace newer ones."""
+        job = self._ctx.job
         try:
             saved = await self._files.save_artifact(
-                self._ctx.job.root_id, name=name, mime=mime, source=Path(path), admit=self._admit
+                job.root_id, name=name, mime=mime, source=Path(path), admit=self._admit, writer=_writer(job)
             )
         except (StorageFull, NoSpace) as error:
             raise ToolError(str(error)) from None
+        except WriterStale as error:
+            raise EpochStale(job.id) from error
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
 
     async def _admit(self, artifact: StoredArtifact) -> None:
@@ -361,6 +375,11 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
         return await ctx.step(DIRECT_CALL, run, name=name, kind="tool", input=dict(arguments))
 
     return call_tool
+
+
+def _writer(job: Job) -> Writer:
+    """Returns what orders the writers of a chain of retries."""
+    return job.number, job.epoch
 
 
 async def files_of_thread(ctx: JobContext) -> tuple[str, ...]:

@@ -59,6 +59,7 @@ def job(row: Row) -> Job:
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        number=row["number"],
     )
 
 

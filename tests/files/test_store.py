@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from files import DirectoryFileStore, FileTooLarge, StoredArtifact, StoredFileNotFound
-from files.store import safe_name
+from files.errors import WriterStale
+from files.store import WRITER_FILE, Writer, safe_name
 
 ROOT_ID = "job_" + "a" * 24
 
@@ -100,6 +101,42 @@ async def test_a_writer_that_is_refused_replaces_no_artifact(store: DirectoryFil
     path = store.artifact_path(ROOT_ID, "a.csv")
     assert path.read_bytes() == b"first"
     assert [one.name for one in path.parent.iterdir()] == ["a.csv"]
+
+
+async def test_a_writer_that_was_admitted_and_stood_still_replaces_no_artifact_of_a_later_one(
+    store: DirectoryFileStore,
+) -> None:
+    first, second, retry = (1, 1), (1, 2), (2, 1)
+
+    async def taken_over(_: StoredArtifact) -> None:
+        """The first writer is admitted; then it stands still."""
+        await store.begin_artifacts(ROOT_ID, second)
+
+    with pytest.raises(WriterStale):
+        await save(store, b"of the first", first, admit=taken_over)
+    with pytest.raises(StoredFileNotFound):
+        store.artifact_path(ROOT_ID, "a.csv")
+    for writer in (second, retry):
+        await save(store, b"of a later one", writer)
+        with pytest.raises(WriterStale):
+            await save(store, b"of the first", first)
+    assert store.artifact_path(ROOT_ID, "a.csv").read_bytes() == b"of a later one"
+
+
+async def test_a_damaged_record_of_the_writer_keeps_nobody_from_writing(store: DirectoryFileStore) -> None:
+    await save(store, b"first", (1, 1))
+    store.artifact_path(ROOT_ID, "a.csv").with_name(WRITER_FILE).write_text("{")
+    await save(store, b"second", (1, 1))
+    assert store.artifact_path(ROOT_ID, "a.csv").read_bytes() == b"second"
+
+
+async def save(
+    store: DirectoryFileStore,
+    content: bytes,
+    writer: Writer,
+    admit: Callable[[StoredArtifact], Awaitable[None]] | None = None,
+) -> None:
+    await store.save_artifact(ROOT_ID, name="a.csv", mime="text/csv", source=content, writer=writer, admit=admit)
 
 
 async def test_the_storage_of_a_thread_is_its_own_and_goes_with_it(store: DirectoryFileStore) -> None:
