@@ -25,6 +25,7 @@ ELSEWHERE = {
     "export LONGHAUL_API_KEYS_FILE=keys.txt": "tests/test_keys.py",
     "./scripts/keys": "tests/test_keys.py",
     "./scripts/user": "tests/test_user_data.py",
+    "./scripts/soak": "tests/soak/test_soak.py",
     ".venv/bin/python -m benchmarks.publish": "tests/test_benchmarks_growth.py",
     ".venv/bin/python -m benchmarks": "tests/test_benchmarks.py",
     ".venv/bin/python -m tests.answers": "tests/answers/test_answers.py",
