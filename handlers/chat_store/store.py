@@ -97,6 +97,7 @@ class ChatStore:
 
     async def delete_user(self, identifier: str) -> None:
         await self._run(sa.delete(users).where(users.c.identifier == identifier))
+        await self._run(sa.delete(identities).where(identities.c.identifier == identifier))
 
     async def save_feedback(self, feedback: StoredFeedback) -> str:
         """Saves feedback, replacing earlier feedback on the same run. Returns its id."""

@@ -158,7 +158,8 @@ async def test_a_turn_goes_on_behind_its_last_finished_step(desk: Desk, endpoint
     assert len(endpoint.requests()) == 1
     assert again.usage is not None
     assert again.usage["output_tokens"] == 2
-    assert Path(trace).read_text() == f"one {ctx.job.root_id}/model:1/call:0\n"
+    [line] = Path(trace).read_text().splitlines()
+    assert line.startswith(f"one {ctx.job.root_id}/model:1/call:0/"), "the key of the first call, once"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
