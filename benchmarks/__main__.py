@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import api, catching_up, cluster, growth, jobs, machine, mapping, sessions
+from benchmarks import api, catching_up, cluster, flood, growth, jobs, machine, mapping, sessions
 from benchmarks.apps import Longhaul
 from benchmarks.parts import Options, Part, measured
 from benchmarks.report import Report
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "rows": mapping.prepared,
     "catch-up": catching_up.prepared,
     "growth": growth.prepared,
+    "flood": flood.prepared,
     "cluster": cluster.prepared,
 }
 """The parts, in the order in which they are measured."""

@@ -43,11 +43,22 @@ def profile() -> ModuleType:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """What the command found, by the parts' names."""
     folder = tmp_path_factory.mktemp("figures")
-    command = [sys.executable, "-m", "benchmarks", "catch-up", "growth", "cluster", "--short", "--json", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "catch-up",
+        "growth",
+        "flood",
+        "cluster",
+        "--short",
+        "--json",
+        str(folder),
+    ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     reports = {path.stem: load(path) for path in folder.iterdir()}
-    assert set(reports) == {"catch-up", "growth", "cluster"}
+    assert set(reports) == {"catch-up", "growth", "flood", "cluster"}
     assert all(report.table() in ended.stdout for report in reports.values())
     return reports
 
@@ -74,6 +85,13 @@ def test_the_command_measures_a_store_that_has_grown(measured: dict[str, Report]
     deleted = f"{growth.SHORT.deleted_tokens:,} events"
     assert rows[f"longest append meanwhile of {deleted}"].ours[0] > 0
     assert 50 < rows["size per 1,000 tokens"].ours[0] < 500
+
+
+def test_the_command_measures_a_neighbour_of_a_flood(measured: dict[str, Report]) -> None:
+    rows = by_name(measured["flood"])
+    assert rows["submit, p99"].ratio
+    assert rows["worker's memory at its highest"].ours[0] > 10
+    assert rows["cancel to closed endpoint, p99"].ours[0] >= 0
 
 
 def test_the_command_measures_events_between_processes_on_both_databases(measured: dict[str, Report]) -> None:
