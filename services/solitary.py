@@ -18,20 +18,29 @@ STUCK_SECONDS = 12.0
 
 
 class SolitaryWorkers:
-    """`async with SolitaryWorkers(...)`: drains its workers when it is closed."""
+    """`async with SolitaryWorkers(...)`: drains its workers when it is closed, unless they may finish."""
 
     def __init__(self, *, drain_seconds: float, command: Sequence[str] = children.WORKER) -> None:
         self._drain_seconds = drain_seconds
         self._command = command
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by job
         self._children: dict[str, tuple[Process, float]] = {}  # and when each was started
+        self._may_finish = False
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await children.end([child for child, _ in self._children.values()], drain_seconds=self._drain_seconds)
+        running = [child for child, _ in self._children.values()]
+        if self._may_finish:
+            await asyncio.gather(*(child.wait() for child in running))
+        else:
+            await children.end(running, drain_seconds=self._drain_seconds)
         await cancel_and_wait(*self._tasks.values())
+
+    def finish(self) -> None:
+        """Let the jobs run to their ends: closing waits for them instead of draining."""
+        self._may_finish = True
 
     def start(self, job_id: str) -> None:
         """Start a worker for this job, which nobody runs, unless one is about to take it."""

@@ -69,7 +69,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         offers = {"worker": dispatcher.worker_id, "slots": slots, "tools": len(pool.catalogue)}
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(_warm_up(models, dispatcher), name="warm up"))
         logger.info("worker started", extra={"fields": offers})
-        await _run_until_told(worker, settings.drain_seconds, supervised=supervised)
+        await _run_until_told(worker, solitary, settings.drain_seconds, supervised=supervised)
         logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})
 
 
@@ -105,7 +105,7 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
-async def _run_until_told(worker: Worker, drain_seconds: float, *, supervised: bool) -> None:
+async def _run_until_told(worker: Worker, solitary: SolitaryWorkers, drain_seconds: float, *, supervised: bool) -> None:
     loop = asyncio.get_running_loop()
     running = asyncio.create_task(worker.run(), name="worker")
     ending: list[asyncio.Task[None]] = []
@@ -117,7 +117,12 @@ async def _run_until_told(worker: Worker, drain_seconds: float, *, supervised: b
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, drain)
     if supervised:
-        await _on_end_of_input(worker.finish)
+
+        def finish() -> None:
+            solitary.finish()
+            worker.finish()
+
+        await _on_end_of_input(finish)
     await running
     await asyncio.gather(*ending)
 
