@@ -3,7 +3,7 @@
 FilesError
 ├── StoredFileNotFound    no such file, or it belongs to another user
 ├── FileTooLarge          more bytes than the limit
-├── NoSpace               the disk is full, or the quota is used up
+├── NoSpace               the disk is full, or the file system's quota is used up
 └── WriterStale           another writer has taken over
 """
 

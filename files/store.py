@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 FILE_ID = re.compile(r"file_[0-9a-f]{24}")
 ROOT_ID = re.compile(r"job_[0-9a-f]{24}")
 NAME_BYTES = 200
+RECORD_BYTES = 64
+LOCK_SECONDS = 10.0
 
 WRITER_FILE = ".writer"
 """Beside the artifacts, whose names never begin with a dot."""
@@ -310,17 +313,29 @@ def _show(draft: Path, target: Path, writer: Writer | None) -> None:
 @contextlib.contextmanager
 def _newest_writer(folder: Path, writer: Writer) -> Iterator[None]:
     """While it is open, nobody else writes. Raises `WriterStale` when the folder has had a later writer."""
-    with (folder / WRITER_FILE).open("a+") as record:
-        fcntl.flock(record, fcntl.LOCK_EX)
-        record.seek(0)
+    with (folder / WRITER_FILE).open("a+b") as record:
+        _lock(record.fileno())
+        known = os.pread(record.fileno(), RECORD_BYTES, 0)
         with contextlib.suppress(ValueError, TypeError):  # empty, or damaged by a crash of the machine
-            if tuple(json.loads(record.read())) > writer:
+            if tuple(json.loads(known)) > writer:
                 raise WriterStale
-        record.seek(0)
-        record.truncate()
-        record.write(json.dumps(writer))
-        record.flush()
+        if (content := json.dumps(writer).encode().ljust(RECORD_BYTES)) != known:
+            with (folder / WRITER_FILE).open("r+b") as target:  # in place: a full disk must not leave it empty
+                target.write(content)
         yield
+
+
+def _lock(descriptor: int) -> None:
+    """Raises `TimeoutError` when another writer stands still while it holds the lock."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise TimeoutError from None
+        time.sleep(LOCK_SECONDS / 1000)
 
 
 def _fill(target: Path, source: Path | bytes) -> int:

@@ -50,7 +50,7 @@ class KeyReused(JobsError):
 
 class QueueFull(JobsError):
     def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} of your jobs are waiting, and more may not; send this again when some have begun.")
+        super().__init__(f"You have {limit} jobs waiting, which is the limit. Try again when some have started.")
 
 
 class StorageFull(JobsError):

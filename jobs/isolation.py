@@ -12,8 +12,8 @@ from jobs.store import JobStore
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-START_SECONDS = 15.0
-"""A suspect that no worker of its own has begun within this time goes on among the others."""
+START_SECONDS = 60.0
+"""A suspect that no worker of its own has begun by then goes on among the others."""
 
 
 class Isolation:

@@ -198,7 +198,7 @@ class LocalDispatcher:
     ) -> None:
         """isolate: starts a worker of its own for a job that may be the cause of deaths; None: nothing does.
 
-        only: the one job in progress that this worker takes over, if it can; then it takes nothing more.
+        only: the job in progress that this worker takes over, and nothing else.
         """
         self.worker_id = f"{ALONE if only else 'worker_'}{secrets.token_hex(6)}"
         self._store = store

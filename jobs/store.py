@@ -192,8 +192,11 @@ class JobStore(Protocol):
 
     async def rename_thread(self, thread_id: str, owner: str, title: str) -> None: ...
 
-    async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
-        """Hide the thread, cancel its jobs, return the active ones. `purge_thread` follows once those end."""
+    async def delete_thread(self, thread_id: str, owner: str, *, idle_since: float | None = None) -> list[Job]:
+        """Hide the thread, cancel its jobs, return the active ones. `purge_thread` follows once those end.
+
+        With `idle_since` (Unix seconds), raises `ThreadNotFound` also when something has happened in it since.
+        """
 
     async def deleted_threads(self) -> list[Thread]:
         """Returns the hidden threads whose jobs have all ended."""
@@ -219,6 +222,9 @@ class JobStore(Protocol):
     async def remove_upload(self, file_id: str, owner: str) -> None:
         """Strike an upload off the list. Raises `UploadNotFound`, and `JobConflict` while a job that has not ended
         uses it."""
+
+    async def strike_unused_uploads(self, files: Sequence[str]) -> list[str]:
+        """Strike off those of these uploads that no job names now. Returns their ids."""
 
     async def forget_uploads(self, files: Sequence[str]) -> None:
         """Strike off what is deleted."""

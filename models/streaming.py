@@ -36,6 +36,8 @@ LATER_SECONDS = 0.5
 MOVE_SECONDS = 0.25
 """The limit is moved at most this often, so it may fire this much earlier; less than `LATER_SECONDS`. (A timer for
 each chunk takes a twelfth of a worker's time.)"""
+CALL_BYTES = 64
+"""What a call counts towards the limit of an answer besides its name and its arguments."""
 END_SECONDS = 0.1
 """A complete answer waits this long for the end of its body, without which its connection cannot be reused."""
 
@@ -211,7 +213,7 @@ class Answer:
         function = piece.get("function") or {}
         name, arguments = function.get("name"), function.get("arguments") or ""
         call = self._call(piece.get("index"), piece.get("id"), name)
-        call.name = call.name or name or ""
+        call.name = call.name or self._tokens.within_limit(name or "")
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call.arguments.append(self._tokens.within_limit(text))
 
@@ -219,6 +221,7 @@ class Answer:
         """Returns the piece's call. Endpoints send an index per call, one index for all, only ids, or neither."""
         call = next((call for call in reversed(self._calls) if index in (None, call.index)), None)
         if call is None or call.ends_before(id, name):
+            self._tokens.within_limit(" " * CALL_BYTES)
             call = _Call(index=index, id=id)
             self._calls.append(call)
         return call

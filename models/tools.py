@@ -116,7 +116,7 @@ class Toolbox:
             await self._files.begin_artifacts(job.root_id, _writer(job))
         except WriterStale as error:
             raise EpochStale(job.id) from error
-        except NoSpace as error:  # waited for, as when the log cannot be written
+        except (NoSpace, TimeoutError) as error:  # waited for, as when the log cannot be written
             raise StoreUnavailable from error
 
     def _work(self, name: str, arguments: Mapping[str, JSON]) -> str:
@@ -248,6 +248,8 @@ class JobCall:
             raise ToolError(str(error)) from None
         except WriterStale as error:
             raise EpochStale(job.id) from error
+        except TimeoutError as error:
+            raise StoreUnavailable from error
         await self._ctx.artifact(name=saved.name, mime=saved.mime, size=saved.size, step=self._path)
 
     async def _admit(self, artifact: StoredArtifact) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 import audit
 from background import cancel_and_wait, keep_running, wait_event
 from files import FileStore
-from jobs import Job, JobConflict, JobNotFound, Thread, ThreadNotFound
+from jobs import Job, JobConflict, JobFilter, JobNotFound, Thread, ThreadNotFound
 from jobs.store import JobStore
 from jobs.wake import Wake
 from services.uploads import Uploads
@@ -24,6 +24,7 @@ DAY_SECONDS = 86_400.0
 EXPIRED_AT_A_TIME = 20
 MAX_DRIFT_SECONDS = 3600.0
 """Of the clock against the time that has passed."""
+MAX_GAP_SECONDS = 2 * DAY_SECONDS
 
 Forget = Callable[[str], Awaitable[None]]
 
@@ -40,6 +41,11 @@ class Calendar:
         self._passed = passed or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
         self._offset = self._clock() - self._passed()
         self._jumped_at: float | None = None
+
+    def check(self, newest: float) -> None:
+        """Distrust a clock that is far ahead of the newest thing that is stored, as at a start with a wrong one."""
+        if self._clock() - newest > MAX_GAP_SECONDS:
+            self._jumped_at = self._passed()
 
     def now(self) -> float | None:
         """Returns Unix seconds; None for a day after a jump."""
@@ -106,6 +112,7 @@ class Housekeeping:
     async def _keep_house(self) -> None:
         await keep_running(self._once(self._store.settle), name="search index")
         await keep_running(self._once(self._uploads.list_earlier), name="list of uploads")
+        await keep_running(self._once(self._check_clock), name="clock")
         await keep_running(self._clear_once, name="housekeeping")
 
     def _once(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
@@ -116,6 +123,11 @@ class Housekeeping:
             return True
 
         return run
+
+    async def _check_clock(self) -> None:
+        """A server that was off for long deletes a day later; one whose clock is wrong has that day to be corrected."""
+        for newest in await self._store.jobs(JobFilter(user=None, limit=1)):
+            self._calendar.check(newest.created_at)
 
     async def _clear_once(self) -> None:
         self._woken.clear()
@@ -145,15 +157,15 @@ class Housekeeping:
         before = now - self._retention_days * DAY_SECONDS
         while threads := await self._store.expired_threads(before, EXPIRED_AT_A_TIME):
             for thread in threads:
-                await self._expire_thread(thread)
+                await self._expire_thread(thread, before)
         while jobs := await self._store.expired_jobs(before, EXPIRED_AT_A_TIME):
             for job in jobs:
                 await self._expire_job(job)
 
-    async def _expire_thread(self, thread: Thread) -> None:
+    async def _expire_thread(self, thread: Thread, before: float) -> None:
         try:
-            await self._store.delete_thread(thread.id, thread.owner)
-        except ThreadNotFound:  # somebody else was first
+            await self._store.delete_thread(thread.id, thread.owner, idle_since=before)
+        except ThreadNotFound:  # somebody else was first, or its owner has just used it
             return
         audit.record("thread deleted", thread=thread.id, owner=thread.owner)
         logger.info("thread expired", extra={"fields": {"thread": thread.id}})

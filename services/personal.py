@@ -27,7 +27,9 @@ class StillRunning(Exception):
     """A job of the user did not end in time; what else was to be erased is gone."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"Job {job_id} did not end within {STOP_SECONDS:g} s; run this again when it has.")
+        super().__init__(
+            f"Job {job_id} did not end within {STOP_SECONDS:g} s: start the server, which ends it, and run this again."
+        )
 
 
 class PersonalData:
@@ -71,12 +73,18 @@ class PersonalData:
                 await self._store.delete_thread(thread.id, self._user)
             except ThreadNotFound:  # its owner was first
                 continue
+        running: list[StillRunning] = []
         for job in jobs:
-            await self._erase_job(job)
+            try:
+                await self._erase_job(job)
+            except StillRunning as problem:
+                running.append(problem)
         await self._housekeeping.clear_deleted()
         async for upload in self._uploads():
             await self._files.delete(upload.id)
             await self._store.forget_uploads([upload.id])
+        if running:
+            raise running[0]
         return len(jobs)
 
     async def threads(self) -> AsyncIterator[Thread]:

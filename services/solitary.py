@@ -13,7 +13,7 @@ from services import children
 
 logger = logging.getLogger(__name__)
 
-STUCK_SECONDS = 12.0
+STUCK_SECONDS = 45.0
 """A worker that does not hold its job after so long stands still."""
 
 
@@ -41,6 +41,12 @@ class SolitaryWorkers:
     def finish(self) -> None:
         """Let the jobs run to their ends: closing waits for them instead of draining."""
         self._may_finish = True
+
+    def drain(self) -> None:
+        """Tell the workers to leave their jobs at the next checkpoint. Closing waits for them."""
+        for child, _ in self._children.values():
+            if child.returncode is None:
+                child.terminate()
 
     def start(self, job_id: str) -> None:
         """Start a worker for this job, which nobody runs, unless one is about to take it."""

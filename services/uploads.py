@@ -53,6 +53,7 @@ class Uploads:
         try:
             await self._store.add_upload(listed(stored, self._clock()))
         except StorageFull:  # another upload came first
+            await self._store.forget_uploads([stored.id])  # a start may have listed it
             await self._files.delete(stored.id)
             raise
         return stored
@@ -73,12 +74,13 @@ class Uploads:
     async def clear_unused(self, now: float) -> None:
         """Delete uploads that no job has named for a day."""
         while unused := await self._store.unused_uploads(now - UNUSED_SECONDS, AT_A_TIME):
-            for upload in unused:
-                # The list may lack jobs that a process of an earlier version has submitted: look into all of them.
-                if await self._store.unused_files(upload.owner, [upload.id]):
-                    await self._files.delete(upload.id)
-                    logger.info("unused upload deleted", extra={"fields": {"file": upload.id}})
-            await self._store.forget_uploads([upload.id for upload in unused])
+            # The list may lack jobs that a process of an earlier version has submitted: look into all of them.
+            really = [upload.id for upload in unused if await self._store.unused_files(upload.owner, [upload.id])]
+            for file_id in await self._store.strike_unused_uploads(really) if really else []:
+                await self._files.delete(file_id)
+                logger.info("unused upload deleted", extra={"fields": {"file": file_id}})
+            if len(really) < len(unused):  # used by jobs that the list lacks: not asked about again in this round
+                return
 
     async def list_earlier(self) -> None:
         """List what earlier versions stored, and what a killed process could not list.

@@ -112,6 +112,7 @@ async def _run_until_told(worker: Worker, solitary: SolitaryWorkers, drain_secon
 
     def drain() -> None:
         if not ending:
+            solitary.drain()
             ending.append(asyncio.create_task(worker.drain(drain_seconds), name="drain"))
 
     for signum in (signal.SIGTERM, signal.SIGINT):

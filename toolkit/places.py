@@ -64,7 +64,8 @@ class Places:
             waiter.given.set_result(None)
 
     def _next(self) -> _Waiter | None:
-        first = min(self._waiting, key=lambda waiter: self._running[waiter.owner], default=None)
+        waiting = [waiter for waiter in self._waiting if not waiter.given.done()]  # a stopped one is about to leave
+        first = min(waiting, key=lambda waiter: self._running[waiter.owner], default=None)
         if first is None or self._free < 1:
             return None
         return None if self._running[first.owner] and self._free <= self._kept else first

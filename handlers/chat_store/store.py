@@ -140,14 +140,19 @@ class ChatStore:
 
         The first account with such a name that comes gets the user, for good; a later one with the same name does not.
         """
+        known = await self._identity(subject)
+        if known is None and name != subject and await self.user(name) is not None:
+            # The name may be another account's already, or this account's, which logs in twice at once.
+            with contextlib.suppress(sa.exc.IntegrityError):
+                await self._run(sa.insert(identities).values(subject=subject, identifier=name))
+            known = await self._identity(subject)
+        return known or subject
+
+    async def _identity(self, subject: str) -> str | None:
         query = sa.select(identities.c.identifier).where(identities.c.subject == subject)
         async with self._engine.connect() as connection:
-            known = (await connection.execute(query)).scalar()
-        if known is None and name != subject and await self.user(name) is not None:
-            with contextlib.suppress(sa.exc.IntegrityError):  # the name is another account's already
-                await self._run(sa.insert(identities).values(subject=subject, identifier=name))
-                known = name
-        return str(known or subject)
+            found: str | None = (await connection.execute(query)).scalar()
+        return found
 
     async def end_login(self, digest: str, expires_at: float) -> None:
         with contextlib.suppress(sa.exc.IntegrityError):  # another tab has logged out at the same time

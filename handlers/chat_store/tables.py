@@ -30,6 +30,7 @@ ended_logins = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),  # in order, so that readers ask for what is new
     Column("digest", String(64), nullable=False, unique=True),  # of a token that was logged out
     Column("expires_at", Float, nullable=False),  # unix seconds; the token is worth nothing from then on
+    sqlite_autoincrement=True,
 )
 
 identities = Table(

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 
 from jobs import rules
 from jobs.encoding import to_stored
-from jobs.errors import EpochStale, JobConflict
+from jobs.errors import EpochStale, JobConflict, ThreadNotFound
 from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent, JobIncompleteEvent, decode
 from jobs.models import (
@@ -406,9 +406,11 @@ class SqlStore:
 
         await self._write(transaction)
 
-    async def delete_thread(self, thread_id: str, owner: str) -> list[Job]:
+    async def delete_thread(self, thread_id: str, owner: str, *, idle_since: float | None = None) -> list[Job]:
         def transaction(connection: Connection) -> list[Job]:
             threads.find(connection, thread_id, owner)
+            if idle_since is not None and not threads.is_idle(connection, thread_id, idle_since):
+                raise ThreadNotFound(thread_id)
             connection.execute("UPDATE threads SET deleted_at = ? WHERE id = ?", [self._clock(), thread_id])
             sql = "SELECT id FROM jobs WHERE thread_id = ? AND status IN ('queued', 'in_progress') ORDER BY id"
             active = [row[0] for row in connection.execute(sql, [thread_id]).fetchall()]
@@ -466,6 +468,9 @@ class SqlStore:
 
     async def remove_upload(self, file_id: str, owner: str) -> None:
         await self._write(lambda connection: uploads.remove(connection, file_id, owner))
+
+    async def strike_unused_uploads(self, files: Sequence[str]) -> list[str]:
+        return await self._write(lambda connection: uploads.strike_unused(connection, files))
 
     async def forget_uploads(self, files: Sequence[str]) -> None:
         await self._write(lambda connection: uploads.forget(connection, files))

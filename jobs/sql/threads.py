@@ -111,14 +111,21 @@ def deleted(connection: Connection) -> list[Thread]:
     return [rows.thread(row) for row in connection.execute(sql)]
 
 
+IDLE = """
+    deleted_at IS NULL AND updated_at < ? AND NOT EXISTS (
+        SELECT 1 FROM jobs WHERE thread_id = threads.id AND (finished_at IS NULL OR finished_at >= ?))
+"""
+
+
 def expired(connection: Connection, before: float, limit: int) -> list[Thread]:
     """Returns threads in which nothing has happened since, the oldest first."""
-    sql = """
-        SELECT * FROM threads WHERE deleted_at IS NULL AND updated_at < ? AND NOT EXISTS (
-            SELECT 1 FROM jobs WHERE thread_id = threads.id AND (finished_at IS NULL OR finished_at >= ?))
-        ORDER BY updated_at LIMIT ?
-    """
+    sql = f"SELECT * FROM threads WHERE {IDLE} ORDER BY updated_at LIMIT ?"
     return [rows.thread(row) for row in connection.execute(sql, [before, before, limit])]
+
+
+def is_idle(connection: Connection, thread_id: str, since: float) -> bool:
+    sql = f"SELECT 1 FROM threads WHERE id = ? AND {IDLE}"
+    return connection.execute(sql, [thread_id, since, since]).fetchone() is not None
 
 
 def used_files(connection: Connection, user: str, files: Sequence[str], without: str | None) -> set[str]:

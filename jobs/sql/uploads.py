@@ -22,6 +22,9 @@ UNUSED = "NOT EXISTS (SELECT 1 FROM job_files WHERE file_id = uploads.id)"
 
 def add(connection: Connection, upload: Upload, limit_bytes: int | None) -> None:
     """List an upload; does nothing when it is listed. Raises `StorageFull` when its owner would exceed the limit."""
+    listed = connection.execute("SELECT 1 FROM uploads WHERE id = ?", [upload.id]).fetchone() is not None
+    if listed:
+        return
     if limit_bytes is not None and stored_bytes(connection, upload.owner) + upload.size > limit_bytes:
         raise StorageFull(limit_bytes)
     sql = """
@@ -87,6 +90,16 @@ def remove(connection: Connection, file_id: str, owner: str) -> None:
 
 def forget(connection: Connection, files: Sequence[str]) -> None:
     connection.execute(f"DELETE FROM uploads WHERE id IN ({rows.placeholders(files)})", [*files])
+
+
+def strike_unused(connection: Connection, files: Sequence[str]) -> list[str]:
+    """Strike off those that no job names now. Returns their ids, whose content is to be deleted."""
+    marks = rows.placeholders(files)
+    unused = connection.execute(f"SELECT id FROM uploads WHERE id IN ({marks}) AND {UNUSED}", [*files])
+    struck = [row[0] for row in unused]
+    if struck:
+        forget(connection, struck)
+    return struck
 
 
 def forget_artifacts(connection: Connection, root_id: str) -> None:

@@ -175,7 +175,7 @@ class SqliteDatabase:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # without what it says beside
                     raise
                 if self._locked_at is None:
                     self._locked_at = time.monotonic()

@@ -7,10 +7,11 @@ import pytest
 
 from jobs.context import JobContext
 from jobs.errors import StepFailed
+from models.calls import TokenStream
 from models.models import Models, open_models
 from models.patience import Patience
 from models.replies import TOO_LONG, ModelReply
-from models.streaming import Answer
+from models.streaming import CALL_BYTES, Answer
 from tests.endpoint import FLOOD, Endpoint
 from tests.models.desk import settings_for
 from tests.models.test_streaming import REQUEST, calling, piece, said
@@ -92,8 +93,6 @@ async def test_while_the_store_does_not_keep_up_the_stream_is_not_read_and_nobod
 
 
 def test_the_arguments_of_a_call_count_too() -> None:
-    from models.calls import TokenStream
-
     tokens = TokenStream(None, limit_bytes=1_000)
     answer = Answer(tokens)
     answer.take([said("é" * 100).encode()], REQUEST)
@@ -101,7 +100,15 @@ def test_the_arguments_of_a_call_count_too() -> None:
         answer.take([calling(piece("look", "x" * 90, index=0, id="a")).encode()], REQUEST)
     assert tokens.is_too_long
     [call] = answer.message().invalid_tool_calls
-    assert len(str(call["args"])) == 800
+    assert len(str(call["args"])) == 800 - CALL_BYTES - len("look")
+
+
+def test_so_do_calls_that_have_nothing_but_a_name() -> None:
+    tokens = TokenStream(None, limit_bytes=10_000)
+    answer = Answer(tokens)
+    for number in range(200):
+        answer.take([calling(piece("x" * 50, index=number, id=str(number))).encode()], REQUEST)
+    assert tokens.is_too_long
 
 
 async def test_a_job_says_how_much_is_on_its_way_to_the_store(desk: Any) -> None:

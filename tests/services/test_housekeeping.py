@@ -240,3 +240,13 @@ async def test_what_an_earlier_version_stored_is_listed_at_the_start(house: Hous
     await house.uploads.list_earlier()
     [upload] = await house.uploads.find("ada", limit=9, before=None)
     assert (upload.id, upload.name, upload.size) == (saved.id, "a", 2)
+
+
+async def test_a_clock_that_is_far_ahead_at_the_start_deletes_nothing_for_a_day(house: House) -> None:
+    job = await house.answered("t")
+    house.clock.now += 365 * DAY
+    calendar = Calendar(house.clock, passed=lambda: house.clock.passed)
+    calendar.check(job.created_at)
+    assert calendar.now() is None
+    house.clock.pass_days(1.1)
+    assert calendar.now() == house.clock.now

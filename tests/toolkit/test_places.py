@@ -142,3 +142,21 @@ async def test_a_tool_runs_at_once_however_many_of_another_user_or_conversation_
     await until(lambda: handlers[1].said("waiting"), within=30, what="the second works")
     assert [one.waits for one in handlers] == [[], ["waits", "goes on"], ["waits"]]
     await cancel_and_wait(*calls)
+
+
+async def test_a_waiting_call_that_is_stopped_in_the_moment_in_which_a_place_becomes_free_disturbs_nobody() -> None:
+    places, leave = Places(1), asyncio.Event()
+
+    async def nothing() -> None: ...
+
+    async def call() -> None:
+        async with places.taken("ada", on_wait=nothing, on_given=nothing):
+            await leave.wait()
+
+    running, waiting = asyncio.create_task(call()), asyncio.create_task(call())
+    await _settled()
+    leave.set()
+    await asyncio.sleep(0)  # the running call is about to leave
+    waiting.cancel()
+    results = await asyncio.gather(running, waiting, return_exceptions=True)
+    assert results[0] is None

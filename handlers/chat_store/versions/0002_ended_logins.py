@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("digest", sa.String(64), nullable=False, unique=True),
         sa.Column("expires_at", sa.Float, nullable=False),
+        sqlite_autoincrement=True,  # a number is never used twice: readers ask for greater ones
     )
 
 
