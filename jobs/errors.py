@@ -50,7 +50,7 @@ class KeyReused(JobsError):
 
 class QueueFull(JobsError):
     def __init__(self, limit: int) -> None:
-        super().__init__(f"You have {limit} jobs waiting, which is the limit. Try again when some have started.")
+        super().__init__(f"Your queue is full ({limit}). Try again when some of your waiting jobs have started.")
 
 
 class StorageFull(JobsError):

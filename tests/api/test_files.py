@@ -93,6 +93,6 @@ async def test_beyond_ones_storage_an_upload_is_413_and_beyond_ones_queue_a_job_
             full = await client.post(door, json=body)
             assert full.status_code == 429, door
             assert int(full.headers["Retry-After"]) > 0
-            assert "You have 2 jobs waiting" in full.text
+            assert "Your queue is full (2)" in full.text
         await client.post(f"/api/jobs/{waiting[0]}/cancel")
         assert (await client.post("/api/jobs", json=endless)).status_code == 202

@@ -77,6 +77,7 @@ class Load:
         job = await self._submit({"task": "chat", "input": script(flood=20)})
         events = await self._follow(job)
         self.tally.jobs[f"flood: {events[-1]['type']}"] += 1
+        await self._persist("DELETE", f"/api/jobs/{job}")
         if events[-1]["type"] == "job.incomplete" and events[-1]["reason"] != "too_long":
             self.tally.unexpected.append(str(events[-1])[:300])
 
@@ -120,6 +121,7 @@ class Load:
                 finished.add(event["step"])
         if log[-1]["type"] not in {"job.completed", "job.cancelled"}:
             tally.unexpected.append(str(log[-1])[:300])
+        await self._persist("DELETE", f"/api/jobs/{job}")  # an hour of them would fill the disk
         return log
 
     async def _submit(self, body: dict[str, object]) -> str:
