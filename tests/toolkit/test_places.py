@@ -156,7 +156,6 @@ async def test_a_waiting_call_that_is_stopped_in_the_moment_in_which_a_place_bec
     running, waiting = asyncio.create_task(call()), asyncio.create_task(call())
     await _settled()
     leave.set()
-    await asyncio.sleep(0)  # the running call is about to leave
-    waiting.cancel()
+    waiting.cancel()  # the running call wakes first, and leaves
     results = await asyncio.gather(running, waiting, return_exceptions=True)
     assert results[0] is None
