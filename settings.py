@@ -51,6 +51,10 @@ POSTED = "AZURE_AD_HYBRID"
 
 CHAINLIT_FIELDS = frozenset({"ROOT", "RUN", "FEATURES", "UI", "PROJECT", "CODE"})
 """Variables that Chainlit reads, in any case, as its own configuration: their names have no prefix."""
+CHAINLIT_OPTIONS = frozenset({"CI", "DEBUG", "NO_CACHE", "WATCH"})
+"""Variables that `chainlit run` takes for its options. With `CI`, as on build machines, it replaces the model's key."""
+CHAINLIT_FAKE_KEY = "sk-FAKE-OPENAI-API-KEY"
+"""What it sets `OPENAI_API_KEY` to then."""
 
 
 TOOL_VARIABLES = frozenset({"PATH", "HOME", "LANG", "TZ", "TMPDIR"})
@@ -197,12 +201,18 @@ def _keys_file(path: Path | None) -> Path | None:
 PostgresUrl = Annotated[SecretStr | None, AfterValidator(_postgres_url)]
 
 
+def _real_key(key: SecretStr | None) -> SecretStr | None:
+    return None if key is not None and key.get_secret_value() == CHAINLIT_FAKE_KEY else key
+
+
 class Settings(BaseSettings):
     """One field for each variable. Construct it with `load()`, which ends the process on an unusable value."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    openai_api_key: Annotated[SecretStr | None, AfterValidator(_real_key)] = Field(
+        None, validation_alias="OPENAI_API_KEY"
+    )
     """The key for the model endpoint. With neither key nor URL, the built-in offline model answers."""
     openai_base_url: Annotated[str | None, AfterValidator(_http_url)] = Field(None, validation_alias="OPENAI_BASE_URL")
     """Any OpenAI-compatible endpoint. Default: OpenAI's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -9,12 +10,22 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import chainlit.cli
 import pytest
 from pydantic import ValidationError
 
 from models.models import ModelSettings
 from services.worker import model_settings
-from settings import CHAINLIT_FIELDS, OAUTH_VARIABLES, OPENAI_MODEL, Settings, describe, require_login
+from settings import (
+    CHAINLIT_FAKE_KEY,
+    CHAINLIT_FIELDS,
+    CHAINLIT_OPTIONS,
+    OAUTH_VARIABLES,
+    OPENAI_MODEL,
+    Settings,
+    describe,
+    require_login,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -393,9 +404,10 @@ def test_a_variable_that_chainlit_would_read_stops_the_start_with_one_line(name:
 
 
 def test_such_variables_do_no_harm_under_chainlit_run(tmp_path: Path) -> None:
-    said = f"import os; print([name for name in os.environ if name.upper() in {sorted(CHAINLIT_FIELDS)}])"
+    ignored = sorted(CHAINLIT_FIELDS | CHAINLIT_OPTIONS)
+    said = f"import os; print([name for name in os.environ if name.upper() in {ignored}])"
     (tmp_path / "app.py").write_text(f"{said}\nimport chainlit as cl\nos._exit(7)\n")
-    names = dict.fromkeys([*CHAINLIT_FIELDS, "project", "Ui"], "x")
+    names = dict.fromkeys([*ignored, "project", "Ui"], "x")
     ended = start(*entry_of(("chainlit", "run", str(tmp_path / "app.py"), "--headless")), **names)
     assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (7, ["[]"]), ended.stderr
 
@@ -414,7 +426,13 @@ def test_the_server_does_not_load_the_sdk_of_a_tracing_service(entry: tuple[str,
 def test_the_installed_environment_ignores_all_of_chainlits_fields() -> None:
     shipped = (ROOT / "scripts" / "chainlit.pth").read_text()
     assert (Path(sysconfig.get_path("purelib")) / "chainlit.pth").read_text() == shipped, "run ./scripts/install"
-    assert set(re.findall(r'"([A-Z]+)"', shipped)) == CHAINLIT_FIELDS
+    assert set(re.findall(r'"([A-Z_]+)"', shipped)) == CHAINLIT_FIELDS | CHAINLIT_OPTIONS
+
+
+def test_the_key_that_chainlit_invents_on_build_machines_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f'os.environ["OPENAI_API_KEY"] = "{CHAINLIT_FAKE_KEY}"' in inspect.getsource(chainlit.cli)
+    monkeypatch.setenv("OPENAI_API_KEY", CHAINLIT_FAKE_KEY)
+    assert Settings.load().offline
 
 
 def entry_of(command: tuple[str, ...]) -> tuple[str, ...]:
