@@ -235,6 +235,8 @@ class Settings(BaseSettings):
     """Tools that one worker runs in processes of their own at a time; the rest wait, with fair turns between users."""
     tool_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("tools"),), validation_alias="LONGHAUL_TOOL_DIRS")
     """Directories whose `@tool` functions are loaded, separated like PATH."""
+    agent_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("agents"),), validation_alias="LONGHAUL_AGENT_DIRS")
+    """Directories whose `@agent` functions are loaded, separated like PATH."""
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_api_keys)] = Field(
         {}, validation_alias="LONGHAUL_API_KEYS"
     )
@@ -318,6 +320,7 @@ class Settings(BaseSettings):
     def __init__(self, **values: object) -> None:
         for name, split in (
             ("tool_dirs", _paths),
+            ("agent_dirs", _paths),
             ("allowed_hosts", _names),
             ("allowed_origins", _origins),
             ("admins", _names),
@@ -346,6 +349,11 @@ class Settings(BaseSettings):
     def tools(self) -> list[Path]:
         """The absolute tool directories, resolved in the same way."""
         return [(ROOT / path).resolve() for path in self.tool_dirs]
+
+    @property
+    def agents(self) -> list[Path]:
+        """The absolute agent directories, resolved in the same way."""
+        return [(ROOT / path).resolve() for path in self.agent_dirs]
 
     @property
     def mcp_file(self) -> Path | None:

@@ -34,7 +34,6 @@ from jobs.events import (
     TextDelta,
     UnknownEvent,
 )
-from names import CHAT
 from services.prices import NO_PRICES, Prices
 from toolkit.artifacts import PLOTLY_MIME, TABLE_MIME, mime_of
 
@@ -138,7 +137,7 @@ class JobCard:
         match payload:
             case JobQueued(position=position):
                 self._head["ahead"] = position
-                if self._job.request.task == CHAT:
+                if self._job.request.is_turn:
                     self._offer_editing(self._job.request.input or "")
                 self.wanted = self.wanted or (position > 0 and not self._is_draft)
             case JobEdited(input=words):
@@ -190,7 +189,7 @@ class JobCard:
     def _start(self, started: JobStarted, at: float) -> None:
         self._head.setdefault("started_at", at)
         self._head.pop("input", None)
-        self.wanted = self.wanted or self._job.request.task != CHAT
+        self.wanted = self.wanted or not self._job.request.is_turn
         self._head["state"] = "working"
         self._head["attempt"] = started.attempt
         if started.after is None:
@@ -207,7 +206,7 @@ class JobCard:
 
     def _end(self, end: Terminal, at: float) -> None:
         self._head["finished_at"] = at
-        self.wanted = self.wanted or (self._job.request.task != CHAT and not self._is_draft)
+        self.wanted = self.wanted or (not self._job.request.is_turn and not self._is_draft)
         self._offer_again()
         self._head.pop("input", None)
         self._head.pop("doing", None)
@@ -247,7 +246,7 @@ class JobCard:
         """Names what a new job needs to do the same, for a tool that a person called."""
         request = self._job.request
         again = {"task": request.task, "arguments": dict(request.arguments), "files": [*request.files]}
-        if request.task != CHAT and not self._is_draft and len(json.dumps(again)) <= MAX_REQUEST:
+        if not request.is_turn and not self._is_draft and len(json.dumps(again)) <= MAX_REQUEST:
             self._head["request"] = again
 
     def _reached(self, stopped: Sequence[Mapping[str, JSON]]) -> dict[str, Any]:

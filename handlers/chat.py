@@ -152,9 +152,7 @@ class Chat:
             return []
         turns = await self._jobs.thread_jobs(session.thread_id) if session.thread_id else []
         user = user_of(session)
-        last = next(
-            (job.request.model for job in reversed(turns) if job.request.task == CHAT and job.user == user), None
-        )
+        last = next((job.request.model for job in reversed(turns) if job.request.is_turn and job.user == user), None)
         chosen = last if last in names else names[0]
         options = [{"id": name, "name": name, "default": name == chosen} for name in names]
         return [{"id": MODEL, "name": "Model", "options": options}]

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from handlers.forms import ToolForm
 from handlers.render import TurnScreen
 from jobs import JSON, Job, JobClient
-from names import CHAT
 from services.prices import NO_PRICES, Prices
 from services.web import FileStore, StoredFile, StoredFileNotFound
 
@@ -28,7 +27,7 @@ class Turns:
     async def of_thread(self, thread_id: str) -> list[TurnScreen]:
         """Returns the thread's turns in order, up to date with the log."""
         jobs = await self._jobs.thread_jobs(thread_id)
-        tools = await self._tools() if any(job.request.task != CHAT for job in jobs) else {}
+        tools = await self._tools() if not all(job.request.is_turn for job in jobs) else {}
         return [await self._open(job, form_of(job, tools)) for job in jobs]
 
     async def open(self, job: Job) -> TurnScreen:
@@ -96,7 +95,7 @@ def _unique(ids: Iterable[str]) -> list[str]:
 
 def form_of(job: Job, tools: Mapping[str, Mapping[str, JSON]]) -> ToolForm | None:
     """Returns None for a chat turn. The form of a tool that is gone still shows the submitted arguments."""
-    task = job.request.task
-    if task == CHAT:
+    if job.request.is_turn:
         return None
+    task = job.request.task
     return ToolForm.of(tools[task]) if task in tools else ToolForm.unknown(task, job.request.arguments)

@@ -212,14 +212,19 @@ class JobClient:
 
     async def tools(self) -> list[Mapping[str, JSON]]:
         """Returns the tools on offer, by name: {name, description, parameters, run_in, …}; else the last."""
-        return await self._store.tools()
+        return [one for one in await self._store.tools() if not _is_agent(one)]
+
+    async def agents(self) -> list[Mapping[str, JSON]]:
+        """Returns the agents on offer, the default one first: {name, description, parameters, starters, …}."""
+        agents = [one for one in await self._store.tools() if _is_agent(one)]
+        return sorted(agents, key=lambda one: not one["is_default"])
 
     async def follow_tools(self) -> AsyncGenerator[list[Mapping[str, JSON]], None]:
         """Yields the tools now, and again after each change."""
         seen: Sequence[Mapping[str, JSON]] | None = None
         async with contextlib.aclosing(self._changes({"workers"})) as changes:
             async for _ in changes:
-                known, seen = seen, await self._store.tools()
+                known, seen = seen, await self.tools()
                 if known != seen:
                     yield list(seen)
 
@@ -256,3 +261,8 @@ class JobClient:
         except ThreadNotFound:
             return False
         return True
+
+
+def _is_agent(offered: Mapping[str, JSON]) -> bool:
+    """Earlier versions offered tools only."""
+    return offered.get("kind") == "agent"

@@ -253,6 +253,18 @@ class JobContext:
     def recorded(self, path: str) -> bool:
         return self._transcript.finished(path) is not None
 
+    def begun(self, path: str) -> bool:
+        """Whether the log has the step."""
+        return path in self._transcript.steps
+
+    def recorded_name(self, path: str) -> str | None:
+        """Returns the name of a finished step; None for another one."""
+        return self._transcript.steps[path].started.name if self.recorded(path) else None
+
+    def recorded_below(self, path: str) -> bool:
+        """Whether a step directly inside this path, which need be no step itself, has finished."""
+        return path in self._transcript.finished_below
+
     async def step(
         self,
         path: str,

@@ -16,7 +16,7 @@ Interruption = Literal["worker_died", "handed_over", "stalled"]
 """`stalled`: the worker stood still, or could not reach its store."""
 WaitReason = Literal["rate_limited", "endpoint_failed", "slot"]
 """What a step waits for: the endpoint's limit, the endpoint's recovery, room on this machine."""
-StepKind = Literal["model", "tool", "part"]
+StepKind = Literal["model", "tool", "part", "text"]
 
 
 class JobEvent(NamedTuple):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
+from names import CHAT
+
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
 CUT_SHORT = {
@@ -89,13 +91,13 @@ class JobRequest:
     """What a caller asks for. Never changed: a restart runs exactly this again."""
 
     task: str
-    """Name of a registered task: `chat` or a tool."""
+    """Name of a registered task: `chat`, an agent or a tool."""
     user: str
     """The user who asks, and the only one who may see the job."""
     input: str | None = None
     """The user's message in a chat turn."""
     arguments: Mapping[str, JSON] = field(default_factory=dict)
-    """The arguments of a tool."""
+    """The arguments of a tool, the settings of an agent."""
     thread_id: str | None = None
     """The thread that this turn belongs to; None for a job outside of threads."""
     files: tuple[str, ...] = ()
@@ -107,6 +109,13 @@ class JobRequest:
     not asked for again, because its text cannot be withdrawn."""
     key: str | None = None
     """Idempotency key, unique for each user: requests with the same key create one job."""
+    agent: bool = False
+    """The task is an agent's name."""
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it answers a message, unlike the call of a tool."""
+        return self.agent or self.task == CHAT
 
 
 @dataclass(frozen=True, kw_only=True)

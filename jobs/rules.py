@@ -34,7 +34,7 @@ from jobs.events import (
     UnknownEvent,
 )
 from jobs.models import JSON, RETRYABLE, Job, JobRequest, JobStatus
-from names import CHAT, SHARED_USER
+from names import SHARED_USER
 
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
@@ -60,7 +60,7 @@ PROTOCOLS = frozenset({1, PROTOCOL})
 
 def priority(request: JobRequest) -> int:
     """Returns the place in the queue, the lowest first: somebody waits for a chat turn."""
-    return 0 if request.task == CHAT else 1
+    return 0 if request.is_turn else 1
 
 
 # --- claims ---------------------------------------------------------------------------------------------------

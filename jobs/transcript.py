@@ -61,8 +61,8 @@ class StepRecord:
 
     @property
     def in_answer(self) -> bool:
-        """Whether the step's text is part of the answer, unlike that of parts, tools and model calls inside them."""
-        return self.started.kind == "model" and not self.started.parent
+        """Whether the step's text is part of the answer, unlike that inside of parts and tools."""
+        return self.started.kind in ("model", "text") and not self.started.parent
 
 
 class Transcript:
@@ -75,6 +75,8 @@ class Transcript:
     def __init__(self) -> None:
         self.steps: dict[str, StepRecord] = {}
         """By path, in the order of first starts."""
+        self.finished_below: set[str] = set()
+        """The paths above finished steps, which need be no steps themselves: `map:2` of `map:2/part:0`."""
         self.progress: Progress | None = None
         """The last report."""
         self.artifacts: dict[str, Artifact] = {}
@@ -99,7 +101,7 @@ class Transcript:
 
     @property
     def answer(self) -> str:
-        """The text of the top-level model steps, in order."""
+        """The text of models and of the agent itself, not that inside of other steps, in order."""
         return "".join(piece for step in self.steps.values() for piece in step.pieces)
 
     @property
@@ -168,6 +170,7 @@ class Transcript:
         if step is None:
             return None
         step.finished = finished
+        self.finished_below.add(finished.step.rpartition("/")[0])
         if step.in_answer:
             self._count(finished)
         return AnswerChange(step=finished.step, withdrew=True, text="") if _withdraw(step) else None

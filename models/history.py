@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from langchain_core.messages import (
@@ -26,9 +26,8 @@ from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncomplet
 from jobs.models import JSON, Job, JobStatus
 from models.replies import ModelReply
 from models.sites import named_sites, own_words
-from names import CHAT
 
-MODEL_STEP = re.compile(r"model:(\d+)")
+MODEL_STEP, TEXT_STEP = re.compile(r"model:(\d+)"), re.compile(r"text:(\d+)")
 INDEXING_TOOLS = frozenset({"index_documents", "crawl_site"})
 """These tools make documents searchable."""
 RESULT_CHARACTERS = 40_000
@@ -55,6 +54,10 @@ class Conversation:
     sites: tuple[str, ...]
     """The web sites that the user has named."""
 
+    def about(self, question: BaseMessage) -> Conversation:
+        """Returns a conversation that consists of this question, with the same files and sites."""
+        return replace(self, messages=[question], trimmed=False)
+
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
     """Drops the oldest messages to fit `max_tokens`, never the newest. What is left begins with a user's message."""
@@ -71,7 +74,7 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
         files=tuple(known),
         trimmed=len(kept) < len(earlier),
         indexed=any(_indexed(turn) for turn in turns),
-        sites=named_sites(text for one in requests for text in own_words(one, is_chat=one.task == CHAT)),
+        sites=named_sites(text for one in requests for text in own_words(one, is_chat=one.is_turn)),
     )
 
 
@@ -91,17 +94,32 @@ def _fitting(messages: Sequence[BaseMessage], room: int) -> list[BaseMessage]:
 
 def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:
     """Returns the messages of a chat turn; for a tool that the user ran, a question and its answer."""
-    if turn.job.request.task != CHAT:
+    if not turn.job.request.is_turn:
         return _tool_job_messages(turn)
     steps = turn.transcript.steps
     outputs = {path: step.finished.output for path, step in steps.items() if step.finished is not None}
     messages: list[BaseMessage] = [_question(turn.job, files)]
-    for step, output in outputs.items():
-        if MODEL_STEP.fullmatch(step) and output is not None:
-            messages += _reply_messages(turn.job, step, ModelReply.from_json(output), outputs)
+    for path, output in outputs.items():
+        if MODEL_STEP.fullmatch(path) and output is not None and not output.get("hidden"):
+            messages += _reply_messages(turn.job, path, ModelReply.from_json(output), outputs)
+        elif TEXT_STEP.fullmatch(path) and output is not None:
+            messages.append(AIMessage(output["text"].strip()))
     if not (isinstance(messages[-1], AIMessage) and messages[-1].text):
         messages.append(AIMessage(UNANSWERED.get(turn.job.status, "(No answer.)")))
-    return messages
+    return _joined(messages)
+
+
+def _joined(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Returns the messages with texts that follow each other in one: some endpoints refuse two in a row."""
+    joined: list[BaseMessage] = []
+    for message in messages:
+        last = joined[-1] if joined else None
+        if isinstance(last, AIMessage) and isinstance(message, AIMessage) and not last.tool_calls:
+            text = "\n\n".join(part for part in (last.text, message.text) if part)
+            joined[-1] = AIMessage(content=text, tool_calls=message.tool_calls)
+        else:
+            joined.append(message)
+    return joined
 
 
 def ai_message(reply: ModelReply, *, prefix: str = "") -> AIMessage:

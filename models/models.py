@@ -133,7 +133,7 @@ async def open_models(settings: ModelSettings) -> AsyncIterator[Models]:
 
 
 async def _open_source(settings: ModelSettings) -> ModelSource:
-    await asyncio.to_thread(_load, "models.chat", "models.offline" if settings.offline else "models.upstream")
+    await asyncio.to_thread(_load, "models.agents", "models.offline" if settings.offline else "models.upstream")
     if settings.offline:
         from language.terms import language_of
         from models.offline import OfflineSource

@@ -28,7 +28,7 @@ from language.terms import Terms, language_of
 from models.calls import TokenStream
 from models.extract import follow_instruction, summary
 from models.faults import Fault
-from models.replies import SEARCH_CALL
+from models.replies import OWN_CALL
 from models.routing import LONG_TEXT, NAMING_CHARACTERS, SUMMARY, Call, File, Request, Tool, route
 from toolkit.markdown import escaped
 
@@ -139,7 +139,7 @@ def _followed(instruction: str, material: str) -> str:
 
 def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answer:
     results = list(takewhile(lambda one: isinstance(one, ToolMessage), reversed(messages)))
-    asked_for = [one for one in reversed(results) if getattr(one, "tool_call_id", "") != SEARCH_CALL]
+    asked_for = [one for one in reversed(results) if not str(getattr(one, "tool_call_id", "")).startswith(OWN_CALL)]
     if asked_for:
         return Answer(text="\n\n".join(present(result) for result in asked_for))
     question = next(message for message in reversed(messages) if isinstance(message, HumanMessage))

@@ -9,8 +9,8 @@ from jobs.models import JSON
 
 TOO_LONG = "too_long"
 """Our own finish reason: the answer passed `LONGHAUL_MAX_ANSWER_MB`."""
-SEARCH_CALL = "call_0_0"
-"""Id of the search that precedes the first model call; ids of the model's tool calls count from 1."""
+OWN_CALL = "own_"
+"""Ids of tool calls that the agent made begin with this; those of a model with `call_`."""
 
 
 @dataclass(frozen=True, kw_only=True)

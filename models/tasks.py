@@ -1,8 +1,10 @@
-"""The tasks that a worker registers: the chat turn, and one for each tool."""
+"""The tasks that a worker registers: one for each agent, one for each tool, and `chat`, the default agent's."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from files.store import FileStore
 from jobs.context import JobContext, TaskFunction
@@ -10,18 +12,46 @@ from jobs.models import JSON
 from models.models import Models
 from models.tools import Toolbox, tool_task
 from names import CHAT
+from toolkit.catalogue import AgentSpec
 from toolkit.pool import HostPool
 
+if TYPE_CHECKING:
+    from models.agents import Agents
 
-def build_tasks(models: Models, pool: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:
-    """Returns tasks by name. The name `chat` always means the chat turn, even if a tool has that name."""
-    toolbox = Toolbox(pool, models, files)
 
-    async def answer(ctx: JobContext) -> JSON:
-        await models.ready()
-        # Loaded by now; an import at the top would delay the worker's start by two seconds.
-        from models.chat import chat
+def build_tasks(models: Models, tools: HostPool, agents: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:
+    """Returns tasks by name. Raises `ValueError` for a name that means two things."""
+    toolbox = Toolbox(tools, models, files)
 
-        return await chat(ctx, models, toolbox, files)
+    @functools.cache
+    def served() -> Agents:
+        from models.agents import Agents  # at the top, it would delay the worker's start by two seconds
 
-    return {**{spec.name: tool_task(toolbox, spec.name) for spec in pool.catalogue}, CHAT: answer}
+        return Agents(agents, toolbox, models, files)
+
+    def answering(name: str) -> TaskFunction:
+        async def answer(ctx: JobContext) -> JSON:
+            await models.ready()
+            return await served().answer(ctx, name)
+
+        return answer
+
+    specs = [spec for spec in agents.catalogue if isinstance(spec, AgentSpec)]
+    names = [*(spec.name for spec in specs), *(spec.name for spec in tools.catalogue), CHAT, models.settings.model]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"The name {name!r} is used twice, by agents, tools, the model or `chat`: rename one.")
+    tasks: dict[str, TaskFunction] = {spec.name: tool_task(toolbox, spec.name) for spec in tools.catalogue}
+    tasks |= {spec.name: answering(spec.name) for spec in specs}
+    if (default := default_agent(specs)) is not None:
+        tasks[CHAT] = answering(default.name)
+    return tasks
+
+
+def default_agent(specs: list[AgentSpec]) -> AgentSpec | None:
+    """Returns the agent that answers where nobody has chosen one: the one that says so, else the first."""
+    chosen = [spec for spec in specs if spec.is_default]
+    if len(chosen) > 1:
+        listed = ", ".join(repr(spec.name) for spec in chosen)
+        raise ValueError(f"Only one agent can be the default, not {listed}.")
+    return next(iter([*chosen, *specs]), None)

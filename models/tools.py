@@ -32,7 +32,7 @@ from toolkit.errors import (
     ToolTimeout,
     ToolUnknown,
 )
-from toolkit.handler import CallContext, Completed, Recorded
+from toolkit.handler import AskedOfAgent, CallContext, Completed, Found, Generated, Recorded, Turn
 from toolkit.pool import HostPool
 from toolkit.uploads import FileInfo
 
@@ -86,20 +86,9 @@ class Toolbox:
 
         Raises `ToolError`, and `StepFailed` for a failed model call.
         """
-        context = CallContext(
-            thread_id=ctx.job.thread_id,
-            user=ctx.job.user,
-            idempotency_key=f"{ctx.job.root_id}/{path}/{self._work(name, arguments)}",
-            files=tuple(files),
-            named_sites=named_sites,
-            storage=str(self._storage(ctx.job)),
-            offline=self._models.settings.offline,
-            job=ctx.job.id,
-            step=path,
-        )
+        context = self.context(ctx, path, name, arguments, files=files, sites=named_sites)
         spent = spent or Spent()
-        if ctx.job.epoch > 1 or ctx.job.retry_of is not None:
-            await self._take_over_artifacts(ctx.job)
+        await self.take_over(ctx)
         try:
             async with JobCall(ctx, path, self._models, self._files, self._gate, spent) as call:
                 return await self._pool.call(name, dict(arguments), context, call)
@@ -110,8 +99,36 @@ class Toolbox:
                 await self._save_partial(name, dict(arguments), replace(context, partial=True), rest)
             raise
 
-    async def _take_over_artifacts(self, job: Job) -> None:
-        """An earlier worker may be anywhere in saving one."""
+    def context(
+        self,
+        ctx: JobContext,
+        path: str,
+        name: str,
+        arguments: Mapping[str, JSON],
+        *,
+        files: Sequence[str],
+        sites: tuple[str, ...] | None,
+        turn: Turn | None = None,
+    ) -> CallContext:
+        """Returns the origin of a call, of an agent with the `turn` that it answers."""
+        return CallContext(
+            thread_id=ctx.job.thread_id,
+            user=ctx.job.user,
+            idempotency_key=f"{ctx.job.root_id}/{path}/{self._work(name, arguments)}",
+            files=tuple(files),
+            named_sites=sites,
+            storage=str(self._storage(ctx.job)),
+            offline=self._models.settings.offline,
+            job=ctx.job.id,
+            step=path or None,
+            turn=turn,
+        )
+
+    async def take_over(self, ctx: JobContext) -> None:
+        """An earlier worker may be anywhere in saving an artifact: it is refused from now on."""
+        job = ctx.job
+        if job.is_new:
+            return
         try:
             await self._files.begin_artifacts(job.root_id, _writer(job))
         except WriterStale as error:
@@ -177,10 +194,10 @@ class JobCall:
         await self._ctx.slot_given(self._path)
 
     async def progress(self, done: float, total: float | None, message: str) -> None:
-        await self._ctx.progress(done, total, message, step=self._path)
+        await self._ctx.progress(done, total, message, step=self._path or None)
 
     async def log(self, level: str, message: str) -> None:
-        await self._ctx.log(level, message, step=self._path)
+        await self._ctx.log(level, message, step=self._path or None)
 
     async def plan(self, items: Sequence[tuple[str, str]]) -> None:
         await self._ctx.plan([{"text": text, "status": status} for text, status in items], step=self._path)
@@ -190,7 +207,7 @@ class JobCall:
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         """Returns the recorded output of a finished part; otherwise begins the part, or begins it again."""
-        step = f"{self._path}/{path}"
+        step = self._below(path)
         if step in self._parts:
             await self._parts.pop(step).leave()
         if self._ctx.recorded(step):
@@ -201,7 +218,7 @@ class JobCall:
         return None
 
     async def end_step(self, path: str, output: JSON) -> None:
-        step = f"{self._path}/{path}"
+        step = self._below(path)
         await self._parts[step].end(output)
         del self._parts[step]
 
@@ -211,7 +228,7 @@ class JobCall:
 
     async def complete(self, path: str, instruction: str, material: str) -> Completed | None:
         """Runs a recorded model call. Its step begins after the wait for the rate limit, which a drain may cut off."""
-        step = f"{self._path}/{path}"
+        step = self._below(path)
         if self._ctx.recorded(step):
             return await self._complete(step, instruction, material)
         await self._warn_if_offline()
@@ -256,6 +273,12 @@ class JobCall:
         await self._ctx.fence()
         await self._ctx.count_artifact(artifact.name, artifact.size)
 
+    async def of_agent(self, asked: AskedOfAgent) -> Found | Generated:
+        raise ToolError(f"Only an agent may ask for {type(asked).__name__}.")
+
+    async def write(self, text: str, place: int, piece: int) -> None:  # noqa: ARG002
+        raise ToolError("Only an agent writes an answer: return a value.")
+
     async def put_record(self, key: str, value: JSON) -> str:
         try:
             return await self._ctx.put_record(key, value)
@@ -290,12 +313,15 @@ class JobCall:
         self._spent.add(reply)
         return Completed(text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
 
-    def _parent(self, path: str) -> str:
-        """Returns the path of the part that contains the step, or that of the call."""
+    def _below(self, path: str) -> str:
+        return f"{self._path}/{path}" if self._path else path
+
+    def _parent(self, path: str) -> str | None:
+        """Returns the path of the part that contains the step, or that of the call; None for an agent's own."""
         while len(path := path.rpartition("/")[0]) > len(self._path):
             if path in self._parts:
                 return path
-        return self._path
+        return self._path or None
 
 
 class StoppedCall(JobCall):
@@ -309,11 +335,11 @@ class StoppedCall(JobCall):
     async def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None: ...
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
-        return await super().begin_step(path, name) if self._ctx.recorded(f"{self._path}/{path}") else None
+        return await super().begin_step(path, name) if self._ctx.recorded(self._below(path)) else None
 
     async def complete(self, path: str, instruction: str, material: str) -> Completed | None:  # noqa: ARG002
         """Counts no tokens: the stopped call has done so."""
-        step = f"{self._path}/{path}"
+        step = self._below(path)
         if not self._ctx.recorded(step):
             return None
         reply = ModelReply.from_json(await self._ctx.step(step, _replayed, name=step, kind="model"))
@@ -323,7 +349,7 @@ class StoppedCall(JobCall):
 class _Part:
     """A part that runs in the tool host while its step is open here."""
 
-    def __init__(self, ctx: JobContext, path: str, name: str, parent: str) -> None:
+    def __init__(self, ctx: JobContext, path: str, name: str, parent: str | None) -> None:
         self._begun = asyncio.Event()
         self._output: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(ctx.step(path, self._run, name=name, kind="part", parent=parent), name=path)

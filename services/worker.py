@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import starting
 from background import cancel_and_wait, keep_running
+from files.store import FileStore
+from jobs.context import TaskFunction
 from jobs.dispatch import Dispatcher
 from jobs.worker import Worker
 from models.models import Models, ModelSettings, open_models
@@ -22,7 +24,7 @@ from services.data_dir import DataDir
 from services.permissions import keep_private
 from services.solitary import SolitaryWorkers
 from services.tracing import Traces
-from settings import MEGABYTE, Settings
+from settings import MEGABYTE, Settings, refuse
 from toolkit.pool import HostPool
 from toolkit.watchdog import LoopWatchdog
 
@@ -52,14 +54,23 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
                 process_limit=settings.tool_processes,
             )
         )
+        agents = await stack.enter_async_context(
+            HostPool(
+                settings.agents,
+                kind="agent",
+                environment=settings.tool_environment,
+                scratch=data.scratch,
+                log_format=settings.log_format,
+            )
+        )
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(_guard_loop(models), name="watchdog"))
-        tasks = build_tasks(models, pool, backend.files)
+        tasks = _tasks(models, pool, agents, backend.files)
         solitary = await stack.enter_async_context(SolitaryWorkers(drain_seconds=settings.drain_seconds))
         dispatcher = await stack.enter_async_context(
             backend.dispatcher(
                 tasks=tuple(tasks),
-                catalogue=[tool.to_json() for tool in pool.catalogue],
+                catalogue=[spec.to_json() for spec in (*pool.catalogue, *agents.catalogue)],
                 isolate=None if alone else solitary.start,
                 only=alone,
             )
@@ -71,6 +82,14 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         logger.info("worker started", extra={"fields": offers})
         await _run_until_told(worker, solitary, settings.drain_seconds, supervised=supervised)
         logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})
+
+
+def _tasks(models: Models, tools: HostPool, agents: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:
+    """Ends the process when a name means two things."""
+    try:
+        return build_tasks(models, tools, agents, files)
+    except ValueError as error:
+        refuse(str(error))
 
 
 async def _guard_loop(models: Models) -> None:

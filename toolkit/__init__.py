@@ -4,7 +4,9 @@ Authors import from here; workers also import `toolkit.pool.HostPool` and `toolk
 child processes of the worker: a tool that blocks, burns CPU, leaks memory or ends its process fails alone.
 """
 
-from toolkit.catalogue import ToolSpec
+from toolkit.agent import Agent, agent
+from toolkit.agent_context import AgentContext, Call, Message, Reply, Result, SyncAgentContext
+from toolkit.catalogue import AgentSpec, ToolSpec
 from toolkit.completion import Completion
 from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import (
@@ -24,12 +26,20 @@ from toolkit.tool import Tool, tool
 from toolkit.uploads import FileInfo, UploadedFile
 
 __all__ = [
+    "Agent",
+    "AgentContext",
+    "AgentSpec",
     "AsyncToolContext",
+    "Call",
     "CallCancelled",
     "Completion",
     "FileInfo",
+    "Message",
     "NotFinished",
     "Records",
+    "Reply",
+    "Result",
+    "SyncAgentContext",
     "Tool",
     "ToolArgumentsInvalid",
     "ToolContext",
@@ -42,5 +52,6 @@ __all__ = [
     "ToolTimeout",
     "ToolUnknown",
     "UploadedFile",
+    "agent",
     "tool",
 ]

@@ -9,7 +9,7 @@ from background import cancel_and_wait
 from toolkit.catalogue import ToolSpec
 from toolkit.context import CallInfo
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolError, ToolIncomplete
-from toolkit.handler import Begin, CallContext, CallHandler, serve
+from toolkit.handler import ABANDONED, Begin, CallContext, CallHandler, serve
 from toolkit.messages import (
     Abandon,
     Answer,
@@ -29,6 +29,7 @@ from toolkit.messages import (
     Source,
     StartCall,
     Stopped,
+    Text,
     ToHost,
     WrongArguments,
 )
@@ -65,6 +66,7 @@ class Call:
             step=self.context.step,
             partial=self.context.partial,
             offline=self.context.offline,
+            turn=self.context.turn,
         )
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 
@@ -105,11 +107,11 @@ class Attempt:
                 self._begin(message)
             case Abandon():
                 if task := self._requests.get(message.request):
-                    task.cancel()
+                    task.cancel(ABANDONED)
             case Progress() | Log() | Plan() | Source():
                 if self._incoming.qsize() < MAX_WAITING_REPORTS:
                     self._incoming.put_nowait(message)
-            case Request():
+            case Request() | Text():
                 self._incoming.put_nowait(message)
             case Result() | Incomplete() | WrongArguments() | FailedRequest() | Failed() | Stopped():
                 self.over.set()
@@ -159,6 +161,8 @@ class Attempt:
                 await self.call.handler.source(
                     message.title, url=message.url, file_id=message.file_id, page=message.page
                 )
+            case Text():
+                await self.call.handler.write(message.text, message.place, message.piece)
             case Request():
                 self._begin_request(message)
             case Result():

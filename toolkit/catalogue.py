@@ -1,9 +1,11 @@
-"""The public description of a tool: enough to offer it, to check its arguments and to document it."""
+"""The public description of a tool or agent: enough to offer it, to check its arguments and to document it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 RunIn: TypeAlias = Literal["thread", "process", "loop"]
+Kind: TypeAlias = Literal["tool", "agent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,27 @@ class ToolSpec:
     limits: tuple[str, ...] = ()
     """Parameters that say how far a call may go, not what it does: another value is no other work."""
 
+    kind: Kind = "tool"
+
     def to_json(self) -> dict[str, Any]:
         """Returns the form that a worker publishes."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSpec(ToolSpec):
+    """One agent of the catalogue. Its parameters are settings: each has a default."""
+
+    kind: Kind = "agent"
+    tools: tuple[str, ...] | None = None
+    """Names of the tools that its models are offered; None for all."""
+    starters: tuple[str, ...] = ()
+    """Messages that a new conversation suggests."""
+    is_default: bool = False
+    """It answers where nobody has chosen an agent."""
+
+
+def spec_of(told: Mapping[str, Any]) -> ToolSpec:
+    """Returns the spec of its JSON form."""
+    lists = {name: tuple(told[name]) for name in ("limits", "tools", "starters") if told.get(name) is not None}
+    return (AgentSpec if told["kind"] == "agent" else ToolSpec)(**{**told, **lists})

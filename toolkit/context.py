@@ -18,7 +18,7 @@ from background import cancel_and_wait
 from toolkit import artifacts
 from toolkit.completion import Completion
 from toolkit.errors import NotFinished
-from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact
+from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact, Turn
 from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
 from toolkit.wire import plain
@@ -34,7 +34,7 @@ MAX_PLAN = 100
 
 # The path of the step that runs: "" outside of steps, "part:3" in the fourth part of the first map. Threads of a map
 # copy it.
-_current_path: ContextVar[str] = ContextVar("current_path", default="")
+current_path: ContextVar[str] = ContextVar("current_path", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,8 @@ class CallInfo:
     """The call was stopped, and this saves what there is: nothing new begins."""
     offline: bool = False
     """No language model is connected."""
+    turn: Turn | None = None
+    """The message that an agent answers."""
 
 
 class Link(Protocol):
@@ -82,6 +84,9 @@ class Link(Protocol):
     def plan(self, items: Sequence[tuple[str, str]]) -> None: ...
 
     def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None: ...
+
+    def write(self, text: str, place: int, piece: int) -> None:
+        """Add a piece to an agent's text. place: of the text among the checkpoints; piece: 0, 1, 2 … within it."""
 
     def interruptible(self) -> AbstractContextManager[None]:
         """Within this, a cancel may interrupt the present thread, which works for the call."""
@@ -209,7 +214,7 @@ class _Context:
             raise NotFinished(f"{name!r} was not finished when the call was stopped.")
 
     def _step_path(self, name: str) -> str:
-        path = _under(_current_path.get(), f"step:{_path_name(name)}")
+        path = _under(current_path.get(), f"step:{_path_name(name)}")
         self._seen[path] += 1
         if self._seen[path] > 1:
             raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, so make it unique")
@@ -217,15 +222,15 @@ class _Context:
 
     def _map_path(self, map_key: str) -> str:
         if map_key:
-            return self._numbered(_under(_current_path.get(), f"map:{_digest(map_key)}"))
-        key = _under(_current_path.get(), "map")
+            return self._numbered(_under(current_path.get(), f"map:{_digest(map_key)}"))
+        key = _under(current_path.get(), "map")
         number = self._seen[key]
         self._seen[key] += 1
-        return _under(_current_path.get(), f"map:{number}") if number else _current_path.get()
+        return _under(current_path.get(), f"map:{number}") if number else current_path.get()
 
     def _complete_path(self, instruction: str, material: str) -> str:
         """Named by content, not by order: a tool that was changed or asks in another order gets no wrong answer."""
-        return self._numbered(_under(_current_path.get(), f"complete:{_digest(instruction, material)}"))
+        return self._numbered(_under(current_path.get(), f"complete:{_digest(instruction, material)}"))
 
     def _numbered(self, path: str) -> str:
         number = self._seen[path]
@@ -391,11 +396,11 @@ class AsyncToolContext(_Context):
 
 @contextmanager
 def _at(path: str) -> Iterator[None]:
-    token = _current_path.set(path)
+    token = current_path.set(path)
     try:
         yield
     finally:
-        _current_path.reset(token)
+        current_path.reset(token)
 
 
 async def _all(work: Sequence[Awaitable[None]]) -> None:

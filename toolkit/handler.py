@@ -1,11 +1,28 @@
 """The worker's side of a context: the origin of a call, the tool's requests, and the handler that fulfils them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
 
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON
+
+ABANDONED = "abandoned"
+"""The message with which a request is cancelled that the tool's code gave up, unlike one whose host is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """The message that an agent answers."""
+
+    text: str
+    """The user's words."""
+    at: float
+    """Unix seconds at which they were sent."""
+    tools: Sequence[str] = ()
+    """Names of the tools that the agent's models are offered."""
+    indexed: bool = False
+    """A tool has put documents of the conversation into its index."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +47,8 @@ class CallContext:
     """The call was stopped: run the tool's `partial`."""
     offline: bool = False
     """No language model is connected."""
+    turn: Turn | None = None
+    """The message that is answered, when an agent is called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +74,19 @@ class Found:
     value: JSON
 
 
-Reply: TypeAlias = Recorded | Completed | FileInfo | Found | None
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """A model's answer to an agent."""
+
+    text: str
+    calls: Sequence[Mapping[str, JSON]]
+    """{id, name, arguments} of each tool call."""
+    finish_reason: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+Reply: TypeAlias = Recorded | Completed | FileInfo | Found | Generated | None
 """A worker's reply. None means done, for BeginStep that the step must run, in a `partial` that it was not finished."""
 
 
@@ -143,9 +174,57 @@ class ListRecords:
     prefix: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Ask a model for an agent; the reply is Generated."""
+
+    within: str
+    """The part or step that asks; empty outside of them."""
+    place: int
+    """Its number among the checkpoints there: 1, 2, 3 …"""
+    system: str
+    messages: Sequence[Mapping[str, JSON]] | None
+    """In OpenAI's form; None for the conversation, which the reply then joins."""
+    tools: Sequence[JSON] | None
+    """Names of tools, and OpenAI's schemas of functions; None for the tools of the agent."""
+    show: bool
+    model: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCalls:
+    """Run tools for an agent; the reply is Found with {text, failed} of each."""
+
+    within: str
+    place: int
+    """Of the first of the calls that the agent made by itself: their ids are empty."""
+    calls: Sequence[Mapping[str, JSON]]
+    """{id, name, arguments} of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallTool:
+    """Run a tool or another agent as a step; the reply is Found with its value."""
+
+    within: str
+    place: int
+    name: str
+    arguments: Mapping[str, JSON]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadMessages:
+    """Read the conversation as it is before this place; the reply is Found with the messages in OpenAI's form."""
+
+    within: str
+    place: int
+
+
+AskedOfTool: TypeAlias = Begin | BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact
+AskedOfAgent: TypeAlias = Generate | RunCalls | CallTool | ReadMessages
 AskedOfRecords: TypeAlias = PutRecord | GetRecord | DeleteRecord | ListRecords
-Asked: TypeAlias = Begin | BeginStep | EndStep | Complete | LimitRate | OpenFile | SaveArtifact | AskedOfRecords
-"""The requests that a tool may make of its worker."""
+Asked: TypeAlias = AskedOfTool | AskedOfRecords | AskedOfAgent
+"""The requests that a tool or agent may make of its worker."""
 
 
 class CallHandler(Protocol):
@@ -196,6 +275,12 @@ class CallHandler(Protocol):
     async def list_records(self, prefix: str) -> list[tuple[str, str]]:
         """Returns key and version of each, in the order of their first puts."""
 
+    async def of_agent(self, asked: AskedOfAgent) -> Found | Generated:
+        """Fulfils what only agents may ask. Raises ToolError for a tool."""
+
+    async def write(self, text: str, place: int, piece: int) -> None:
+        """Adds to the text of an agent's answer; the piece 0 begins it again."""
+
 
 async def serve(handler: CallHandler, asked: Asked) -> Reply:
     """Fulfil a request of a tool. Raises what the handler raises."""
@@ -216,6 +301,8 @@ async def serve(handler: CallHandler, asked: Asked) -> Reply:
             await handler.save_artifact(asked.name, asked.mime, asked.path)
         case PutRecord() | GetRecord() | DeleteRecord() | ListRecords():
             return await _serve_record(handler, asked)
+        case Generate() | RunCalls() | CallTool() | ReadMessages():
+            return await handler.of_agent(asked)
         case _:
             assert_never(asked)
     return None

@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
 from toolkit import messages
+from toolkit.catalogue import Kind
 from toolkit.lines import LineFormat
 from toolkit.messages import (
     Answer,
@@ -35,21 +36,24 @@ from toolkit.registry import Registry, load_tools
 from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
 from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
-from toolkit.wire import MCP_OPTION, Channel
+from toolkit.wire import AGENTS_OPTION, MCP_OPTION, Channel
 
-NICENESS = 19
-"""Tool code yields to the chat: a tool that burns every core must not slow other users' streams."""
+NICENESS: Mapping[Kind, int] = {"tool": 19, "agent": 5}
+"""Tool code yields to the chat: a tool that burns every core must not slow other users' streams. Agents begin and end
+answers, so they yield less."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostOptions:
-    """The host's command line: the number of the control socket, the format of its log lines, then tool directories or
-    the file of MCP servers."""
+    """The host's command line: the number of the control socket, the format of its log lines, then directories of
+    tools, or of agents, or the file of MCP servers."""
 
     control: int
     directories: tuple[Path, ...] = ()
     mcp_servers: Path | None = None
     connect_seconds: float = 0
+    kind: Kind = "tool"
+    """What is loaded from the directories."""
     log_format: LineFormat = "text"
 
     @classmethod
@@ -61,8 +65,11 @@ class HostOptions:
         if rest[:1] == [MCP_OPTION]:
             mcp_servers, seconds = Path(rest[1]), float(rest[2])
             return cls(control=control, log_format=log_format, mcp_servers=mcp_servers, connect_seconds=seconds)
+        kind: Kind = "tool"
+        if rest[:1] == [AGENTS_OPTION]:
+            kind, rest = "agent", rest[1:]
         directories = tuple(Path(argument) for argument in rest)
-        return cls(control=control, log_format=log_format, directories=directories)
+        return cls(control=control, log_format=log_format, directories=directories, kind=kind)
 
 
 class Host:
@@ -92,7 +99,7 @@ class Host:
 
     def _load(self) -> Registry:
         if self._options.mcp_servers is None:
-            return load_tools(self._options.directories)
+            return load_tools(self._options.directories, self._options.kind)
         from toolkit.mcp_tools import connect_tools  # the SDK is slow to import, and most hosts need none
 
         return self._loop.run_until_complete(connect_tools(self._options.mcp_servers, self._options.connect_seconds))
@@ -219,9 +226,9 @@ def main(arguments: list[str]) -> None:
     # tool starts would inherit SIG_IGN, so the host uses a handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    os.nice(NICENESS)
-    _offer_to_be_killed()
     options = HostOptions.parse(arguments)
+    os.nice(NICENESS[options.kind])
+    _offer_to_be_killed()
     os.set_inheritable(options.control, False)
     output = take_over(options.log_format, _fields_of_call)
     sys.path.extend(str(directory.resolve()) for directory in options.directories)

@@ -88,7 +88,7 @@ def _tool(name: str, client: McpClient, offered: types.Tool) -> Tool[..., Any]:
         run_in="loop",
         timeout_seconds=client.server.timeout_seconds,
     )
-    return Tool(function=call, parameters=SchemaParameters(schema), spec=spec, is_async=True)
+    return Tool(function=call, parameters=SchemaParameters(schema), spec=spec, is_async=True, context=AsyncToolContext)
 
 
 async def _value(ctx: AsyncToolContext, tool: str, result: types.CallToolResult) -> JSON:

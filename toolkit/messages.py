@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
-from toolkit.catalogue import ToolSpec
+from toolkit.catalogue import ToolSpec, spec_of
 from toolkit.context import CallInfo
-from toolkit.handler import Asked, Reply
+from toolkit.handler import Asked, Reply, Turn
 from toolkit.uploads import FileInfo
 from toolkit.wire import JSON, dump, with_length
 
@@ -137,6 +137,16 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Text:
+    """A piece of an agent's answer."""
+
+    call: int
+    text: str
+    place: int
+    piece: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request of the tool; an Answer or a Refusal follows."""
 
@@ -204,7 +214,7 @@ class Stopped:
 
 
 ToHost: TypeAlias = StartCall | CancelCall | InterruptCall | Answer | Refusal | Ping
-Report: TypeAlias = Progress | Log | Plan | Source
+Report: TypeAlias = Progress | Log | Plan | Source | Text
 Failure: TypeAlias = Incomplete | WrongArguments | FailedRequest | Failed | Stopped
 End: TypeAlias = Result | Failure
 OfCall: TypeAlias = Report | Request | Abandon | End
@@ -269,13 +279,14 @@ def _by_name(union: Any) -> dict[str, type[Any]]:
 
 
 def _read_catalogue(specs: JSON) -> tuple[ToolSpec, ...]:
-    return tuple(ToolSpec(**{**spec, "limits": tuple(spec["limits"])}) for spec in specs)
+    return tuple(spec_of(spec) for spec in specs)
 
 
 def _read_info(info: JSON) -> CallInfo:
     files = tuple(FileInfo(**file) for file in info["files"])
     sites = None if info["named_sites"] is None else tuple(info["named_sites"])
-    return CallInfo(**{**info, "files": files, "named_sites": sites})
+    turn = None if info["turn"] is None else Turn(**info["turn"])
+    return CallInfo(**{**info, "files": files, "named_sites": sites, "turn": turn})
 
 
 def _read_asked(fields: JSON) -> Asked:

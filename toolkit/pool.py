@@ -11,7 +11,7 @@ from typing import Self
 from background import cancel_and_wait
 from names import SHARED_USER
 from toolkit.calls import Call, Moved
-from toolkit.catalogue import ToolSpec
+from toolkit.catalogue import Kind, ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
 from toolkit.handler import CallContext, CallHandler
 from toolkit.hosts import HostProcess
@@ -20,7 +20,7 @@ from toolkit.output import JSON_OPTION
 from toolkit.places import Places
 from toolkit.scratch import Scratch
 from toolkit.uploads import FileInfo
-from toolkit.wire import JSON, MCP_OPTION
+from toolkit.wire import AGENTS_OPTION, JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class HostPool:
         tool_dirs: Sequence[Path],
         *,
         environment: Mapping[str, str] | None = None,  # the hosts' whole environment; None: empty
+        kind: Kind = "tool",  # what the directories hold
         log_format: LineFormat = "text",  # of the lines that the hosts write to the log
         scratch: Path | None = None,  # holds the calls' temporary directories; None: the system's
         mcp_servers: Path | None = None,  # the file that names MCP servers
@@ -54,7 +55,8 @@ class HostPool:
     ) -> None:
         self.catalogue: tuple[ToolSpec, ...] = ()
         self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
-        self._directories = [str(directory.absolute()) for directory in tool_dirs]
+        option = [AGENTS_OPTION] if kind == "agent" else []
+        self._directories = [*option, *(str(directory.absolute()) for directory in tool_dirs)]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
         self._environment = dict(environment or {})  # never the worker's own, which contains the server's secrets
         self._log_options = [JSON_OPTION] if log_format == "json" else []

@@ -2,14 +2,20 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolkit.catalogue import Kind
 from toolkit.errors import ToolDefinitionError
 from toolkit.tool import Tool
+
+BELONGS: Mapping[Kind, tuple[str, str]] = {
+    "tool": ("a tool", "LONGHAUL_TOOL_DIRS"),
+    "agent": ("an agent", "LONGHAUL_AGENT_DIRS"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +28,14 @@ class Registry:
     """A line for each skipped file."""
 
 
-def load_tools(directories: Sequence[Path]) -> Registry:
-    """Import every `*.py` that does not start with '_' and collect its tools."""
+def load_tools(directories: Sequence[Path], kind: Kind = "tool") -> Registry:
+    """Import every `*.py` that does not start with '_' and collect its tools, or its agents."""
     tools: dict[str, Tool[..., Any]] = {}
     problems: list[str] = []
     for file in _files(directories, problems):
         try:
             found = _tools_of(_import(file))
+            _check_kind(found.values(), kind)
             _check_new(found, tools)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
             problems.append(f"{file.parent.name}/{file.name}: not loaded: {_where(error, file)}{_what(error)}")
@@ -64,6 +71,13 @@ def _import(file: Path) -> ModuleType:
 def _tools_of(module: ModuleType) -> dict[str, Tool[..., Any]]:
     found = [value for value in vars(module).values() if isinstance(value, Tool)]
     return {tool.name: tool for tool in found if tool.function.__module__ == module.__name__}
+
+
+def _check_kind(found: Iterable[Tool[..., Any]], kind: Kind) -> None:
+    for one in found:
+        if one.spec.kind != kind:
+            what, where = BELONGS[one.spec.kind]
+            raise ToolDefinitionError(f"{one.name!r} is {what}: move its file to a directory of {where}")
 
 
 def _check_new(found: Iterable[str], known: Iterable[str]) -> None:

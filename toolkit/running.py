@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from toolkit.context import AsyncToolContext, ToolContext
 from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
 from toolkit.handler import Asked, Begin, OpenFile, Reply
 from toolkit.messages import (
@@ -33,6 +32,7 @@ from toolkit.messages import (
     Source,
     StartCall,
     Stopped,
+    Text,
     WrongArguments,
 )
 from toolkit.output import Fields, Output
@@ -175,6 +175,11 @@ class RunningCall:
         self._check()
         self._send(Source(call=self.id, title=title, url=url, file_id=file_id, page=page))
 
+    def write(self, text: str, place: int, piece: int) -> None:
+        """Raises CallCancelled."""
+        self._check()
+        self._send(Text(call=self.id, text=text, place=place, piece=piece))
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         """Within this, a cancel may interrupt the present thread, which works for the call."""
@@ -206,7 +211,7 @@ class RunningCall:
             file.found(self.request(OpenFile(file_id=file.id)).result())
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
-                return self._function(ToolContext(self, self._info), **checked.values)
+                return self._function(self.tool.context(self, self._info), **checked.values)
             return self._function(**checked.values)
 
     def _start_task(self) -> None:
@@ -235,7 +240,7 @@ class RunningCall:
             file.found(await self.answer(self.request(OpenFile(file_id=file.id))))
         with _memory_limit(self.tool.spec.memory_mb):
             if self.tool.spec.takes_context:
-                return await self._function(AsyncToolContext(self, self._info), **checked.values)
+                return await self._function(self.tool.context(self, self._info), **checked.values)
             return await self._function(**checked.values)
 
     def _cancel_tasks(self) -> None:

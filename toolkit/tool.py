@@ -10,7 +10,7 @@ from pydantic.errors import PydanticUserError
 
 from toolkit.arguments import Check, Parameters, annotations_of
 from toolkit.catalogue import RunIn, ToolSpec
-from toolkit.context import AsyncToolContext, ToolContext
+from toolkit.context import AsyncToolContext, CallInfo, Link, ToolContext
 from toolkit.errors import ToolDefinitionError
 
 P = ParamSpec("P")
@@ -29,6 +29,8 @@ class Tool(Generic[P, R]):
     is_async: bool
     partial: Callable[..., object] | None = None
     """Called when the tool was stopped, with those of its arguments that it names; saves what there is."""
+    context: Callable[[Link, CallInfo], object] = ToolContext
+    """Makes what the function may ask of its worker."""
 
     @property
     def name(self) -> str:
@@ -105,7 +107,8 @@ def _make(
         memory_mb=memory_mb,
         takes_context=context,
     )
-    return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async)
+    made = AsyncToolContext if is_async else ToolContext
+    return Tool(function=function, parameters=parameters, spec=spec, is_async=is_async, context=made)
 
 
 def _with_limits(tool: Tool[..., Any], limits: Sequence[str]) -> Tool[..., Any]:

@@ -18,6 +18,8 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Pass larger data as artifacts: a message is parsed on the worker's loop, where 4 MiB take about 20 ms."""
 MCP_OPTION = "--mcp-servers"
 """On a host's command line, before the file of MCP servers and the seconds that each has to connect."""
+AGENTS_OPTION = "--agents"
+"""On a host's command line, before directories of agents."""
 LENGTH = struct.Struct("!I")
 """The number of bytes that follow."""
 

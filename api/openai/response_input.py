@@ -13,7 +13,6 @@ from api.openai.response_events import ASKED
 from jobs import Job, JobClient
 from jobs.encoding import encode
 from jobs.transcript import Transcript
-from names import CHAT
 
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
@@ -158,7 +157,7 @@ def check_length(messages: Sequence[Mapping[str, Any]], *, max_bytes: int) -> No
 async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     """Returns all messages up to the job's answer, whichever API they came from, without instructions."""
     turns = await jobs.thread_jobs(job.thread_id) if job.thread_id else []
-    earlier = [turn for turn in turns if turn.turn < job.turn and turn.request.task == CHAT]
+    earlier = [turn for turn in turns if turn.turn < job.turn and turn.request.is_turn]
     said: list[Mapping[str, Any]] = []
     for turn in (*earlier, job):
         said += [*_own_messages(turn), {"role": "user", "content": turn.request.input or ""}]

@@ -22,7 +22,6 @@ from api.strict import StrictRoute
 from api.submit import Key, chat_request, submit
 from jobs import Job, JobNotFound, JobRequest
 from jobs.encoding import encode
-from names import CHAT
 from services.web import WebServices
 
 router = APIRouter(prefix="/v1/responses", route_class=StrictRoute, tags=["openai"])
@@ -137,7 +136,7 @@ async def _find(services: WebServices, response_id: str, user: str, *, param: st
     job_id = job_id_of(response_id)
     with contextlib.suppress(JobNotFound):
         job = await services.jobs.get(job_id, user) if job_id else None
-        if job is not None and job.request.task == CHAT:
+        if job is not None and job.request.is_turn:
             return job
     raise ApiError(404, "not_found", f"There is no response {response_id[:80]!r}.", param=param)
 

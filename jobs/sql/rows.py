@@ -30,8 +30,11 @@ def placeholders(values: Collection[object]) -> str:
 
 
 def encode_request(request: JobRequest) -> str:
-    """Without `patience_seconds`, which has a column: versions before it refuse a request with other fields."""
+    """Without `patience_seconds`, which has a column, and `agent` where it says nothing: versions before them refuse a
+    request with other fields."""
     fields = {**asdict(request), "arguments": dict(request.arguments)}
+    if not request.agent:
+        del fields["agent"]
     del fields["patience_seconds"]
     return to_stored(fields)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from models.tasks import build_tasks
 from tests.jobs.engine import fields
 from toolkit.pool import HostPool
 
+AGENTS = Path(__file__).resolve().parent.parent.parent / "agents"
 TOOLBOX = Path(__file__).parent / "toolbox"
 USER = "ada"
 
@@ -29,12 +30,14 @@ USER = "ada"
 class Desk:
     """Submits jobs, runs their tasks and reads their logs."""
 
-    def __init__(self, store: SqliteStore, files: DirectoryFileStore, models: Models, pool: HostPool) -> None:
+    def __init__(
+        self, store: SqliteStore, files: DirectoryFileStore, models: Models, pool: HostPool, agents: HostPool
+    ) -> None:
         self.store = store
         self.files = files
         self.models = models
         self.pool = pool
-        self.tasks: Mapping[str, TaskFunction] = build_tasks(models, pool, files)
+        self.tasks: Mapping[str, TaskFunction] = build_tasks(models, pool, agents, files)
         self.alive: list[str] = []  # of the workers, worker_1, worker_2, …
         self._workers = 0
 
@@ -92,13 +95,17 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(directory: Path, settings: ModelSettings, pool: HostPool) -> AsyncIterator[Desk]:
+async def open_desk(
+    directory: Path, settings: ModelSettings, pool: HostPool, agents: HostPool | None = None
+) -> AsyncIterator[Desk]:
+    """`agents`: the built-in ones, in a pool of their own, unless given."""
     async with (
+        nullcontext(agents) if agents is not None else HostPool([AGENTS], kind="agent", spare_hosts=0) as agents,
         DatagramWake(directory / "wake") as wake,
         SqliteStore(directory / "jobs.sqlite", wake) as store,
         open_models(settings) as models,
     ):
-        yield Desk(store, DirectoryFileStore(directory / "files"), models, pool)
+        yield Desk(store, DirectoryFileStore(directory / "files"), models, pool, agents)
 
 
 def settings_for(url: str | None, **changes: Any) -> ModelSettings:

@@ -14,12 +14,12 @@ from jobs.errors import JobFailed, JobIncomplete, StepFailed
 from jobs.events import JobCancelled, JobEvent
 from jobs.models import JSON
 from jobs.transcript import Transcript
-from models.chat import MAX_MODEL_CALLS
 from models.replies import ModelReply, ToolCall
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
 from tests.models.desk import Desk
 from tests.waiting import until
+from toolkit.agent_context import MAX_ROUNDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -262,10 +262,10 @@ async def test_an_answer_at_the_models_limit_is_incomplete_and_kept(desk: Desk) 
 
 
 async def test_a_model_that_calls_tools_for_ever_is_stopped(desk: Desk) -> None:
-    ctx = await desk.submit(" ".join([call("echo", text="again")] * (MAX_MODEL_CALLS + 1)))
+    ctx = await desk.submit(" ".join([call("echo", text="again")] * (MAX_ROUNDS + 1)))
     with pytest.raises(JobFailed) as caught:
         await desk.run(ctx)
-    assert caught.value.code == "too_many_steps"
+    assert caught.value.code == "agent_failed"
 
 
 async def test_the_model_hears_the_earlier_turns_of_the_thread(desk: Desk, endpoint: Endpoint) -> None:

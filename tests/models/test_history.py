@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.chat import MESSAGES_LEFT_OUT
+from models.agents import MESSAGES_LEFT_OUT
 from tests.endpoint import Endpoint
 from tests.models.desk import Desk, open_desk, settings_for
 from toolkit.pool import HostPool

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from models.chat import MESSAGES_LEFT_OUT
+from models.agents import MESSAGES_LEFT_OUT
 from tests.api.doors import DOORS
 from tests.real_model.conftest import environment
 from tests.real_model.following import PATIENCE, asked

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import ToolError
-from toolkit.handler import CallContext, Completed, Recorded
+from toolkit.handler import AskedOfAgent, CallContext, Completed, Found, Generated, Recorded
 from toolkit.uploads import FileInfo
 
 
@@ -71,6 +71,12 @@ class RecordingHandler:
 
     async def list_records(self, prefix: str) -> list[tuple[str, str]]:
         return [(key, repr(value)) for key, value in self.records.items() if key.startswith(prefix)]
+
+    async def of_agent(self, asked: AskedOfAgent) -> Found | Generated:
+        raise ToolError(f"a tool asked for {asked}")
+
+    async def write(self, text: str, place: int, piece: int) -> None:
+        raise ToolError(f"a tool wrote {text} at {place}, {piece}")
 
     async def end_step(self, path: str, output: Any) -> None:
         self.finished[path] = output

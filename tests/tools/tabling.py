@@ -76,6 +76,8 @@ class Desk:
     def source(self, title: str, *, url: str | None, file_id: str | None, page: int | None) -> None:
         raise NotImplementedError
 
+    def write(self, text: str, place: int, piece: int) -> None: ...
+
     @contextmanager
     def interruptible(self) -> Iterator[None]:
         yield

@@ -39,7 +39,7 @@ KILLS, THOROUGH_KILLS = 3, 10
 NURSERY = """
 import asyncio, os, signal, sys
 
-import models.chat, models.upstream, langchain_openai  # what takes a worker seconds at its start
+import models.agents, models.upstream, langchain_openai  # what takes a worker seconds at its start
 from services.worker import run_worker
 from settings import Settings
 from tests.jobs.engine import fields

@@ -1,0 +1,306 @@
+"""What an agent may ask of its worker: AgentContext for `async def`, SyncAgentContext for `def`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
+
+from toolkit.context import AsyncToolContext, CallInfo, Link, ToolContext, current_path
+from toolkit.errors import ToolError
+from toolkit.handler import CallTool, Found, Generate, Generated, ReadMessages, RunCalls
+from toolkit.wire import JSON, plain
+
+MAX_ROUNDS = 40
+"""Model calls of one `respond`."""
+
+
+class Message(TypedDict, total=False):
+    """A message of the conversation, in OpenAI's form."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Any
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+    name: str
+
+
+@dataclass(frozen=True, init=False)
+class Call:
+    """A call of a tool: `Call("search_documents", query="parental leave")`."""
+
+    name: str
+    arguments: Mapping[str, JSON]
+    id: str
+    """Names a call of the model; empty for one that the agent made."""
+
+    def __init__(self, name: str, /, **arguments: JSON) -> None:
+        self._set(name, arguments, "")
+
+    @classmethod
+    def of_model(cls, id: str, name: str, arguments: Mapping[str, JSON] | None) -> "Call":
+        """Returns a call that a model asks for."""
+        call = cls.__new__(cls)
+        call._set(name, arguments or {}, id)
+        return call
+
+    def _set(self, name: str, arguments: Mapping[str, JSON], id: str) -> None:
+        for attribute, value in (("name", name), ("arguments", arguments), ("id", id)):
+            object.__setattr__(self, attribute, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A model's answer."""
+
+    text: str
+    calls: Sequence[Call] = ()
+    """The tools that it asks for. `ctx.run(reply.calls)` runs them."""
+    finish_reason: str = "stop"
+    """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`; or `too_long`."""
+    input_tokens: int | None = None
+    """None: the endpoint does not report tokens."""
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a tool returned to the model."""
+
+    call: Call
+    text: str
+    failed: bool = False
+
+
+class _Answering:
+    """The part that both contexts share: what was asked, the answer's own words, and the order of checkpoints.
+
+    A checkpoint is known by its place: the third one of the function is the third again when the function runs again.
+    """
+
+    _link: Link
+    _info: CallInfo
+    settings: Mapping[str, Any] = {}
+    """The agent's settings of this turn, by name."""
+    _places: Counter[str]
+    _writing: tuple[int, int] | None
+
+    def _begin(self) -> None:
+        self._places = Counter()
+        self._writing = None
+
+    @property
+    def text(self) -> str:
+        """The words of the message that is answered."""
+        return "" if self._info.turn is None else self._info.turn.text
+
+    @property
+    def now(self) -> datetime:
+        """When the message was sent, in UTC: the same whenever the function runs again."""
+        return datetime.fromtimestamp(0 if self._info.turn is None else self._info.turn.at, UTC)
+
+    @property
+    def tools(self) -> Sequence[str]:
+        """Names of the tools that its models are offered."""
+        return () if self._info.turn is None else self._info.turn.tools
+
+    @property
+    def indexed(self) -> bool:
+        """Whether a tool has put documents of this conversation into its index."""
+        return self._info.turn is not None and self._info.turn.indexed
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation up to here, in OpenAI's form; changing the list changes nothing. Files are named by id."""
+        within = current_path.get()
+        asked = ReadMessages(within=within, place=self._places[within] + 1)
+        found: Found = self._link.request(asked).result()
+        return list(found.value)
+
+    def write(self, text: str) -> None:
+        """Add text to the answer. It streams at once, and is kept with the next checkpoint."""
+        if not isinstance(text, str):
+            raise TypeError(f"an answer's text is a string, not a {type(text).__name__}: {text!r:.60}")
+        if current_path.get():
+            raise ToolError("An agent may not write inside of a step or part: return the text and write it afterwards.")
+        if not text:
+            return
+        place, piece = self._writing or (self._next()[1], 0)
+        self._link.write(text, place, piece)
+        self._writing = place, piece + 1
+
+    def _next(self, count: int = 1) -> tuple[str, int]:
+        """Returns the part of the code that runs, and the place of its next checkpoint."""
+        within = current_path.get()
+        first = self._places[within] + 1
+        self._places[within] += count
+        if not within:
+            self._writing = None
+        return within, first
+
+    def _step_path(self, name: str) -> str:
+        if not name:
+            raise ValueError("the step has no name")
+        within, place = self._next()
+        return _under(within, f"step:{place}")
+
+    def _map_path(self, map_key: str) -> str:  # noqa: ARG002 - its place is its key
+        within, place = self._next()
+        return _under(within, f"map:{place}")
+
+    def _generate(
+        self,
+        system: str,
+        messages: Sequence[Message] | None,
+        tools: Sequence[str | Mapping[str, Any]] | None,
+        show: bool,
+        model: str | None,
+    ) -> Generate:
+        if isinstance(tools, str):
+            raise TypeError(f"tools is {tools!r}: it is a list of names")
+        within, place = self._next()
+        return Generate(
+            within=within,
+            place=place,
+            system=system,
+            messages=None if messages is None else plain(list(messages)),
+            tools=None if tools is None else plain(list(tools)),
+            show=show,
+            model=model,
+        )
+
+    def _run(self, calls: Sequence[Call]) -> RunCalls:
+        own = sum(not call.id for call in calls)
+        within, place = self._next(own) if own else (current_path.get(), 0)
+        told = [{"id": call.id, "name": call.name, "arguments": plain(dict(call.arguments))} for call in calls]
+        return RunCalls(within=within, place=place, calls=told)
+
+    def _call(self, name: str, arguments: Mapping[str, Any]) -> CallTool:
+        within, place = self._next()
+        return CallTool(within=within, place=place, name=name, arguments=plain(arguments))
+
+
+class AgentContext(_Answering, AsyncToolContext):
+    """For agents written as `async def`. Beside what follows it has what tools have: files, storage, progress, logs.
+
+    `generate`, `run`, `call`, `step` and `map` are checkpoints: when a process dies, the function runs again from its
+    first line, and what was finished is read back. So the code between them must do the same again: put time, chance
+    and whatever reads the world into a `step`. Only `map` and `run` work on several things at a time.
+    """
+
+    def __init__(self, link: Link, info: CallInfo) -> None:
+        super().__init__(link, info)
+        self._begin()
+
+    async def generate(
+        self,
+        system: str = "",
+        *,
+        messages: Sequence[Message] | None = None,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        show: bool = True,
+        model: str | None = None,
+    ) -> Reply:
+        """Ask a model. Its text streams into the answer, and the reply joins the conversation.
+
+        messages: instead of the conversation; the reply then joins nothing. tools: names of tools to offer, and schemas
+        (OpenAI's) of functions that the agent runs by itself; None for those of the agent. show: whether the text is
+        part of the answer. Raises ToolError when the model fails.
+        """
+        return _reply(await self._ask(self._generate(system, messages, tools, show, model)))
+
+    async def run(self, calls: Sequence[Call]) -> list[Result]:
+        """Run tools in parallel. The results join the conversation; a tool that fails is a result that says so."""
+        found: Found = await self._ask(self._run(calls))
+        return _results(calls, found)
+
+    async def respond(
+        self,
+        system: str = "",
+        *,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        model: str | None = None,
+        rounds: int = MAX_ROUNDS,
+    ) -> Reply:
+        """Ask a model, and run what it calls, until it calls nothing more: the loop of an assistant."""
+        for _ in range(rounds):
+            reply = await self.generate(system, tools=tools, model=model)
+            if not reply.calls:
+                return reply
+            await self.run(reply.calls)
+        raise _without_end(rounds)
+
+    async def call(self, name: str, /, **arguments: JSON) -> JSON:
+        """Run a tool, or another agent with `text=…` and settings, as a step. Returns its value; an agent's is a text.
+
+        Raises ToolError when it fails.
+        """
+        found: Found = await self._ask(self._call(name, arguments))
+        return found.value
+
+
+class SyncAgentContext(_Answering, ToolContext):
+    """For agents written as `def`, which run in a thread: AgentContext, without `await`."""
+
+    def __init__(self, link: Link, info: CallInfo) -> None:
+        super().__init__(link, info)
+        self._begin()
+
+    def generate(
+        self,
+        system: str = "",
+        *,
+        messages: Sequence[Message] | None = None,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        show: bool = True,
+        model: str | None = None,
+    ) -> Reply:
+        """As AgentContext.generate."""
+        return _reply(self._ask(self._generate(system, messages, tools, show, model)))
+
+    def run(self, calls: Sequence[Call]) -> list[Result]:
+        """As AgentContext.run."""
+        return _results(calls, self._ask(self._run(calls)))
+
+    def respond(
+        self,
+        system: str = "",
+        *,
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        model: str | None = None,
+        rounds: int = MAX_ROUNDS,
+    ) -> Reply:
+        """As AgentContext.respond."""
+        for _ in range(rounds):
+            reply = self.generate(system, tools=tools, model=model)
+            if not reply.calls:
+                return reply
+            self.run(reply.calls)
+        raise _without_end(rounds)
+
+    def call(self, name: str, /, **arguments: JSON) -> JSON:
+        """As AgentContext.call."""
+        found: Found = self._ask(self._call(name, arguments))
+        return found.value
+
+
+def _under(within: str, name: str) -> str:
+    return f"{within}/{name}" if within else name
+
+
+def _reply(generated: Generated) -> Reply:
+    return Reply(
+        text=generated.text,
+        calls=tuple(Call.of_model(call["id"], call["name"], call["arguments"]) for call in generated.calls),
+        finish_reason=generated.finish_reason,
+        input_tokens=generated.input_tokens,
+        output_tokens=generated.output_tokens,
+    )
+
+
+def _results(calls: Sequence[Call], found: Found) -> list[Result]:
+    return [Result(call=call, **told) for call, told in zip(calls, found.value, strict=True)]
+
+
+def _without_end(rounds: int) -> ToolError:
+    return ToolError(f"The model called tools {rounds} times without finishing its answer.")
