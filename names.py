@@ -7,7 +7,9 @@ import re
 SHARED_USER = "local"
 """The one user of a server without a login; nobody can log in under this name."""
 CHAT = "chat"
-"""The task of a job that answers a message; any other task is a tool's name."""
+"""The task of a job that the default agent answers; any other task is the name of an agent or a tool."""
+ASSISTANT = "assistant"
+"""The built-in agent."""
 DIRECT_CALL = "call:0"
 """The step that calls the tool, in a job whose task is a tool."""
 KEY_LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) (?P<expires>\d{1,11}|never) (?P<name>\S(?:.*\S)?)")

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, KeysFile, RequestGuard
-from api import deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools
+from api import agents, deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
@@ -27,6 +27,7 @@ ROUTERS = (
     me.router,
     files.router,
     tools.router,
+    agents.router,
     deep_chat.router,
     docs_page.router,
     models.router,

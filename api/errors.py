@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from api.stream import ClientGone
 from jobs import JobConflict, JobNotFound, KeyReused, QueueFull, StorageFull, StoreUnavailable, ThreadNotFound
+from services.agents import AgentGone
 from services.lifecycle import NotServing
 from services.web import FileTooLarge, NoSpace, StoredFileNotFound
 
@@ -58,6 +59,7 @@ STATUSES: Mapping[type[Exception], tuple[int, str]] = {
     StoredFileNotFound: (404, "not_found"),
     JobConflict: (409, "conflict"),
     KeyReused: (409, "key_reused"),
+    AgentGone: (409, "agent_gone"),
     FileTooLarge: (413, "too_large"),
     StorageFull: (413, "storage_full"),
     QueueFull: (429, "queue_full"),

@@ -22,6 +22,7 @@ from api.tools import check_arguments
 from jobs import Job, JobFilter, JobRequest, JobStatus, is_thread_id
 from jobs.models import Overlap
 from names import CHAT
+from services.agents import find as find_agent
 from services.web import WebServices
 from toolkit.artifacts import mime_of
 
@@ -39,7 +40,7 @@ def _thread_id(text: str) -> str:
 
 
 class NewJob(BaseModel):
-    """A chat turn has `input`, a tool has `arguments`."""
+    """A chat turn has `input`, a tool `arguments`, an agent both: its settings are the arguments."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,9 +52,9 @@ class NewJob(BaseModel):
         },
     )
 
-    task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of a tool.")
+    task: str = Field(min_length=1, max_length=100, description="`chat`, or the name of an agent or a tool.")
     input: str | None = Field(None, description="The user's message in a chat turn.")
-    arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool.")
+    arguments: dict[str, Any] | None = Field(None, description="The arguments of a tool, the settings of an agent.")
     thread_id: Annotated[str, Field(pattern=ID), AfterValidator(_thread_id)] | None = Field(
         None, description="The conversation; its first job creates it. The id must not begin with `job_` or `file_`."
     )
@@ -229,10 +230,13 @@ def _check_turn(body: NewJob) -> None:
 
 async def _request(services: WebServices, body: NewJob, user: str, key: str | None) -> JobRequest:
     files = [*(body.files or [])]
+    is_agent = body.task != CHAT and await find_agent(services.jobs, body.task) is not None
     if body.task == CHAT:
         _check_turn(body)
     else:
         files += await check_arguments(services, body.task, body.arguments or {}, user)
+    if is_agent:
+        _check_words(body.input, body.files)
     return JobRequest(
         task=body.task,
         user=user,
@@ -243,4 +247,5 @@ async def _request(services: WebServices, body: NewJob, user: str, key: str | No
         model=body.model,
         patience_seconds=body.patience_seconds,
         key=key,
+        agent=is_agent,
     )

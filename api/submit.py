@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -11,6 +12,7 @@ from api.errors import ApiError
 from jobs import Job, JobRequest
 from jobs.models import Overlap
 from names import CHAT
+from services.agents import addressed, find
 from services.web import WebServices
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=200)]
@@ -20,7 +22,8 @@ MAX_FILES = 100
 
 
 async def submit(services: WebServices, request: JobRequest, overlap: Overlap = "next") -> Job:
-    """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, and `ApiError` for an unknown model."""
+    """Raises `StoredFileNotFound`, `ThreadNotFound`, `KeyReused`, `AgentGone`, and `ApiError` for an unknown model."""
+    request = await _addressed(services, request)
     await check_model(services, request.model)
     names = [(await services.files.get(file_id, request.user)).name for file_id in request.files]
     job = await services.jobs.submit(request, overlap)
@@ -28,10 +31,20 @@ async def submit(services: WebServices, request: JobRequest, overlap: Overlap = 
     return job
 
 
+async def _addressed(services: WebServices, request: JobRequest) -> JobRequest:
+    """Returns the request to the agent that is named as its model, or that answers its thread."""
+    agent = await find(services.jobs, request.model) if request.model and request.task == CHAT else None
+    if agent is None:
+        return await addressed(services.jobs, request)
+    return await addressed(services.jobs, replace(request, model=None), request.model)
+
+
 async def check_model(services: WebServices, name: str | None) -> None:
     """Raises `ApiError` 404 for an unknown model."""
     configured = services.settings.model_name
     if name is None or name == configured or name in await services.model.names():
+        return
+    if await find(services.jobs, name) is not None:
         return
     raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {configured!r}.", param="model")
 

@@ -56,7 +56,7 @@ def has_more_than(limit: int, value: Any) -> bool:
 
 async def check_arguments(services: WebServices, name: str, arguments: Mapping[str, Any], user: str) -> list[str]:
     """Returns the files that the arguments name. Raises `ApiError` 422 with the field, or `StoredFileNotFound`."""
-    tools = await services.jobs.tools()
+    tools = [*await services.jobs.tools(), *await services.jobs.agents()]
     tool = next((one for one in tools if one["name"] == name), None)
     if tool is None:
         known = ", ".join([CHAT, *(str(one["name"]) for one in tools)])

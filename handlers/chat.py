@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import chainlit as cl
 from chainlit.session import WebsocketSession
 
+from handlers.agents import Agent, agent_of_starter, choice, chosen_agent, panel, settings_in, starters
 from handlers.chat_store import ChatStore
 from handlers.commands import Commands
 from handlers.data_layer import DataLayer
 from handlers.drafts import Drafts, UnknownCommand
+from handlers.forms import ToolForm
 from handlers.login import configured_logins
 from handlers.sessions import Sessions
 from handlers.sockets import forget_texts
@@ -25,6 +28,7 @@ from handlers.words import without_surrogates
 from jobs import JobRequest, JobsError
 from jobs.models import Overlap
 from names import CHAT, SHARED_USER
+from services.agents import addressed, last_turn
 from services.web import NoSpace, StoredFileNotFound, WebServices
 
 OVERLAP = {
@@ -40,6 +44,10 @@ MODEL = "model"
 """The mode that chooses the model, when the endpoint has several."""
 MAX_AGAIN = 80
 """Characters of what a page calls an opening of a form."""
+
+
+class WrongSettings(JobsError):
+    """The settings of an agent do not fit."""
 
 
 class Chat:
@@ -101,6 +109,7 @@ class Chat:
         model = model_of(message.modes)
         starter = starter_of(message.content)
         try:
+            agents = await self._jobs.agents()
             if starter is not None and not files:
                 files = [await self._attach(starter, user)]
             draft = await self._drafts.open(
@@ -123,6 +132,7 @@ class Chat:
                     patience_seconds=self._services.settings.patience_seconds,
                     key=message.id,
                 )
+                request = await self._addressed(request, agents, message, session)
                 job = await self._jobs.submit(request, overlap_of(message))
                 names = [element.name for element in message.elements or []]
                 await self._jobs.name_after_files(job, names)
@@ -134,6 +144,24 @@ class Chat:
         # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
 
+    async def _addressed(
+        self, request: JobRequest, agents: Sequence[Agent], message: cl.Message, session: WebsocketSession
+    ) -> JobRequest:
+        """Returns the request to the agent that was chosen, with its settings. Raises `JobsError`."""
+        name = chosen_agent(message.modes)
+        if agents and name in (None, agents[0]["name"]):
+            name = agent_of_starter(agents, message.content) or name
+        agent = next((one for one in agents if one["name"] == name), None)
+        if agent is not None and (changed := settings_in(agent, session.chat_settings)):
+            filled = ToolForm.of(agent).read(changed)
+            for sentence in filled.problems.values():
+                raise WrongSettings(f"The settings of {name}: {sentence}")
+            request = replace(request, arguments=filled.arguments)
+        return await addressed(self._jobs, request, name)
+
+    async def starters(self) -> list[cl.Starter]:
+        return [cl.Starter(label=label, message=message) for label, message in starters(await self._jobs.agents())]
+
     async def on_connected(self, session: WebsocketSession) -> None:
         """Runs when a page connects: first, after a short outage, by opening a thread, or after a restart."""
         forget_texts(session)
@@ -141,9 +169,14 @@ class Chat:
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
         await self._commands.connected(session)
-        await session.emit("set_modes", [OVERLAP])
-        if choice := await self._model_choice(session):  # the endpoint may take a while
-            await session.emit("set_modes", [OVERLAP, *choice])
+        agents = await self._jobs.agents()
+        last = await last_turn(self._jobs, user_of(session), session.thread_id)
+        modes = [OVERLAP, *choice(agents, last)]
+        await session.emit("set_modes", modes)
+        if inputs := panel(agents, last):
+            await session.emit("chat_settings", inputs)
+        if models := await self._model_choice(session):  # the endpoint may take a while
+            await session.emit("set_modes", [*modes, *models])
 
     async def _model_choice(self, session: WebsocketSession) -> list[dict[str, Any]]:
         """Returns Chainlit's mode for the model, if there is a choice. A thread keeps the one that it used last."""

@@ -29,7 +29,6 @@ from handlers.jobs_page import jobs_route
 from handlers.login import install_logins
 from handlers.oauth import OAuthLogin, OAuthRules, entry_digest
 from handlers.privacy import OwnPages
-from handlers.starters import STARTERS
 from handlers.uploads import UPLOADS, upload_routes
 from services.lifecycle import Lifecycle, NotServing, Phase
 
@@ -120,7 +119,9 @@ def _register_callbacks(lifecycle: Lifecycle) -> None:
 
     @cl.set_starters
     async def starters() -> list[cl.Starter]:
-        return [cl.Starter(label=one.label, message=one.message) for one in STARTERS if one.path.is_file()]
+        with contextlib.suppress(NotServing):
+            return await lifecycle.get(Chat).starters()
+        return []
 
 
 def _register_actions(lifecycle: Lifecycle) -> None:

@@ -99,7 +99,8 @@ class Agents:
         spec = self.spec(name)
         if spec is None:
             raise JobFailed("agent_unknown", f"There is no agent {name!r}.")
-        settings = {key: value for key, value in ctx.job.request.arguments.items() if key != "messages"}
+        known = spec.parameters.get("properties", {})  # front ends keep more among a turn's arguments
+        settings = {key: value for key, value in ctx.job.request.arguments.items() if key in known}
         call = AgentCall(ctx, self, spec, conversation)
         text = ctx.job.request.input or ""
         await self.run(call, settings, text)
@@ -120,7 +121,14 @@ class Agents:
         )
         try:
             async with call:
-                await self._pool.call(spec.name, dict(settings), context, call)
+                running = asyncio.ensure_future(self._pool.call(spec.name, dict(settings), context, call))
+                try:
+                    await asyncio.wait({running})
+                except asyncio.CancelledError:
+                    await call.stop_models()  # before the host has stopped, which may take a while
+                    await cancel_and_wait(running)
+                    raise
+                running.result()
         except (ToolIncomplete, JobIncomplete) as end:
             raise JobIncomplete(end.reason, {"text": call.text}) from end
         except ToolError as error:
@@ -202,12 +210,15 @@ class AgentCall(JobCall):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await cancel_and_wait(*self._replies.values())
+        await self.stop_models()
         if kind is not None and not issubclass(kind, Exception):
             await self._leave_writing()
         else:
             await self._end_writing()
         await super().__aexit__(kind, error, trace)
+
+    async def stop_models(self) -> None:
+        await cancel_and_wait(*self._replies.values())
 
     @property
     def text(self) -> str:

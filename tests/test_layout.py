@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "accounts": {"files"},
     "language": set(),
     "tools": {"toolkit", "language"},
+    "agents": {"toolkit"},
     "models": {"jobs", "toolkit", "files", "language"},
     "services": {"settings", "jobs", "files", "accounts"},
     "services/logs": {"settings", "toolkit"},

@@ -182,7 +182,7 @@ class Attempt:
             case Failed():
                 return ToolError(failure.message)
             case Stopped():
-                return ToolError(f"The tool {self.call.spec.name} was stopped.")
+                return ToolError(f"The {self.call.spec.kind} {self.call.spec.name} was stopped.")
             case _:
                 assert_never(failure)
 

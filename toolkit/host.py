@@ -133,7 +133,7 @@ class Host:
     def _begin(self, start: StartCall) -> None:
         tool = self._tools.get(start.tool)
         if tool is None:  # its file has changed since the catalogue was read
-            self._send(Failed(call=start.call, message=f"The tool {start.tool} is no longer there."))
+            self._send(Failed(call=start.call, message=f"The {self._options.kind} {start.tool} is no longer there."))
             return
         call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output)
         self._calls[call.id] = call

@@ -273,8 +273,8 @@ class HostProcess:
         code = self._process.returncode
         if spec.memory_mb and code in (-signal.SIGKILL, -signal.SIGABRT, -signal.SIGSEGV):
             why = f"perhaps it needed more than its {spec.memory_mb} MB of memory"
-            return f"The tool {spec.name} ended its process: {why}."
-        return f"The tool {spec.name} ended its process ({self._how()})."
+            return f"The {spec.kind} {spec.name} ended its process: {why}."
+        return f"The {spec.kind} {spec.name} ended its process ({self._how()})."
 
     def _how(self) -> str:
         code = self._process.returncode or 0

@@ -191,7 +191,9 @@ class HostPool:
             if not limit.expired():
                 raise  # the handler's own
             seconds = call.spec.timeout_seconds
-            raise ToolTimeout(f"The tool {call.spec.name} was stopped after {seconds:g} s, its time limit.") from error
+            raise ToolTimeout(
+                f"The {call.spec.kind} {call.spec.name} was stopped after {seconds:g} s, its time limit."
+            ) from error
 
     # -- choosing a host
 

@@ -89,6 +89,10 @@ class RunningCall:
         """What lines of the log say of it."""
         return {"job": self._info.job, "tool": self.tool.name, "call": self._info.step}
 
+    @property
+    def _named(self) -> str:
+        return f"{self.tool.spec.kind} {self.tool.name}"
+
     # -- life
 
     def start(self) -> None:
@@ -284,19 +288,19 @@ class RunningCall:
         if isinstance(error, ToolError):
             return str(error)
         if isinstance(error, NotJson):
-            return f"The tool {self.tool.name} produced a value that is not JSON: {error}."
+            return f"The {self._named} produced a value that is not JSON: {error}."
         if isinstance(error, MemoryError) and self.tool.spec.memory_mb:
-            return f"The tool {self.tool.name} needed more than its {self.tool.spec.memory_mb} MB of memory."
+            return f"The {self._named} needed more than its {self.tool.spec.memory_mb} MB of memory."
         if isinstance(error, OSError) and error.errno in FULL:
-            return f"The tool {self.tool.name} could not write a file: the disk is full. Retry when there is room."
+            return f"The {self._named} could not write a file: the disk is full. Retry when there is room."
         self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
-        return f"The tool {self.tool.name} failed unexpectedly."
+        return f"The {self._named} failed unexpectedly."
 
     def _send_value(self, message: Result | Incomplete) -> None:
         try:
             self._send(message)
         except NotJson as error:
-            self._send_error(f"The result of the tool {self.tool.name} is not JSON: {error}.")
+            self._send_error(f"The result of the {self._named} is not JSON: {error}.")
 
     def _send_error(self, sentence: str) -> None:
         self._send(Failed(call=self.id, message=sentence[:MAX_SENTENCE]))

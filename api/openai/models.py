@@ -28,8 +28,10 @@ class ModelList(BaseModel):
 
 @router.get("", response_model=ModelList, responses=openai_errors(401, 429, 503), summary="List the models")
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # requires a known caller
-    """List the models of the endpoint, the default one first."""
-    return {"data": [{"id": name} for name in await services.model.names()]}
+    """List the models of the endpoint, the default one first, then the agents."""
+    models = [{"id": name} for name in await services.model.names()]
+    agents = [{"id": agent["name"], "owned_by": "longhaul-agents"} for agent in await services.jobs.agents()]
+    return {"data": models + agents}
 
 
 @router.get(

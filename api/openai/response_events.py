@@ -99,7 +99,7 @@ class Heading:
         return cls(
             id=str(response_id_of(job.id)),
             created_at=job.created_at,
-            model=job.request.model or model,
+            model=job.request.task if job.request.agent else job.request.model or model,
             background=asked.get("background", True),
             instructions=asked.get("instructions"),
             metadata=asked.get("metadata") or {},

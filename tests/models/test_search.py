@@ -23,7 +23,7 @@ async def test_passages_are_before_the_model_when_it_is_asked(desk: Desk, endpoi
     await indexed(desk, "t1")
     ctx = await desk.submit("When did the mast break? tokens=1", thread_id="t1")
     await desk.run(ctx)
-    assert (await desk.finished(ctx))["search:1"]["output"].keys() == {"content"}
+    assert (await desk.finished(ctx))["call:1"]["output"].keys() == {"content"}
     sent = endpoint.requests()[-1].body["messages"]
     assert [message["role"] for message in sent[-3:]] == ["user", "assistant", "tool"]
     assert "page 3" in sent[-1]["content"]

@@ -66,6 +66,7 @@ FOR_WORKERS: list[ToWorker] = [
     messages.Progress(call=1, done=1.5, total=None, message="half"),
     messages.Plan(call=1, items=[["read", "done"], ["write", "active"]]),
     messages.Source(call=1, title="Report", url=None, file_id="file_1", page=3),
+    messages.Text(call=1, text="Hello", place=2, piece=0),
     messages.Log(call=1, level="info", message="ü"),
     messages.Abandon(call=1, request=2),
     messages.Result(call=1, value=LIKE_A_MESSAGE),
