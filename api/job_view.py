@@ -139,7 +139,7 @@ def _doing(job: Job, summary: Transcript) -> str | None:
     last = [*summary.steps.values()][-1].started
     if summary.progress is not None and summary.progress.message and last.kind != "model":
         return f"{last.name}: {summary.progress.message}"
-    return f"asking {last.name}" if last.kind == "model" else last.name
+    return {"model": f"asking {last.name}", "text": "writing"}.get(last.kind, last.name)
 
 
 def _end(end: Terminal | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -57,9 +58,15 @@ MAX_REQUEST = 20_000
 OfStep = TextDelta | StepStarted | StepFinished | Progress | Log | StepWaiting | Plan | Source
 
 
+MAPPED = re.compile(r"map:\d+(?=/part:)")
+"""The path of an agent's map, at the head of its parts' paths."""
+NUMBERED = re.compile(r" \d+ of \d+$")
+
+
 @dataclass(kw_only=True)
 class CardStep:
-    """One line of the timeline: a model call of the turn, or a tool call with its parts folded into two numbers."""
+    """One line of the timeline: a model call of the turn, a step of its agent, or a tool call or map, whose parts are
+    folded into two numbers."""
 
     id: str
     kind: StepKind
@@ -265,11 +272,14 @@ class JobCard:
             self.wanted = True
         elif started.kind == "model":
             self._models[path] = started.name
-        if started.parent and (tool := self._tool_of(started.parent)) is not None:
+        if started.kind == "text":
+            self._do(None, "writing")
+            return
+        if (whole := self._whole_of(started, at)) is not None:
             if started.kind == "part" and path not in self._parts:
                 self._parts.add(path)
-                tool.parts += 1
-                self._changed.add(tool.id)
+                whole.parts += 1
+                self._changed.add(whole.id)
             return
         known = self._steps.get(path)
         self._steps[path] = CardStep(
@@ -286,6 +296,22 @@ class JobCard:
         self._judge_silence()
         self._do(path, "thinking" if started.kind == "model" else "tool")
 
+    def _whole_of(self, started: StepStarted, at: float) -> CardStep | None:
+        """Returns the line into which the step is folded: that of a tool call, or of a map of the agent."""
+        if started.parent and (tool := self._tool_of(started.parent)) is not None:
+            return tool
+        inside = MAPPED.match(started.step)
+        if inside is None or started.kind == "tool":
+            return None
+        whole = inside[0]
+        if whole not in self._steps:
+            name = NUMBERED.sub("", started.name) if started.kind == "part" else started.name
+            self._steps[whole] = CardStep(id=whole, kind="part", name=name, started_at=at)
+            self.wanted = True
+        step = self._steps[whole]
+        step.state = "running"
+        return step
+
     def _judge_silence(self) -> None:
         """Of tools that run side by side, the one that is usually heard soonest tells when the job is stalled."""
         running = [step.id for step in self._steps.values() if step.state == "running"]
@@ -300,10 +326,12 @@ class JobCard:
         if path in self._models:
             self._count(self._models[path], finished.output)
         if (step := self._steps.get(path)) is None:
-            if (tool := self._tool_of(path)) is not None:
-                tool.parts_done += path in self._parts
-                self._changed.add(tool.id)
-                self._goes_on(tool.id)
+            if (whole := self._tool_of(path) or self._map_of(path)) is not None:
+                whole.parts_done += path in self._parts
+                if whole.kind == "part" and whole.parts_done >= whole.parts:  # more may begin
+                    whole.state = "done"
+                self._changed.add(whole.id)
+                self._goes_on(whole.id)
             return
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
@@ -385,6 +413,10 @@ class JobCard:
         self._head["doing"] = {"what": what, "name": name if what == "tool" else ""}
         if path is not None:
             self._changed.add(path)
+
+    def _map_of(self, path: str) -> CardStep | None:
+        inside = MAPPED.match(path)
+        return None if inside is None else self._steps.get(inside[0])
 
     def _tool_of(self, path: str | None) -> CardStep | None:
         """Returns the tool call that a step belongs to."""

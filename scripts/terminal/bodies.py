@@ -20,7 +20,8 @@ def beginning(
     server: Server, task: str, words: Sequence[str], json: str | None, files: Sequence[Path], thread: str | None
 ) -> Body:
     """Returns what begins a job, after its files were uploaded. Raises `Refused`."""
-    said = _message(words, json, files) if task == CHAT else {"arguments": _arguments(server, task, words, json)}
+    answers = task == CHAT or task in server.agents()
+    said = _message(words, json, files) if answers else {"arguments": _arguments(server, task, words, json)}
     place = {"thread_id": thread} if thread else {}
     return {"task": task, **said, "files": [upload(server, path) for path in files], **place}
 
@@ -43,7 +44,7 @@ def retry(server: Server, job_id: str, words: Sequence[str], json: str | None) -
     if not words and json is None:
         return {}
     task = server.job(job_id)["task"]
-    if task == CHAT:
+    if task == CHAT or task in server.agents():
         raise Refused("A chat has no arguments: retry it without any.")
     changed = _arguments(server, task, words, json)
     return {"arguments": changed if json else _first_arguments(server, job_id) | changed}

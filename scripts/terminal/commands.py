@@ -40,7 +40,7 @@ Status = Literal["queued", "in_progress", "completed", "failed", "cancelled", "i
 Id = Annotated[str, typer.Argument(metavar="ID", help="the beginning of it is enough")]
 File = Annotated[str | None, typer.Argument(metavar="FILE", help="one of those that it made")]
 Tool = Annotated[str | None, typer.Argument(metavar="TOOL")]
-Task = Annotated[str, typer.Argument(metavar="TASK", help="chat, or a tool's name")]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="chat, or the name of an agent or a tool")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="WORD", help="the message (- reads it), or name=value …")]
 Changes = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="arguments to change")]
 Url = Annotated[str | None, typer.Option("--url", envvar="LONGHAUL_URL", help="the server's address")]
@@ -69,7 +69,7 @@ def before(url: Annotated[str | None, typer.Option(hidden=True)] = None) -> None
 @app.command()
 def ls(
     status: Annotated[Status | None, typer.Option()] = None,
-    task: Annotated[str | None, typer.Option(help="chat, or a tool's name")] = None,
+    task: Annotated[str | None, typer.Option(help="chat, or the name of an agent or a tool")] = None,
     thread: Thread = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N")] = 20,
     json: Annotated[bool, typer.Option("--json", help="the whole jobs, as JSON")] = False,

@@ -121,11 +121,15 @@ class Server:
         """Returns the tools, by name."""
         return {str(tool["name"]): tool for tool in self.call("GET", "/api/tools")["data"]}
 
+    def agents(self) -> dict[str, Tool]:
+        """Returns the agents, by name."""
+        return {str(agent["name"]): agent for agent in self.call("GET", "/api/agents")["data"]}
+
     def tool(self, name: str) -> Tool:
         """Returns the tool of that name."""
         tools = self.tools()
         if name not in tools:
-            raise Refused(f"There is no tool {name!r}; choose one of: {', '.join(['chat', *tools])}.")
+            raise Refused(f"There is no tool {name!r}; choose one of: {', '.join(['chat', *self.agents(), *tools])}.")
         return tools[name]
 
     def whole_id(self, text: str) -> str:
