@@ -79,8 +79,9 @@ class TurnScreen:
         self._steps: dict[str, StepDict] = {}
         self._elements: dict[str, ElementDict] = {}
         self._drawn: dict[str, ElementDict] = {}  # by name
-        self._messages: dict[str, list[str]] = {}  # step → ids of the messages that show its text
-        self._markups: dict[str, Markup] = {}  # by step
+        self._messages: dict[str, list[str]] = {}  # paragraph → ids of the messages that show its text
+        self._markups: dict[str, Markup] = {}  # by paragraph
+        self._paragraphs: dict[str, str] = {}  # step → the first step whose text runs on into this one's
         self._end_sentence = ""
         self._transcript = Transcript()
         self.card = JobCard(job, prices)
@@ -176,21 +177,44 @@ class TurnScreen:
         return f"{self.root_id}:card:message" if self.form is None else self._form_id
 
     def _answer(self, change: AnswerChange, at: float) -> list[Change]:
-        path = change.step
+        path, closed = self._paragraph(change.step, at)
         if path in self._messages and not change.withdrew:
             return self._append(path, self._markups[path].feed(change.text), at)
-        changes: list[Change] = self._clear(path)
-        if not change.text:
+        changes: list[Change] = closed + self._clear(path)
+        text = self._text_of(path)
+        if not text:
             return changes
         # The first message of a step keeps its id, so that the new attempt's text replaces it in place.
         first = f"{self.root_id}:{path}"
         self._messages[path] = [first]
         self._markups[path] = Markup()
         step = self._new(first, "assistant_message", ASSISTANT, self.run_id, at)
-        step.update(output=self._markups[path].feed(change.text.lstrip("\n")), streaming=True)
+        step.update(output=self._markups[path].feed(text.lstrip("\n")), streaming=True)
         return [change for change in changes if change != Remove(first)] + [self._put(step)]
 
+    def _paragraph(self, path: str, at: float) -> tuple[str, list[Change]]:
+        """Returns the step's paragraph, and what ends the one before. What an agent writes in several steps is one."""
+        if path in self._paragraphs:
+            return self._paragraphs[path], []
+        before = next(reversed(self._paragraphs), None)
+        first = path
+        if before is not None and self._is_written(path) and self._is_written(before):
+            first = self._paragraphs[before]
+        self._paragraphs[path] = first
+        ended = before is not None and self._is_written(before) and first == path
+        return first, self._close(self._paragraphs[before], at) if before is not None and ended else []
+
+    def _is_written(self, path: str) -> bool:
+        return self._transcript.steps[path].started.kind == "text"
+
+    def _text_of(self, paragraph: str) -> str:
+        steps = [path for path, first in self._paragraphs.items() if first == paragraph]
+        return "".join(piece for path in steps for piece in self._transcript.steps[path].pieces)
+
     def _hide_cursor(self, path: str, at: float) -> list[Change]:
+        return [] if path in self._paragraphs and self._is_written(path) else self._close(path, at)
+
+    def _close(self, path: str, at: float) -> list[Change]:
         if path not in self._messages:
             return []
         rest = self._append(path, self._markups[path].close(), at)
@@ -224,7 +248,7 @@ class TurnScreen:
 
     def _end(self, end: Terminal, at: float) -> list[Change]:
         running = [path for path, (*_, last) in self._messages.items() if self._steps[last]["streaming"]]
-        changes = [change for path in running for change in self._hide_cursor(path, at)]
+        changes = [change for path in running for change in self._close(path, at)]
         sentence = self._end_sentence = describe_end(end, answered=bool(self._messages), on_card=self.card.wanted)
         if self.form_is_open:
             self.card.leave_to_form()

@@ -90,6 +90,30 @@ def test_a_retry_writes_into_its_originals_place() -> None:
     assert [step["id"] for step in retry.steps()] == [step["id"] for step in original.steps()][:-1]
 
 
+WRITTEN = [
+    *[started("text:1", "text"), text("text:1", "| a | b |\n| - | - |\n"), finished("text:1")],
+    *[started("step:2", "part"), finished("step:2")],
+    *[started("text:3", "text"), text("text:3", "| 1 | 2 |\n")],
+]
+
+
+def test_what_an_agent_writes_in_several_steps_is_one_message() -> None:
+    page = Page.opened_on(turn_of(*WRITTEN, finished("text:3"), COMPLETED))
+    assert [step["output"] for step in page.steps.values() if "| a" in step["output"]] == [
+        "| a | b |\n| - | - |\n| 1 | 2 |\n"
+    ]
+
+
+def test_a_part_of_it_that_is_written_again_replaces_that_part() -> None:
+    again = [started("text:3", "text"), text("text:3", "| 3 | 4 |\n"), finished("text:3"), COMPLETED]
+    turn = turn_of(*WRITTEN)
+    page = Page.opened_on(turn)
+    page.show(turn.feed(log(*WRITTEN, *again)[len(WRITTEN) :]))
+    assert [step["output"] for step in page.steps.values() if "| a" in step["output"]] == [
+        "| a | b |\n| - | - |\n| 3 | 4 |\n"
+    ]
+
+
 def test_pieces_of_text_in_a_row_are_one_change() -> None:
     turn = TurnScreen(job())
     changes = turn.feed(log(started("model:1"), text("model:1", "a"), text("model:1", "b"), text("model:1", "c")))
