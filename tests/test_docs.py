@@ -21,7 +21,19 @@ from toolkit.registry import load_tools
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
-PACKAGES = ("jobs", "toolkit", "language", "tools", "models", "files", "accounts", "services", "handlers", "api")
+PACKAGES = (
+    "jobs",
+    "toolkit",
+    "language",
+    "tools",
+    "agents",
+    "models",
+    "files",
+    "accounts",
+    "services",
+    "handlers",
+    "api",
+)
 OURS = (*PACKAGES, "docs", "samples", "scripts", "tests", "public", ".chainlit", ".ci", "benchmarks", "deploy")
 """A path in the text that begins with one of these, or that has one of `OUR_SUFFIXES` and no folder, is ours."""
 OUR_SUFFIXES = (".py", ".md", ".toml")

@@ -43,7 +43,7 @@ def langchain(api_server: Server) -> ChatOpenAI:
 
 
 async def test_the_python_client_lists_the_model(python: openai.AsyncOpenAI) -> None:
-    assert [model.id async for model in python.models.list()] == [MODEL]
+    assert [model.id async for model in python.models.list()] == [MODEL, "assistant"]
 
 
 async def test_the_python_client_gets_a_whole_answer(python: openai.AsyncOpenAI) -> None:
@@ -119,7 +119,7 @@ async def test_the_node_client_gets_answers_streams_and_errors(api_server: Serve
     node_script = str(shutil.copy(NODE_SCRIPT, folder))  # where its imports are found
     seen = json.loads(await run("node", node_script, f"{api_server.url}/v1", KEYS["ada"], MODEL))
     assert seen == {
-        "models": [MODEL],
+        "models": [MODEL, "assistant"],
         "whole": "w0 w1 w2 ",
         "tokens": 3,
         "streamed": "w0 w1 w2 w3 ",
