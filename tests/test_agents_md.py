@@ -94,6 +94,14 @@ def test_the_page_shows_an_answer_of_each_agent(directory: Path) -> None:
     assert set(registry.tools) == {one.agent for one in shown()}
 
 
+def test_the_readme_s_agent_loads(tmp_path: Path) -> None:
+    section = (ROOT / "README.md").read_text().partition("## Bring your own agent")[2].partition("\n## ")[0]
+    [code] = re.findall(r"^```python\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    (tmp_path / "support.py").write_text(code)
+    registry = load_tools([tmp_path], "agent")
+    assert (registry.problems, set(registry.tools)) == ((), {"support"})
+
+
 def test_the_examples_pass_lint_and_types(directory: Path) -> None:
     for check in (
         ["ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--ignore", "S311"],
