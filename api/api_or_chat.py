@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import audit
 from accounts import keep_to_https
 
-PATHS = frozenset({"/api", "/v1", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
+PATHS = frozenset({"/api", "/v1", "/mcp", "/chat-stream", "/deep-chat", "/healthz", "/readyz", "/metrics"})
 PREFIXES = ("/api/", "/v1/", "/deep-chat/")
 ABORT = "longhaul.abort"
 

@@ -13,6 +13,7 @@ from api import agents, deep_chat, docs_page, feed, files, health, jobs, me, met
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
+from api.mcp import routes as mcp
 from api.openai import chat_completions, models, responses
 from services.lifecycle import Lifecycle
 from services.web import Settings
@@ -33,12 +34,13 @@ ROUTERS = (
     models.router,
     chat_completions.router,
     responses.router,
+    mcp.router,
     health.router,
     metrics.router,
 )
 FORM_BYTES = 1_000_000
 """Allowance for the form's fields and boundaries, on top of its files."""
-OUR_HEADERS = ("Location", "Retry-After", "X-Job-Id")
+OUR_HEADERS = ("Location", "Mcp-Session-Id", "Retry-After", "X-Job-Id")
 
 
 def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: BrowserUser) -> ASGIApp:

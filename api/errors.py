@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 OPENAI = "/v1/"
 DEEP_CHAT = "/chat-stream"
+MCP = "/mcp"
 RETRY_SECONDS = 2
 """`Retry-After` while the server starts, stops, or cannot reach its data or its model."""
 RETRY_AFTER = {429: 10, 503: RETRY_SECONDS}
@@ -118,11 +119,13 @@ def from_exception(error: Exception) -> ApiError:
 
 
 def body_of(error: ApiError, path: str) -> dict[str, Any]:
-    """Returns the error's body in the format of the API called: OpenAI's, Deep Chat's or our own."""
+    """Returns the error's body in the format of the API called: OpenAI's, Deep Chat's, JSON-RPC's or our own."""
     if path.startswith(OPENAI):
         return {"error": openai_error(error.status, error.code, error.message, error.param)}
     if path == DEEP_CHAT:
         return {"error": error.message}
+    if path == MCP:
+        return {"jsonrpc": "2.0", "error": json_rpc_error(error)}
     return {"error": {"code": error.code, "message": error.message}}
 
 
@@ -134,6 +137,11 @@ def refusal_words(path: str, status: int, code: str, message: str) -> dict[str, 
 def openai_error(status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
     kind = OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"message": message, "type": kind, "param": param, "code": code}
+
+
+def json_rpc_error(error: ApiError) -> dict[str, Any]:
+    code = -32700 if error.code == "invalid_json" else -32600 if error.status < 500 else -32603
+    return {"code": code, "message": error.message, "data": {"code": error.code}}
 
 
 def answer(request: Request, error: ApiError) -> JSONResponse:

@@ -144,7 +144,7 @@ class JobClient:
                 await asyncio.sleep(FEED_SECONDS)
 
     def end_follows(self) -> None:
-        """End every `follow` and `follow_jobs` after what it has read: this process is about to end."""
+        """End every `follow`, `follow_jobs` and `follow_tools` after what it has read: this process is about to end."""
         self._tails.end()
         self._ending = True
         for changed in self._followed:
@@ -224,6 +224,8 @@ class JobClient:
         seen: Sequence[Mapping[str, JSON]] | None = None
         async with contextlib.aclosing(self._changes({"workers"})) as changes:
             async for _ in changes:
+                if self._ending:
+                    return
                 known, seen = seen, await self.tools()
                 if known != seen:
                     yield list(seen)

@@ -49,10 +49,10 @@ class Server:
 
     def __init__(self, url: str | None = None) -> None:
         self.url = (url or os.environ.get(URL) or DEFAULT_URL).rstrip("/")
-        address = _address(self.url)
+        address = address_of(self.url)
         self._client = httpx.Client(
             base_url=address,
-            headers=_headers(os.environ.get(KEY, "")),
+            headers=headers_of(os.environ.get(KEY, "")),
             timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
             trust_env=address.host not in LOOPBACK,  # a proxy cannot reach a server on this machine's loopback
             event_hooks={"response": [_check]},
@@ -144,7 +144,7 @@ class Server:
         return fitting[0] if fitting else text
 
 
-def _address(url: str) -> httpx.URL:
+def address_of(url: str) -> httpx.URL:
     """Returns the address. Raises `Refused`."""
     with contextlib.suppress(httpx.InvalidURL):
         address = httpx.URL(url)
@@ -153,7 +153,7 @@ def _address(url: str) -> httpx.URL:
     raise Refused(f"{url!r} is not the address of a server, such as {DEFAULT_URL}.")
 
 
-def _headers(key: str) -> dict[str, str]:
+def headers_of(key: str) -> dict[str, str]:
     """Returns the headers of all calls. Raises `Refused`."""
     if key and not re.fullmatch(r"[!-~]+", key):
         raise Refused(f"{KEY} must be one word of ASCII characters.")
