@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from accounts import ApiKeys, BodyLimit, Buckets, KeysFile, RequestGuard
-from api import agents, deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools
+from api import agents, deep_chat, docs_page, feed, files, health, jobs, me, metrics, tools, ui
 from api.access import WRONG_KEYS_PER_MINUTE, Access, BrowserUser
 from api.descriptions import described
 from api.errors import install_errors, refusal_words
@@ -35,12 +35,13 @@ ROUTERS = (
     chat_completions.router,
     responses.router,
     mcp.router,
+    ui.router,
     health.router,
     metrics.router,
 )
 FORM_BYTES = 1_000_000
 """Allowance for the form's fields and boundaries, on top of its files."""
-OUR_HEADERS = ("Location", "Mcp-Session-Id", "Retry-After", "X-Job-Id")
+OUR_HEADERS = ("Location", "Mcp-Session-Id", "Retry-After", "X-Job-Id", ui.RUN, ui.TAIL)
 
 
 def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: BrowserUser) -> ASGIApp:
