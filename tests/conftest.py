@@ -23,6 +23,8 @@ LONGEST = (
     "/chaos/",
     "test_benchmarks",
     "test_leaving",
+    "test_mcp_",
+    "test_ui_survives",
     "test_map_table_survives",
     "/test_web.py",
 )

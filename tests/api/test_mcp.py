@@ -198,6 +198,9 @@ async def test_an_older_clients_stream_goes_on_where_it_was_cut(
     assert rest.messages[-1]["id"] == 7
     assert rest.result["content"][0]["text"] == "".join(f"w{number} " for number in range(10))
     assert [one["params"]["progressToken"] for one in rest.messages[:-1]] == ["p"]
+    lines_again = (await ada.get("/mcp", headers=headers)).text.splitlines()
+    _, behind, *_ = [line.removeprefix("id: ") for line in lines_again if line.startswith("id: ")]
+    assert read(await ada.get("/mcp", headers=session | {"Last-Event-ID": behind})).messages == rest.messages[-1:]
     assert (await bob.get("/mcp", headers=headers)).status_code == 404
     for wrong in ({}, {"Last-Event-ID": "[1]"}, {"Last-Event-ID": "{"}):
         assert (await ada.get("/mcp", headers=session | wrong)).status_code == 405

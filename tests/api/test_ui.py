@@ -68,6 +68,7 @@ async def test_leaving_stops_nothing_and_a_chat_finds_its_running_job(
         run, begun = response.headers["x-workflow-run-id"], await read(response, at_most=3)
     address = httpx.URL(f"/api/ui/chat/{asked}/stream")
     assert (await bob.get(address)).status_code == 204
+    assert (await ada.get("/api/ui/chat/another/stream")).status_code == 204
     async with ada.stream("GET", address) as response:
         assert response.headers["x-workflow-run-id"] == run
         api_endpoint.release(asked)
