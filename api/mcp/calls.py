@@ -7,13 +7,13 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.errors import from_exception
-from api.mcp.messages import INTERNAL, INVALID_PARAMS, Call, Payload, RpcError, refusal
+from api.mcp.messages import INTERNAL, INVALID_PARAMS, TASKS, Call, Payload, RpcError, refusal
 from api.mcp.progress import CallMessages
 from api.mcp.tasks import task
 from api.owned_answer import KNOWN_ERRORS
@@ -28,6 +28,8 @@ from services.web import WebServices
 
 QUICK_SECONDS = 1.0
 """A caller that takes tasks gets the result itself of a job that ends within this time."""
+WAITING_PATIENCE_SECONDS = 30
+"""How long a call whose caller waits tries a failing endpoint again."""
 RETRY_MS = 1_000
 """How soon a caller whose stream was cut should come back."""
 STOPPING = "The server is stopping; the call may be repeated in a moment."
@@ -56,7 +58,8 @@ async def begin(services: WebServices, call: Call, user: str, key: str | None) -
     if name not in known:
         raise RpcError(INVALID_PARAMS, f"There is no tool {name[:80]!r}.", status=200)
     try:
-        return await submit(services, await _request(services, name, arguments, user, key))
+        request = await _request(services, name, arguments, user, key)
+        return await submit(services, replace(request, patience_seconds=_patience_seconds(services, call)))
     except KNOWN_ERRORS as error:
         told = from_exception(error)
         if told.status not in OURS_TO_TELL:
@@ -67,9 +70,14 @@ async def begin(services: WebServices, call: Call, user: str, key: str | None) -
 async def _request(services: WebServices, name: str, arguments: Payload, user: str, key: str | None) -> JobRequest:
     if name == CHAT:
         asked = _chat_arguments(arguments)
-        return chat_request(user, asked.input, files=asked.files, key=key, patience_seconds=30)
+        return chat_request(user, asked.input, files=asked.files, key=key)
     files = await check_arguments(services, name, arguments, user)
-    return JobRequest(task=name, user=user, arguments=arguments, files=tuple(files), patience_seconds=30, key=key)
+    return JobRequest(task=name, user=user, arguments=arguments, files=tuple(files), key=key)
+
+
+def _patience_seconds(services: WebServices, call: Call) -> float:
+    """Nobody waits for a task, so that it may wait for a failing endpoint as long as the page does."""
+    return services.settings.patience_seconds if TASKS in call.extensions else WAITING_PATIENCE_SECONDS
 
 
 def _chat_arguments(arguments: Payload) -> ChatArguments:

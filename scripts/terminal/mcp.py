@@ -35,6 +35,7 @@ VERSION = "io.modelcontextprotocol/protocolVersion"
 NAMED_BY = {"tools/call": "name", "tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 """The parameter that the header `Mcp-Name` repeats."""
 INTERNAL = -32603
+ABSENT = f"The server does not answer: start it, or name another with {URL}."
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.2, 5.0
 ABSENT_SECONDS = 15.0
 """How long a server is waited for that has not taken the request."""
@@ -58,6 +59,8 @@ class Relay:
     headers: Mapping[str, str]
     job_id: str | None = None
     """The job of a `tools/call`, once the server has taken it."""
+    refused: Message | None = None
+    """What the server said when it could not take the request."""
     progress: float = -1.0
     """The last that was passed on; what comes again is not."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -149,7 +152,7 @@ class Bridge:
                     pass
                 patience = ABSENT_SECONDS if relay.job_id is None else PATIENCE_SECONDS
                 if loop.time() - lost_at > patience:
-                    self._refuse(relay, f"The server does not answer: start it, or name another with {URL}.")
+                    self._write(relay.refused or _error(relay, INTERNAL, ABSENT))
                     return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_SECONDS)
@@ -162,6 +165,7 @@ class Bridge:
             async with self._client.stream("POST", "/mcp", content=relay.line, headers=relay.headers) as response:
                 relay.job_id = response.headers.get("x-job-id", relay.job_id)
                 if response.status_code in AWAY:
+                    relay.refused = _response(relay, response.status_code, await response.aread())
                     raise Cut
                 if response.headers.get("content-type", "").startswith("text/event-stream"):
                     async for event in EventSource(response).aiter_sse():
@@ -169,7 +173,7 @@ class Bridge:
                             yield json.loads(event.data)
                     raise Cut
                 yield _response(relay, response.status_code, await response.aread())
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):  # cut off, perhaps in the middle of an event
             raise Cut from None
 
     def _pass_back(self, relay: Relay, message: Message) -> None:
@@ -181,9 +185,6 @@ class Bridge:
         if relay.message["method"] == "initialize":
             self._version = message.get("result", {}).get("protocolVersion", self._version)
         self._write(message)
-
-    def _refuse(self, relay: Relay, sentence: str) -> None:
-        self._write(_error(relay, INTERNAL, sentence))
 
     def _write(self, message: Message) -> None:
         self._out.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
