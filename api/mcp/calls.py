@@ -12,12 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.errors import from_exception
+from api.errors import ApiError, from_exception
 from api.mcp.messages import INTERNAL, INVALID_PARAMS, TASKS, Call, Payload, RpcError, refusal
 from api.mcp.progress import CallMessages
 from api.mcp.tasks import task
 from api.owned_answer import KNOWN_ERRORS
 from api.stream import Frames
+from api.strict import parse
 from api.submit import MAX_FILES, chat_request, submit
 from api.tools import check_arguments
 from background import cancel_and_wait
@@ -157,8 +158,8 @@ class Waiting:
 
 def read_number(text: str) -> tuple[str, int, Any, Any] | None:
     """Returns the parts of an event's number, or None for one that is not ours."""
-    with contextlib.suppress(ValueError, RecursionError):
-        parts = json.loads(text)
+    with contextlib.suppress(ApiError):
+        parts = parse(text)
         if isinstance(parts, list) and len(parts) == 4 and isinstance(parts[0], str) and type(parts[1]) is int:
             return parts[0], parts[1], parts[2], parts[3]
     return None
