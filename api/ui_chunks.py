@@ -48,11 +48,12 @@ class UiChunks:
         self._transcript = Transcript()
         self._step: str | None = None  # that began the message's current step
         self._begun: set[str] = set()  # the steps that have begun one
-        self._numbers = 0  # of message steps begun, and of withdrawals
+        self._numbers = 0  # of message steps begun
         self._open: dict[str, str] = {}  # step → id of its open text part
-        self._texts: dict[str, str] = {}  # step → id of its last text part
+        self._texts: dict[str, list[str]] = {}  # step → ids of the text parts of its attempt
         self._others = False  # whether the message's current step holds more than the text of that step
         self._announced: dict[str, int] = {}  # tool's step → number of the message step that shows its call
+        self._parts = 0  # of text
         self._sources = 0
 
     def feed(self, event: JobEvent) -> list[Chunk]:
@@ -98,22 +99,27 @@ class UiChunks:
         if not change.text:
             return
         if step not in self._open:
-            part = self._open[step] = self._texts[step] = f"text-{self._numbers}-{step}"
+            part = self._open[step] = self._next_part()
+            self._texts.setdefault(step, []).append(part)
             self._others |= step != self._step
             yield {"type": "text-start", "id": part}
         yield {"type": "text-delta", "id": self._open[step], "delta": change.text}
 
+    def _next_part(self) -> str:
+        self._parts += 1
+        return f"text-{self._parts}"
+
     def _withdraw(self, step: str) -> Iterator[Chunk]:
-        """The SDK takes back all of the message's current step, or nothing: then the withdrawn part is named."""
-        open_part = self._open.pop(step, None)
+        """The SDK takes back all of the message's current step, or nothing: then the withdrawn parts are named."""
+        open_part, parts = self._open.pop(step, None), self._texts.pop(step, [])
         if step == self._step and not self._others:
-            self._numbers += 1  # text that comes now is another part
             yield {"type": "reset-step"}
             return
         if open_part is not None:
             yield {"type": "text-end", "id": open_part}
-        self._numbers += 1
-        yield {"type": "data-withdrawn", "data": {"id": self._texts[step]}}
+        self._others |= bool(parts)  # a reset would take back these notes too
+        for part in parts:
+            yield {"type": "data-withdrawn", "data": {"id": part}}
 
     def _start(self, started: StepStarted) -> Iterator[Chunk]:
         if started.kind == "tool" and self._is_shown(started.parent):

@@ -31,8 +31,8 @@ def kinds(*entries: Entry) -> list[str]:
 
 def shown(told: list[dict[str, Any]]) -> str:
     """The text of the message, read as the SDK reads it, without the parts that are named as withdrawn."""
-    parts: list[tuple[str, str]] = []
-    step, withdrawn = 0, set()
+    parts: list[tuple[str, str]] = []  # of text, and of what is withdrawn
+    step = 0
     for chunk in told:
         match chunk["type"]:
             case "start-step":
@@ -42,7 +42,8 @@ def shown(told: list[dict[str, Any]]) -> str:
             case "text-delta":
                 parts.append((chunk["id"], chunk["delta"]))
             case "data-withdrawn":
-                withdrawn.add(chunk["data"]["id"])
+                parts.append(("", chunk["data"]["id"]))
+    withdrawn = {"", *(text for part, text in parts if part == "")}
     return "".join(text for part, text in parts if part not in withdrawn)
 
 
