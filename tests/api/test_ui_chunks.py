@@ -99,6 +99,12 @@ def test_withdrawn_text_beside_other_parts_is_named_because_a_reset_would_take_t
     assert file["url"] == f"/api/jobs/{JOB}/artifacts/a%20b.csv"
 
 
+def test_a_withdrawal_beside_another_step_is_not_undone_by_the_reset_of_that_step() -> None:
+    first, second = (begun("model:1"), said("model:1", "a")), (begun("model:2"), said("model:2", "b"))
+    again = (begun("model:1", 2), finished("model:1"), begun("model:2", 2), said("model:2", "c"))
+    assert shown(chunks(*first, *second, *again, COMPLETED)) == "c"
+
+
 @pytest.mark.parametrize(
     ("end", "reason", "before"),
     [
