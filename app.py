@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # Chainlit takes it off again after loading this file
@@ -18,7 +17,6 @@ from settings import Settings, require_login
 settings = Settings.load()
 front = Front(settings)
 
-import chainlit as cl
 from chainlit.config import config
 from chainlit.server import app
 
@@ -29,14 +27,4 @@ require_login(settings, config.run.host)
 # Chainlit hands this very application to its server: `ApiOrChat` becomes its outermost layer.
 app.middleware_stack = ApiOrChat(api=front.api, chat=app.build_middleware_stack())
 event_loop.take_over()
-opened = AsyncExitStack()
-
-
-@cl.on_app_startup
-async def start() -> None:
-    await opened.enter_async_context(front.open(embedded_workers=1))
-
-
-@cl.on_app_shutdown
-async def stop() -> None:
-    await opened.aclose()
+front.open_with_chainlit()

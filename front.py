@@ -32,6 +32,7 @@ class Front:
 
         self._settings = settings
         self._lifecycle = Lifecycle()
+        self.refuse_foreign_handlers()
         install_chat(
             self._lifecycle,
             message_bytes=settings.max_body_bytes,
@@ -53,12 +54,27 @@ class Front:
         )
         self.api = create_api(settings, self._lifecycle, browser_user=browser_user)
 
+    def refuse_foreign_handlers(self) -> None:
+        """End the process when somebody registers handlers beside ours: one of the two would never be called."""
+        from handlers.foreign import foreign_handler
+
+        if (sentence := foreign_handler()) is not None:
+            refuse(sentence)
+
+    def open_with_chainlit(self) -> None:
+        """Have Chainlit's server open and close this. Its own lifespan ends the process, so ours ends in a callback."""
+        from handlers.install import install_lifespan
+
+        self.refuse_foreign_handlers()
+        install_lifespan(lambda: self.open(embedded_workers=1), check=self.refuse_foreign_handlers)
+
     @asynccontextmanager
     async def open(self, *, embedded_workers: int) -> AsyncIterator[None]:
         """While it is open, it serves. A start that cannot go well ends the process: it would serve a page on which
         nothing works."""
         from handlers.chat import open_chat
 
+        self.refuse_foreign_handlers()
         logs.configure(self._settings, "web")  # the server has set up a log of its own
         async with AsyncExitStack() as stack:
             stack.enter_context(self._lifecycle.drained_by_signals())

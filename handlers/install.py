@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import chainlit as cl
@@ -13,6 +14,7 @@ from chainlit.session import WebsocketSession
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from accounts import BodyLimit, RequestGuard, UsersFile
 from handlers import sockets
@@ -81,6 +83,29 @@ def install_chat(
     app.add_exception_handler(NotServing, not_serving)
     put_first(upload_routes(lifecycle))
     put_first([*artifact_routes(lifecycle), answer_route(lifecycle), jobs_route(frame_ancestors)])
+
+
+def install_lifespan(open: Callable[[], AbstractAsyncContextManager[None]], *, check: Callable[[], None]) -> None:
+    """Register what Chainlit's server opens at its start and closes at its end, after a `check` of all that is
+    registered by then."""
+    opened = AsyncExitStack()
+    whole = app.router.lifespan_context
+
+    @cl.on_app_startup
+    async def start() -> None:
+        await opened.enter_async_context(open())
+
+    @cl.on_app_shutdown
+    async def stop() -> None:
+        await opened.aclose()
+
+    @asynccontextmanager
+    async def checked(served: ASGIApp) -> AsyncIterator[Any]:
+        check()
+        async with whole(served) as state:
+            yield state
+
+    app.router.lifespan_context = checked
 
 
 def _unheard(_: Request, __: Exception) -> Response:
