@@ -41,7 +41,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "fastapi": ("api", *ENTRIES),
     "sse_starlette": ("api", *ENTRIES),
     "psycopg": ("jobs/postgres",),
-    "langchain_core": ("models",),
+    "langchain_core": ("models", "toolkit/langchain", "toolkit/langgraph"),
+    "langgraph": ("toolkit/langgraph",),
     "langchain_openai": ("models",),
 }
 """A library that can be replaced by changing one place."""
