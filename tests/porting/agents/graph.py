@@ -1,16 +1,20 @@
-"""LangGraph: a graph whose model calls tools, until it calls none."""
+"""LangGraph: a graph whose model calls tools, until it calls none.
+
+Every host of an agent loads every file of its directory: frameworks are imported where they are used.
+"""
 
 from typing import Any
 
-from langchain_core.tools import tool
-from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, tools_condition
-
 from toolkit import AgentContext, agent
-from toolkit.langgraph import chat_model, run_graph, saver
 
 
-def build(ctx: AgentContext) -> "StateGraph[Any]":
+def build(ctx: AgentContext) -> Any:
+    from langchain_core.tools import tool
+    from langgraph.graph import START, MessagesState, StateGraph
+    from langgraph.prebuilt import ToolNode, tools_condition
+
+    from toolkit.langgraph import chat_model
+
     @tool
     async def look_up(word: str) -> str:
         """Look a word up in the glossary."""
@@ -37,4 +41,6 @@ def build(ctx: AgentContext) -> "StateGraph[Any]":
 @agent
 async def graph(ctx: AgentContext) -> None:
     """Looks words up, as a LangGraph graph."""
+    from toolkit.langgraph import run_graph, saver
+
     await run_graph(ctx, build(ctx).compile(checkpointer=saver(ctx)))

@@ -1,12 +1,13 @@
 """OpenAI's client: the loop of an app that streams by itself."""
 
 from toolkit import AgentContext, agent
-from toolkit.openai import openai_client
 
 
 @agent
 async def loop(ctx: AgentContext) -> None:
     """Streams an answer with OpenAI's client, and counts its characters."""
+    from toolkit.openai import openai_client
+
     client = openai_client(ctx)
     stream = await client.chat.completions.create(
         model="default", messages=[{"role": "user", "content": ctx.text}], stream=True

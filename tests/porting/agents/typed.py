@@ -1,16 +1,17 @@
 """pydantic-ai: an agent with a tool, over OpenAI's client."""
 
-from pydantic_ai import Agent
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.openai import OpenAIProvider
-
 from toolkit import AgentContext, agent
-from toolkit.openai import openai_client
 
 
 @agent
 async def typed(ctx: AgentContext) -> None:
     """Rolls dice, as an agent of pydantic-ai."""
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    from toolkit.openai import openai_client
+
     provider = OpenAIProvider(openai_client=openai_client(ctx))
     inner = Agent(OpenAIChatModel("default", provider=provider), instructions="You roll dice.")
 
