@@ -124,7 +124,7 @@ async def run_and_kill(server: Server, endpoint: Endpoint) -> dict[str, Ended]:
             await until(partial(stands, endpoint, case), within=60, what=f"{case.agent} waits for its model")
         server.kill_workers()
         for case in HERE_TOO:
-            endpoint.release(case.script)
+            endpoint.release(endpoint.requests(case.script)[-1].script)  # which names the files, too
         found = {}
         for case in HERE_TOO:
             await until(partial(has_ended, http, jobs[case.agent]), within=60, what=f"{case.agent} ends")
