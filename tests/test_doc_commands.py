@@ -33,6 +33,10 @@ ELSEWHERE = {
     ".venv/bin/pytest tests/chaos": "tests/chaos/test_chaos.py",
     "./scripts/new-tool": "tests/test_new_tool.py",
     "./scripts/install --dev": "tests/test_new_tool.py",
+    "./scripts/install": "tests/test_install.py",
+    'echo "-r ../shop/requirements.txt"': "tests/test_install.py",
+    "export LONGHAUL_TOOL_DIRS=": "tests/test_repositories.py",
+    "cd ../shop": "tests/test_repositories.py",
     "./scripts/run": "tests/test_doc_commands.py",
     "./scripts/real-model": "tests/real_model/test_script.py",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
@@ -21,9 +22,7 @@ def wheel(folder: Path, name: str, version: str, needs: str = "") -> None:
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", f"version = {version!r}\n")
         file.writestr(f"{info}/METADATA", metadata)
-        file.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
+        file.writestr(f"{info}/WHEEL", WHEEL)
         file.writestr(f"{info}/RECORD", "")
 
 
@@ -64,7 +63,8 @@ def version(checkout: Path, name: str) -> str:
 
 
 def test_own_packages_are_installed_and_kept_when_the_environment_is_made_anew(checkout: Path) -> None:
-    (checkout / "requirements-tools.txt").write_text("extra\n")
+    (checkout.parent / "own.txt").write_text("extra\n")
+    (checkout / "requirements-tools.txt").write_text("-r ../own.txt\n")
     first = install(checkout)
     assert first.returncode == 0, first.stderr
     assert (version(checkout, "extra"), version(checkout, "pinned")) == ("1.0", "1.0")
@@ -74,9 +74,12 @@ def test_own_packages_are_installed_and_kept_when_the_environment_is_made_anew(c
 
 
 def test_a_package_added_later_is_installed_by_the_next_start(checkout: Path) -> None:
+    own = checkout.parent / "own.txt"
+    own.write_text("")
+    (checkout / "requirements-tools.txt").write_text("-r ../own.txt\n")
     assert install(checkout).returncode == 0
     assert version(checkout, "extra") == "missing"
-    (checkout / "requirements-tools.txt").write_text("extra\n")
+    own.write_text("extra\n")
     assert install(checkout).returncode == 0
     assert version(checkout, "extra") == "1.0"
 
