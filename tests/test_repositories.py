@@ -59,7 +59,7 @@ async def ended(http: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
     async def is_over() -> bool:
         job.update((await http.get(f"/api/jobs/{job_id}")).json())
-        return job["status"] == "completed"
+        return str(job["status"]) == "completed"
 
     await until(is_over, within=60, what="the tool has run")
     return job
