@@ -22,7 +22,8 @@ from toolkit.registry import load_tools
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "agents.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-AGENTS = [code for language, code in BLOCKS if language == "python" and "@agent" in code]
+TESTS = [code for language, code in BLOCKS if language == "python" and "def test_" in code]
+AGENTS = [code for language, code in BLOCKS if language == "python" and "@agent" in code and code not in TESTS]
 PUBLISH = '''
 from toolkit import tool
 
@@ -122,3 +123,13 @@ async def test_a_message_gets_the_answer_that_the_page_says(desk: Desk, one: Sho
         said = f"! {failure.message}"
     pattern = ".*".join(map(re.escape, one.answer.split("…"))) if one.agent == "lottery" else re.escape(one.answer)
     assert re.fullmatch(pattern, said)
+
+
+async def test_the_tests_on_the_page_pass() -> None:
+    names: dict[str, Any] = {}
+    for code in TESTS:
+        exec(compile(code, "docs/agents.md", "exec"), names)
+    shown = {name: test for name, test in names.items() if name.startswith("test_")}
+    assert shown
+    for test in shown.values():
+        await test()
