@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,8 +25,8 @@ from toolkit.registry import load_tools
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "tools.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-TOOLS = [code for language, code in BLOCKS if language == "python" and "@tool" in code]
-TESTS = [code for language, code in BLOCKS if language == "python" and "@tool" not in code]
+TESTS = [code for language, code in BLOCKS if language == "python" and "def test_" in code]
+TOOLS = [code for language, code in BLOCKS if language == "python" and code not in TESTS]
 SESSIONS = [text for language, text in BLOCKS if language == "text"]
 
 on_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -147,11 +148,19 @@ def fits(line: str, seen: list[str]) -> bool:
 
 @on_one_loop
 @pytest.mark.parametrize("code", TESTS)
-async def test_the_tests_on_the_page_pass(pool: HostPool, tmp_path: Path, code: str) -> None:
+async def test_the_tests_on_the_page_pass(directory: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    for number, tool in enumerate(TOOLS):
+        if "def mix(" in tool:
+            monkeypatch.setitem(sys.modules, "example_mix", _loaded(directory / f"example_{number}.py"))
     names: dict[str, Any] = {}
     exec(compile(code, "docs/tools.md", "exec"), names)
     shown = {name: test for name, test in names.items() if name.startswith("test_")}
     assert shown
     for test in shown.values():
-        given = {"pool": pool, "tmp_path": tmp_path}
-        await test(**{name: given[name] for name in test.__annotations__ if name in given})
+        await test()
+
+
+def _loaded(path: Path) -> ModuleType:
+    module = ModuleType("example_mix")
+    exec(compile(path.read_text(), str(path), "exec"), vars(module))
+    return module
