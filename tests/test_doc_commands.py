@@ -32,6 +32,7 @@ ELSEWHERE = {
     "./scripts/cluster": "tests/test_cluster.py",
     ".venv/bin/pytest tests/chaos": "tests/chaos/test_chaos.py",
     "./scripts/new-tool": "tests/test_new_tool.py",
+    "./scripts/new-agent": "tests/test_new_agent.py",
     "./scripts/install --dev": "tests/test_new_tool.py",
     "./scripts/install": "tests/test_install.py",
     'echo "-r ../shop/requirements.txt"': "tests/test_install.py",
