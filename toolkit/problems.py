@@ -15,6 +15,9 @@ from referencing.exceptions import Unresolvable
 NO_REMOTE_SCHEMAS: Registry[Any] = Registry()
 """Keeps this process from fetching what a schema refers to: the schema may come from an MCP server."""
 
+MAX_ENTRY = 60
+MAX_ENTRIES = 3
+"""Entries that a sentence names, and characters of each."""
 GENERAL = ""
 """The key of a problem that belongs to no single field."""
 
@@ -128,7 +131,15 @@ def _sentence(error: ValidationError) -> str:
         return f"Must be one of: {', '.join(map(str, values))}."
     if kind == "format":
         return FORMATS.get(bound, "This does not have the expected form.")
+    if kind == "additionalProperties" and (unknown := _unknown(error)):
+        return f"It has an entry that the tool does not know: {', '.join(unknown)}."
     return OTHERS.get(kind, "This does not fit.")
+
+
+def _unknown(error: ValidationError) -> list[str]:
+    """Returns the names of the first entries that the schema does not have."""
+    known = error.schema.get("properties", {})
+    return [f"{name[:MAX_ENTRY]!r}" for name in error.instance if name not in known][:MAX_ENTRIES]
 
 
 OTHERS = {

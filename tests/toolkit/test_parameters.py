@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from toolkit import UploadedFile, tool
 from toolkit.parameters import MISSING, Kind, Parameter, arguments_of_files, file_ids, parameters_of
+from toolkit.problems import problems_of
 from toolkit.schemas import FILE_ID
 
 FILE = {"type": "string", "format": FILE_ID}
@@ -73,3 +74,16 @@ def test_attached_files_go_to_every_parameter_that_takes_files() -> None:
         "main_paper": "file_2",
     }
     assert arguments_of_files([], SEVERAL) == {}
+
+
+def test_an_unknown_entry_is_named() -> None:
+    class Range(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        low: int = 1
+
+    @tool
+    def within(limits: Range) -> None:
+        """Takes a range."""
+
+    problems = problems_of({"limits": {"hihg": 2}}, within.spec.parameters)
+    assert problems == {"limits": "It has an entry that the tool does not know: 'hihg'."}
