@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import UnionType
 from typing import Any, Generic, ParamSpec, TypeVar, get_args, overload
 
 from pydantic.errors import PydanticUserError
@@ -148,10 +149,18 @@ def _chosen_run_in(run_in: RunIn | None, is_async: bool) -> RunIn:
 def _check_options(name: str, timeout_seconds: float | None, memory_mb: int | None, run_in: RunIn) -> None:
     if not NAME.fullmatch(name):
         raise ToolDefinitionError(f"the name {name!r} has characters other than letters, digits, '_' and '-'")
-    if timeout_seconds is not None and timeout_seconds <= 0:
+    if not _is_number(timeout_seconds, float | int):
+        raise ToolDefinitionError(f"timeout_seconds is {timeout_seconds!r}: it is a number of seconds")
+    if not _is_number(memory_mb, int):
+        raise ToolDefinitionError(f"memory_mb is {memory_mb!r}: it is a whole number of megabytes")
+    if timeout_seconds is not None and not timeout_seconds > 0:
         raise ToolDefinitionError(f"timeout_seconds is {timeout_seconds!r}: it must be above 0")
     if memory_mb is not None and (memory_mb <= 0 or run_in != "process"):
         raise ToolDefinitionError("memory_mb needs run_in='process' and a number above 0")
+
+
+def _is_number(value: object, kinds: type | UnionType) -> bool:
+    return value is None or (isinstance(value, kinds) and not isinstance(value, bool))
 
 
 def _split(function: Callable[..., Any], is_async: bool) -> tuple[bool, list[inspect.Parameter]]:
