@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from toolkit.errors import ToolArgumentsInvalid, ToolDefinitionError
@@ -56,6 +56,8 @@ class Parameters:
         self._model: type[BaseModel] = create_model(
             function.__name__, __base__=None, __config__=ConfigDict(extra="forbid"), **fields
         )
+        for parameter in parameters:
+            _check_default(parameter, hints[parameter.name])
 
     def schema(self) -> dict[str, Any]:
         """Returns the JSON Schema of the arguments."""
@@ -110,6 +112,20 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any,
         raise ToolDefinitionError(f"the parameter {parameter.name!r} has no type: annotate it")
     default = PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
     return hints[parameter.name], Field(default, alias=parameter.name)
+
+
+def _check_default(parameter: inspect.Parameter, hint: Any) -> None:
+    """None is taken beside any type: authors write `limit: int = None`."""
+    if parameter.default is inspect.Parameter.empty or parameter.default is None:
+        return
+    try:
+        TypeAdapter(hint).validate_python(parameter.default)
+    except ValidationError as error:
+        reason = _lower(error.errors(include_url=False)[0]["msg"])
+        raise ToolDefinitionError(
+            f"the default of the parameter {parameter.name!r} is {parameter.default!r:.60}, which does not fit its "
+            f"type: {reason}"
+        ) from error
 
 
 def _path(problem: ErrorDetails) -> str:
