@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 from background import cancel_and_wait
 from toolkit import artifacts
 from toolkit.completion import Completion
-from toolkit.errors import NotFinished
+from toolkit.errors import NotFinished, NotJson
 from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact, Turn
 from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
@@ -307,7 +307,7 @@ class ToolContext(_Context):
             return output
         self._may_begin(name)
         with _at(path):
-            output = plain(fn())
+            output = _plain(fn(), name)
         self._ask(EndStep(path=path, output=output))
         return output
 
@@ -386,7 +386,7 @@ class AsyncToolContext(_Context):
             return output
         self._may_begin(name)
         with _at(path):
-            output = plain(await fn())
+            output = _plain(await fn(), name)
         await self._ask(EndStep(path=path, output=output))
         return output
 
@@ -439,6 +439,13 @@ def _completion(completed: Completed | None) -> Completion:
     if completed is None:
         raise NotFinished("The model had not answered when the call was stopped.")
     return Completion(completed.text, completed.input_tokens, completed.output_tokens)
+
+
+def _plain(value: object, name: str) -> Any:
+    try:
+        return plain(value)
+    except NotJson as error:
+        raise NotJson(f"{error}, in the value of {name!r}") from error
 
 
 def _under(base: str, name: str) -> str:
