@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from toolkit.context import AsyncToolContext, CallInfo, Link, ToolContext, current_path
-from toolkit.errors import ToolError
+from toolkit.errors import ToolError, ToolMisused
 from toolkit.handler import CallTool, Found, Generate, Generated, ReadMessages, RunCalls
 from toolkit.wire import JSON, plain
 
@@ -140,7 +140,7 @@ class _Answering:
 
     def _step_path(self, name: str) -> str:
         if not name:
-            raise ValueError("the step has no name")
+            raise ToolMisused("the step has no name")
         within, place = self._next()
         return _under(within, f"step:{place}")
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolkit.errors import ToolMisused
+
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 TABLE_MIME = "application/vnd.longhaul.table+json"
 
@@ -17,11 +19,11 @@ DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
 def as_file(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
     """Yields the path of a file with the content, which exists until the worker has copied it."""
     if not name or len(name) > MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise ValueError(f"the artifact's name is {name!r}: it must be a plain file name")
+        raise ToolMisused(f"the artifact's name is {name!r}: it must be a plain file name")
     if not isinstance(data, bytes | bytearray | memoryview):
         path = Path(data).absolute()
         if not _is_file(path):
-            raise ValueError(f"the artifact {name!r}: pass its bytes, or the path of an existing file (encode text)")
+            raise ToolMisused(f"the artifact {name!r}: pass its bytes, or the path of an existing file (encode text)")
         yield str(path)
         return
     with tempfile.NamedTemporaryFile(dir=scratch, prefix=".artifact-") as file:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import inspect
 import math
 import threading
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_args
 from background import cancel_and_wait
 from toolkit import artifacts
 from toolkit.completion import Completion
-from toolkit.errors import NotFinished, NotJson
+from toolkit.errors import NotFinished, NotJson, ToolMisused
 from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact, Turn
 from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
@@ -175,13 +176,13 @@ class _Context:
     def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second."""
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
-            raise ValueError(f"progress {done!r} of {total!r}: pass finite numbers, or None as the total")
+            raise ToolMisused(f"progress {done!r} of {total!r}: pass finite numbers, or None as the total")
         self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
         """Write a line that the user can read into the job's log; `level` is 'info', 'warning' or 'error'."""
         if level not in get_args(Level):
-            raise ValueError(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
+            raise ToolMisused(f"the log level is {level!r}: use 'info', 'warning' or 'error', then the message")
         self._link.log(level, message[:MAX_LOG_LINE])
 
     def plan(self, items: Sequence[str], *, at: int = 0, skipped: Collection[int] = ()) -> None:
@@ -190,7 +191,7 @@ class _Context:
         at: the index of the item that is being done; those before it are done. skipped: indexes of items left out.
         """
         if len(items) > MAX_PLAN:
-            raise ValueError(f"a plan of {len(items)} items: {MAX_PLAN} are the most")
+            raise ToolMisused(f"a plan of {len(items)} items: {MAX_PLAN} are the most")
         places = enumerate(items)
         self._link.plan([(text[:MAX_PROGRESS_MESSAGE], _status(index, at, skipped)) for index, text in places])
 
@@ -199,9 +200,9 @@ class _Context:
     ) -> None:
         """Show something that the call has used: a web page, or a file of the user and a page of it, counted from 1."""
         if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError(f"the source's address {url[:100]!r} must begin with http:// or https://")
+            raise ToolMisused(f"the source's address {url[:100]!r} must begin with http:// or https://")
         if page is not None and page < 1:
-            raise ValueError(f"page {page}: pages are counted from 1")
+            raise ToolMisused(f"page {page}: pages are counted from 1")
         file_id = None if file is None else file.id
         self._link.source(title[:MAX_PROGRESS_MESSAGE], url=url and url[:MAX_LOG_LINE], file_id=file_id, page=page)
 
@@ -217,7 +218,7 @@ class _Context:
         path = _under(current_path.get(), f"step:{_path_name(name)}")
         self._seen[path] += 1
         if self._seen[path] > 1:
-            raise ValueError(f"two steps are called {name!r}: a step's name is its checkpoint, so make it unique")
+            raise ToolMisused(f"two steps are called {name!r}: a step's name is its checkpoint, so make it unique")
         return path
 
     def _map_path(self, map_key: str) -> str:
@@ -386,7 +387,7 @@ class AsyncToolContext(_Context):
             return output
         self._may_begin(name)
         with _at(path):
-            output = _plain(await fn(), name)
+            output = _plain(await _awaitable(fn(), name), name)
         await self._ask(EndStep(path=path, output=output))
         return output
 
@@ -441,6 +442,12 @@ def _completion(completed: Completed | None) -> Completion:
     return Completion(completed.text, completed.input_tokens, completed.output_tokens)
 
 
+def _awaitable(value: Awaitable[Value], name: str) -> Awaitable[Value]:
+    if not inspect.isawaitable(value):
+        raise ToolMisused(f"the function of {name!r} returned {value!r:.60}: make it `async def`, as its tool is")
+    return value
+
+
 def _plain(value: object, name: str) -> Any:
     try:
         return plain(value)
@@ -454,13 +461,13 @@ def _under(base: str, name: str) -> str:
 
 def _path_name(name: str) -> str:
     if not name or len(name) > MAX_NAME:
-        raise ValueError(f"the step's name is {name[:40]!r}: it must have 1 to {MAX_NAME} characters")
+        raise ToolMisused(f"the step's name is {name[:40]!r}: it must have 1 to {MAX_NAME} characters")
     return name.replace("%", "%25").replace("/", "%2F")
 
 
 def _limit(limit: int) -> int:
     if limit < 1:
-        raise ValueError(f"the limit of a map is {limit!r}: it must be at least 1")
+        raise ToolMisused(f"the limit of a map is {limit!r}: it must be at least 1")
     return limit
 
 
@@ -472,7 +479,7 @@ def _limit_rate(requests_per_minute: float | None, tokens_per_minute: float | No
     rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
     for name, rate in rates.items():
         if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"{name} is {rate!r}: pass a number above 0, or None for no limit")
+            raise ToolMisused(f"{name} is {rate!r}: pass a number above 0, or None for no limit")
     return LimitRate(**rates)
 
 

@@ -8,6 +8,7 @@
     │   ├── ToolIncomplete         the tool stops with its result so far; a retry goes on from there; authors raise it
     │   ├── ToolTimeout            the tool exceeded its timeout_seconds
     │   ├── ToolHostsUnavailable   no tool host could be started
+    │   ├── ToolMisused            inside a tool: its code called the context wrongly; also a ValueError
     │   ├── NotFinished            inside a tool's `partial`: the stopped call had not finished this step or completion
     │   └── RequestFailed          inside a tool: the worker could not fulfil a request of the context
     ├── ToolDefinitionError        the function cannot be a tool; its author reads this at start
@@ -68,6 +69,10 @@ class ToolHostsUnavailable(ToolError):
 
 class NotFinished(ToolError):
     """The stopped call had not finished this step or completion; raised in a tool's `partial` alone."""
+
+
+class ToolMisused(ToolError, ValueError):
+    """The tool's code called its context wrongly; the message says what to change."""
 
 
 class RequestFailed(ToolError):
