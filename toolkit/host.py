@@ -135,7 +135,7 @@ class Host:
         if tool is None:  # its file has changed since the catalogue was read
             self._send(Failed(call=start.call, message=f"The {self._options.kind} {start.tool} is no longer there."))
             return
-        call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output)
+        call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output, self._options.directories)
         self._calls[call.id] = call
         if tool.spec.run_in == "loop":
             self._watchdog.watch()

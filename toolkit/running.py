@@ -14,8 +14,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from names import SHARED_USER
+from toolkit.context import MAX_LOG_LINE
 from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
 from toolkit.handler import Asked, Begin, OpenFile, Reply
 from toolkit.messages import (
@@ -24,6 +27,7 @@ from toolkit.messages import (
     Failed,
     FailedRequest,
     Incomplete,
+    Log,
     OfCall,
     Plan,
     Refusal,
@@ -38,6 +42,7 @@ from toolkit.messages import (
 from toolkit.output import Fields, Output
 from toolkit.reports import Reports
 from toolkit.tool import Tool
+from toolkit.tracing import own_lines
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -63,7 +68,9 @@ class RunningCall:
         loop: asyncio.AbstractEventLoop,
         on_end: Callable[["RunningCall"], None],
         output: Output,
+        directories: Sequence[Path] = (),
     ) -> None:
+        self._directories = directories  # of the authors' code
         self.id = start.call
         self.tool = tool
         self._arguments = start.arguments
@@ -294,6 +301,9 @@ class RunningCall:
         if isinstance(error, OSError) and error.errno in FULL:
             return f"The {self._named} could not write a file: the disk is full. Retry when there is room."
         self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
+        if self._info.user == SHARED_USER:  # without a login the author, and nobody else, reads the job's log
+            where = own_lines(error, self._directories)[-MAX_LOG_LINE:]
+            self._send(Log(call=self.id, level="error", message=where))
         return f"The {self._named} failed unexpectedly."
 
     def _send_value(self, message: Result | Incomplete) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import re
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +203,13 @@ async def timed(pool: HostPool, name: str) -> float:
     began = time.perf_counter()
     await call(pool, name, left=1)
     return time.perf_counter() - began
+
+
+async def test_without_a_login_the_jobs_log_says_where_the_authors_code_failed(shared_pool: HostPool) -> None:
+    line = r"everyday\.py:\d+: raise KeyError\(\"secret detail\"\)\nKeyError: 'secret detail'"
+    for user, said in (("local", True), ("ada", False)):
+        handler = RecordingHandler()
+        with pytest.raises(ToolError, match=r"^The tool fail_unexpectedly failed unexpectedly\.$"):
+            await shared_pool.call("fail_unexpectedly", {}, replace(ORIGIN, user=user), handler)
+        logged = [level for level, message in handler.logs if re.fullmatch(line, message)]
+        assert logged == (["error"] if said else [])

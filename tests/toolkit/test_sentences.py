@@ -21,9 +21,9 @@ async def test_a_value_that_is_not_json_names_its_step() -> None:
 
         await ctx.map([1], infinite, name="row")
 
-    with pytest.raises(NotJson, match="^it contains a object, in the value of 'load'$"):
+    with pytest.raises(NotJson, match=r"^it contains a object, in the value of 'load'$"):
         await testing.run(first)
-    with pytest.raises(NotJson, match="in the value of 'row 1 of 1'$"):
+    with pytest.raises(NotJson, match=r"in the value of 'row 1 of 1'$"):
         await testing.run(second)
 
 
@@ -33,7 +33,7 @@ async def test_a_plain_function_as_a_step_of_an_async_tool_is_told_what_to_do() 
         """Gives a lambda to step."""
         await ctx.step("count", lambda: 1)  # type: ignore[arg-type, return-value]
 
-    with pytest.raises(ToolError, match="^the function of 'count' returned 1: make it `async def`, as its tool is$"):
+    with pytest.raises(ToolError, match=r"^the function of 'count' returned 1: make it `async def`, as its tool is$"):
         await testing.run(mixed)
 
 
