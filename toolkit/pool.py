@@ -24,9 +24,9 @@ from toolkit.wire import AGENTS_OPTION, JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
 
-DEATHS_TO_BE_SUSPECT = 2
-"""Another call may have caused one death of a host. After the second, the call runs in a host alone; if that dies too,
-the call is to blame. Until then it runs again from its checkpoints, as do the other calls."""
+DEATHS_TO_BE_SUSPECT = 1
+"""A call whose host died runs again in a host alone: if that dies too, the call is to blame. Its neighbours do as much,
+as any of them may have caused the death; `process_limit` bounds how many run alone at a time, and the others wait."""
 REFILL_SECONDS = 0.03
 FIRST_SPARE_SECONDS = 5.0
 """The first spare host starts this long after the pool: a starting server has other things to do."""
