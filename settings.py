@@ -102,6 +102,14 @@ def _paths(text: object) -> object:
     return tuple(Path(part) for part in text.split(os.pathsep) if part) if isinstance(text, str) else text
 
 
+def _directories(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """A mistyped one would leave the server without tools, and jobs waiting for them."""
+    for path in paths:
+        if not (ROOT / path).is_dir():
+            raise ValueError(f"directories that exist; {str(path)!r} does not")
+    return paths
+
+
 def _http_url(url: str | None) -> str | None:
     if url is not None and not url.startswith(("http://", "https://")):
         raise ValueError("an http:// or https:// address")
@@ -233,9 +241,13 @@ class Settings(BaseSettings):
     """Jobs of one user that run at a time; the rest wait. Does not apply to the shared user `local`."""
     tool_processes: int = Field(8, ge=1, le=1_000, validation_alias="LONGHAUL_TOOL_PROCESSES")
     """Tools that one worker runs in processes of their own at a time; the rest wait, with fair turns between users."""
-    tool_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("tools"),), validation_alias="LONGHAUL_TOOL_DIRS")
+    tool_dirs: Annotated[tuple[Path, ...], NoDecode, AfterValidator(_directories)] = Field(
+        (Path("tools"),), validation_alias="LONGHAUL_TOOL_DIRS"
+    )
     """Directories whose `@tool` functions are loaded, separated like PATH."""
-    agent_dirs: Annotated[tuple[Path, ...], NoDecode] = Field((Path("agents"),), validation_alias="LONGHAUL_AGENT_DIRS")
+    agent_dirs: Annotated[tuple[Path, ...], NoDecode, AfterValidator(_directories)] = Field(
+        (Path("agents"),), validation_alias="LONGHAUL_AGENT_DIRS"
+    )
     """Directories whose `@agent` functions are loaded, separated like PATH."""
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_api_keys)] = Field(
         {}, validation_alias="LONGHAUL_API_KEYS"
@@ -512,7 +524,8 @@ def describe(error: ValidationError) -> str:
     """Returns a sentence with the variable, its value unless that is a secret, and what is allowed."""
     first = error.errors(include_url=False)[0]
     variable = str(first["loc"][0])
-    value = "" if variable in _secrets() else f" = {str(first['input'])[:80]!r}"
+    given = os.environ.get(variable) if isinstance(first["input"], tuple) else first["input"]  # a tuple was split
+    value = "" if variable in _secrets() else f" = {str(given)[:80]!r}"
     allowed = first["msg"].removeprefix("Value error, ")
     return f"{variable}{value} cannot be used: {allowed[:1].lower()}{allowed[1:]}."
 

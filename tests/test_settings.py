@@ -53,10 +53,10 @@ def test_without_an_endpoint_the_offline_model_answers(monkeypatch: pytest.Monke
 
 
 def test_lists_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGHAUL_TOOL_DIRS", os.pathsep.join(["tools", "more"]))
+    monkeypatch.setenv("LONGHAUL_TOOL_DIRS", os.pathsep.join(["tools", "tests/fixture_tools"]))
     monkeypatch.setenv("LONGHAUL_ALLOWED_HOSTS", "a.example, b.example")
     settings = Settings.load()
-    assert settings.tool_dirs == (Path("tools"), Path("more"))
+    assert settings.tool_dirs == (Path("tools"), Path("tests/fixture_tools"))
     assert settings.allowed_hosts == ("a.example", "b.example")
 
 
@@ -98,6 +98,8 @@ BAD = [
     ("LONGHAUL_WORKER_TTL_SECONDS", "nan"),
     ("LONGHAUL_DRAIN_SECONDS", "-1"),
     ("LONGHAUL_ALLOW_ANONYMOUS", "perhaps"),
+    ("LONGHAUL_TOOL_DIRS", os.pathsep.join(["tools", "tolls"])),
+    ("LONGHAUL_AGENT_DIRS", "agent"),
     ("LONGHAUL_USERS_FILE", "users.txt"),
     ("LONGHAUL_SSE_PING_SECONDS", "0"),
     ("LONGHAUL_API_REQUESTS_PER_MINUTE", "0.5"),
