@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ ROOT_ID = re.compile(r"job_[0-9a-f]{24}")
 NAME_BYTES = 200
 RECORD_BYTES = 64
 LOCK_SECONDS = 10.0
+COPY_TRIES = 3
+"""While somebody writes into a folder, what its list names may be gone before it is read."""
 
 WRITER_FILE = ".writer"
 """Beside the artifacts, whose names never begin with a dot."""
@@ -58,6 +61,15 @@ class StoredArtifact:
     mime: str
     size: int
     """Bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageCopy:
+    """A copy of a directory in which tools keep data."""
+
+    name: str
+    whole: bool
+    """Everything could be read."""
 
 
 class FileStore(Protocol):
@@ -105,15 +117,21 @@ class FileStore(Protocol):
 
     async def delete_artifacts(self, root_id: str) -> None: ...
 
-    def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
+    def storage(self, owner: str, kind: StorageOf, id: str, name: str = "") -> Path:
         """Returns the directory in which tools keep data between calls: of a thread, or of a job without a thread.
 
-        The directory need not exist; the first tool that writes to it makes it. The caller has checked that the thread
-        or job belongs to the owner.
+        `name`: as `copy_storage` returned it; empty for the first directory. It need not exist; the first tool that
+        writes to it makes it. The caller has checked that the thread or job belongs to the owner.
         """
 
+    async def copy_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> StorageCopy:
+        """Copies the directory, into which somebody may be writing. Raises `NoSpace`, and leaves nothing behind."""
+
+    async def drop_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> None:
+        """Deletes the directory of this name; does nothing when there is none."""
+
     async def delete_storage(self, owner: str, kind: StorageOf, id: str) -> None:
-        """Deletes the directory; does nothing when there is none."""
+        """Deletes the directory and its copies; does nothing when there are none."""
 
 
 class DirectoryFileStore:
@@ -210,7 +228,9 @@ class DirectoryFileStore:
     async def delete_artifacts(self, root_id: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._artifact_folder(root_id), ignore_errors=True)
 
-    def storage(self, owner: str, kind: StorageOf, id: str) -> Path:
+    def storage(self, owner: str, kind: StorageOf, id: str, name: str = "") -> Path:
+        if name:
+            return self._copies(owner, kind, id) / name
         # The name is a digest because a thread's id and a user's name come from outside and may hold any characters.
         folder = self._storage / f"{kind}s" / _digest(json.dumps([owner, id]))
         earlier = self._earlier_storage(kind, id)
@@ -221,9 +241,25 @@ class DirectoryFileStore:
         return folder
 
     async def delete_storage(self, owner: str, kind: StorageOf, id: str) -> None:
-        for folder in (self.storage(owner, kind, id), self._earlier_storage(kind, id)):
+        for folder in (self.storage(owner, kind, id), self._copies(owner, kind, id), self._earlier_storage(kind, id)):
             if folder is not None:
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def copy_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> StorageCopy:
+        source = self.storage(owner, kind, id, name)
+        target = self._copies(owner, kind, id) / secrets.token_hex(8)
+        try:
+            whole = await asyncio.to_thread(_copy_folder, source, target)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
+            raise
+        return StorageCopy(name=target.name, whole=whole)
+
+    async def drop_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self.storage(owner, kind, id, name), ignore_errors=True)
+
+    def _copies(self, owner: str, kind: StorageOf, id: str) -> Path:
+        return self._storage / f"{kind}s-copies" / _digest(json.dumps([owner, id]))
 
     def _earlier_storage(self, kind: StorageOf, id: str) -> Path | None:
         """Returns the directory that the first versions used; None for a thread with an id like a job's or a file's."""
@@ -336,6 +372,29 @@ def _lock(descriptor: int) -> None:
             if time.monotonic() >= deadline:
                 raise TimeoutError from None
         time.sleep(LOCK_SECONDS / 1000)
+
+
+def _copy_folder(source: Path, target: Path) -> bool:
+    """Returns whether everything could be read. Files that vanish meanwhile are their writer's, who has lost them."""
+    with full_disk_told():
+        make_folder(target.parent)
+        target.mkdir(mode=0o700)
+        for _ in range(COPY_TRIES):
+            if not source.is_dir():
+                return True
+            with contextlib.suppress(shutil.Error):
+                shutil.copytree(source, target, symlinks=True, copy_function=_copy_kept, dirs_exist_ok=True)
+                return True
+    logger.warning("a tool's files could not all be read after a takeover", extra={"fields": {"copy": target.name}})
+    return False
+
+
+def _copy_kept(source: str, target: str) -> None:
+    """Copies a file of a tool. Raises `NoSpace`, which ends the copying of all others, too."""
+    if stat.S_ISREG(os.lstat(source).st_mode):  # a pipe would be waited for
+        with full_disk_told():
+            shutil.copy2(source, target)
+            flush(Path(target))
 
 
 def _fill(target: Path, source: Path | bytes) -> int:

@@ -28,7 +28,7 @@ from jobs.events import (
     WaitReason,
 )
 from jobs.journal import of_job
-from jobs.models import JSON, InboxMessage, Job
+from jobs.models import JSON, Folder, InboxMessage, Job
 from jobs.store import JobStore
 from jobs.transcript import Transcript
 from jobs.writer import LogWriter
@@ -241,6 +241,14 @@ class JobContext:
     async def records(self, prefix: str) -> list[tuple[str, str]]:
         """Returns key and version of what is kept for the thread, in the order of the first puts."""
         return await self._store.records(self.job, prefix)
+
+    async def folder(self) -> Folder:
+        """Returns the folder of the thread's tools. Raises `EpochStale`."""
+        return await self._store.folder(self.job)
+
+    async def move_folder(self, name: str) -> None:
+        """The thread's tools use this folder from now on. Raises `EpochStale`."""
+        await self._store.move_folder(self.job, name)
 
     async def fence(self) -> None:
         """Raises `EpochStale` when another worker has taken the job over."""

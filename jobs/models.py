@@ -221,6 +221,16 @@ class Thread:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Folder:
+    """Where the tools of a thread, or of a chain of retries without one, keep files."""
+
+    name: str
+    """Empty for the first one."""
+    left: bool
+    """A job was taken over since, and its earlier worker may still write there."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerRecord:
     """A worker process as it registered itself."""
 

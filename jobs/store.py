@@ -12,7 +12,7 @@ from typing import Protocol
 
 from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent
-from jobs.models import JSON, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, Upload, WorkerRecord
+from jobs.models import JSON, Folder, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, Upload, WorkerRecord
 from jobs.rules import Eligibility, JobHead
 from jobs.transcript import Transcript
 
@@ -283,6 +283,16 @@ class JobStore(Protocol):
 
     async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
         """Returns key and version of the records whose keys begin so, in the order of their first puts."""
+
+    async def folder(self, job: Job) -> Folder:
+        """Returns the folder of the thread, or of the chain of retries of a job without one. Raises `EpochStale`,
+        `JobNotFound`."""
+
+    async def move_folder(self, job: Job, name: str) -> None:
+        """From now on the folder has this name, which was never used before, and nobody has left it.
+
+        Raises `EpochStale`, `JobNotFound`.
+        """
 
     def add_run(self, run: Run) -> None:
         """Keep soon how a tool call or a job went."""

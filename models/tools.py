@@ -21,6 +21,7 @@ from models.models import Models
 from models.patience import patience_of
 from models.rates import Gate, Rate, expected_tokens
 from models.replies import ModelReply, Spent
+from models.storages import Storages
 from names import DIRECT_CALL
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import (
@@ -58,6 +59,7 @@ class Toolbox:
         self._pool = pool
         self._models = models
         self._files = files
+        self._storages = Storages(files)
         self._gate = Gate()
 
     @property
@@ -86,9 +88,9 @@ class Toolbox:
 
         Raises `ToolError`, and `StepFailed` for a failed model call.
         """
-        context = self.context(ctx, path, name, arguments, files=files, sites=named_sites)
         spent = spent or Spent()
         await self.take_over(ctx)
+        context = self.context(ctx, path, name, arguments, files=files, sites=named_sites)
         try:
             async with JobCall(ctx, path, self._models, self._files, self._gate, spent) as call:
                 return await self._pool.call(name, dict(arguments), context, call)
@@ -110,14 +112,14 @@ class Toolbox:
         sites: tuple[str, ...] | None,
         turn: Turn | None = None,
     ) -> CallContext:
-        """Returns the origin of a call, of an agent with the `turn` that it answers."""
+        """Returns the origin of a call, of an agent with the `turn` that it answers. Call `take_over` before."""
         return CallContext(
             thread_id=ctx.job.thread_id,
             user=ctx.job.user,
             idempotency_key=f"{ctx.job.root_id}/{path}/{self._work(name, arguments)}",
             files=tuple(files),
             named_sites=sites,
-            storage=str(self._storage(ctx.job)),
+            storage=str(self._storages.path(ctx)),
             offline=self._models.settings.offline,
             job=ctx.job.id,
             step=path or None,
@@ -125,11 +127,15 @@ class Toolbox:
         )
 
     async def take_over(self, ctx: JobContext) -> None:
-        """An earlier worker may be anywhere in saving an artifact: it is refused from now on."""
+        """An earlier worker may be anywhere in saving an artifact or in a file of the tools' folder.
+
+        The artifact is refused from now on, and nobody reads the file. Raises `EpochStale`, `StoreUnavailable`.
+        """
         job = ctx.job
-        if job.is_new:
-            return
         try:
+            await self._storages.take(ctx)
+            if job.is_new:
+                return
             await self._files.begin_artifacts(job.root_id, _writer(job))
         except WriterStale as error:
             raise EpochStale(job.id) from error
@@ -156,12 +162,6 @@ class Toolbox:
             await rest.log("warning", f"What was finished could not be saved within {PARTIAL_SECONDS:g} s.")
         except ToolError as error:
             await rest.log("warning", f"What was finished could not be saved: {error}")
-
-    def _storage(self, job: Job) -> Path:
-        """Returns the tool's directory. The store has checked that the thread belongs to the user."""
-        if job.thread_id is not None:
-            return self._files.storage(job.user, "thread", job.thread_id)
-        return self._files.storage(job.user, "job", job.root_id)
 
 
 class JobCall:

@@ -15,6 +15,8 @@ MAX_BYTES = 1_000_000
 MAX_RECORDS = 10_000
 MAX_SCOPE_BYTES = 200_000_000
 """Of all records of a conversation."""
+FOLDERS = "folder of "
+"""Before the scope of a conversation, whose folder is kept there (`jobs/sql/folders.py`)."""
 
 
 def scope(job: Job) -> str:
@@ -25,7 +27,7 @@ def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) ->
     """Returns the version. Raises `EpochStale`, `JobNotFound`, and `RecordRefused` beyond a limit."""
     if not 0 < len(key) <= MAX_KEY or not key.isprintable():
         raise RecordRefused(f"A record's key is printable and has 1 to {MAX_KEY} characters: {key[:40]!r} is none.")
-    owner = _fenced(connection, job_id, epoch)
+    owner = scope(fenced(connection, job_id, epoch))
     others = "SELECT count(*), coalesce(sum(size), 0) FROM records WHERE scope = ? AND key <> ?"
     [row] = connection.execute(others, [owner, key])
     size = len(data.encode())
@@ -33,19 +35,25 @@ def put(connection: Connection, job_id: str, epoch: int, key: str, data: str) ->
         raise RecordRefused(f"The conversation keeps {MAX_RECORDS:,} records already, which is the limit.")
     if row[1] + size > MAX_SCOPE_BYTES:
         raise RecordRefused(f"The conversation's records would exceed the limit of {MAX_SCOPE_BYTES / 1e6:.0f} MB.")
+    return write(connection, owner, key, data)
+
+
+def write(connection: Connection, owner: str, key: str, data: str) -> str:
+    """Returns the version. The caller has checked that it may."""
     sql = """
         INSERT INTO records (scope, key, version, size, data) VALUES (?, ?, ?, ?, ?)
         ON CONFLICT (scope, key)
         DO UPDATE SET version = excluded.version, size = excluded.size, data = excluded.data
     """
-    version = hashlib.sha256(data.encode()).hexdigest()[:32]
-    connection.execute(sql, [owner, key, version, size, data])
+    content = data.encode()
+    version = hashlib.sha256(content).hexdigest()[:32]
+    connection.execute(sql, [owner, key, version, len(content), data])
     return version
 
 
 def delete(connection: Connection, job_id: str, epoch: int, key: str) -> None:
     """Raises `EpochStale`, `JobNotFound`."""
-    owner = _fenced(connection, job_id, epoch)
+    owner = scope(fenced(connection, job_id, epoch))
     connection.execute("DELETE FROM records WHERE scope = ? AND key = ?", [owner, key])
 
 
@@ -60,7 +68,7 @@ def versions(connection: Connection, job: Job, prefix: str) -> list[tuple[str, s
 
 
 def forget(connection: Connection, owner: str) -> None:
-    connection.execute("DELETE FROM records WHERE scope = ?", [owner])
+    connection.execute("DELETE FROM records WHERE scope IN (?, ?)", [owner, FOLDERS + owner])
 
 
 def stored(value: JSON) -> str:
@@ -71,10 +79,10 @@ def stored(value: JSON) -> str:
     return data
 
 
-def _fenced(connection: Connection, job_id: str, epoch: int) -> str:
-    """Returns the scope of the job, which stays this epoch's until the transaction ends."""
+def fenced(connection: Connection, job_id: str, epoch: int) -> Job:
+    """Returns the job, which stays this epoch's until the transaction ends. Raises `EpochStale`, `JobNotFound`."""
     connection.lock_jobs([job_id])
     job = log.find(connection, job_id)
     if job.epoch != epoch or job.ended:
         raise EpochStale(job_id)
-    return scope(job)
+    return job

@@ -21,6 +21,7 @@ from jobs.models import (
     NEEDS_ARGUMENTS,
     RETRYABLE,
     TRY_NOW,
+    Folder,
     HeldJob,
     Job,
     JobRequest,
@@ -33,7 +34,7 @@ from jobs.models import (
     WorkerRecord,
 )
 from jobs.rules import Eligibility, JobHead
-from jobs.sql import inbox, log, offers, rates, records, rows, runs, threads, uploads
+from jobs.sql import folders, inbox, log, offers, rates, records, rows, runs, threads, uploads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Lane, Transaction
 from jobs.sql.log import EntryAt, WorkDone
@@ -200,6 +201,8 @@ class SqlStore:
 
     def _take(self, connection: Connection, job: Job, worker: str, change: Change, done: WorkDone | None) -> Job:
         taken = log.take(connection, job, worker, self._clock(), done)
+        if taken.attempt > 1:
+            folders.leave(connection, taken)
         self._changes.topics.add(job_topic(job.id))
         if taken.ended:
             self._changes.topics.add("queue")
@@ -565,6 +568,12 @@ class SqlStore:
 
     async def records(self, job: Job, prefix: str) -> list[tuple[str, str]]:
         return await self._read(lambda connection: records.versions(connection, job, prefix))
+
+    async def folder(self, job: Job) -> Folder:
+        return await self._read(lambda connection: folders.find(connection, job.id, job.epoch))
+
+    async def move_folder(self, job: Job, name: str) -> None:
+        await self._database.append(lambda connection: folders.move(connection, job.id, job.epoch, name))
 
     def add_run(self, run: Run) -> None:
         self._database.post(lambda connection: runs.add(connection, run))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -185,6 +186,32 @@ async def test_what_the_first_versions_stored_for_a_job_is_no_threads_of_its_nam
     assert not store.storage("bob", "thread", ROOT_ID).exists()
     await store.delete_storage("bob", "thread", ROOT_ID)
     assert (store.storage("ada", "job", ROOT_ID) / "index.db").is_file()
+
+
+async def test_a_copy_of_a_storage_holds_its_files_and_goes_with_the_thread(store: DirectoryFileStore) -> None:
+    first = store.storage("ada", "thread", "t")
+    (first / "folder").mkdir(parents=True)
+    (first / "folder" / "file").write_bytes(b"x")
+    (first / "link").symlink_to("folder/file")
+    os.mkfifo(first / "pipe")
+    copy = await store.copy_storage("ada", "thread", "t", "")
+    assert copy.whole
+    folder = store.storage("ada", "thread", "t", copy.name)
+    assert (folder / "link").read_bytes() == b"x"
+    assert not (folder / "pipe").exists()
+    await store.delete_storage("ada", "thread", "t")
+    assert not folder.exists()
+
+
+async def test_a_copy_of_a_storage_in_which_files_come_and_go_holds_those_that_stay(store: DirectoryFileStore) -> None:
+    folder = store.storage("ada", "job", ROOT_ID)
+    folder.mkdir(parents=True)
+    (folder / "stays").write_bytes(b"x")
+    (folder / "gone").mkdir(mode=0)
+    (folder / "gone").chmod(0)
+    copy = await store.copy_storage("ada", "job", ROOT_ID, "")
+    assert (store.storage("ada", "job", ROOT_ID, copy.name) / "stays").read_bytes() == b"x"
+    assert copy.whole == (os.geteuid() == 0), "what could not be read is told, so that the original is kept"
 
 
 GOOD = {"id": "", "name": "a.txt", "mime": "text/plain", "size": 1, "owner": "ada"}

@@ -25,7 +25,7 @@ from jobs.events import (
     StepStarted,
     TextDelta,
 )
-from jobs.models import JSON, Limits, WorkerRecord
+from jobs.models import JSON, Folder, Limits, WorkerRecord
 from jobs.sql.log import MAX_HEADS
 from jobs.store import JobFilter, JobStore
 from tests.jobs.engine import Engine, OpenEngine, anything, chat, claim, fields, is_gapless, types, write
@@ -778,6 +778,41 @@ async def test_what_tools_keep_is_deleted_with_the_thread_or_the_last_of_the_ret
     assert await store.record(in_thread, "k") == 1
     await store.purge_thread("t")
     assert await store.record(in_thread, "k") is None
+
+
+async def test_a_takeover_leaves_the_folder_and_only_the_new_holder_moves_on(engine: Engine) -> None:
+    store = engine.store
+    zombie = await begun(store, thread_id="t")
+    assert await store.folder(zombie) == Folder(name="", left=False)
+    taken = await claim(store, "w2", alive=("w2",))
+    assert taken is not None
+    assert await store.folder(taken) == Folder(name="", left=True)
+    for late in (store.folder(zombie), store.move_folder(zombie, "late")):
+        with pytest.raises(EpochStale):
+            await late
+    await store.move_folder(taken, "copy")
+    assert await store.folder(taken) == Folder(name="copy", left=False)
+    assert await store.folder(await store.renew(taken.id, taken.epoch)) == Folder(name="copy", left=True)
+    assert await store.records(taken, "") == []
+
+
+async def test_a_cancelled_job_that_is_taken_over_to_end_it_leaves_the_folder_to_the_next_turn(engine: Engine) -> None:
+    store = engine.store
+    zombie = await begun(store, thread_id="t")
+    await store.request_cancel(zombie.id, "ada")
+    assert await claim(store, "w2", alive=("w2",)) is None
+    assert (await store.folder(await begun(store, thread_id="t"))).left
+    assert not (await store.folder(await begun(store, thread_id="another"))).left
+
+
+async def test_where_the_folder_is_is_forgotten_with_the_thread(engine: Engine) -> None:
+    store = engine.store
+    job = await begun(store, thread_id="t")
+    await store.move_folder(job, "copy")
+    await write(store, job.id, DONE, epoch=job.epoch)
+    await store.delete_thread("t", "ada")
+    await store.purge_thread("t")
+    assert await store.folder(await begun(store, thread_id="t")) == Folder(name="", left=False)
 
 
 async def test_what_a_tool_may_keep_is_limited(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from files.errors import StoredFileNotFound
+from files.store import DirectoryFileStore, StorageCopy, StorageOf
 from jobs.errors import EpochStale, JobIncomplete, StepFailed, ThreadNotFound
 from jobs.models import JSON, JobRequest
+from models.storages import Storages
 from tests.endpoint import Endpoint
 from tests.jobs.engine import fields
 from tests.models.desk import TOOLBOX, USER, Desk, open_desk, settings_for
@@ -201,6 +203,60 @@ async def test_what_a_tool_kept_with_the_first_version_is_there(desk: Desk) -> N
     kept.rename(kept.parent.parent / hashlib.sha256(b"t1").hexdigest()[:32])
     assert await remembered("second") == "first second "
     assert await remembered("third") == "first second third "
+
+
+async def test_nobody_reads_what_a_call_writes_into_its_storage_after_its_job_was_taken_over(
+    desk: Desk, tmp_path: Path
+) -> None:
+    go, done = tmp_path / "go", tmp_path / "done"
+    zombie = await desk.submit(task="remember_late", arguments={"signals": str(tmp_path)}, thread_id="t1")
+    lost = asyncio.create_task(desk.run(zombie))
+    await until((tmp_path / "begun").exists, within=30, what="the first call has written")
+    again = await desk.take()
+    assert await desk.run(again) == "early "
+    go.touch()
+    await until(done.exists, within=30, what="the first call has written again")
+    with pytest.raises(EpochStale):
+        await lost
+    next_turn = await desk.submit(task="remember", arguments={"word": "next"}, thread_id="t1")
+    assert await desk.run(next_turn) == "early next "
+
+
+async def test_calls_of_one_attempt_after_a_takeover_share_one_copy_of_the_storage(desk: Desk) -> None:
+    await desk.run(await desk.submit(task="remember", arguments={"word": "first"}, thread_id="t1"))
+    await desk.submit(task="remember", thread_id="t1", arguments={"word": "second"})
+    again = await desk.take()
+    storages = Storages(desk.files)
+    await asyncio.gather(*(storages.take(again) for _ in range(4)))
+    copy = storages.path(again)
+    assert (copy / "words").read_text() == "first "
+    assert list(copy.parent.iterdir()) == [copy]
+    assert not desk.files.storage(USER, "thread", "t1").exists()
+
+
+async def test_a_call_whose_job_is_taken_over_while_it_copies_the_storage_moves_nothing(desk: Desk) -> None:
+    await desk.run(await desk.submit(task="remember", arguments={"word": "kept"}, thread_id="t1"))
+    await desk.submit(task="remember", thread_id="t1", arguments={"word": "second"})
+    slow = await desk.take()
+
+    class TakenMeanwhile(DirectoryFileStore):
+        async def copy_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> StorageCopy:
+            copy = await super().copy_storage(owner, kind, id, name)
+            self.newer = await desk.take()
+            return copy
+
+    files = TakenMeanwhile(tmp := desk.files.storage(USER, "thread", "t1").parents[2])
+    assert tmp.name == "files"
+    with pytest.raises(EpochStale):
+        await Storages(files).take(slow)
+    assert await desk.run(files.newer) == "kept second "
+
+
+async def test_a_call_whose_job_was_taken_over_gets_no_storage(desk: Desk) -> None:
+    lost = await desk.submit(task="remember", thread_id="t1", arguments={"word": "a"})
+    await desk.run(await desk.take())
+    with pytest.raises(EpochStale):
+        await Storages(desk.files).take(lost)
 
 
 async def test_a_call_that_waits_for_a_process_says_so_and_then_that_it_goes_on(

@@ -136,6 +136,26 @@ def remember(ctx: ToolContext, word: str) -> str:
 
 
 @tool
+def remember_late(ctx: ToolContext, signals: str) -> str:
+    """Keep words at once and, the first time, also after the file `go` appears: in an open file, and in a new one."""
+    begun, go, done = (Path(signals) / name for name in ("begun", "go", "done"))
+    words = ctx.storage / "words"
+    with words.open("a") as kept:
+        if begun.exists():
+            return words.read_text()
+        kept.write("early ")
+        kept.flush()
+        begun.touch()
+        while not go.exists():
+            time.sleep(0.01)
+        kept.write("late ")
+    words.parent.mkdir(parents=True, exist_ok=True)
+    words.write_text("later ")
+    done.touch()
+    return "lost"
+
+
+@tool
 def index_documents(documents: list[UploadedFile]) -> str:
     """Put documents into an index of one."""
     return f"{len(documents)} documents are indexed."
