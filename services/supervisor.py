@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import starting
 from background import cancel_and_wait, keep_running
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 15.0
+KILLED_BACKOFF_SECONDS = 1.0
+"""The longest restart delay after a signal: one that cannot start ends by itself, and all jobs wait meanwhile."""
 STEADY_SECONDS = 20.0
 """A worker that lived this long was healthy: the restart delay is reset."""
 OBSERVE_SECONDS = 1.0
@@ -25,6 +27,14 @@ LOCKED_SECONDS = 3.0
 """Our writes take less, unless another process holds the database's lock."""
 REPLACED_SECONDS = 30.0
 """A worker that was replaced because it stood still is killed when it has not ended by then."""
+
+
+class Ended(NamedTuple):
+    """The end of a worker."""
+
+    how: str
+    """For the log."""
+    by_signal: bool
 
 
 class Supervisor:
@@ -79,24 +89,25 @@ class Supervisor:
                 return
             if loop.time() - begun > STEADY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
-            fields = {"how": ended, "restart_seconds": round(backoff, 1)}
+            pause = min(backoff, KILLED_BACKOFF_SECONDS) if ended.by_signal else backoff
+            fields = {"how": ended.how, "restart_seconds": round(pause, 1)}
             logger.warning("worker process ended; starting another", extra={"fields": fields})
-            await asyncio.sleep(backoff)
+            await asyncio.sleep(pause)
             backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
             self.restarts += 1
 
-    async def _run_one(self) -> str | None:
-        """Returns how the worker ended, for the log; None if another one has taken its place."""
+    async def _run_one(self) -> Ended | None:
+        """Returns how the worker ended; None if another one has taken its place."""
         try:
             child = await self._start()
         except OSError as error:  # out of memory or processes: treated as an immediate end
-            return f"could not be started ({error.strerror})"
+            return Ended(f"could not be started ({error.strerror})", by_signal=False)
         code = await child.wait()
         self._children.discard(child)
         if child in self._retired:
             self._retired.discard(child)
             return None
-        return f"ended with exit code {code}"
+        return Ended(f"ended with exit code {code}", by_signal=code < 0)
 
     async def _start(self) -> asyncio.subprocess.Process:
         child = await children.start(*self._command)

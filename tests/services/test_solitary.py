@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
 
 import httpx
 
 from tests.conftest import StartServer
-from tests.endpoint import Endpoint, script
+from tests.endpoint import Endpoint, Request, script
 from tests.server import FIXTURE_TOOLS
 from tests.waiting import until
 
 ENOUGH_SECONDS = 90
 WORDS = 300
+ANSWER = "".join(f"w{n} " for n in range(WORDS))
+STREAMS = 50
+KILLS = 10
+TAKEOVER_SECONDS = 20.0
+"""A new worker's start on a busy machine, and its claims. Far less than a suspect waits for a worker that never comes."""
 
 
 async def submit(client: httpx.AsyncClient, **body: object) -> str:
@@ -58,4 +66,42 @@ async def test_a_job_that_kills_its_workers_costs_its_neighbours_two_takeovers_a
             events = await log(client, job)
             assert events[-1]["type"] == "job.completed"
             assert len(attempts(events)) <= 4
-            assert events[-1]["result"] == {"text": "".join(f"w{n} " for n in range(WORDS))}
+            assert events[-1]["result"] == {"text": ANSWER}
+
+
+async def test_ten_random_kills_under_fifty_streams_condemn_nobody_and_delay_nobody_by_more_than_the_takeover(
+    start_server: StartServer, endpoint: Endpoint
+) -> None:
+    server = await start_server()
+    chance = random.Random(15)
+    questions = [script(tokens=WORDS, hold=WORDS // 2) for _ in range(STREAMS)]
+
+    def cut() -> list[Request]:
+        return [request for request in endpoint.requests() if request.disconnected_at is not None]
+
+    def all_stream() -> bool:
+        open_ones = [request for request in endpoint.requests() if request.disconnected_at is None]
+        return {one.script for one in open_ones if one.tokens_sent >= WORDS // 2} >= set(questions)
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=ENOUGH_SECONDS) as client:
+        jobs = [await submit(client, task="chat", input=question) for question in questions]
+        for _ in range(KILLS):
+            await until(all_stream, within=ENOUGH_SECONDS, what="all stream")
+            before = len(cut())
+            os.kill(chance.choice(sorted(server.workers())), signal.SIGKILL)
+            await until(lambda before=before: len(cut()) > before, within=ENOUGH_SECONDS, what="streams are cut")  # type: ignore[misc]
+        await until(all_stream, within=ENOUGH_SECONDS, what="all stream")
+        for question in questions:
+            endpoint.release(question)
+        for job in jobs:
+            end = (await log(client, job))[-1]
+            assert (end["type"], end.get("result")) == ("job.completed", {"text": ANSWER})
+    delays = [begun_again_after(request, endpoint.requests()) for request in cut()]
+    assert len(delays) >= KILLS
+    assert max(delays) <= TAKEOVER_SECONDS
+
+
+def begun_again_after(cut: Request, requests: list[Request]) -> float:
+    """Seconds until the stream's job asked the model again."""
+    later = [one.received_at for one in requests if one.script == cut.script and one.number > cut.number]
+    return min(later) - (cut.disconnected_at or 0.0)
