@@ -55,11 +55,15 @@ class RefusedCall(Exception):
 async def begin(services: WebServices, call: Call, user: str, key: str | None) -> Job:
     """Submits the job of the call. Raises `RpcError` for an unknown tool, `RefusedCall`, `ApiError`."""
     name, arguments = call.text("name"), call.mapping("arguments")
-    known = {CHAT, *(str(one["name"]) for one in await services.jobs.tools())}
+    agents = {str(one["name"]) for one in await services.jobs.agents()}
+    known = {CHAT, *agents, *(str(one["name"]) for one in await services.jobs.tools())}
     if name not in known:
         raise RpcError(INVALID_PARAMS, f"There is no tool {name[:80]!r}.", status=200)
     try:
-        request = await _request(services, name, arguments, user, key)
+        if name in agents:
+            request = await _to_agent(services, name, arguments, user, key)
+        else:
+            request = await _request(services, name, arguments, user, key)
         return await submit(services, replace(request, patience_seconds=_patience_seconds(services, call)))
     except KNOWN_ERRORS as error:
         told = from_exception(error)
@@ -74,6 +78,15 @@ async def _request(services: WebServices, name: str, arguments: Payload, user: s
         return chat_request(user, asked.input, files=asked.files, key=key)
     files = await check_arguments(services, name, arguments, user)
     return JobRequest(task=name, user=user, arguments=arguments, files=tuple(files), key=key)
+
+
+async def _to_agent(services: WebServices, name: str, arguments: Payload, user: str, key: str | None) -> JobRequest:
+    """Returns what asks an agent: the words and files of a chat, the rest are its settings."""
+    asked = _chat_arguments({key: value for key, value in arguments.items() if key in ChatArguments.model_fields})
+    settings = {key: value for key, value in arguments.items() if key not in ChatArguments.model_fields}
+    files = [*asked.files, *await check_arguments(services, name, settings, user)]
+    turn = chat_request(user, asked.input, files=files, key=key, arguments=settings)
+    return replace(turn, task=name, agent=True)
 
 
 def _patience_seconds(services: WebServices, call: Call) -> float:

@@ -29,9 +29,21 @@ CHAT_OFFER: Offer = {
 }
 
 
-def offers(catalogue: Sequence[Mapping[str, Any]]) -> list[Offer]:
-    """Returns the tools as MCP lists them, by name, behind the chat."""
-    return [CHAT_OFFER, *sorted(map(_offer, catalogue), key=lambda offer: str(offer["name"]))]
+def offers(tools: Sequence[Mapping[str, Any]], agents: Sequence[Mapping[str, Any]] = ()) -> list[Offer]:
+    """Returns tools and agents as MCP lists them, by name, behind the chat."""
+    found = [*map(_offer, tools), *map(_offer_agent, agents)]
+    return [CHAT_OFFER, *sorted(found, key=lambda offer: str(offer["name"]))]
+
+
+def _offer_agent(agent: Mapping[str, Any]) -> Offer:
+    """An agent takes what the chat takes, and its settings."""
+    asked, settings = CHAT_OFFER["inputSchema"], agent["parameters"]
+    properties = {**settings.get("properties", {}), **asked["properties"]}
+    return {
+        "name": agent["name"],
+        "description": agent["description"],
+        "inputSchema": {**settings, **asked, "properties": properties},
+    }
 
 
 def _offer(entry: Mapping[str, Any]) -> Offer:

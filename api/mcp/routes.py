@@ -218,7 +218,7 @@ async def _ping(_: Call, __: Door) -> Payload:
 
 
 async def _list_tools(call: Call, door: Door) -> Payload:
-    told: Payload = {"tools": offers(await door.services.jobs.tools())}
+    told: Payload = {"tools": offers(await door.services.jobs.tools(), await door.services.jobs.agents())}
     return told | ({"ttlMs": LIST_MS, "cacheScope": "private"} if call.is_modern else {})
 
 

@@ -56,8 +56,9 @@ async def test_the_python_client_lists_the_chat_and_every_tool_with_its_schema(
     async with session_of(api_server, "ada") as session:
         listed = {tool.name: tool for tool in (await session.list_tools()).tools}
     catalogue = {tool["name"]: tool for tool in (await ada.get("/api/tools")).json()["data"]}
-    assert listed.keys() == {"chat", *catalogue}
-    assert listed["chat"].inputSchema["required"] == ["input"]
+    assert listed.keys() == {"chat", "assistant", *catalogue}
+    for answering in ("chat", "assistant"):
+        assert listed[answering].inputSchema["required"] == ["input"]
     for name, tool in catalogue.items():
         assert listed[name].description == tool["description"]
         assert listed[name].inputSchema == {"type": "object", **tool["parameters"]}

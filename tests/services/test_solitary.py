@@ -20,7 +20,7 @@ ANSWER = "".join(f"w{n} " for n in range(WORDS))
 STREAMS = 50
 KILLS = 10
 TAKEOVER_SECONDS = 20.0
-"""A new worker's start on a busy machine, and its claims. Far less than a suspect waits for a worker that never comes."""
+"""A new worker's start on a busy machine, and its claims. Far less than a suspect waits for one that never comes."""
 
 
 async def submit(client: httpx.AsyncClient, **body: object) -> str:

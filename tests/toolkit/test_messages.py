@@ -5,26 +5,32 @@ from typing import Any, get_args
 import pytest
 
 from toolkit import messages
-from toolkit.catalogue import ToolSpec
+from toolkit.catalogue import AgentSpec, ToolSpec
 from toolkit.context import CallInfo
 from toolkit.errors import NotJson
 from toolkit.handler import (
     Asked,
     Begin,
     BeginStep,
+    CallTool,
     Complete,
     Completed,
     DeleteRecord,
     EndStep,
     Found,
+    Generate,
+    Generated,
     GetRecord,
     LimitRate,
     ListRecords,
     OpenFile,
     PutRecord,
+    ReadMessages,
     Recorded,
     Reply,
+    RunCalls,
     SaveArtifact,
+    Turn,
 )
 from toolkit.messages import ToHost, ToWorker
 from toolkit.uploads import FileInfo
@@ -39,8 +45,12 @@ INFO = CallInfo(
     scratch="/s",
     storage="/t",
     named_sites=("example.org",),
+    turn=Turn(text="Hi", at=1.5, tools=["echo"], indexed=True),
 )
 SPEC = ToolSpec(name="echo", description="Echo.", parameters={"properties": {"t": {"type": "string"}}}, run_in="loop")
+ANSWERING = AgentSpec(
+    name="shout", description="Shout.", parameters={}, run_in="loop", tools=("echo",), starters=("Hi",)
+)
 LIKE_A_MESSAGE = {"t": "Ping", "number": [1, None, {"t": "Recorded", "output": 2}]}
 
 REPLIES: tuple[Reply, ...] = (
@@ -50,6 +60,7 @@ REPLIES: tuple[Reply, ...] = (
     FILE,
     Completed(text="ü"),
     Found(value=LIKE_A_MESSAGE),
+    Generated(text="ü", calls=[{"id": "call_1_0", "name": "echo", "arguments": {}}], finish_reason="tool_calls"),
 )
 FOR_HOSTS: list[ToHost] = [
     messages.StartCall(call=1, tool="echo", arguments=LIKE_A_MESSAGE, info=INFO),
@@ -60,7 +71,7 @@ FOR_HOSTS: list[ToHost] = [
     *(messages.Answer(call=1, request=2, reply=reply) for reply in REPLIES),
 ]
 FOR_WORKERS: list[ToWorker] = [
-    messages.Hello(catalogue=(SPEC,), problems=("A sentence.",)),
+    messages.Hello(catalogue=(SPEC, ANSWERING), problems=("A sentence.",)),
     messages.Pong(number=3),
     messages.Stalled(seconds=0.5, call=None, over=False),
     messages.Progress(call=1, done=1.5, total=None, message="half"),
@@ -89,6 +100,10 @@ FOR_WORKERS: list[ToWorker] = [
             GetRecord(key="ü"),
             DeleteRecord(key="ü"),
             ListRecords(prefix="ü"),
+            Generate(within="", place=1, system="s", messages=None, tools=["echo"], show=True, model=None),
+            RunCalls(within="", place=2, calls=[{"id": "", "name": "echo", "arguments": LIKE_A_MESSAGE}]),
+            CallTool(within="map:1/part:0", place=1, name="echo", arguments=LIKE_A_MESSAGE),
+            ReadMessages(within="", place=3),
         )
     ),
 ]
