@@ -74,7 +74,6 @@ LOGIN = "Who may log in is a setting: docs/accounts.md."
         ("on_message", "@cl.on_message", "message", AGENT),
         ("on_app_startup", "@cl.on_app_startup", "", AGENT),
         ("action_callback('go')", '@cl.action_callback("go")', "action", AGENT),
-        ("data_layer", "@cl.data_layer", "", AGENT),
         ("password_auth_callback", "@cl.password_auth_callback", "name, password", LOGIN),
     ],
 )
