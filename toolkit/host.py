@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import contextvars
+import faulthandler
 import os
 import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, NoReturn, assert_never
 
 from toolkit import messages
 from toolkit.catalogue import Kind
@@ -220,6 +222,20 @@ def _offer_to_be_killed() -> None:
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
+def _tell_of_exits(output: Output) -> None:
+    """Make `os._exit` in a tool's code say which line ended the process, and with it the calls of others."""
+    end = os._exit
+
+    def tell_and_end(status: int) -> NoReturn:
+        call = current_call.get()
+        if call is not None:
+            where = "".join(traceback.format_stack(sys._getframe(1), limit=1))
+            output.line("error", f"ended its process with os._exit({status})", call.fields, where)
+        end(status)
+
+    os._exit = tell_and_end
+
+
 def main(arguments: list[str]) -> None:
     """Run a host with the arguments of HostOptions."""
     # A signal to the whole control group makes the worker drain, and calls must go on meanwhile. The programs that a
@@ -230,7 +246,9 @@ def main(arguments: list[str]) -> None:
     os.nice(NICENESS[options.kind])
     _offer_to_be_killed()
     os.set_inheritable(options.control, False)
+    faulthandler.enable(sys.stderr)  # a crash in C leaves the lines that ran, in the log
     output = take_over(options.log_format, _fields_of_call)
+    _tell_of_exits(output)
     sys.path.extend(str(directory.resolve()) for directory in options.directories)
     try:
         Host(Channel(socket.socket(fileno=options.control)), options, output).run()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -198,3 +199,40 @@ def test_a_host_that_cannot_reach_its_worker_ends_without_a_trace() -> None:
         ours.shutdown(socket.SHUT_RD)  # what it sends is refused, although nobody tells it that this end is gone
         _, said = host.communicate(timeout=60)
     assert said == b""
+
+
+CRASHING = """
+import ctypes
+import os
+
+from toolkit import tool
+
+
+@tool(run_in="process")
+def leave_at_once() -> None:
+    \"\"\"Leaves.\"\"\"
+    os._exit(3)
+
+
+@tool(run_in="process")
+def read_nothing() -> None:
+    \"\"\"Reads at the address 0.\"\"\"
+    ctypes.string_at(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("leave_at_once", r"ended its process with os\._exit\(3\)(.|\n)*crashing\.py\", line 11, in leave_at_once"),
+        ("read_nothing", r"Segmentation fault(.|\n)*crashing\.py\", line 17 in read_nothing"),
+    ],
+)
+async def test_the_log_names_the_line_that_ended_a_process(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    async with HostPool([tmp_path], spare_hosts=0) as pool:
+        with pytest.raises(ToolCrashed, match=name):
+            await pool.call(name, {}, ORIGIN, RecordingHandler())
+    assert re.search(said, capfd.readouterr().err)
