@@ -87,6 +87,7 @@ class Host:
         self._loop.set_task_factory(_task_of_call)
         self._loop.set_default_executor(CallThreads())
         self._watchdog = Watchdog(self._loop, self._stalled, Code(options.directories))
+        self._problems: tuple[str, ...] = ()
         self._told = False  # whether the present stall was reported
 
     def run(self) -> None:
@@ -95,6 +96,7 @@ class Host:
         asyncio.set_event_loop(self._loop)
         registry = self._load()
         self._tools.update(registry.tools)
+        self._problems = registry.problems
         catalogue = tuple(tool.spec for tool in registry.tools.values())
         self._send(Hello(catalogue=catalogue, problems=registry.problems))
         self._loop.run_forever()
@@ -135,7 +137,9 @@ class Host:
     def _begin(self, start: StartCall) -> None:
         tool = self._tools.get(start.tool)
         if tool is None:  # its file has changed since the catalogue was read
-            self._send(Failed(call=start.call, message=f"The {self._options.kind} {start.tool} is no longer there."))
+            why = " ".join(["", *self._problems[:1]])
+            gone = f"The {self._options.kind} {start.tool} is no longer there.{why}"
+            self._send(Failed(call=start.call, message=gone))
             return
         call = RunningCall(start, tool, self._send, self._loop, self._ended, self._output, self._options.directories)
         self._calls[call.id] = call

@@ -70,6 +70,7 @@ class HostPool:
         self._thread_limit = thread_limit
         self._start_seconds = start_seconds
         self._specs: dict[str, ToolSpec] = {}
+        self._told: set[str] = set()
         self._shared: list[HostProcess] = []
         self._spares: list[asyncio.Task[HostProcess]] = []
         self._hosts: set[HostProcess] = set()
@@ -85,8 +86,7 @@ class HostPool:
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
-        for problem in self.problems:
-            logger.warning("tools not offered", extra={"fields": {"problem": problem}})
+        self._tell(self.problems)
         asyncio.get_running_loop().call_later(FIRST_SPARE_SECONDS, self._refill)
         return self
 
@@ -266,9 +266,19 @@ class HostPool:
             self._spares.append(asyncio.create_task(self._start_host(self._directories)))
 
     async def _start_host(self, source: Sequence[str]) -> HostProcess:
-        return await HostProcess.start(
+        host = await HostProcess.start(
             [*self._log_options, *source], self._environment, self._start_seconds, self._spawned
         )
+        if self.catalogue:  # a file was changed since
+            self._tell(host.problems)
+        return host
+
+    def _tell(self, problems: Sequence[str]) -> None:
+        """Log those problems that are new."""
+        for problem in problems:
+            if problem not in self._told:
+                logger.warning("tools not offered", extra={"fields": {"problem": problem}})
+        self._told.update(problems)
 
     def _spawned(self, host: HostProcess) -> None:
         self._hosts = {other for other in self._hosts if not other.closed.is_set()} | {host}

@@ -236,3 +236,17 @@ async def test_the_log_names_the_line_that_ended_a_process(
         with pytest.raises(ToolCrashed, match=name):
             await pool.call(name, {}, ORIGIN, RecordingHandler())
     assert re.search(said, capfd.readouterr().err)
+
+
+async def test_a_syntax_error_that_is_saved_while_the_server_runs_is_told_with_its_file_and_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "crashing.py"
+    file.write_text(CRASHING)
+    async with HostPool([tmp_path], spare_hosts=0) as pool:
+        file.write_text(CRASHING.replace("os._exit(3)", "os._exit(3"))
+        with pytest.raises(
+            ToolError, match=r"leave_at_once is no longer there\. .*/crashing\.py: not loaded: line 11: "
+        ):
+            await pool.call("leave_at_once", {}, ORIGIN, RecordingHandler())
+    assert "tools not offered" in caplog.text
