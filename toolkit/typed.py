@@ -18,6 +18,8 @@ VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 ENTRY = r"(?:\"[^\"]*\"|'[^']*'|[^\s,]*)"
 ENTRIES = re.compile(rf"(?=\S){ENTRY}(?:,{ENTRY})*")
 """The entries of a list, separated only by commas."""
+BRACKETED = re.compile(r"\[[^\[\]\n]*\]")
+"""A list as people write it, without the quotes of JSON: `[a, b]`."""
 SPLIT = re.compile(r"\s*(?:\"[^\"]*\"|'[^']*')\s*(?=,|\Z)|[^,]+")
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -63,7 +65,7 @@ def value_of(parameter: Parameter, texts: Sequence[str]) -> JSON:
     if len(texts) == 1 and isinstance(whole := _whole_list(texts[0]), list):
         return whole
     if parameter.kind in (Kind.LIST, Kind.FILES):
-        entries = [entry for text in texts for entry in split_entries(text)]
+        entries = [entry for text in texts for entry in split_entries(_without_brackets(text))]
         return [read_text(parameter.item, entry) for entry in entries]
     if len(texts) == 1 and parameter.schema.get("type") != "array":
         return _one(parameter, texts[0])  # the parameter also takes a single value
@@ -109,7 +111,7 @@ def _list_end(text: str, begin: int) -> int:
     try:
         _, end = json.JSONDecoder().raw_decode(text, begin)
     except (ValueError, RecursionError):
-        value = VALUE.match(text, begin)
+        value = BRACKETED.match(text, begin) or VALUE.match(text, begin)
         return begin if value is None else value.end()
     return end
 
@@ -127,6 +129,11 @@ def _one(parameter: Parameter, text: str) -> JSON:
 def _unquoted(text: str) -> str:
     is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1] if is_quoted else text
+
+
+def _without_brackets(text: str) -> str:
+    text = text.strip()
+    return text[1:-1] if BRACKETED.fullmatch(text) else text
 
 
 def _whole_list(text: str) -> JSON:

@@ -48,6 +48,8 @@ PARAMETERS = parameters_of(
         ('tags="a, b",c tags=d', {"tags": ["a, b", "c", "d"]}, ""),
         ('tags=a,"b c" d', {"tags": ["a", "b c"]}, "d"),
         ('tags=["a", "b c"] d', {"tags": ["a", "b c"]}, "d"),
+        ("tags=[a, b c] d", {"tags": ["a", "b c"]}, "d"),
+        ("weights=[1, 2.5] files=[] x", {"weights": [1, 2.5], "files": []}, "x"),
         ("tags=[a, b", {"tags": ["[a"]}, "b"),
         ('tags="open and', {"tags": ['"open']}, "and"),
         ("weights=1,2.5,x", {"weights": [1, 2.5, "x"]}, ""),
