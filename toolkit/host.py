@@ -37,12 +37,16 @@ from toolkit.output import JSON_OPTION, Fields, Output, take_over
 from toolkit.registry import Registry, load_tools
 from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
-from toolkit.watchdog import TOLD_SECONDS, Code, Stall, Watchdog
+from toolkit.watchdog import IMPORTING, TOLD_SECONDS, Code, Stall, Watchdog
 from toolkit.wire import AGENTS_OPTION, MCP_OPTION, Channel
 
 NICENESS: Mapping[Kind, int] = {"tool": 19, "agent": 5}
 """Tool code yields to the chat: a tool that burns every core must not slow other users' streams. Agents begin and end
 answers, so they yield less."""
+
+
+ADVICE = "use asyncio.to_thread or make it `def`"
+IMPORT_ADVICE = "import it at the top of the file, so that it is done before the first call"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +168,8 @@ class Host:
             return
         so_far = "" if stall.over else " so far"
         seconds = f"{stall.seconds:.1f} s{so_far}"
-        text = f"blocked the loop for {seconds} {stall.where}: use asyncio.to_thread or make it `def`"
+        advice = IMPORT_ADVICE if stall.where.endswith(IMPORTING) else ADVICE
+        text = f"blocked the loop for {seconds} {stall.where}: {advice}"
         self._output.line("warning", text, context.fields)
         self._send(Log(call=context.id, level="warning", message=text))
 

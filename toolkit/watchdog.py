@@ -37,6 +37,10 @@ class Stall:
     over: bool
 
 
+IMPORTING = ", which imports a module"
+"""The end of a place whose line is an import."""
+
+
 class Code:
     """The files of an author: those in these directories, except installed packages."""
 
@@ -48,11 +52,14 @@ class Code:
     def where(self, frame: FrameType | None) -> str:
         """Returns the innermost line that the author can change, else the innermost line."""
         innermost = frame
+        importing = ""
         while frame is not None:
             name = frame.f_code.co_filename
+            if name.startswith("<frozen importlib") or frame.f_code.co_name == "<module>":
+                importing = IMPORTING
             for folder, base in self._bases.items():
                 if name.startswith(folder) and "/site-packages/" not in name:
-                    return _told(frame, str(Path(name).relative_to(base)))
+                    return _told(frame, str(Path(name).relative_to(base))) + importing
             frame = frame.f_back
         return "" if innermost is None else _told(innermost, Path(innermost.f_code.co_filename).name)
 

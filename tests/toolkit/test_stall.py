@@ -145,3 +145,25 @@ async def test_a_call_that_has_moved_never_begins_in_the_host_that_it_left(
         assert await answers(left, 30)
         await until(lambda: not left.attempts, within=30, what="the host has obeyed")
     assert lines.read_text().split() == ["first", "second"]
+
+
+LATE = """
+from toolkit import tool
+
+
+@tool
+async def late() -> None:
+    \"\"\"Imports when it is called.\"\"\"
+    import slow_module
+"""
+
+
+async def test_an_import_that_blocks_is_told_to_move_to_the_top(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "slow_module").mkdir()
+    (tmp_path / "slow_module" / "__init__.py").write_text("import time\n\ntime.sleep(0.7)\n")
+    handler = RecordingHandler()
+    async with HostPool([tmp_path], spare_hosts=0) as pool:
+        await pool.call("late", {}, ORIGIN, handler)
+    (line,) = [message for _, message in handler.logs]
+    assert re.search(r"blocked the loop for .*, which imports a module: import it at the top of the file", line)
