@@ -67,6 +67,7 @@ async def ask(
         question.text,
         earlier=question.earlier,
         files=question.files,
+        model=question.model,
         key=key,
         arguments=door,
         patience_seconds=0,

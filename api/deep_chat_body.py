@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Request
@@ -44,6 +44,9 @@ class Conversation(BaseModel):
     )
 
     messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=MAX_MESSAGES)]
+    model: str | None = Field(
+        None, max_length=200, description="One of `GET /v1/models`: a model or an agent (`additionalBodyProps`)."
+    )
 
 
 class Attachments(BaseModel):
@@ -68,6 +71,8 @@ class Question:
     """The messages before it, in OpenAI's format."""
     files: Sequence[str] = ()
     """Ids of the files uploaded with it."""
+    model: str | None = None
+    """The model or agent that is asked; None for the default one."""
 
 
 async def read_question(request: Request, services: WebServices, user: str) -> Question:
@@ -76,7 +81,8 @@ async def read_question(request: Request, services: WebServices, user: str) -> Q
     match content_type(request):
         case "application/json" | "text/json":
             body = parse(await _whole_body(request, limit_bytes))
-            return _question(_valid(Conversation, body).messages, files=False)
+            said = _valid(Conversation, body)
+            return replace(_question(said.messages, files=False), model=said.model)
         case kind if kind == MULTIPART:
             async with open_form(request, max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
                 return await _question_of_form(form, services, user)

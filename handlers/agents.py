@@ -15,6 +15,8 @@ from toolkit.parameters import MISSING, Kind, Parameter
 AGENT = "agent"
 """Chainlit's mode that chooses the agent."""
 MAX_STARTERS = 8
+BETWEEN = ":"
+"""Between an agent's name and a setting's, in the id of an input. The page takes a point for a path into objects."""
 
 Agent = Mapping[str, JSON]
 """As the workers offer it."""
@@ -56,7 +58,7 @@ def panel(agents: Sequence[Agent], last: JobRequest | None) -> list[dict[str, An
 
 def settings_in(agent: Agent, panel: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the panel says of this agent, by parameter; empty when nobody has changed it."""
-    head = f"{agent['name']}."
+    head = f"{agent['name']}{BETWEEN}"
     return {name.removeprefix(head): value for name, value in panel.items() if name.startswith(head)}
 
 
@@ -87,7 +89,7 @@ def _inputs(agent: Agent, last: JobRequest | None) -> list[dict[str, Any]]:
 def _input(agent: Agent, field: Parameter, value: JSON) -> dict[str, Any]:
     shown = show(field, None if value is MISSING else value)
     told: dict[str, Any] = {
-        "id": f"{agent['name']}.{field.name}",
+        "id": f"{agent['name']}{BETWEEN}{field.name}",
         "label": field.title,
         "description": field.description,
         "initial": shown,

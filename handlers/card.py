@@ -179,6 +179,7 @@ class JobCard:
             case StepWaiting():
                 self._wait(payload)
             case Plan(step=path, items=items):
+                self.wanted = True
                 self._head["plan"] = [dict(item) for item in items]
                 self._goes_on(path)
             case Source():
@@ -268,7 +269,7 @@ class JobCard:
 
     def _start_step(self, started: StepStarted, at: float) -> None:
         path = started.step
-        if started.kind == "tool":
+        if started.kind == "tool" or (started.kind == "part" and not started.parent):
             self.wanted = True
         elif started.kind == "model":
             self._models[path] = started.name

@@ -143,6 +143,8 @@ class Chat:
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
         # Not the view of before: a page that reconnected meanwhile has another one.
         await self._views.of(session).start()
+        if draft is None and request.agent and request.task != chosen_agent(message.modes):
+            await self._show_modes(session)  # a starter has chosen the agent
 
     async def _addressed(
         self, request: JobRequest, agents: Sequence[Agent], message: cl.Message, session: WebsocketSession
@@ -169,6 +171,9 @@ class Chat:
         if view.loaded or session.restored or session.thread_id_to_resume:
             await view.connected()
         await self._commands.connected(session)
+        await self._show_modes(session)
+
+    async def _show_modes(self, session: WebsocketSession) -> None:
         agents = await self._jobs.agents()
         last = await last_turn(self._jobs, user_of(session), session.thread_id)
         modes = [OVERLAP, *choice(agents, last)]

@@ -1,0 +1,81 @@
+"""The choice of an agent beside Send, its settings, and what a conversation keeps of both."""
+
+import os
+from pathlib import Path
+
+from tests.browser.conftest import OpenChat
+from tests.browser.page import Chat
+from tests.conftest import StartServer
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+PICKER = "#mode-picker-trigger-agent"
+PARROT = '''
+from typing import Literal
+
+from toolkit import AgentContext, agent
+
+
+@agent(starters=["What is new?"])
+async def parrot(ctx: AgentContext, voice: Literal["low", "high"] = "low", times: int = 1) -> None:
+    """Repeats what it hears."""
+    ctx.plan(["Listen", "Speak"], at=1)
+    ctx.source("A perch", url="https://example.org/")
+
+    async def listen() -> str:
+        return " ".join([ctx.text] * times)
+
+    text = await ctx.step("listen", listen)
+    ctx.write("It said: ")
+    ctx.write(text.upper() if voice == "high" else text)
+'''
+
+
+async def test_an_agent_is_chosen_beside_send_and_its_conversation_keeps_it_with_its_settings(
+    start_server: StartServer, open_chat: OpenChat, tmp_path: Path
+) -> None:
+    (tmp_path / "parrot.py").write_text(PARROT)
+    server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
+    chat = await open_chat(server.url)
+    await chat.page.locator(PICKER).click()
+    assert [text.split("\n") for text in await chat.page.get_by_role("option").all_inner_texts()] == [
+        ["assistant", "Answers questions and works on your documents and tables with all tools."],
+        ["parrot", "Repeats what it hears."],
+    ]
+    await chat.page.get_by_role("option", name="parrot").click()
+    await set_voice(chat, "high", times="2")
+    await chat.send("hello")
+    await chat.says("It said: HELLO HELLO")
+    await chat.card.wait_for()
+
+    await chat.reload()
+    await until(lambda: shown(chat, "parrot"), within=30, what="the thread's agent after a reload")
+    await chat.says("It said: HELLO HELLO")
+    await chat.send("again")
+    await chat.says("It said: AGAIN AGAIN")
+
+
+async def test_a_starter_of_an_agent_asks_that_agent(
+    start_server: StartServer, open_chat: OpenChat, tmp_path: Path
+) -> None:
+    (tmp_path / "parrot.py").write_text(PARROT)
+    server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
+    chat = await open_chat(server.url)
+    await chat.page.get_by_role("button", name="What is new?").click()
+    await chat.says("It said: What is new?")
+    await until(lambda: shown(chat, "parrot"), within=30, what="the agent that answers")
+
+
+async def set_voice(chat: Chat, voice: str, *, times: str) -> None:
+    await chat.page.locator("#chat-settings-open-modal").click()
+    dialog = chat.page.get_by_role("dialog")
+    await dialog.get_by_role("combobox").click()
+    await chat.page.get_by_role("option", name=voice).click()
+    await dialog.get_by_role("textbox").fill(times)
+    await dialog.get_by_role("button", name="Confirm").click()
+    await dialog.wait_for(state="hidden")
+
+
+async def shown(chat: Chat, name: str) -> bool:
+    picker = chat.page.locator(PICKER)
+    return await picker.count() == 1 and name in await picker.inner_text()
