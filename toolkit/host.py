@@ -239,7 +239,7 @@ def _tell_of_exits(output: Output) -> None:
         call = current_call.get()
         if call is not None:
             where = "".join(traceback.format_stack(sys._getframe(1), limit=1))
-            output.line("error", f"ended its process with os._exit({status})", call.fields, where)
+            output.line("warning", f"ended its process with os._exit({status})", call.fields, where)
         end(status)
 
     os._exit = tell_and_end

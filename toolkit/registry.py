@@ -36,6 +36,7 @@ def load_tools(directories: Sequence[Path], kind: Kind = "tool") -> Registry:
         try:
             found = _tools_of(_import(file))
             _check_kind(found.values(), kind)
+            _check_documented(found.values())
             _check_new(found, tools)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
             problems.append(f"{file.parent.name}/{file.name}: not loaded: {_where(error, file)}{_what(error)}")
@@ -78,6 +79,12 @@ def _check_kind(found: Iterable[Tool[..., Any]], kind: Kind) -> None:
         if one.spec.kind != kind:
             what, where = BELONGS[one.spec.kind]
             raise ToolDefinitionError(f"{one.name!r} is {what}: move its file to a directory of {where}")
+
+
+def _check_documented(found: Iterable[Tool[..., Any]]) -> None:
+    for one in found:
+        if not (one.function.__doc__ or "").strip():
+            raise ToolDefinitionError(f"{one.name!r} has no docstring: say in one line what it does")
 
 
 def _check_new(found: Iterable[str], known: Iterable[str]) -> None:

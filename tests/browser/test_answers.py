@@ -7,6 +7,7 @@ from playwright.async_api import expect
 from tests.browser.conftest import OpenChat
 from tests.endpoint import script
 from tests.server import Server
+from tests.waiting import until
 
 WORDS = 6_000
 
@@ -15,9 +16,13 @@ async def test_copy_takes_a_long_answer_whole_and_as_it_was_written(shared_serve
     chat = await open_chat(shared_server.url)
     await chat.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await chat.send(script(tokens=WORDS, word="costs_$", paragraph=50))
-    await chat.finishes()
     answers = chat.page.locator("[data-step-type=assistant_message]")
-    assert await answers.count() > 2, "the page has it in several messages"
+
+    async def in_several() -> bool:
+        return await answers.count() > 2
+
+    await until(in_several, within=30, what="the page has it in several messages")
+    await chat.finishes()
     for _ in range(2):
         await answers.last.get_by_role("button", name="Copy").click()
         await answers.last.get_by_role("button", name="Copied").wait_for()

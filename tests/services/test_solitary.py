@@ -72,7 +72,7 @@ async def test_random_kills_under_many_streams_condemn_nobody_and_delay_nobody_b
     start_server: StartServer, endpoint: Endpoint, request: pytest.FixtureRequest
 ) -> None:
     """With --thorough, ten kills under fifty streams."""
-    streams, kills = (50, 10) if request.config.getoption("--thorough") else (20, 3)
+    streams, kills = (50, 10) if request.config.getoption("--thorough") else (12, 2)
     server = await start_server()
     chance = random.Random(15)
     questions = [script(tokens=WORDS, hold=WORDS // 2) for _ in range(streams)]

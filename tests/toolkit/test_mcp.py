@@ -224,7 +224,7 @@ async def test_a_server_that_hangs_in_mid_call_ends_at_its_time_limit(tmp_path: 
 async def test_servers_of_no_use_are_sentences_and_the_others_work(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "own.py").write_text("from toolkit import tool\n\n@tool\ndef own() -> int:\n    return 1\n")
+    (tmp_path / "own.py").write_text("from toolkit import tool\n\n@tool\ndef own() -> int:\n    'Own.'\n    return 1\n")
     secret = {"env": {"KEY": "sk-secret-1"}, "headers": {"Authorization": "Bearer sk-secret-1"}}
     entries = {
         "well": CHILD,
@@ -263,7 +263,7 @@ async def test_servers_of_no_use_are_sentences_and_the_others_work(
 
 
 async def test_a_server_that_hangs_at_its_start_holds_nothing_up_for_longer_than_its_limit(tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text("from toolkit import tool\n\n@tool\ndef own() -> int:\n    return 1\n")
+    (tmp_path / "own.py").write_text("from toolkit import tool\n\n@tool\ndef own() -> int:\n    'Own.'\n    return 1\n")
     path = write(tmp_path, {"slow": {"command": sys.executable, "args": [SERVER, "hang"]}})
     async with asyncio.timeout(30):
         async with HostPool([tmp_path], mcp_servers=path, connect_seconds=1) as pool:

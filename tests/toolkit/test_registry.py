@@ -9,7 +9,7 @@ from tests.toolkit.recording import ORIGIN, RecordingHandler
 from toolkit.pool import HostPool
 from toolkit.registry import load_tools
 
-GOOD = "from toolkit import tool\n\n@tool\ndef {name}() -> str:\n    return '{name}'\n"
+GOOD = "from toolkit import tool\n\n@tool\ndef {name}() -> str:\n    'Say it.'\n    return '{name}'\n"
 
 
 def test_a_broken_file_is_one_clear_line_and_the_others_load(tmp_path: Path) -> None:
@@ -19,6 +19,7 @@ def test_a_broken_file_is_one_clear_line_and_the_others_load(tmp_path: Path) -> 
     (tmp_path / "raises.py").write_text("import json\n\njson.loads('{')\n")
     (tmp_path / "leaves.py").write_text("import sys\nsys.exit(1)\n")
     (tmp_path / "wrong.py").write_text("from toolkit import tool\n\n@tool\ndef wrong(a): ...\n")
+    (tmp_path / "zz_silent.py").write_text("from toolkit import tool\n\n@tool\ndef silent() -> None: ...\n")
     (tmp_path / "zz_again.py").write_text(GOOD.format(name="good"))
     registry = load_tools([tmp_path, tmp_path / "nowhere"])
     assert list(registry.tools) == ["good"]
@@ -28,7 +29,8 @@ def test_a_broken_file_is_one_clear_line_and_the_others_load(tmp_path: Path) -> 
     assert told[2] == "syntax.py: not loaded: line 2: SyntaxError: invalid syntax (syntax.py, line 2)"
     assert told[3] == "wrong.py: not loaded: line 3: the tool 'wrong': the parameter 'a' has no type: annotate it"
     assert told[4] == "zz_again.py: not loaded: there is another tool 'good': rename one of them"
-    assert told[5] == "nowhere: not loaded: there is no such directory"
+    assert told[5] == "zz_silent.py: not loaded: 'silent' has no docstring: say in one line what it does"
+    assert told[6] == "nowhere: not loaded: there is no such directory"
 
 
 def test_an_imported_tool_is_loaded_once(tmp_path: Path) -> None:
@@ -47,7 +49,8 @@ async def test_a_pool_offers_what_loads_and_says_what_does_not(
 ) -> None:
     (tmp_path / "_shared.py").write_text("ANSWER = 42\n")
     (tmp_path / "good.py").write_text(
-        "from toolkit import tool\nfrom _shared import ANSWER\n\n@tool\ndef good() -> int:\n    return ANSWER\n"
+        "from toolkit import tool\nfrom _shared import ANSWER\n\n"
+        "@tool\ndef good() -> int:\n    'Good.'\n    return ANSWER\n"
     )
     (tmp_path / "bad.py").write_text("1 / 0\n")
     with caplog.at_level(logging.WARNING):
