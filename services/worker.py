@@ -44,26 +44,23 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         backend = await stack.enter_async_context(open_backend(settings))
         if settings.traces:
             await stack.enter_async_context(Traces(backend.store, backend.transitions))
-        pool = await stack.enter_async_context(
-            HostPool(
-                settings.tools,
-                environment=settings.tool_environment,
-                scratch=data.scratch,
-                mcp_servers=settings.mcp_file,
-                log_format=settings.log_format,
-                process_limit=settings.tool_processes,
-            )
+        pool = HostPool(
+            settings.tools,
+            environment=settings.tool_environment,
+            scratch=data.scratch,
+            mcp_servers=settings.mcp_file,
+            log_format=settings.log_format,
+            process_limit=settings.tool_processes,
         )
-        agents = await stack.enter_async_context(
-            HostPool(
-                settings.agents,
-                kind="agent",
-                spare_hosts=0,  # one serves all; when it dies, models that are answering go on meanwhile
-                environment=settings.tool_environment,
-                scratch=data.scratch,
-                log_format=settings.log_format,
-            )
+        agents = HostPool(
+            settings.agents,
+            kind="agent",
+            spare_hosts=0,  # one serves all; when it dies, models that are answering go on meanwhile
+            environment=settings.tool_environment,
+            scratch=data.scratch,
+            log_format=settings.log_format,
         )
+        await asyncio.gather(*(stack.enter_async_context(one) for one in (pool, agents)))  # each imports for a while
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(_guard_loop(models), name="watchdog"))
         tasks = _tasks(models, pool, agents, backend.files)

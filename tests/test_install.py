@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
         wheel(wheels, "pinned", version)
     wheel(wheels, "extra", "1.0", needs="pinned")
     wheel(wheels, "greedy", "1.0", needs="pinned>=2")
-    folder = tmp_path / "checkout"
+    folder = tmp_path / "a checkout"
     (folder / "scripts").mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "install", folder / "scripts")
     for name in ("chainlit.pth", "fetch-component"):

@@ -238,8 +238,9 @@ def _tell_of_exits(output: Output) -> None:
     def tell_and_end(status: int) -> NoReturn:
         call = current_call.get()
         if call is not None:
-            where = "".join(traceback.format_stack(sys._getframe(1), limit=1))
-            output.line("warning", f"ended its process with os._exit({status})", call.fields, where)
+            place = traceback.extract_stack(sys._getframe(1), limit=1)[-1]
+            where = f"at {Path(place.filename).name}:{place.lineno} in {place.name}()"
+            output.line("warning", f"ended its process with os._exit({status}) {where}", call.fields)
         end(status)
 
     os._exit = tell_and_end

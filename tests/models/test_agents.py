@@ -206,6 +206,9 @@ async def _holds(desk: Desk, program: list[tuple[str, int]], seed: int) -> None:
                 break
             running.cancel()
             await asyncio.wait({running})
+            if ended := await desk.events(ctx, "job.completed"):  # just before the death
+                result = fields(ended[0])["result"]
+                break
             ctx = await desk.take()
         else:
             result = await desk.run(ctx)
