@@ -205,7 +205,6 @@ class AgentCall(JobCall):
         self._of_models: set[int] = set()  # those of them that a model wrote
         self._cut_off: tuple[int, str] | None = None  # where and why a model's text ended too early
         self._writing: Writing | None = None
-        self._missing = frozenset(spec.tools or ()) - {tool.name for tool in self.offered}
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -397,8 +396,8 @@ class AgentCall(JobCall):
     async def _ask(self, step: Step, asked: Generate, *, shown: bool) -> ModelReply:
         separator = self._separator(asked.place) if shown else ""
         writer = Separated(separator, step.text if shown else _nothing)
-        messages = self._prompt(asked)
         offered = self._offers(asked)
+        messages = self._prompt(asked, has_tools=bool(offered))
 
         async def ask(model: BaseChatModel) -> BaseMessage:
             return await (model.bind_tools(offered) if offered else model).ainvoke(messages)
@@ -423,8 +422,8 @@ class AgentCall(JobCall):
             calling.cancel()
             del self._calling[step.path]
 
-    def _prompt(self, asked: Generate) -> list[BaseMessage]:
-        problems = self._agents.toolbox.problems if self._offers(asked) else ()
+    def _prompt(self, asked: Generate, *, has_tools: bool) -> list[BaseMessage]:
+        problems = self._agents.toolbox.problems if has_tools else ()
         system = "\n\n".join(part for part in (asked.system, *problems) if part)
         if asked.messages is None:
             messages = self._messages(asked.within, asked.place)

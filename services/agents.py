@@ -28,6 +28,8 @@ async def addressed(jobs: JobClient, request: JobRequest, name: str | None = Non
     if request.agent or request.task != CHAT:
         return request
     last = await last_turn(jobs, request.user, request.thread_id)
+    if name is None and last is None:
+        return request
     agents = await jobs.agents()
     chosen = name or (last.task if last is not None and last.agent else None)
     agent = next((one for one in agents if one["name"] == chosen), None if chosen else next(iter(agents), None))
