@@ -2,7 +2,7 @@
 
 import mimetypes
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ DRAWN = {".plotly.json": PLOTLY_MIME, ".table.json": TABLE_MIME}
 
 
 @contextmanager
-def as_file(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
+def as_file(name: str, data: bytes | str | Path, scratch: Callable[[], Path]) -> Iterator[str]:
     """Yields the path of a file with the content, which exists until the worker has copied it."""
     if not name or len(name) > MAX_NAME or "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         raise ToolMisused(f"the artifact's name is {name!r}: it must be a plain file name")
@@ -26,7 +26,7 @@ def as_file(name: str, data: bytes | str | Path, scratch: str) -> Iterator[str]:
             raise ToolMisused(f"the artifact {name!r}: pass its bytes, or the path of an existing file (encode text)")
         yield str(path)
         return
-    with tempfile.NamedTemporaryFile(dir=scratch, prefix=".artifact-") as file:
+    with tempfile.NamedTemporaryFile(dir=scratch(), prefix=".artifact-") as file:
         file.write(data)
         file.flush()
         yield file.name

@@ -50,7 +50,7 @@ class CallInfo:
     files: tuple[FileInfo, ...]
     """The files of the thread."""
     scratch: str
-    """A directory of this attempt alone, deleted at its end."""
+    """The path of a directory of this attempt alone, which is created on demand and deleted at the attempt's end."""
     storage: str
     """A directory of the thread."""
     named_sites: tuple[str, ...] | None = None
@@ -148,8 +148,10 @@ class _Context:
 
     @property
     def scratch(self) -> Path:
-        """An empty directory for the call's temporary files, deleted however the call ends."""
-        return Path(self._info.scratch)
+        """A directory for the call's temporary files, empty at first, deleted however the call ends."""
+        directory = Path(self._info.scratch)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory
 
     @property
     def storage(self) -> Path:
@@ -298,7 +300,7 @@ class ToolContext(_Context):
 
     def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Hand the user a file: its bytes, or the path of a complete file, which is copied."""
-        with artifacts.as_file(name, data, self._info.scratch) as path:
+        with artifacts.as_file(name, data, lambda: self.scratch) as path:
             self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     def _checkpointed(self, path: str, name: str, fn: Callable[[], Value]) -> Value:
@@ -377,7 +379,7 @@ class AsyncToolContext(_Context):
 
     async def save_artifact(self, name: str, data: bytes | str | Path, mime: str | None = None) -> None:
         """Hand the user a file: its bytes, or the path of a complete file, which is copied."""
-        with artifacts.as_file(name, data, self._info.scratch) as path:
+        with artifacts.as_file(name, data, lambda: self.scratch) as path:
             await self._ask(SaveArtifact(name=name, mime=mime or artifacts.mime_of(name), path=path))
 
     async def _checkpointed(self, path: str, name: str, fn: Callable[[], Awaitable[Value]]) -> Value:

@@ -131,7 +131,7 @@ class Host:
             case StartCall():
                 self._begin(message)
             case Ping():
-                self._loop.call_soon_threadsafe(self._send, Pong(number=message.number))
+                self._loop.call_soon_threadsafe(self._send, Pong())
             case CancelCall() | InterruptCall() | Answer() | Refusal():
                 if call := self._calls.get(message.call):
                     _tell_call(call, message)

@@ -57,7 +57,6 @@ class HostProcess:
         self._writer = writer
         self._blamed: Attempt | None = None  # the attempt because of which it was killed
         self._ready = asyncio.Event()
-        self._pongs: dict[int, asyncio.Event] = {}
         self._life = asyncio.create_task(self._live())
 
     @classmethod
@@ -118,15 +117,6 @@ class HostProcess:
         """Whether calls may be sent to it."""
         return self._process.returncode is None and not self.closed.is_set() and self._blamed is None
 
-    async def answers(self, timeout_seconds: float) -> bool:
-        """Whether its loop responds in time; if not, the host counts as stalled until the pong comes."""
-        number = next(_numbers)
-        pong = self._pongs[number] = asyncio.Event()
-        self.send(Ping(number=number))
-        if not await wait_event(pong, timeout_seconds):
-            self.stalled = True
-        return self.alive and not self.stalled
-
     async def run(self, call: Call, scratch: str, grace_seconds: float, begin_seconds: float | None = None) -> JSON:
         """Run the call to its end. Without `begin_seconds`, the host must run no other call.
 
@@ -163,9 +153,13 @@ class HostProcess:
     # -- attempts
 
     def _expect_begun(self, attempt: Attempt) -> None:
-        """Move an attempt that has not begun: the loop blocked after its pong, or a call in C keeps the interpreter."""
+        """Move an attempt that has not begun: the loop is blocked, or a call in C keeps the interpreter.
+
+        The host counts as stalled until its loop answers a ping.
+        """
         if attempt.number in self.attempts and not attempt.begun:
             self.stalled = True
+            self.send(Ping())
             attempt.move(died=False)
 
     def _send_call(self, attempt: Attempt, scratch: str) -> None:
@@ -222,8 +216,6 @@ class HostProcess:
         self._end_attempts()
         self.closed.set()
         self._ready.set()
-        for pong in self._pongs.values():
-            pong.set()
 
     async def _read(self) -> None:
         try:
@@ -243,8 +235,6 @@ class HostProcess:
                 self._ready.set()
             case Pong():
                 self.stalled = False
-                if pong := self._pongs.pop(message.number, None):
-                    pong.set()
             case Stalled():
                 self._stall(message)
             case _:

@@ -64,8 +64,6 @@ class Refusal:
 class Ping:
     """Ask for a Pong, which shows that the loop runs."""
 
-    number: int
-
 
 # -- from a host to the worker, about itself
 
@@ -80,9 +78,7 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True)
 class Pong:
-    """The loop runs; `number` is the ping's."""
-
-    number: int
+    """The loop runs."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,7 +185,11 @@ class HostPool:
 
     async def _run(self, host: HostProcess, call: Call, begin_seconds: float | None = None) -> JSON:
         try:
-            async with self._scratch.directory() as scratch, asyncio.timeout(call.spec.timeout_seconds) as limit:
+            made = call.spec.run_in == "process"  # for its programs, too; others make it when they want it
+            async with (
+                self._scratch.directory(made=made) as scratch,
+                asyncio.timeout(call.spec.timeout_seconds) as limit,
+            ):
                 return await host.run(call, scratch, self._grace_seconds, begin_seconds)
         except TimeoutError as error:
             if not limit.expired():
@@ -198,10 +202,10 @@ class HostPool:
     # -- choosing a host
 
     async def _shared_host(self, spec: ToolSpec) -> HostProcess:
-        """Returns a host whose loop responds and that has room."""
+        """Returns a host that has room, and whose loop is not known to be blocked."""
         async with self._choosing:
             for host in list(self._shared):
-                if self._has_room(host, spec) and await host.answers(self._stall_seconds):
+                if self._has_room(host, spec):
                     return host
             host = await self._take_spare()
             self._shared.append(host)

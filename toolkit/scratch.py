@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import itertools
 import os
 import shutil
 import tempfile
@@ -26,6 +27,7 @@ class Scratch:
     def __init__(self, parent: Path | None) -> None:
         self._parent = parent
         self._removing: set[asyncio.Future[None]] = set()
+        self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
         self._folder, self._lock = await asyncio.to_thread(_open, self._parent)
@@ -39,21 +41,27 @@ class Scratch:
         os.close(self._lock)
 
     @asynccontextmanager
-    async def directory(self) -> AsyncIterator[str]:
-        """Yields an empty directory for one attempt at a call, and deletes it afterwards."""
-        # Takes microseconds on a local disk; removing the tool's files may take long, so a thread does that.
+    async def directory(self, *, made: bool) -> AsyncIterator[str]:
+        """Yields the path of an empty directory for one attempt at a call, and deletes it afterwards.
+
+        made: whether it exists already; else the call creates it when it first wants it, as most calls never do.
+        """
+        path = self._folder / f"call-{next(self._numbers)}"
+        if made:
+            try:
+                path.mkdir(mode=0o700)  # takes microseconds on a local disk
+            except OSError as error:
+                raise ToolError("The tool could not begin: the server has no room for its files.") from error
         try:
-            path = tempfile.mkdtemp(dir=self._folder, prefix="call-")
-        except OSError as error:
-            raise ToolError("The tool could not begin: the server has no room for its files.") from error
-        try:
-            yield path
+            yield str(path)
         finally:
-            # A separate task, which closing awaits: a cancelled call must not leave its files behind.
-            removing = asyncio.ensure_future(asyncio.to_thread(_remove, Path(path)))
-            self._removing.add(removing)
-            removing.add_done_callback(self._removing.discard)
-            await asyncio.shield(removing)
+            if path.exists():
+                # A separate task, which closing awaits: a cancelled call must not leave its files behind. A thread,
+                # because removing many files takes long.
+                removing = asyncio.ensure_future(asyncio.to_thread(_remove, path))
+                self._removing.add(removing)
+                removing.add_done_callback(self._removing.discard)
+                await asyncio.shield(removing)
 
 
 def _open(parent: Path | None) -> tuple[Path, int]:

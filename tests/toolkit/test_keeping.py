@@ -24,7 +24,7 @@ from pathlib import Path
 from toolkit.scratch import Scratch
 
 async def main():
-    async with Scratch(Path(sys.argv[1])) as scratch, scratch.directory() as place:
+    async with Scratch(Path(sys.argv[1])) as scratch, scratch.directory(made=True) as place:
         (Path(place) / "left").touch()
         os._exit(0)
 
@@ -143,7 +143,7 @@ async def test_a_call_at_its_time_limit_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_a_killed_worker_left_is_removed_by_the_next_and_the_livings_is_not(tmp_path: Path) -> None:
-    async with Scratch(tmp_path) as living, living.directory() as place:
+    async with Scratch(tmp_path) as living, living.directory(made=True) as place:
         command = (sys.executable, "-c", POOL_THAT_DIES, str(tmp_path))
         await asyncio.to_thread(subprocess.run, command, check=True, cwd=Path(__file__).resolve().parents[2])
         assert len(directories(tmp_path)) == 2

@@ -67,12 +67,12 @@ FOR_HOSTS: list[ToHost] = [
     messages.CancelCall(call=1),
     messages.InterruptCall(call=1),
     messages.Refusal(call=1, request=2, message="No."),
-    messages.Ping(number=3),
+    messages.Ping(),
     *(messages.Answer(call=1, request=2, reply=reply) for reply in REPLIES),
 ]
 FOR_WORKERS: list[ToWorker] = [
     messages.Hello(catalogue=(SPEC, ANSWERING), problems=("A sentence.",)),
-    messages.Pong(number=3),
+    messages.Pong(),
     messages.Stalled(seconds=0.5, call=None, over=False),
     messages.Progress(call=1, done=1.5, total=None, message="half"),
     messages.Plan(call=1, items=[["read", "done"], ["write", "active"]]),
@@ -142,14 +142,14 @@ def test_no_message_is_left_out_here() -> None:
         b"{}",
         b'{"t":null}',
         b'{"t":"Nothing"}',
-        b'{"t":"Ping","number":1}',  # the other way
-        b'{"t":"Pong"}',
-        b'{"t":"Pong","number":1,"more":2}',
+        b'{"t":"Ping"}',  # the other way
+        b'{"t":"Stopped"}',
+        b'{"t":"Stopped","call":1,"more":2}',
         b'{"t":"Hello","catalogue":[{"name":"a"}],"problems":[]}',
         b'{"t":"Hello","catalogue":1,"problems":[]}',
-        b'{"t":"Request","call":1,"request":2,"asked":{"t":"Pong","number":1}}',
+        b'{"t":"Request","call":1,"request":2,"asked":{"t":"Pong"}}',
         b'{"t":"Request","call":1,"request":2}',
-        b'{"t":["Pong"],"number":1}',
+        b'{"t":["Pong"]}',
     ],
 )
 def test_what_is_no_message_is_refused_as_its_reader_expects(broken: bytes) -> None:
