@@ -17,6 +17,7 @@ from toolkit import messages, wire
 from toolkit.calls import Attempt, Call, Moved
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolCrashed, ToolHostsUnavailable
+from toolkit.growth import Growth
 from toolkit.messages import (
     CancelCall,
     Hello,
@@ -51,6 +52,8 @@ class HostProcess:
         self.problems: tuple[str, ...] = ()
         self.attempts: dict[int, Attempt] = {}
         self.stalled = False  # its loop does not respond
+        self.retiring = False  # it ends with the calls that it has
+        self.growth = Growth(process.pid)
         self.closed = asyncio.Event()  # the process is gone and its attempts have been told
         self._process = process
         self._reader = reader
@@ -137,6 +140,7 @@ class HostProcess:
                 await self._leave(attempt, grace_seconds)
             finally:
                 self.attempts.pop(attempt.number, None)
+                self.growth.call_ended()
 
     def send(self, message: ToHost) -> None:
         """Send a message, which is lost if the host is gone (see `closed`). Raises NotJson."""

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 DEATHS_TO_BE_SUSPECT = 1
 """A call whose host died runs again in a host alone: if that dies too, the call is to blame. Its neighbours do as much,
 as any of them may have caused the death; `process_limit` bounds how many run alone at a time, and the others wait."""
+MEGABYTE = 1024 * 1024
 REFILL_SECONDS = 0.03
 FIRST_SPARE_SECONDS = 5.0
 """The first spare host starts this long after the pool: a starting server has other things to do."""
@@ -51,6 +52,7 @@ class HostPool:
         spare_hosts: int = 1,  # hosts started before they are needed
         process_limit: int = 8,  # hosts that run one call each, at a time; further calls wait (places.py)
         thread_limit: int = 32,  # `def` calls in one shared host; further ones get another host
+        growth_mb: float = 512,  # by how much a shared host may grow over its calls before another replaces it
         start_seconds: float = 30,  # how long a host may take to import the tools
     ) -> None:
         self.catalogue: tuple[ToolSpec, ...] = ()
@@ -68,6 +70,8 @@ class HostPool:
         self._spare_hosts = spare_hosts
         self._places = Places(process_limit)
         self._thread_limit = thread_limit
+        self._growth_mb = growth_mb
+        self._replaced = 0  # hosts that had grown
         self._start_seconds = start_seconds
         self._specs: dict[str, ToolSpec] = {}
         self._told: set[str] = set()
@@ -212,23 +216,37 @@ class HostPool:
             return host
 
     def _has_room(self, host: HostProcess, spec: ToolSpec) -> bool:
-        if not host.alive or host.stalled:
+        if not host.alive or host.stalled or host.retiring:
             return False
         threads = sum(attempt.call.spec.run_in == "thread" for attempt in host.attempts.values())
         return spec.run_in == "loop" or threads < self._thread_limit
 
     def _tidy(self, host: HostProcess) -> None:
-        """After a call, replace dead hosts, and kill an idle one if there are others."""
+        """After a call, replace dead hosts and one that has grown, and kill an idle one if there are others."""
         self._shared = [other for other in self._shared if other.alive]
+        if host.alive and not host.retiring and host.growth.bytes > self._growth_mb * MEGABYTE:
+            self._retire(host)
         self._keep_warm()
-        others = [other for other in self._shared if other is not host and not other.stalled]
-        if host in self._shared and not host.attempts and others:
+        others = [other for other in self._shared if other is not host and not other.stalled and not other.retiring]
+        if host in self._shared and not host.attempts and (others or host.retiring):
             self._shared.remove(host)
             host.kill()
 
+    def _retire(self, host: HostProcess) -> None:
+        """Give a host no further calls. It ends with those that it has."""
+        host.retiring = True
+        self._replaced += 1
+        fields = {
+            "host": host.pid,
+            "grown_mb": host.growth.bytes // MEGABYTE,
+            "calls": host.growth.calls,
+            "replaced": self._replaced,
+        }
+        logger.warning("host replaced, as its memory grows with its calls", extra={"fields": fields})
+
     def _keep_warm(self) -> None:
         """Start enough spare hosts for the next call and the one after it."""
-        if self._open and not self._shared:
+        if self._open and all(host.retiring for host in self._shared):
             self._start_spares(at_least=self._spare_hosts + 1)
 
     # -- hosts

@@ -86,3 +86,13 @@ def say_process() -> int:
 def abort_for_memory() -> None:
     """End as a C library does that cannot allocate."""
     os.abort()
+
+
+kept: list[bytes] = []
+
+
+@tool
+async def keep_memory(megabytes: int) -> int:
+    """Keep this much for ever, and return the process."""
+    kept.append(os.urandom(1) * (megabytes * 1024 * 1024))
+    return os.getpid()
