@@ -20,6 +20,7 @@ from toolkit import artifacts
 from toolkit.completion import Completion
 from toolkit.errors import NotFinished, NotJson, ToolMisused
 from toolkit.handler import Asked, BeginStep, Complete, Completed, EndStep, LimitRate, Recorded, SaveArtifact, Turn
+from toolkit.map_progress import MapProgress
 from toolkit.records import Records
 from toolkit.uploads import FileInfo, UploadedFile
 from toolkit.wire import plain
@@ -107,6 +108,8 @@ class _Context:
         self._info = info
         self._seen: Counter[str] = Counter()  # how often each path was begun
         self._files = [UploadedFile(file.id, file) for file in info.files]
+        self._map_progress: MapProgress | None = None  # of the map that runs outside of steps and parts
+        self._has_scale = False  # the code reports progress with a total
 
     @property
     def thread_id(self) -> str | None:
@@ -176,9 +179,15 @@ class _Context:
         return self._link.cancelled
 
     def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second."""
+        """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second.
+
+        A `map` reports its finished parts by itself, unless the code has reported with a total before, or in its parts.
+        """
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
             raise ToolMisused(f"progress {done!r} of {total!r}: pass finite numbers, or None as the total")
+        self._has_scale |= total is not None
+        if self._map_progress is not None and current_path.get():
+            done = self._map_progress.told(done, total, message[:MAX_PROGRESS_MESSAGE])
         self._link.progress(_number(done), None if total is None else _number(total), message[:MAX_PROGRESS_MESSAGE])
 
     def log(self, level: Level, message: str) -> None:
@@ -231,6 +240,18 @@ class _Context:
         self._seen[key] += 1
         return _under(current_path.get(), f"map:{number}") if number else current_path.get()
 
+    @contextmanager
+    def _counting(self, parts: int) -> Iterator[MapProgress]:
+        """Yields the progress of a map. Of one in a step, in a part or beside another one, nothing is told."""
+        if current_path.get() or self._map_progress is not None or parts <= 1:
+            yield MapProgress(parts, self._link.progress, silent=True)
+            return
+        self._map_progress = MapProgress(parts, self._link.progress, silent=self._has_scale)
+        try:
+            yield self._map_progress
+        finally:
+            self._map_progress = None
+
     def _complete_path(self, instruction: str, material: str) -> str:
         """Named by content, not by order: a tool that was changed or asks in another order gets no wrong answer."""
         return self._numbered(_under(current_path.get(), f"complete:{_digest(instruction, material)}"))
@@ -274,15 +295,23 @@ class ToolContext(_Context):
         base = self._map_path(key)
         failed = threading.Event()  # no part begins after a failed one
 
-        def part(index: int, item: Item) -> Value | None:
+        def part(index: int, item: Item, counted: MapProgress) -> Value | None:
             if failed.is_set():
                 return None
+
+            def run() -> Value:
+                counted.begun(index)
+                return fn(item)
+
             with self._link.interruptible(), _setting_on_error(failed):
                 title = f"{name} {index + 1} of {len(parts)}"
-                return self._checkpointed(_under(base, f"part:{index}"), title, partial(fn, item))
+                value = self._checkpointed(_under(base, f"part:{index}"), title, run)
+                counted.finished(index)
+                return value
 
-        with ThreadPoolExecutor(max_workers=_limit(limit), thread_name_prefix="map") as threads:
-            futures = [threads.submit(copy_context().run, part, i, item) for i, item in enumerate(parts)]
+        threads = ThreadPoolExecutor(max_workers=_limit(limit), thread_name_prefix="map")
+        with self._counting(len(parts)) as counted, threads:
+            futures = [threads.submit(copy_context().run, part, i, item, counted) for i, item in enumerate(parts)]
         return _results(futures)
 
     def complete(self, instruction: str, material: str = "") -> Completion:
@@ -353,13 +382,19 @@ class AsyncToolContext(_Context):
         results: dict[int, Value] = {}
         waiting = iter(enumerate(parts))
 
+        def run(index: int, item: Item) -> Awaitable[Value]:
+            counted.begun(index)
+            return fn(item)
+
         async def work() -> None:
             for i, item in waiting:
                 title = f"{name} {i + 1} of {len(parts)}"
                 with suppress(NotFinished):
-                    results[i] = await self._checkpointed(_under(base, f"part:{i}"), title, partial(fn, item))
+                    results[i] = await self._checkpointed(_under(base, f"part:{i}"), title, partial(run, i, item))
+                    counted.finished(i)
 
-        await _all([work() for _ in range(min(_limit(limit), len(parts)))])
+        with self._counting(len(parts)) as counted:
+            await _all([work() for _ in range(min(_limit(limit), len(parts)))])
         return [results[i] for i in sorted(results)]
 
     async def complete(self, instruction: str, material: str = "") -> Completion:

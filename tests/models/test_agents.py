@@ -34,7 +34,7 @@ ANSWERING = Path(__file__).parent / "answering"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def agents() -> AsyncIterator[HostPool]:
-    async with HostPool([AGENTS, ANSWERING], kind="agent") as pool:
+    async with HostPool([AGENTS, ANSWERING], kind="agent", spare_hosts=0) as pool:
         assert pool.problems == ()
         yield pool
 
