@@ -281,7 +281,7 @@ class AgentCall(JobCall):
     async def _write(self, path: str, place: int, piece: int, text: str) -> None:
         if self._writing is None or self._writing.path != path:
             await self._end_writing()
-            self._writing = await Writing.begin(self._ctx, path)
+            self._writing = await Writing(self._ctx, path).opened()
         elif piece == 0:  # the function runs again, in another host
             await self._writing.restart()
         self._texts[place] += text
@@ -300,7 +300,7 @@ class AgentCall(JobCall):
     async def _end_writing(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            await writing.end()
+            await writing.finish()
 
     async def _leave_writing(self) -> None:
         writing, self._writing = self._writing, None

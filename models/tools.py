@@ -18,6 +18,7 @@ from jobs.errors import EpochStale, JobIncomplete, RecordRefused, StepFailed, St
 from jobs.events import Source
 from jobs.models import JSON, Job
 from models.models import Models
+from models.open_step import OpenStep, read_back
 from models.patience import patience_of
 from models.rates import Gate, Rate, expected_tokens
 from models.replies import ModelReply, Spent
@@ -174,7 +175,7 @@ class JobCall:
         self._path = path
         self._models = models
         self._files = files
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, OpenStep] = {}
         self._warned_offline = False
         self._rates = [models.settings.rate]
 
@@ -211,10 +212,8 @@ class JobCall:
         if step in self._parts:
             await self._parts.pop(step).leave()
         if self._ctx.recorded(step):
-            return Recorded(output=await self._ctx.step(step, _replayed, name=name, kind="part"))
-        part = _Part(self._ctx, step, name, self._parent(step))
-        await part.begun()
-        self._parts[step] = part
+            return Recorded(output=await self._ctx.step(step, read_back, name=name, kind="part"))
+        self._parts[step] = await OpenStep(self._ctx, step, name=name, kind="part", parent=self._parent(step)).opened()
         return None
 
     async def end_step(self, path: str, output: JSON) -> None:
@@ -342,45 +341,8 @@ class StoppedCall(JobCall):
         step = self._below(path)
         if not self._ctx.recorded(step):
             return None
-        reply = ModelReply.from_json(await self._ctx.step(step, _replayed, name=step, kind="model"))
+        reply = ModelReply.from_json(await self._ctx.step(step, read_back, name=step, kind="model"))
         return Completed(text=reply.text, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens)
-
-
-class _Part:
-    """A part that runs in the tool host while its step is open here."""
-
-    def __init__(self, ctx: JobContext, path: str, name: str, parent: str | None) -> None:
-        self._begun = asyncio.Event()
-        self._output: asyncio.Future[JSON] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(ctx.step(path, self._run, name=name, kind="part", parent=parent), name=path)
-
-    async def begun(self) -> None:
-        """Waits until the step's start is written. Raises the error that prevented it."""
-        waiting = asyncio.create_task(self._begun.wait())
-        try:
-            await asyncio.wait({self._task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            await self.leave()
-            raise
-        finally:
-            waiting.cancel()
-        if self._task.done():
-            self._task.result()
-
-    async def end(self, output: JSON) -> None:
-        """Writes the checkpoint. A cancelled caller does not interrupt the write."""
-        self._output.set_result(output)
-        await asyncio.shield(self._task)
-
-    async def leave(self) -> None:
-        """Closes a part without a record, unless its checkpoint is being written."""
-        if not self._output.done():
-            self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self, step: Step) -> JSON:  # noqa: ARG002 - the call writes the tool's log
-        self._begun.set()
-        return await self._output
 
 
 def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
@@ -424,7 +386,3 @@ def count_usage(ctx: JobContext, reply: ModelReply) -> None:
     """Adds the reply's tokens to the job's sum, for replayed calls too."""
     if reply.input_tokens is not None:
         ctx.add_usage(reply.input_tokens, reply.output_tokens or 0)
-
-
-async def _replayed(step: Step) -> JSON:
-    raise AssertionError(f"{step.path} is recorded and must not run")
