@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from pydantic import BaseModel, Field
 
 from jobs import CUT_SHORT, NEEDS_ARGUMENTS, Job, JobStatus
-from jobs.estimates import Range, stalled_after
+from jobs.estimates import Range
 from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, Payload, Terminal
 from jobs.rules import title_of
 from jobs.transcript import Transcript
@@ -134,14 +134,7 @@ def state_of(job: Job, summary: Transcript, now: float) -> str:
         return "stopping"
     if summary.waiting is not None:
         return "waiting"
-    return "stalled" if _is_stalled(summary, now) else "working"
-
-
-def _is_stalled(summary: Transcript, now: float) -> bool:
-    if not summary.steps or summary.heard_at is None:
-        return False
-    silence = [*summary.steps.values()][-1].started.usual_silence_seconds
-    return silence is not None and now - summary.heard_at > stalled_after(silence)
+    return "stalled" if summary.stalled_at is not None and now >= summary.stalled_at else "working"
 
 
 def _eta(job: Job, summary: Transcript, now: float) -> list[float] | None:

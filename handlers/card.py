@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from handlers.words import describe_reason, tool_output
 from jobs import JSON, NEEDS_ARGUMENTS, Job, JobEvent, JobStatus
-from jobs.estimates import stalled_after, unit_of
+from jobs.estimates import unit_of
 from jobs.events import (
     Artifact,
     EventPayload,
@@ -29,6 +29,7 @@ from jobs.events import (
     Source,
     StepFinished,
     StepKind,
+    StepPayload,
     StepStarted,
     StepWaiting,
     Terminal,
@@ -58,6 +59,8 @@ MAX_REQUEST = 20_000
 OfStep = TextDelta | StepStarted | StepFinished | Progress | Log | StepWaiting | Plan | Source
 
 
+HIDDEN = ("step", "stalled_after_seconds")
+"""Fields of a source that its card does not show."""
 MAPPED = re.compile(r"map:\d+(?=/part:)")
 """The path of an agent's map, at the head of its parts' paths."""
 NUMBERED = re.compile(r" \d+ of \d+$")
@@ -101,7 +104,6 @@ class JobCard:
         }
         self._steps: dict[str, CardStep] = {}
         self._parts: set[str] = set()  # those inside tools
-        self._patience: dict[str, float] = {}  # after how many silent seconds a tool call is stalled
         self._models: dict[str, str] = {}  # the names of the models, by call, those of tools too
         self._sources: list[dict[str, Any]] = []
         self._sources_told = 0
@@ -136,6 +138,7 @@ class JobCard:
     def feed(self, event: JobEvent, payload: EventPayload) -> bool:
         """Returns whether the card changed, apart from its last sign of life."""
         self._head["last_at"] = event.at
+        self._judge_silence(payload, event.at)
         before = (self.state, self._head.get("doing"))
         changed = self._take(payload, event.at)
         return changed or before != (self.state, self._head.get("doing"))
@@ -292,9 +295,6 @@ class JobCard:
             parts=known.parts if known else 0,
             parts_done=known.parts_done if known else 0,
         )
-        if started.usual_silence_seconds is not None:
-            self._patience[path] = stalled_after(started.usual_silence_seconds)
-        self._judge_silence()
         self._do(path, "thinking" if started.kind == "model" else "tool")
 
     def _whole_of(self, started: StepStarted, at: float) -> CardStep | None:
@@ -313,14 +313,14 @@ class JobCard:
         step.state = "running"
         return step
 
-    def _judge_silence(self) -> None:
-        """Of tools that run side by side, the one that is usually heard soonest tells when the job is stalled."""
-        running = [step.id for step in self._steps.values() if step.state == "running"]
-        known = [self._patience[path] for path in running if path in self._patience]
-        if known:
-            self._head["stalled_seconds"] = min(known)
+    def _judge_silence(self, payload: EventPayload, at: float) -> None:
+        if isinstance(payload, TextDelta):
+            return
+        seconds = payload.stalled_after_seconds if isinstance(payload, StepPayload) else None
+        if seconds is None:
+            self._head.pop("stalled_at", None)
         else:
-            self._head.pop("stalled_seconds", None)
+            self._head["stalled_at"] = at + seconds
 
     def _finish_step(self, finished: StepFinished) -> None:
         path = finished.step
@@ -337,7 +337,6 @@ class JobCard:
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
         self._changed.add(path)
-        self._judge_silence()
         if self._progress is not None and self._progress.step == path:
             self._head.pop("progress", None)
         running = [one for one in self._steps.values() if one.state == "running"]
@@ -385,7 +384,7 @@ class JobCard:
         self._head["until"] = waiting.until
 
     def _cite(self, source: Source) -> None:
-        shown = {name: value for name, value in source.data().items() if name != "step"}
+        shown = {name: value for name, value in source.data().items() if name not in HIDDEN}
         if len(self._sources) < MAX_SOURCES and shown not in self._sources:
             self._sources.append(shown)
         self._goes_on(source.step)

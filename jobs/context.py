@@ -13,7 +13,7 @@ import audit
 from background import run_together, wait_event
 from jobs.deltas import DeltaBuffer, Ticks
 from jobs.errors import StepFailed
-from jobs.estimates import Pace
+from jobs.estimates import Pace, first_stalled
 from jobs.events import (
     Artifact,
     KnownPayload,
@@ -23,6 +23,7 @@ from jobs.events import (
     Source,
     StepFinished,
     StepKind,
+    StepPayload,
     StepStarted,
     StepWaiting,
     WaitReason,
@@ -168,10 +169,18 @@ class JobContext:
         Raises `EpochStale`, and `StoreUnavailable` when resending the writes has failed for half a minute.
         """
         self.deltas.flush()
-        if payloads:
-            for pace in self._paces.values():
-                pace.hear(time.monotonic())
-        return await self._writer.append(payloads)
+        return await self._writer.append([self._heard(payload) for payload in payloads])
+
+    def _heard(self, payload: KnownPayload) -> KnownPayload:
+        """Takes what a step says for a sign of life of the tool call around it, and adds when the job is stalled."""
+        if not self._paces or not isinstance(payload, StepPayload):
+            return payload
+        now, path = time.monotonic(), payload.step
+        for call, pace in self._paces.items():
+            if path is not None and f"{path}/".startswith(f"{call}/"):
+                pace.hear(now, waits=isinstance(payload, StepWaiting))
+        seconds = first_stalled(self._paces.values(), now)
+        return replace(payload, stalled_after_seconds=seconds and round(seconds, 1))
 
     def take(self, message: InboxMessage, payload: KnownPayload) -> None:
         """Write this event in place of the inbox message, without waiting for the store."""
@@ -209,7 +218,7 @@ class JobContext:
         if (report := self._late_progress.pop(step, None)) is not None and self.failure is None:
             self._progress_at[step] = time.monotonic()
             self.deltas.flush()
-            self._writer.post([report])
+            self._writer.post([self._heard(report)])
 
     async def plan(self, items: Sequence[Mapping[str, str]], *, step: str) -> None:
         await self.emit(Plan(step=step, items=items))
@@ -293,17 +302,9 @@ class JobContext:
         await self._wait_while_draining(path)
         before = self._transcript.steps.get(path)
         attempt = 1 if before is None else before.started.attempt + 1
-        silence = await self._watch_pace(path, name) if kind == "tool" else self._silence_around(path)
-        started = StepStarted(
-            step=path,
-            name=name,
-            kind=kind,
-            attempt=attempt,
-            parent=parent,
-            input=input,
-            usual_silence_seconds=silence,
-        )
-        await self.emit(started)
+        if kind == "tool":
+            self._paces[path] = Pace(name, await self._store.runs(name), time.monotonic())
+        await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
         if kind == "tool":
             audit.record("tool called", who=self.job.user, tool=name, job=self.job.id, step=path)
         self._running.add(path)
@@ -325,16 +326,6 @@ class JobContext:
         if pace is not None:
             self._store.add_run(pace.run(time.monotonic()))
         return output
-
-    async def _watch_pace(self, path: str, name: str) -> float | None:
-        """Returns how long the tool is silent at most, usually."""
-        past = await self._store.runs(name)
-        self._paces[path] = Pace(name, past, time.monotonic())
-        return self._paces[path].usual_silence
-
-    def _silence_around(self, path: str) -> float | None:
-        """Returns that of the tool call which the step is a part of: readers look at the last step alone."""
-        return next((pace.usual_silence for call, pace in self._paces.items() if path.startswith(f"{call}/")), None)
 
     def waits(self, path: str) -> int:
         step = self._transcript.steps.get(path)

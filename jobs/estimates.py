@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -125,6 +125,13 @@ def stalled_after(silence: float) -> float:
     return max(_MIN_STALLED_SECONDS, _STALLED * silence)
 
 
+def first_stalled(paces: Iterable[Pace], at: float) -> float | None:
+    """Returns in how many seconds the first of these calls is stalled, if none of them says anything; None if that is
+    not known of any. Each is judged by its own kind: one that talks does not speak for another that hangs."""
+    known = [seconds for pace in paces if (seconds := pace.stalled_in(at)) is not None]
+    return min(known, default=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Told:
     at: float
@@ -140,8 +147,9 @@ class Pace:
     def __init__(self, name: str, past: Sequence[Run], at: float) -> None:
         self._name = name
         self._past = past
-        self.usual_silence = usual_silence(past)
+        self._usual_silence = usual_silence(past)
         self._heard_at = at
+        self._waits = False  # for something outside: that is no silence
         self._silence = 0.0
         self._first: tuple[float, float] | None = None  # done, and when: a resumed call begins with what was kept
         self._last: Progress | None = None
@@ -151,10 +159,20 @@ class Pace:
         """Returns the pace of the same call, if it begins only now."""
         return Pace(self._name, self._past, at)
 
-    def hear(self, at: float) -> None:
-        """Take any sign of life."""
+    def hear(self, at: float, *, waits: bool = False) -> None:
+        """Take any sign of life; `waits` if it is that the call waits for something outside."""
         self._silence = max(self._silence, at - self._heard_at)
         self._heard_at = at
+        self._waits = waits
+
+    def stalled_in(self, at: float) -> float | None:
+        """Returns in how many seconds the call is stalled, if it says nothing until then: 0 if it is.
+
+        None if too little is known of such calls, and for one that waits.
+        """
+        if self._usual_silence is None or self._waits:
+            return None
+        return max(0.0, self._heard_at + stalled_after(self._usual_silence) - at)
 
     def left(self, report: Progress, at: float) -> tuple[float, float] | None:
         """Returns the seconds that the call may still take: the median, and what nine of ten calls stay below.

@@ -6,7 +6,7 @@ Readers `match` on `JobEvent.payload` and end in `assert_never`: mypy names ever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import ClassVar, Literal, NamedTuple
 
 from jobs.encoding import from_stored, to_stored
@@ -95,19 +95,33 @@ class JobStarted(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepStarted(Payload):
+class StepPayload(Payload):
+    """Base of what a step says, apart from its text."""
+
+    stalled_after_seconds: float | None = field(default=None, compare=False)
+    """In how many seconds the job counts as stalled, unless an event that is no text comes: the first of its running
+    tool calls will then have been silent for three times as long as 95 % of such calls ever are. None if too little is
+    known of them, or none runs."""
+
+    def data(self) -> dict[str, JSON]:
+        values = super().data()
+        if self.stalled_after_seconds is None:
+            del values["stalled_after_seconds"]
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(StepPayload):
     """A repeated one withdraws the step's text so far."""
 
     type: ClassVar[str] = "step.started"
-    optional: ClassVar[frozenset[str]] = frozenset({"parent", "input", "usual_silence_seconds"})
+    optional: ClassVar[frozenset[str]] = frozenset({"parent", "input"})
     step: str
     name: str
     kind: StepKind
     attempt: int
     parent: str | None = None
     input: JSON = None
-    usual_silence_seconds: float | None = None
-    """Of a tool, told at its call and the steps inside: 95 % of its calls are never silent for longer."""
 
 
 @dataclass(kw_only=True)  # not frozen: that takes twice as long to make, and a log has thousands
@@ -121,7 +135,7 @@ class TextDelta(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress(Payload):
+class Progress(StepPayload):
     type: ClassVar[str] = "progress"
     optional: ClassVar[frozenset[str]] = frozenset({"eta_seconds"})
     step: str | None
@@ -133,7 +147,7 @@ class Progress(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log(Payload):
+class Log(StepPayload):
     type: ClassVar[str] = "log"
     step: str | None
     level: str
@@ -141,7 +155,7 @@ class Log(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepWaiting(Payload):
+class StepWaiting(StepPayload):
     """The step waits for something outside. Its next event says that it goes on."""
 
     type: ClassVar[str] = "step.waiting"
@@ -153,7 +167,7 @@ class StepWaiting(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan(Payload):
+class Plan(StepPayload):
     """What a step intends to do: the whole plan each time."""
 
     type: ClassVar[str] = "plan"
@@ -163,7 +177,7 @@ class Plan(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source(Payload):
+class Source(StepPayload):
     """Something that the step has used, told once: a web page, or a stored file and a page of it."""
 
     type: ClassVar[str] = "source"
@@ -177,7 +191,7 @@ class Source(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Artifact(Payload):
+class Artifact(StepPayload):
     type: ClassVar[str] = "artifact"
     optional: ClassVar[frozenset[str]] = frozenset({"step"})
     name: str
@@ -189,7 +203,7 @@ class Artifact(Payload):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepFinished(Payload):
+class StepFinished(StepPayload):
     """The step's checkpoint: `output`, or `error` {code, message}."""
 
     type: ClassVar[str] = "step.finished"

@@ -88,6 +88,8 @@ class Transcript:
         self.end: Terminal | None = None
         self.heard_at: float | None = None
         """Unix seconds of the last event; only in a summary."""
+        self.stalled_at: float | None = None
+        """Unix seconds: from then on a running job is stalled, unless it says something; only in a summary."""
         self.reported_at: float | None = None
         """Unix seconds of the last report of progress; only in a summary."""
         self._spent: dict[str, int] = {}

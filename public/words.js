@@ -45,9 +45,9 @@ const WAITS = {
   slot: 'this machine is busy',
 };
 
-// A working job whose tool has been silent for much longer than usual.
+// A working job one of whose tools has been silent for much longer than usual.
 export const stateOf = (job, now) =>
-  job.state === 'working' && job.stalled_seconds && now - job.heard_at > job.stalled_seconds ? 'stalled' : job.state;
+  job.state === 'working' && job.stalled_at !== undefined && now >= job.stalled_at ? 'stalled' : job.state;
 
 export const doing = (job, now) => {
   if (job.state === 'queued') return job.ahead ? `${counted(job.ahead, 'job')} ahead` : 'waiting for a worker';

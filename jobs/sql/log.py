@@ -18,7 +18,9 @@ from jobs.events import (
     JobQueued,
     JobStarted,
     Progress,
+    StepPayload,
     StepWaiting,
+    TextDelta,
 )
 from jobs.models import Job, JobRequest, JobStatus, Queue
 from jobs.rules import Claims, Eligibility, JobHead, Reuse, Stop, is_next_turn
@@ -386,7 +388,10 @@ def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
 
 
 def summary(connection: Connection, job: Job) -> Transcript:
-    """Returns the fold of the log without text: progress, artifacts, the last event, a running job's last step."""
+    """Returns the fold of the log without text: progress, artifacts, the last event, a running job's last step.
+
+    When the job is stalled is as its last event says that is no text.
+    """
     reported = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
     begun = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} AND type = 'step.started' ORDER BY seq DESC LIMIT 1"
@@ -396,7 +401,21 @@ def summary(connection: Connection, job: Job) -> Transcript:
     transcript = Transcript.of(events)
     transcript.heard_at = events[-1].at if events else None
     transcript.reported_at = next((event.at for event in events if event.type == Progress.type), None)
+    if not job.ended:
+        said = f"{EVENTS} WHERE job_id = ? AND {MILESTONES} ORDER BY seq DESC LIMIT 1"
+        events += map(rows.event, connection.execute(said, [job.id]))
+        transcript.stalled_at = _stalled_at(max(events, key=_place, default=None))
     return transcript
+
+
+def _place(event: JobEvent) -> int:
+    return -1 if event.type == TextDelta.type else event.seq
+
+
+def _stalled_at(event: JobEvent | None) -> float | None:
+    payload = None if event is None else event.payload
+    seconds = payload.stalled_after_seconds if isinstance(payload, StepPayload) else None
+    return None if event is None or seconds is None else event.at + seconds
 
 
 def purge(connection: Connection, job_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from api.job_view import view
@@ -13,24 +15,19 @@ CALL = "model:1/call:0"
 ETA: Line = ("progress", {"step": CALL, "done": 3, "total": 9, "message": "", "eta_seconds": [6.0, 9.0]})
 
 
-def shown(*lines: Line, heard_at: float, status: JobStatus = JobStatus.IN_PROGRESS) -> tuple[str, list[float] | None]:
+def shown(*lines: Line, stalled_at: float | None = None, status: JobStatus = JobStatus.IN_PROGRESS) -> dict[str, Any]:
     summary = Transcript.of(log(*lines))
-    summary.heard_at = heard_at
-    seen = view(job(status=status), summary, None, None, now=1000.0)
-    return seen["state"], seen["eta_seconds"]
+    summary.stalled_at = stalled_at
+    return view(job(status=status), summary, None, None, now=1000.0)
 
 
-@pytest.mark.parametrize(
-    ("usual", "silent", "state"), [(20.0, 59.0, "working"), (20.0, 61.0, "stalled"), (None, 900.0, "working")]
-)
-def test_a_tool_that_is_silent_for_three_times_as_long_as_usual_is_stalled(
-    usual: float | None, silent: float, state: str
-) -> None:
-    step = started(CALL, "tool", **({"usual_silence_seconds": usual} if usual else {}))
-    assert shown(step, heard_at=1000.0 - silent)[0] == state
+@pytest.mark.parametrize(("at", "state"), [(1001.0, "working"), (999.0, "stalled"), (None, "working")])
+def test_a_job_is_stalled_from_when_its_last_word_says(at: float | None, state: str) -> None:
+    assert shown(started(CALL, "tool"), stalled_at=at)["state"] == state
+    assert shown(started(CALL, "tool"), stalled_at=at, status=JobStatus.FAILED)["state"] == "failed"
 
 
 def test_the_time_left_is_told_while_the_job_runs() -> None:
-    assert shown(started(CALL, "tool"), ETA, heard_at=999.0) == ("working", [6.0, 9.0])
-    assert shown(started(CALL, "tool"), progress(CALL, 3, 9), heard_at=999.0) == ("working", None)
-    assert shown(started(CALL, "tool"), ETA, heard_at=999.0, status=JobStatus.FAILED) == ("failed", None)
+    assert shown(started(CALL, "tool"), ETA)["eta_seconds"] == [6.0, 9.0]
+    assert shown(started(CALL, "tool"), progress(CALL, 3, 9))["eta_seconds"] is None
+    assert shown(started(CALL, "tool"), ETA, status=JobStatus.FAILED)["eta_seconds"] is None

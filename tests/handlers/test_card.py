@@ -214,22 +214,19 @@ def test_long_arguments_and_results_are_cut_and_text_changes_no_card() -> None:
 
 
 def test_the_time_left_and_when_a_tool_is_silent_for_too_long_come_from_earlier_runs() -> None:
-    known = started(CALL, "tool", name="map_table", usual_silence_seconds=20.0)
-    report: Line = ("progress", {"step": CALL, "done": 3, "total": 9, "message": "", "eta_seconds": [6.0, 9.0]})
+    known = started(CALL, "tool", name="map_table", stalled_after_seconds=60.0)
+    told = {"eta_seconds": [6.0, 9.0], "stalled_after_seconds": 50.0}
+    report: Line = ("progress", {"step": CALL, "done": 3, "total": 9, "message": "", **told})
     head = card_of(*BEGUN, known, report).head()
-    assert (head["progress"]["eta"], head["stalled_seconds"]) == ([6.0, 9.0], 60.0)
+    assert (head["progress"]["eta"], head["stalled_at"]) == ([6.0, 9.0], head["last_at"] + 50.0)
     assert "at" in head["progress"]
     head = card_of(*BEGUN, TOOL, progress(CALL, 3, 9)).head()
     assert "eta" not in head["progress"]
-    assert "stalled_seconds" not in head
-    assert "stalled_seconds" not in card_of(*BEGUN, known, finished(CALL), started("model:2")).head()
+    assert "stalled_at" not in head
+    assert "stalled_at" not in card_of(*BEGUN, known, finished(CALL), started("model:2")).head()
 
 
-def test_of_two_tools_at_once_the_one_that_is_usually_heard_sooner_tells_when_the_job_is_stalled() -> None:
-    slow, quick = (
-        started(f"model:1/call:{number}", "tool", usual_silence_seconds=silence)
-        for number, silence in enumerate([100.0, 20.0])
-    )
-    assert card_of(*BEGUN, quick, slow).head()["stalled_seconds"] == 60.0
-    assert card_of(*BEGUN, slow, quick).head()["stalled_seconds"] == 60.0
-    assert card_of(*BEGUN, slow, quick, finished("model:1/call:1")).head()["stalled_seconds"] == 300.0
+def test_text_does_not_put_off_when_a_silent_tool_is_stalled() -> None:
+    known = started(CALL, "tool", stalled_after_seconds=60.0)
+    head = card_of(*BEGUN, known, text(f"{CALL}/part:0", "a"), text(f"{CALL}/part:0", "b")).head()
+    assert head["stalled_at"] == head["last_at"] - 2 + 60.0

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from background import run_together
 from jobs import JSON, JobContext, Step
 from jobs.estimates import (
     MAX_RUNS,
@@ -21,7 +22,7 @@ from jobs.estimates import (
     unit_of,
     usual_silence,
 )
-from jobs.events import Progress, StepStarted
+from jobs.events import Log, Progress, StepStarted
 from tests.jobs.engine import Engine, chat
 from tests.waiting import until
 
@@ -180,9 +181,9 @@ async def test_calls_are_kept_as_runs_from_which_later_ones_are_estimated(engine
         for _ in range(MIN_RUNS + 1):
             log = await engine.log((await engine.client.submit(chat())).id)
     payloads = [event.payload for event in log]
-    [started] = [one for one in payloads if isinstance(one, StepStarted)]
     told = [one.eta_seconds for one in payloads if isinstance(one, Progress)]
-    assert started.usual_silence_seconds == pytest.approx(0.3, abs=0.25)
+    [begun] = [one for one in payloads if isinstance(one, StepStarted)]
+    assert begun.stalled_after_seconds == 10.0
     assert told[0] is not None
     assert told[-1] == [0.0, 0.0]
     runs = await engine.store.runs("index")
@@ -197,3 +198,52 @@ async def test_only_the_newest_runs_of_a_tool_are_kept(engine: Engine, monkeypat
     await engine.store.submit(chat())  # a write behind them
     assert [one.unit_seconds for one in await engine.store.runs("index")] == [2.0, 3.0, 4.0]
     assert [one.unit_seconds for one in await engine.store.runs("other")] == [None]
+
+
+async def test_each_of_two_tools_at_once_is_judged_by_its_own_silence(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.estimates._MIN_STALLED_SECONDS", 0.05)
+
+    def fill(name: str, silence: float) -> None:
+        for _ in range(MIN_RUNS):
+            engine.store.add_run(Run(name=name, unit="", unit_seconds=None, silence_seconds=silence))
+
+    async def call(ctx: JobContext) -> JSON:
+        return await run_together(
+            [ctx.step("call:0", hang, name="hangs", kind="tool"), ctx.step("call:1", talk, name="talks", kind="tool")]
+        )
+
+    async def hang(step: Step) -> JSON:
+        await released.wait()
+        return None
+
+    async def talk(step: Step) -> JSON:
+        while not released.is_set():
+            await step.log("info", "still here")
+            await asyncio.sleep(0.02)
+        return None
+
+    released = asyncio.Event()
+    fill("hangs", 0.1)
+    fill("talks", 100.0)
+    async with engine.working({"chat": call}):
+        job = await engine.client.submit(chat())
+
+        async def stalled_in() -> float | None:
+            at = (await engine.client.summaries([await engine.client.get(job.id, "ada")]))[job.id].stalled_at
+            return None if at is None else at - engine.clock()
+
+        async def stalls() -> bool:
+            return (left := await stalled_in()) is not None and left <= 0
+
+        try:
+            await until(stalls, within=10, what="the job to be stalled although one of its tools talks")
+        finally:
+            released.set()
+        log = await engine.log(job.id)
+    logs = [event.payload for event in log if event.type == "log"]
+    left = [one.stalled_after_seconds or 0.0 for one in logs if isinstance(one, Log)]
+    assert left[0] == pytest.approx(0.3, abs=0.1)
+    assert left[-1] == 0
+    assert left == sorted(left, reverse=True)

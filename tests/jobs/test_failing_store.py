@@ -100,7 +100,7 @@ async def run(engine: Engine, store: Any, task: Callable[[JobContext], Awaitable
 
 def essence(events: list[JobEvent]) -> list[tuple[str, object]]:
     """All but times and the worker's name."""
-    times = {"seconds": 0, "usual_silence_seconds": 0, "worker": ""}
+    times = {"seconds": 0, "stalled_after_seconds": 0, "worker": ""}
     return [(e.type, {**fields(e), **times}) for e in events]
 
 

@@ -103,5 +103,5 @@ VALUES = {
     "by": "ada", "result": [None], "usage": {"input_tokens": 1, "output_tokens": 2}, "stopped": [], "reason": "length",
     "after": "worker_died", "pause_seconds": 1.5, "kept": 2, "again": ["model:1"], "until": 1.5, "title": "t",
     "items": [{"text": "t", "status": "done"}], "url": "https://example.org", "file_id": "f", "page": 3,
-    "usual_silence_seconds": 0.5, "eta_seconds": [1.5, 2.5],
+    "stalled_after_seconds": 12.5, "eta_seconds": [1.5, 2.5],
 }  # fmt: skip
