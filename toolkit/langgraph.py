@@ -3,14 +3,19 @@ install requirements-langgraph.txt."""
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from toolkit.agent_context import AgentContext
+from toolkit.errors import ToolError
 from toolkit.langchain import SHOWN, chat_model
+from toolkit.wire import JSON
 
 __all__ = ["chat_model", "run_graph", "saver"]
 
@@ -21,16 +26,55 @@ MAX_STEPS = 100
 class Graph(Protocol):
     """What `StateGraph(…).compile()` returns."""
 
+    checkpointer: Any
+
     async def ainvoke(self, input: Any, config: Any = None) -> Any: ...
 
 
-def saver(ctx: AgentContext) -> Any:  # noqa: ARG001 - a saver belongs to one run of one agent
-    """Returns a checkpointer that lasts as long as the function runs.
+class Saver(InMemorySaver):
+    """A checkpointer that keeps a graph's last state for the conversation's next answer. `saver(ctx)` makes one."""
 
-    That is enough: after a crash the graph runs again from its first node, and what its models, and its `ctx.step` and
-    `ctx.call`, returned is read back from the job. A second record, of states, could contradict the first.
+    def __init__(self, ctx: AgentContext, name: str) -> None:
+        super().__init__()
+        self._ctx = ctx
+        self._key = f"langgraph/{name}"
+
+    async def restore(self, thread_id: str) -> bool:
+        """Load the state that the last whole answer left. Returns whether there is one.
+
+        Reading it is a step: an answer that begins again must not find the state that it has kept itself.
+        """
+        kept = await self._ctx.step("read the graph's state", self._kept)
+        if kept is None:
+            return False
+        checkpoint, metadata = (self.serde.loads_typed((kind, base64.b64decode(data))) for kind, data in kept)
+        await self.aput(_config(thread_id), checkpoint, metadata, checkpoint["channel_versions"])
+        return True
+
+    async def keep(self, thread_id: str) -> None:
+        """Keep the last state. Beyond the limits of records the log says that it was not kept."""
+        found = await self.aget_tuple(_config(thread_id))
+        if found is None:
+            return
+        written = (self.serde.dumps_typed(part) for part in (found.checkpoint, found.metadata))
+        state = [[kind, base64.b64encode(data).decode()] for kind, data in written]
+        try:
+            await asyncio.to_thread(self._ctx.records.put, self._key, state)
+        except ToolError as error:
+            self._ctx.log("warning", f"The graph's state was not kept for the next message: {error}")
+
+    async def _kept(self) -> JSON:
+        return await asyncio.to_thread(self._ctx.records.get, self._key)
+
+
+def saver(ctx: AgentContext, name: str = "graph") -> Saver:
+    """Returns a checkpointer that keeps the graph's state from one answer of the conversation to the next.
+
+    name: tells the states of several graphs in one conversation apart. Within an answer the state needs no record:
+    after a crash the graph runs again from its first node, and what its models, its `ctx.step` and its `ctx.call` have
+    returned is read back from the job.
     """
-    return InMemorySaver()
+    return Saver(ctx, name)
 
 
 async def run_graph(
@@ -38,16 +82,31 @@ async def run_graph(
 ) -> Any:
     """Run a compiled graph once, and return its last state.
 
-    input: of the graph; None for the conversation as `{"messages": …}`. What `chat_model(ctx)` says streams into the
-    answer. The text of the last message is written if it was not shown yet, because no model of ours wrote it. Nodes
-    run one at a time: an agent's checkpoints are known by their order.
+    input: of the graph; None for `{"messages": …}`, which is the conversation, or its newest message alone when
+    `saver(ctx)` has a state to go on from. What `chat_model(ctx)` says streams into the answer. The text of the last
+    message is written if it was not shown yet, because no model of ours wrote it. Nodes run one at a time: an agent's
+    checkpoints are known by their order.
     """
-    asked = dict(input) if input is not None else {"messages": ctx.messages}
     own = {"recursion_limit": MAX_STEPS, **(config or {}), "max_concurrency": 1}
     own["configurable"] = {"thread_id": ctx.thread_id or "job", **own.get("configurable", {})}
-    state = await graph.ainvoke(asked, own)
+    kept = graph.checkpointer if isinstance(graph.checkpointer, Saver) else None
+    thread_id = str(own["configurable"]["thread_id"])
+    goes_on = kept is not None and await kept.restore(thread_id)
+    state = await graph.ainvoke(_asked(ctx, input, goes_on=goes_on), own)
+    if kept is not None:
+        await kept.keep(thread_id)
     ctx.write(_unshown(state))
     return state
+
+
+def _asked(ctx: AgentContext, input: Mapping[str, Any] | None, *, goes_on: bool) -> dict[str, Any]:
+    if input is not None:
+        return dict(input)
+    return {"messages": ctx.messages[-1:] if goes_on else ctx.messages}
+
+
+def _config(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
 
 
 def _unshown(state: Any) -> str:

@@ -85,6 +85,7 @@ async def run(
     tools: Mapping[str, Callable[..., Any]] | None = None,
     files: Files = (),
     history: Sequence[Message] = (),
+    records: Mapping[str, JSON] | None = None,
     user: str = "local",
     offline: bool = False,
     crash_after: int | None = None,
@@ -97,7 +98,8 @@ async def run(
     Values may be positional; `arguments` takes those whose names this function uses. A file is named as in `files`, or
     is a Path. model: an answer for each time that the model is asked (a text, a Call, a list of them, a Reply, a
     ToolError, a function of the Prompt), or one function. tools: what an agent may call: functions, tools, agents.
-    history: earlier messages. directory: where files and `storage` are, by default a temporary directory.
+    history: earlier messages. records: what `ctx.records` holds already. directory: where files and `storage` are, by
+    default a temporary directory.
 
     crash_after: the run is cut off as soon as so many checkpoints are finished, and begun again with what was recorded;
     at its end it begins once more with everything recorded. Raises AssertionError when something finished is done
@@ -107,7 +109,12 @@ async def run(
         place = Path(temporary) if directory is None else directory
         given = {**_arguments(tool, values), **(arguments or {}), **named}
         found = _files(files, given, place)
-        worker = Worker(script=Script(model), tools=dict(tools or {}), files={file.id: file for file in found})
+        worker = Worker(
+            script=Script(model),
+            tools=dict(tools or {}),
+            files={file.id: file for file in found},
+            records=dict(records or {}),
+        )
         call = _Call(tool, worker, given, history, _info(tuple(found), place, user=user, offline=offline))
         attempt, value = await call.crashing(crash_after) if crash_after is not None else await call.attempt()
     return Run(
@@ -165,9 +172,11 @@ class _Call:
             attempt = Attempt(self.tool, self.worker, info, history=self.history, crash_after=crash_after)
             try:
                 value = await attempt.run(given)
-            except BaseException:
+            except (Exception, Crash) as error:
                 if self.worker.failure is not None:
                     raise self.worker.failure from None
+                if attempt.crashed:  # whatever a framework has made of it
+                    raise Crash from error
                 raise
         if self.worker.failure is not None:
             raise self.worker.failure

@@ -45,6 +45,8 @@ from toolkit.wire import JSON, plain
 BETWEEN_TEXTS = "\n\n"
 SENT_AT = 1_700_000_000.0
 """Unix seconds at which the messages of tests were sent."""
+MAX_RECORD_BYTES = 1_000_000
+"""Of a value in `ctx.records`, as a worker has it."""
 NOT_RUN = "(This call was not run.)"
 
 Message = dict[str, Any]
@@ -229,6 +231,8 @@ class Attempt:
         records = self._worker.records
         match asked:
             case PutRecord():
+                if len(json.dumps(asked.value)) > MAX_RECORD_BYTES:
+                    raise ToolError(f"The record has more than {MAX_RECORD_BYTES:,} bytes, which is the limit.")
                 records[asked.key] = asked.value
                 return Found(value=_version(asked.value))
             case GetRecord():
