@@ -71,12 +71,21 @@ class Call:
         return StartCall(call=number, tool=self.spec.name, arguments=dict(self.arguments), info=info)
 
 
-class Moved(Exception):
-    """The attempt lost its host, so the call must run again. `died`: the host died, perhaps because of the call."""
+@dataclass(frozen=True, kw_only=True)
+class Suspects:
+    """One half of the calls that were in a host when it died. They run together again, apart from the other half."""
 
-    def __init__(self, *, died: bool) -> None:
+    host: int
+    half: int
+    size: int
+
+
+class Moved(Exception):
+    """The attempt lost its host, so the call must run again. `suspects`: the host died, perhaps because of the call."""
+
+    def __init__(self, suspects: Suspects | None = None) -> None:
         super().__init__("the call must run again")
-        self.died = died
+        self.suspects = suspects
 
 
 class Attempt:
@@ -130,11 +139,11 @@ class Attempt:
         if not self._outcome.done():
             self._outcome.set_exception(error)
 
-    def move(self, *, died: bool) -> None:
+    def move(self, suspects: Suspects | None = None) -> None:
         """Leave the host; the call then runs again in another one."""
         if not self.over.is_set():
             self.moved = True
-            self.fail(Moved(died=died))
+            self.fail(Moved(suspects))
 
     async def close(self) -> None:
         """Stop handling messages; cancel and await the requests that a handler works on."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import starting
 from background import wait_event
 from toolkit import messages, wire
-from toolkit.calls import Attempt, Call, Moved
+from toolkit.calls import Attempt, Call, Moved, Suspects
 from toolkit.catalogue import ToolSpec
 from toolkit.errors import NotJson, ToolArgumentsInvalid, ToolCrashed, ToolHostsUnavailable
 from toolkit.growth import Growth
@@ -53,6 +53,7 @@ class HostProcess:
         self.attempts: dict[int, Attempt] = {}
         self.stalled = False  # its loop does not respond
         self.retiring = False  # it ends with the calls that it has
+        self.suspects: Suspects | None = None  # it runs these calls and no others
         self.growth = Growth(process.pid)
         self.closed = asyncio.Event()  # the process is gone and its attempts have been told
         self._process = process
@@ -132,7 +133,7 @@ class HostProcess:
             asyncio.get_running_loop().call_later(begin_seconds, self._expect_begun, attempt)
         try:
             if self.closed.is_set():
-                raise Moved(died=False)
+                raise Moved
             self._send_call(attempt, scratch)
             return await attempt.result()
         finally:
@@ -164,7 +165,7 @@ class HostProcess:
         if attempt.number in self.attempts and not attempt.begun:
             self.stalled = True
             self.send(Ping())
-            attempt.move(died=False)
+            attempt.move()
 
     def _send_call(self, attempt: Attempt, scratch: str) -> None:
         try:
@@ -250,18 +251,22 @@ class HostProcess:
         if self.stalled and stalled.seconds >= MOVE_SECONDS and stalled.call is not None:
             for attempt in self.attempts.values():
                 if attempt.number != stalled.call and attempt.call.spec.run_in == "loop" and not attempt.alone:
-                    attempt.move(died=False)
+                    attempt.move()
 
     def _end_attempts(self) -> None:
+        moving: list[Attempt] = []
         for attempt in list(self.attempts.values()):
             if attempt.over.is_set() or attempt is self._blamed:
                 attempt.over.set()
             elif attempt.alone:  # checked first: it must not run a second time, whichever attempt is blamed
                 attempt.fail(ToolCrashed(self._crash(attempt.call.spec)))
-            elif self._blamed is not None:
-                attempt.move(died=False)
             else:
-                attempt.move(died=True)
+                moving.append(attempt)
+        for half in (0, 1):
+            attempts = moving[half::2]
+            suspects = Suspects(host=self.pid, half=half, size=len(attempts)) if self._blamed is None else None
+            for attempt in attempts:
+                attempt.move(suspects)
 
     def _crash(self, spec: ToolSpec) -> str:
         code = self._process.returncode

@@ -10,7 +10,7 @@ from typing import Self
 
 from background import cancel_and_wait
 from names import SHARED_USER
-from toolkit.calls import Call, Moved
+from toolkit.calls import Call, Moved, Suspects
 from toolkit.catalogue import Kind, ToolSpec
 from toolkit.errors import ToolError, ToolHostsUnavailable, ToolTimeout, ToolUnknown
 from toolkit.handler import CallContext, CallHandler
@@ -24,9 +24,6 @@ from toolkit.wire import AGENTS_OPTION, JSON, MCP_OPTION
 
 logger = logging.getLogger(__name__)
 
-DEATHS_TO_BE_SUSPECT = 1
-"""A call whose host died runs again in a host alone: if that dies too, the call is to blame. Its neighbours do as much,
-as any of them may have caused the death; `process_limit` bounds how many run alone at a time, and the others wait."""
 MEGABYTE = 1024 * 1024
 REFILL_SECONDS = 0.03
 FIRST_SPARE_SECONDS = 5.0
@@ -58,6 +55,7 @@ class HostPool:
         self.catalogue: tuple[ToolSpec, ...] = ()
         self.problems: tuple[str, ...] = ()  # a sentence for each file or server whose tools are not offered
         option = [AGENTS_OPTION] if kind == "agent" else []
+        self._kind = kind
         self._directories = [*option, *(str(directory.absolute()) for directory in tool_dirs)]
         self._mcp = None if mcp_servers is None else [MCP_OPTION, str(mcp_servers.absolute()), str(connect_seconds)]
         self._environment = dict(environment or {})  # never the worker's own, which contains the server's secrets
@@ -145,18 +143,26 @@ class HostPool:
         spec = self._specs[name]
         files = await _known_files(context.files, handler) if spec.takes_context else ()
         call = Call(spec=spec, arguments=arguments, context=context, files=files, handler=handler)
-        deaths = 0
+        suspects: Suspects | None = None
         begin_seconds = self._stall_seconds
         while True:
             try:
                 if name in self._mcp_names:
                     return await self._run_of_server(call)
-                if spec.run_in == "process" or deaths >= DEATHS_TO_BE_SUSPECT:
+                if spec.run_in == "process" or self._must_be_alone(suspects):
                     return await self._run_alone(call)
-                return await self._run_shared(call, begin_seconds)
+                return await self._run_shared(call, begin_seconds, suspects)
             except Moved as moved:
-                deaths += moved.died
+                suspects = moved.suspects or suspects
                 begin_seconds *= 2  # on an overloaded machine every host is slow
+
+    def _must_be_alone(self, suspects: Suspects | None) -> bool:
+        """Whether a call whose host died runs alone now: if that host dies too, the call is to blame.
+
+        Tools do so at once, and those beyond `process_limit` wait. Agents do not wait, as many answers are in one host
+        and most of them only wait for a model: they go on in halves, until the half that dies again is one call.
+        """
+        return suspects is not None and (self._kind == "tool" or suspects.size == 1)
 
     # -- running
 
@@ -180,8 +186,8 @@ class HostPool:
         """Run the call in the one host for MCP servers. If that dies, the call fails, as the server may have acted."""
         return await self._run(await self._host_of_servers(), call)
 
-    async def _run_shared(self, call: Call, begin_seconds: float) -> JSON:
-        host = await self._shared_host(call.spec)
+    async def _run_shared(self, call: Call, begin_seconds: float, suspects: Suspects | None) -> JSON:
+        host = await self._shared_host(call.spec, suspects)
         try:
             return await self._run(host, call, begin_seconds)
         finally:
@@ -205,13 +211,14 @@ class HostPool:
 
     # -- choosing a host
 
-    async def _shared_host(self, spec: ToolSpec) -> HostProcess:
-        """Returns a host that has room, and whose loop is not known to be blocked."""
+    async def _shared_host(self, spec: ToolSpec, suspects: Suspects | None) -> HostProcess:
+        """Returns a host that has room and whose loop is not known to be blocked; for suspects, one of their own."""
         async with self._choosing:
-            for host in list(self._shared):
-                if self._has_room(host, spec):
+            for host in self._shared:
+                if host.suspects == suspects and self._has_room(host, spec):
                     return host
             host = await self._take_spare()
+            host.suspects = suspects
             self._shared.append(host)
             return host
 
@@ -227,8 +234,8 @@ class HostPool:
         if host.alive and not host.retiring and host.growth.bytes > self._growth_mb * MEGABYTE:
             self._retire(host)
         self._keep_warm()
-        others = [other for other in self._shared if other is not host and not other.stalled and not other.retiring]
-        if host in self._shared and not host.attempts and (others or host.retiring):
+        others = [other for other in self._shared if other is not host and not other.stalled and _takes_any(other)]
+        if host in self._shared and not host.attempts and (others or not _takes_any(host)):
             self._shared.remove(host)
             host.kill()
 
@@ -246,7 +253,7 @@ class HostPool:
 
     def _keep_warm(self) -> None:
         """Start enough spare hosts for the next call and the one after it."""
-        if self._open and all(host.retiring for host in self._shared):
+        if self._open and not any(_takes_any(host) for host in self._shared):
             self._start_spares(at_least=self._spare_hosts + 1)
 
     # -- hosts
@@ -309,6 +316,11 @@ class HostPool:
 def _owner(context: CallContext) -> str:
     """Returns between whom turns are fair: users, and without a login conversations."""
     return f"thread {context.thread_id}" if context.user == SHARED_USER else f"user {context.user}"
+
+
+def _takes_any(host: HostProcess) -> bool:
+    """Whether new calls may go there."""
+    return not host.retiring and host.suspects is None
 
 
 def _useful(spare: "asyncio.Task[HostProcess]") -> bool:

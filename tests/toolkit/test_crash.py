@@ -41,6 +41,47 @@ async def main():
 asyncio.run(main())
 """
 
+AGENTS = """
+import asyncio, os
+from pathlib import Path
+from toolkit import AgentContext, agent
+
+@agent
+async def waits(ctx: AgentContext, go: str = "") -> None:
+    \"\"\"Waits for a file.\"\"\"
+    ctx.log("info", f"{os.getpid()}")
+    while not Path(go).exists():
+        await asyncio.sleep(0.02)
+
+@agent
+async def dies(ctx: AgentContext) -> None:
+    \"\"\"Ends its process.\"\"\"
+    ctx.log("info", f"{os.getpid()}")
+    await asyncio.sleep(0.05)
+    os._exit(3)
+"""
+
+
+async def test_an_agent_that_ends_its_process_is_found_by_halves_and_nobody_waits_for_a_place(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "some.py").write_text(AGENTS)
+    go = tmp_path / "go"
+    bystanders = [RecordingHandler() for _ in range(20)]
+    culprit = RecordingHandler()
+    async with HostPool([tmp_path / "agents"], kind="agent", spare_hosts=0) as pool:
+        waiting = [asyncio.create_task(pool.call("waits", {"go": str(go)}, ORIGIN, one)) for one in bystanders]
+        await until(lambda: all(one.logs for one in bystanders), within=30, what="the others run")
+        with pytest.raises(ToolCrashed, match=r"^The agent dies ended its process \(exit code 3\)\.$"):
+            await pool.call("dies", {}, ORIGIN, culprit)
+        later = asyncio.create_task(pool.call("waits", {"go": str(go)}, ORIGIN, RecordingHandler()))
+        go.touch()
+        await asyncio.gather(*waiting, later)
+        await until(lambda: len(pool.host_pids) <= 2, within=30, what="the hosts of suspects end with their calls")
+    assert [one.waits for one in bystanders] == [[]] * 20
+    hosts = [line for _, line in culprit.logs]
+    assert len(hosts) == len(set(hosts)) <= 6, "among 21 calls, 11, 6, 3 and 2 at most, and at last alone"
+    assert min(len(one.logs) for one in bystanders) == 2, "half of them lost one host"
+
 
 async def test_a_tool_that_ends_its_process_fails_with_a_clear_message(
     pool: HostPool, handler: RecordingHandler, tmp_path: Path
