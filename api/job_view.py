@@ -15,8 +15,6 @@ from jobs.rules import title_of
 from jobs.transcript import Transcript
 from services.web import WebServices
 
-UNSERVED_SECONDS = 5.0
-"""A job that waits for so long because of its task says so: a worker that starts has had its time."""
 NOBODY = "no running worker has {!r}: start one, or look whether its file loads"
 
 
@@ -85,21 +83,12 @@ async def views(services: WebServices, jobs: Sequence[Job]) -> list[dict[str, An
     summaries, positions = await services.jobs.summaries(jobs), await services.jobs.positions(jobs)
     waits = await services.jobs.waits(jobs)
     now = time.time()
-    unserved = await _unserved(services, jobs, now)
+    unserved = await services.jobs.unserved(jobs)
     return [
         view(job, summaries[job.id], positions.get(job.id), waits.get(job.id), now)
         | ({"doing": NOBODY.format(job.request.task)} if job.id in unserved else {})
         for job in jobs
     ]
-
-
-async def _unserved(services: WebServices, jobs: Sequence[Job], now: float) -> set[str]:
-    """Returns the ids of jobs that wait although no running worker has their task."""
-    waiting = [job for job in jobs if job.status is JobStatus.QUEUED and now - job.created_at > UNSERVED_SECONDS]
-    if not waiting:
-        return set()
-    served = {task for worker in await services.jobs.workers() if not worker.stopped for task in worker.tasks}
-    return {job.id for job in waiting if job.request.task not in served}
 
 
 def view(job: Job, summary: Transcript, position: int | None, wait: Range | None, now: float) -> dict[str, Any]:

@@ -191,6 +191,17 @@ class JobCard:
                 assert_never(payload)
         return True
 
+    def note_unserved(self, unserved: bool) -> bool:
+        """Takes whether the job waits because no running worker has its task. Returns whether the card changed."""
+        if self.state != "queued" or unserved == ("unserved" in self._head):
+            return False
+        if unserved:
+            self.wanted = True
+            self._head["unserved"] = self._job.request.task
+        else:
+            del self._head["unserved"]
+        return True
+
     def leave_to_form(self) -> None:
         """The turn's form is open again: sending that is its retry."""
         self._head["form_open"] = True
@@ -200,6 +211,7 @@ class JobCard:
     def _start(self, started: JobStarted, at: float) -> None:
         self._head.setdefault("started_at", at)
         self._head.pop("input", None)
+        self._head.pop("unserved", None)
         self.wanted = self.wanted or not self._job.request.is_turn
         self._head["state"] = "working"
         self._head["attempt"] = started.attempt
@@ -220,6 +232,7 @@ class JobCard:
         self.wanted = self.wanted or (not self._job.request.is_turn and not self._is_draft)
         self._offer_again()
         self._head.pop("input", None)
+        self._head.pop("unserved", None)
         self._head.pop("doing", None)
         self._head.pop("until", None)
         for step in self._steps.values():

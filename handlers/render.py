@@ -126,6 +126,11 @@ class TurnScreen:
             self.seq = event.seq
         return merge(changes)
 
+    def note_unserved(self, unserved: bool, at: float) -> list[Change]:
+        """Takes whether no running worker has the task of a turn that waits."""
+        self.card_changed |= self.card.note_unserved(unserved)
+        return self._show_card(at)
+
     # --- events -----------------------------------------------------------------------------------------------
 
     def _render(self, event: JobEvent, payload: EventPayload) -> list[Change]:

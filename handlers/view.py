@@ -17,6 +17,7 @@ from handlers.sockets import is_connected, send
 from handlers.turns import Turns
 from handlers.words import iso
 from jobs import Job, JobClient, JobNotFound, Thread, ThreadNotFound
+from jobs.client import UNSERVED_SECONDS
 
 LIVE = "longhaul"
 """Our own event of the page's socket (`public/live.js`), with the server's time as `now`: `running`, the turns that
@@ -200,6 +201,7 @@ class ThreadView:
         turn = self._turns[job.root_id]
         if turn.ended is None:
             self._own(job.id, keep_running(lambda: self._follow(turn), name="turn view"))
+            self._own(f"{job.id} served", keep_running(lambda: self._ask_for_worker(job, turn), name="turn's worker"))
 
     def _misplaced(self, turn: TurnScreen) -> bool:
         """Returns whether the turn may not be last: another one is later, or may precede this page's own message."""
@@ -230,6 +232,19 @@ class ThreadView:
                     self._unsure = False
         except (JobNotFound, ThreadNotFound):
             pass  # deleted; `_watch` tells the page
+        return True
+
+    async def _ask_for_worker(self, job: Job, turn: TurnScreen) -> bool:
+        """Says on the card of a turn that waits when no running worker has its task."""
+        wait = job.created_at - time.time()
+        while turn.card.state == "queued" and self._turns.get(turn.root_id) is turn:
+            await asyncio.sleep(max(0.0, wait) + UNSERVED_SECONDS)
+            wait = 0.0
+            unserved = bool(await self._jobs.unserved([job]))
+            async with self._page:
+                self._show(turn.note_unserved(unserved, job.created_at))
+                if turn.card_changed:
+                    self._tell(turn)
         return True
 
     async def _refresh(self) -> None:

@@ -13,7 +13,7 @@ from background import wait_event
 from jobs.errors import JobsError, ThreadNotFound
 from jobs.estimates import Range
 from jobs.events import JobEvent
-from jobs.models import JSON, Job, JobRequest, Overlap, Queue, Thread, WorkerRecord
+from jobs.models import JSON, Job, JobRequest, JobStatus, Overlap, Queue, Thread, WorkerRecord
 from jobs.rules import TITLE_PARTS, title_of
 from jobs.store import JobFilter, JobStore
 from jobs.tail import MAX_BATCH, Figures, Tails
@@ -28,6 +28,8 @@ FEED_SECONDS = 0.5
 TELL_AGAIN_SECONDS = 60.0
 """The clocks of machines differ by less."""
 MAX_FOLLOWED = 200
+UNSERVED_SECONDS = 5.0
+"""A job that waits for so long because of its task says so: a worker that starts has had its time."""
 
 
 class JobClient:
@@ -77,6 +79,15 @@ class JobClient:
     async def waits(self, jobs: Sequence[Job]) -> dict[str, Range]:
         """Returns by job id how long those that are queued may still wait, if enough is known of those before them."""
         return await self._store.waits(jobs)
+
+    async def unserved(self, jobs: Sequence[Job]) -> set[str]:
+        """Returns the ids of those that have waited for `UNSERVED_SECONDS` and whose task no running worker has."""
+        now = time.time()
+        waiting = [job for job in jobs if job.status is JobStatus.QUEUED and now - job.created_at > UNSERVED_SECONDS]
+        if not waiting:
+            return set()
+        served = {task for worker in await self._store.workers() if not worker.stopped for task in worker.tasks}
+        return {job.id for job in waiting if job.request.task not in served}
 
     async def jobs(self, query: JobFilter) -> list[Job]:
         return await self._store.jobs(query)

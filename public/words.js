@@ -50,6 +50,9 @@ export const stateOf = (job, now) =>
   job.state === 'working' && job.stalled_at !== undefined && now >= job.stalled_at ? 'stalled' : job.state;
 
 export const doing = (job, now) => {
+  if (job.state === 'queued' && job.unserved) {
+    return `no running worker has '${job.unserved}': start one, or look whether its file loads`;
+  }
   if (job.state === 'queued') return job.ahead ? `${counted(job.ahead, 'job')} ahead` : 'waiting for a worker';
   if (job.state === 'waiting') {
     const again = job.until ? `; next try ${job.until > now ? `in ${elapsed(job.until - now)}` : 'now'}` : '';
@@ -89,8 +92,8 @@ const range = (seconds, passed) => {
 };
 
 // When a waiting job starts, as a range.
-export const starts = ({ state, wait, wait_at: at }, now) => {
-  if (state !== 'queued' || !at) return ''; // nobody has said anything
+export const starts = ({ state, unserved, wait, wait_at: at }, now) => {
+  if (state !== 'queued' || unserved || !at) return ''; // nobody has said anything
   return wait ? `starts in ${range(wait, now - at)}` : 'no estimate yet';
 };
 

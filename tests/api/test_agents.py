@@ -165,23 +165,3 @@ async def test_a_killed_worker_costs_an_agent_no_word(start_server: StartServer,
         job = await asyncio.wait_for(ended(client, job_id), 60)
     assert job["result"]["text"] == "".join(f"w{number} " for number in range(60))
     assert job["attempt"] == 2
-
-
-async def test_a_job_whose_task_no_worker_has_says_so(start_server: StartServer, tmp_path: Path) -> None:
-    (tmp_path / "shelf.py").write_text(SHELF)
-    server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
-        running = (
-            await client.post("/api/jobs", json={"task": "helper", "input": "tokens=9 hold=3", "thread_id": "t"})
-        ).json()
-        waiting = (await client.post("/api/jobs", json={"task": "parrot", "input": "hi", "thread_id": "t"})).json()
-        await asyncio.to_thread(server.stop)  # it drains
-        await server.start(LONGHAUL_AGENT_DIRS=str(ROOT / "agents"))
-
-        async def told() -> bool:
-            job = (await client.get(f"/api/jobs/{waiting['id']}")).json()
-            return bool(job["doing"] == "no running worker has 'parrot': start one, or look whether its file loads")
-
-        await until(told, within=60, what="the job says that nobody can do it")
-        for job in (waiting, running):
-            await client.post(f"/api/jobs/{job['id']}/cancel")

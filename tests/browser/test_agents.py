@@ -1,11 +1,16 @@
 """The choice of an agent beside Send, its settings, and what a conversation keeps of both."""
 
+import asyncio
 import os
 from pathlib import Path
+
+import httpx
+from playwright.async_api import expect
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
 from tests.conftest import StartServer
+from tests.endpoint import script
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +69,34 @@ async def test_a_starter_of_an_agent_asks_that_agent(
     await chat.page.get_by_role("button", name="What is new?").click()
     await chat.says("It said: What is new?")
     await until(lambda: shown(chat, "parrot"), within=30, what="the agent that answers")
+
+
+async def test_a_job_whose_task_no_worker_has_says_so_on_its_card_and_over_the_api(
+    start_server: StartServer, open_chat: OpenChat, tmp_path: Path
+) -> None:
+    (tmp_path / "parrot.py").write_text(PARROT)
+    server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
+    nobody = "no running worker has 'parrot': start one, or look whether its file loads"
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+
+        async def ask(**fields: str) -> str:
+            return str((await client.post("/api/jobs", json={**fields, "thread_id": "t"})).json()["id"])
+
+        running = await ask(task="chat", input=script(tokens=9, hold=3))
+        waiting = await ask(task="parrot", input="hi")
+        await asyncio.to_thread(server.stop)  # it drains
+        await server.start(LONGHAUL_AGENT_DIRS=str(ROOT / "agents"))
+        chat = await open_chat(server.url, "/thread/t")
+        await client.post(f"/api/jobs/{running}/cancel")
+        card = chat.page.locator(f"[data-testid=job-card][data-job-id={waiting}]")
+        await expect(card.get_by_test_id("job-doing")).to_have_text(nobody)
+        await expect(chat.page.locator("#longhaul-dock")).to_contain_text(nobody)
+
+        async def told() -> bool:
+            return bool((await client.get(f"/api/jobs/{waiting}")).json()["doing"] == nobody)
+
+        await until(told, within=60, what="the job says that nobody can do it")
+        await chat.page.get_by_test_id("job-remove").click()
 
 
 async def set_voice(chat: Chat, voice: str, *, times: str) -> None:

@@ -230,3 +230,17 @@ def test_text_does_not_put_off_when_a_silent_tool_is_stalled() -> None:
     known = started(CALL, "tool", stalled_after_seconds=60.0)
     head = card_of(*BEGUN, known, text(f"{CALL}/part:0", "a"), text(f"{CALL}/part:0", "b")).head()
     assert head["stalled_at"] == head["last_at"] - 2 + 60.0
+
+
+def test_a_job_that_no_worker_has_a_task_for_gets_a_card_that_says_so_until_it_starts() -> None:
+    card = card_of(("job.queued", {"position": 0}))
+    assert not card.wanted
+    assert [card.note_unserved(unserved) for unserved in (False, True, True)] == [False, True, False]
+    assert (card.wanted, card.head()["unserved"]) == (True, "chat")
+    assert card.note_unserved(False)
+    assert "unserved" not in card.head()
+    card.note_unserved(True)
+    [_, begun] = log(*BEGUN)
+    card.feed(begun, begun.payload)
+    assert "unserved" not in card.head()
+    assert not card.note_unserved(True)
