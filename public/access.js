@@ -36,6 +36,7 @@ const name = () => {
     for (const button of document.querySelectorAll(`${selector}:not([aria-label])`)) button.setAttribute('aria-label', label);
   }
   for (const content of document.querySelectorAll('.message-content:not([dir])')) content.setAttribute('dir', 'auto');
+  document.querySelector('img[alt="Image"]')?.setAttribute('alt', ''); // the login page's picture
   document.querySelector('#upload-button[role]')?.removeAttribute('role');
   // Screen readers expect the entries of a list right below it. Here, frames stand between them.
   for (const list of document.querySelectorAll('ul:has(> div):not([role])')) {

@@ -53,6 +53,9 @@ async def test_a_person_logs_in_and_finds_the_answer_after_a_reload_and_by_its_l
     await log_in(alice.page, "alice", "the builder")
     await alice.page.get_by_text("Wrong name or password").wait_for()
     assert await violations(alice.page) == []
+    picture = alice.page.locator("img[src='/public/login.svg']")
+    await expect(picture).to_have_attribute("alt", "")
+    assert await picture.evaluate("image => image.complete && image.naturalWidth > 0")
     await log_in(alice.page, "alice", "wonderland")
     await alice.ready()
     await alice.send(script(tokens=TOKENS))
