@@ -2,27 +2,43 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ConsoleMessage, Page, expect
+from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
-from tests.browser.conftest import OpenChat
-from tests.browser.page import Chat, assert_words
+from tests.browser.conftest import ARGUMENTS, OpenChat
+from tests.browser.page import RECORDER, Chat, assert_words
 from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
 
 STEPS = 8
+BROWSERS_WITH_NOTICES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-UNSEEN = """
+NOTICES = """
 window.notices = [];
 window.Notification = class {
   static permission = 'granted';
   constructor(title, { body }) { window.notices.push(`${title}: ${body}`); }
   addEventListener() {}
 };
+"""
+SHOWN = """
+window.notices = [];
+const Real = window.Notification;
+window.Notification = class extends Real {
+  constructor(title, options) {
+    super(title, options);
+    this.addEventListener('show', () => window.notices.push(`${this.title}: ${this.body}`));
+    this.addEventListener('error', () => window.notices.push('refused'));
+  }
+};
+"""
+"""Keeps the notices that the browser has shown."""
+UNSEEN = """
 Object.defineProperty(document, 'visibilityState', { get: () => window.away ? 'hidden' : 'visible' });
 const Source = window.EventSource;
 window.EventSource = class extends Source {
@@ -34,7 +50,7 @@ window.EventSource = class extends Source {
   }
 };
 """
-"""A page that can be made to look away, keeps its notices, and takes each job for a minute older than it is."""
+"""A page that can be made to look away, and takes each job for a minute older than it is."""
 
 
 @pytest.fixture
@@ -191,7 +207,7 @@ async def test_other_tabs_show_where_a_job_runs_and_a_long_one_is_told_when_nobo
     question = script(tokens=20, rate=200, hold=10)
     chat = await open_chat(shared_server.url)
     watch(chat.page, errors)
-    await chat.page.context.add_init_script(UNSEEN)
+    await chat.page.context.add_init_script(NOTICES + UNSEEN)
     await chat.reload()
     await chat.send(question)
     await chat.sees_word(9)
@@ -216,7 +232,7 @@ async def test_a_job_that_ends_before_somebodys_eyes_gives_no_notice(
 ) -> None:
     question = script(tokens=20, rate=200, hold=10)
     chat = await open_chat(shared_server.url)
-    await chat.page.context.add_init_script(UNSEEN)
+    await chat.page.context.add_init_script(NOTICES + UNSEEN)
     await chat.reload()
     await chat.send(question)
     await chat.sees_word(9)
@@ -230,6 +246,34 @@ async def test_a_job_that_ends_before_somebodys_eyes_gives_no_notice(
     assert await notices(chat, other) == []
     shared_endpoint.release(second)
     await chat.finishes()
+
+
+async def test_the_browser_shows_one_notice_however_many_tabs_are_open(
+    shared_server: Server, shared_endpoint: Endpoint
+) -> None:
+    whole = next(filter(None, map(shutil.which, BROWSERS_WITH_NOTICES)), None)
+    if whole is None:
+        pytest.skip("Chromium without a window of its own has no notices: this needs the whole browser")
+    question = script(tokens=20, rate=200, hold=10)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=whole, args=ARGUMENTS)
+        context = await browser.new_context(reduced_motion="reduce")
+        await context.grant_permissions(["notifications"], origin=shared_server.url)
+        await context.add_init_script(RECORDER + SHOWN + UNSEEN)
+        tabs = [Chat(await context.new_page(), shared_server.url) for _ in range(3)]
+        for tab in tabs:
+            await tab.open()
+        await tabs[0].send(question)
+        await tabs[0].sees_word(9)
+        for tab in tabs:
+            await tab.page.evaluate("window.away = true")
+        shared_endpoint.release(question)
+        await tabs[0].has_words(20)
+        await until(lambda: notices(*tabs), within=30, what="a notice on the screen")
+        [notice] = await notices(*tabs)
+        assert notice.startswith(question[:20])
+        assert ": Done after " in notice
+        await browser.close()
 
 
 async def notices(*tabs: Chat) -> list[str]:
