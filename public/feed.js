@@ -1,6 +1,6 @@
-// All jobs of the person, in every tab: a dot beside each conversation in which one runs, and a notice when a long one ends
-// while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
-import { connected, now, place } from './live.js';
+// All jobs of the person, in every tab: a dot beside each conversation in which one runs, new conversations and their titles,
+// and a notice when a long one ends while no tab is looked at. One tab of the browser follows `GET /api/events` and tells the others.
+import { connected, listAnew, now, place } from './live.js';
 import { duration, isLive, STATES } from './words.js';
 
 const LONG_SECONDS = 30;
@@ -26,7 +26,18 @@ const style = document.head.appendChild(document.createElement('style'));
 const jobs = new Map(); // those that run, of the tab that follows
 let seen = () => {}; // called when a tab says that it is looked at
 
+const asked = new Set();
+// Conversations that began elsewhere. Old ones may be missing, too: the list has pages.
+const findNew = (threads) => {
+  if (!document.querySelector('#thread-history')) return;
+  const isNew = (id) => !asked.has(id) && !document.getElementById(`thread-${id}`) && !location.pathname.endsWith(`/${id}`);
+  const found = threads.filter(isNew);
+  found.forEach((id) => asked.add(id));
+  if (found.length) listAnew();
+};
+
 const draw = (threads) => {
+  findNew(threads);
   const lines = threads.map((id) => `[id="thread-${CSS.escape(id)}"]`);
   const row = `:is(${lines.join()})`;
   style.textContent = lines.length ? `${row} { position: relative; } ${row}::before { ${DOT} }` : '';
@@ -51,6 +62,15 @@ const share = () => {
     sharing = null;
     shareNow();
   }, SHARE_MILLISECONDS);
+};
+
+// A conversation that is renamed or deleted here.
+const { fetch } = window;
+window.fetch = async (resource, options) => {
+  const answer = await fetch(resource, options);
+  const { pathname } = new URL(resource.url ?? resource, document.baseURI);
+  if (answer.ok && pathname.endsWith('/project/thread')) channel.postMessage({ list: true });
+  return answer;
 };
 
 let asking = null;
@@ -118,6 +138,7 @@ const followAll = async () => {
 
 channel.addEventListener('message', ({ data }) => {
   if (data.threads) draw(data.threads);
+  if (data.list) listAnew();
   if (data.places) place(data.places);
   if (data.looking && document.visibilityState === 'visible') channel.postMessage({ seen: true });
   if (data.hello && leads) share();

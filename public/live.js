@@ -75,6 +75,16 @@ const hear = (frame) => {
   }
 };
 
+let socket = null;
+let lists = 0;
+// The page asks for its list of conversations when it hears that one has begun. It takes the one that is named for the one
+// that it shows.
+export const listAnew = () => {
+  const [, thread] = location.pathname.match(/\/thread\/([^/]+)/) ?? [];
+  const begun = { interaction: `list ${(lists += 1)}`, thread_id: thread && decodeURIComponent(thread) };
+  socket?.dispatchEvent(new MessageEvent('message', { data: `42${JSON.stringify(['first_interaction', begun])}` }));
+};
+
 let told;
 // Whoever has a socket is logged in.
 export const connected = new Promise((resolve) => (told = resolve));
@@ -86,7 +96,10 @@ window.WebSocket = class extends Socket {
     if (!String(address).includes('/ws/socket.io/')) return;
     running = []; // another thread, or this one anew: the server says what runs
     tell();
-    this.addEventListener('open', told);
+    this.addEventListener('open', () => {
+      socket = this;
+      told();
+    });
     this.addEventListener('message', ({ data }) => hear(data));
   }
 };

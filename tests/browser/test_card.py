@@ -209,14 +209,23 @@ async def test_other_tabs_show_where_a_job_runs_and_a_long_one_is_told_when_nobo
     watch(chat.page, errors)
     await chat.page.context.add_init_script(NOTICES + UNSEEN)
     await chat.reload()
+    other = await open_chat(shared_server.url)
+    watch(other.page, errors)
+    await other.page.fill("#chat-input", "typed meanwhile")
     await chat.send(question)
     await chat.sees_word(9)
     thread = (await chat.in_thread()).rpartition("/")[2]
-    other = await open_chat(shared_server.url)
-    watch(other.page, errors)
-    dot = f"getComputedStyle(document.getElementById('thread-{thread}'), '::before').content"
+    row = f"document.getElementById('thread-{thread}')"
+    dot = f"({row} && getComputedStyle({row}, '::before').content)"
     for tab in (chat, other):
         await tab.page.wait_for_function(f"{dot} === '\"\"'")
+    rename = (
+        "name => fetch('/project/thread', {method: 'PUT', headers: {'Content-Type': 'application/json'}, body: name})"
+    )
+    await chat.page.evaluate(rename, json.dumps({"threadId": thread, "name": "Renamed elsewhere"}))
+    await expect(other.page.locator(f"#thread-{thread}")).to_have_text("Renamed elsewhere")
+    assert (other.page.url, await other.page.input_value("#chat-input")) == (f"{other.base}/", "typed meanwhile")
+    for tab in (chat, other):
         await tab.page.evaluate("window.away = true")
     shared_endpoint.release(question)
     for tab in (chat, other):
