@@ -52,9 +52,14 @@ async def test_each_failure_is_a_sentence_and_retry_answers(
         answer = await chat.says(*words)
         assert not [sign for sign in INTERNALS if sign in answer], name
         await chat.finishes()
+        await expect(chat.page.locator("[data-step-type=assistant_message]").last).to_contain_text(answer[-20:])
+        await expect(chat.button("Copy").last).to_be_visible()
+        thumbs = chat.button("Good answer").filter(visible=True)
+        await expect(thumbs).to_have_count(len(asked) - 1)
 
         await retry.click()
         await chat.has_words(120)
+        await expect(thumbs).to_have_count(len(asked))
     await chat.reload()
     await chat.has_words(120)
     assert await chat.questions() == asked
