@@ -29,6 +29,7 @@ from jobs.events import (
     TextDelta,
     UnknownEvent,
 )
+from jobs.models import JSON
 from jobs.transcript import Transcript
 
 RESTARTING = ("unavailable", "The server is stopping; ask again in a moment.")
@@ -54,11 +55,14 @@ class Ended:
     """The answer is complete, or the model cut it off."""
 
     finish_reason: str
-    """`stop`, `length` or `content_filter`."""
+    """`stop`, `tool_calls`, `length` or `content_filter`."""
     text: str
     """The whole answer."""
     usage: Mapping[str, int] | None
     """{input_tokens, output_tokens}."""
+    calls: Sequence[Mapping[str, str]] = ()
+    """The calls that the caller is to run: {id, name, arguments}, the arguments as JSON."""
+    logprobs: Sequence[JSON] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +92,11 @@ class AnswerPieces:
         if change is not None:
             return Replaced(text=self._transcript.answer) if change.withdrew else Text(change.text)
         match payload:
-            case JobCompleted():
-                return self._ended("stop")
-            case JobIncompleteEvent(reason=reason):
-                return self._ended("length" if reason == "too_long" else reason)  # OpenAI has no word for our limit
+            case JobCompleted(result=result):
+                return self._ended("stop", result)
+            case JobIncompleteEvent(reason=reason, result=result):
+                # OpenAI has no word for our limit.
+                return self._ended("length" if reason == "too_long" else reason, result)
             case JobFailedEvent(error=error):
                 return Failed(code=error["code"], message=error["message"])
             case JobCancelled():
@@ -115,8 +120,20 @@ class AnswerPieces:
             case _:
                 assert_never(payload)
 
-    def _ended(self, finish_reason: str) -> Ended:
-        return Ended(finish_reason=finish_reason, text=self._transcript.answer, usage=self._transcript.usage)
+    def _ended(self, finish_reason: str, result: JSON) -> Ended:
+        calls = calls_of(result)
+        return Ended(
+            finish_reason="tool_calls" if calls and finish_reason == "stop" else finish_reason,
+            text=self._transcript.answer,
+            usage=self._transcript.usage,
+            calls=calls,
+            logprobs=result.get("logprobs") or () if isinstance(result, dict) else (),
+        )
+
+
+def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
+    """Returns the calls that the caller of a model is to run, from the job's result: {id, name, arguments}."""
+    return result.get("tool_calls") or () if isinstance(result, dict) else ()
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:

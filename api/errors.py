@@ -86,6 +86,7 @@ UPSTREAM_STATUSES: Mapping[str, int] = {
     "interrupted_too_often": 503,
     "unavailable": 503,
     "not_found": 404,
+    "request_refused": 400,
     "cancelled": 499,  # cancelled by someone else; clients do not retry this status automatically
 }
 """Error code of a job that failed before its first word → status. Other `model_…` codes are 502, all others 500."""

@@ -11,7 +11,7 @@ from fastapi import Header
 from api.errors import ApiError
 from jobs import Job, JobRequest
 from jobs.models import Overlap
-from names import CHAT
+from names import CHAT, MODEL
 from services.agents import addressed, find
 from services.web import WebServices
 
@@ -47,6 +47,37 @@ async def check_model(services: WebServices, name: str | None) -> None:
     if await find(services.jobs, name) is not None:
         return
     raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {configured!r}.", param="model")
+
+
+def model_request(
+    user: str,
+    messages: Sequence[Any],
+    parameters: Mapping[str, Any],
+    *,
+    model: str,
+    words: str | None,
+    key: str | None,
+    arguments: Mapping[str, Any],
+    patience_seconds: float | None = None,
+) -> JobRequest:
+    """Returns the request of a call of the model by itself, with messages and parameters in OpenAI's form.
+
+    words: the user's last ones, by which people know the job.
+    """
+    return JobRequest(
+        task=MODEL,
+        user=user,
+        input=words,
+        arguments={"messages": list(messages), "parameters": dict(parameters), **arguments},
+        model=model,
+        patience_seconds=patience_seconds,
+        key=key,
+    )
+
+
+async def is_agent(services: WebServices, name: str | None) -> bool:
+    """Whether the name is an agent's. A request without a model is for the default one."""
+    return name is None or await find(services.jobs, name) is not None
 
 
 def chat_request(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from names import CHAT
+from names import CHAT, MODEL
 
 NEEDS_ARGUMENTS = "needs_arguments"
 """The reason of a draft's end: a person has chosen a tool, but not yet filled in its form."""
@@ -91,7 +91,7 @@ class JobRequest:
     """What a caller asks for. Never changed: a restart runs exactly this again."""
 
     task: str
-    """Name of a registered task: `chat`, an agent or a tool."""
+    """Name of a registered task: `chat`, `model`, an agent or a tool."""
     user: str
     """The user who asks, and the only one who may see the job."""
     input: str | None = None
@@ -115,7 +115,7 @@ class JobRequest:
     @property
     def is_turn(self) -> bool:
         """Whether it answers a message, unlike the call of a tool."""
-        return self.agent or self.task == CHAT
+        return self.agent or self.task in (CHAT, MODEL)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ from models.history import Conversation, ai_message, content_of, read_conversati
 from models.models import Models
 from models.patience import patience_of
 from models.rates import Gate, book
-from models.replies import OWN_CALL, TOO_LONG, ModelReply, Spent, ToolCall
+from models.replies import CUT_OFF, OWN_CALL, TOO_LONG, ModelReply, Spent, ToolCall
 from models.tools import JobCall, Toolbox, count_usage, error_code
 from models.writing import BETWEEN_STEPS, Separated, Writing
 from toolkit.catalogue import AgentSpec, ToolSpec
@@ -56,8 +56,6 @@ from toolkit.pool import HostPool
 
 MAX_DEPTH = 5
 """An agent may call an agent, which calls another one."""
-CUT_OFF = frozenset({"length", "content_filter", TOO_LONG})
-"""Finish reasons of an incomplete answer."""
 MESSAGES_LEFT_OUT = "Earlier messages of this conversation were left out to fit the model's context."
 NOT_RUN = "(This call was not run.)"
 PROMPT_CHANGED = "The prompt has changed since the answer to it was recorded; the recorded answer is used."

@@ -42,6 +42,7 @@ class TokenStream(AsyncCallbackHandler):
         """A part of the answer has arrived, so the call must not be retried."""
         self.finish_reason: str | None = None
         self.usage: UsageMetadata | None = None
+        self.logprobs: list[Any] = []
 
     @property
     def text(self) -> str:
@@ -150,13 +151,17 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
         finish_reason=finish_reason,
         input_tokens=usage["input_tokens"] if usage else None,
         output_tokens=usage["output_tokens"] if usage else None,
+        logprobs=stream.logprobs,
     )
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
     """Returns the calls with empty ids; the chat turn numbers them when it records the reply."""
     usable = [ToolCall(id="", name=call["name"], arguments=call["args"]) for call in message.tool_calls]
-    broken = [ToolCall(id="", name=call["name"] or "", arguments=None) for call in message.invalid_tool_calls]
+    broken = [
+        ToolCall(id="", name=call["name"] or "", arguments=None, text=call["args"] or "")
+        for call in message.invalid_tool_calls
+    ]
     return (*usable, *broken)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.models import JSON
 
 TOO_LONG = "too_long"
 """Our own finish reason: the answer passed `LONGHAUL_MAX_ANSWER_MB`."""
+CUT_OFF = frozenset({"length", "content_filter", TOO_LONG})
+"""Finish reasons of an incomplete answer."""
 OWN_CALL = "own_"
 """Ids of tool calls that the agent made begin with this; those of a model with `call_`."""
 
@@ -22,6 +24,8 @@ class ToolCall:
     name: str
     arguments: Mapping[str, JSON] | None
     """None: the model did not send a JSON object."""
+    text: str = ""
+    """What it sent instead."""
 
 
 @dataclass(kw_only=True)
@@ -50,6 +54,8 @@ class ModelReply:
     input_tokens: int | None = None
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
+    logprobs: Sequence[JSON] = ()
+    """Of the tokens of the text, in OpenAI's form, if they were asked for."""
 
     @property
     def tokens(self) -> int:

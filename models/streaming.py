@@ -60,11 +60,17 @@ class StreamedChat(ChatOpenAI):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - theirs
+        *,
+        verbatim: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        """verbatim: the fields of the request, messages included, in OpenAI's form; sent in place of `messages`."""
         if self.stream_usage:
             kwargs["stream_options"] = {"include_usage": True}
-        payload = self._get_request_payload(messages, stop=stop, **kwargs, stream=True)
+        if verbatim is not None:
+            payload = {**verbatim, **kwargs, "model": self.model_name, "stream": True}
+        else:
+            payload = self._get_request_payload(messages, stop=stop, **kwargs, stream=True)
         answer = Answer(self._tokens)
         try:
             await self._read(payload, answer)
@@ -201,6 +207,8 @@ class Answer:
 
     def _choose(self, choice: Mapping[str, Any]) -> str:
         self._tokens.finish_reason = choice.get("finish_reason") or self._tokens.finish_reason
+        if logprobs := choice.get("logprobs"):
+            self._tokens.logprobs += logprobs.get("content") or ()
         delta = choice.get("delta") or {}
         for call in delta.get("tool_calls") or ():
             if call:

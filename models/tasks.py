@@ -1,4 +1,4 @@
-"""The tasks that a worker registers: one for each agent, one for each tool, and `chat`, the default agent's."""
+"""The tasks that a worker registers: one for each agent and tool, `chat` (the default agent) and `model`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.context import JobContext, TaskFunction
 from jobs.models import JSON
 from models.models import Models
 from models.tools import Toolbox, tool_task
-from names import CHAT
+from names import CHAT, MODEL
 from toolkit.catalogue import AgentSpec
 from toolkit.pool import HostPool
 
@@ -36,13 +36,23 @@ def build_tasks(models: Models, tools: HostPool, agents: HostPool, files: FileSt
 
         return answer
 
+    async def model(ctx: JobContext) -> JSON:
+        await models.ready()
+        from models.passthrough import pass_through  # as above
+
+        return await pass_through(ctx, models)
+
     specs = [spec for spec in agents.catalogue if isinstance(spec, AgentSpec)]
-    names = [*(spec.name for spec in specs), *(spec.name for spec in tools.catalogue), CHAT, models.settings.model]
+    named = [*(spec.name for spec in specs), *(spec.name for spec in tools.catalogue)]
+    names = [*named, CHAT, *{MODEL, models.settings.model}]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"The name {name!r} is used twice, by agents, tools, the model or `chat`: rename one.")
+            raise ValueError(
+                f"The name {name!r} is used twice, by agents, tools, the model, `chat` or `model`: rename one."
+            )
     tasks: dict[str, TaskFunction] = {spec.name: tool_task(toolbox, spec.name) for spec in tools.catalogue}
     tasks |= {spec.name: answering(spec.name) for spec in specs}
+    tasks[MODEL] = model
     if (default := default_agent(specs)) is not None:
         tasks[CHAT] = answering(default.name)
     return tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,10 +12,15 @@ from api.access import Caller, Services
 from api.answer import follow_answer
 from api.openai.chunks import ChunkWriter, Envelope, chunks, error_frame, whole
 from api.openai.descriptions import openai_errors
-from api.openai.messages import Messages, read_conversation
+from api.openai.messages import Messages, ToolCall, check_conversation, read_conversation, refusal
+from api.openai.parameters import ChatParameters
 from api.owned_answer import OwnedAnswer
 from api.strict import StrictRoute
-from api.submit import Key, chat_request, submit
+from api.submit import Key, chat_request, is_agent, model_request, submit
+from jobs import JobRequest
+
+DOOR = {"door": "chat.completions"}
+"""Among the job's arguments, so that an idempotency key is valid for this route only."""
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=StrictRoute, tags=["openai"])
 
@@ -25,7 +31,7 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = Field(None, description="Send a chunk with the tokens used before the end.")
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(ChatParameters):
     """Other fields that OpenAI's clients send are ignored."""
 
     model_config = ConfigDict(
@@ -39,12 +45,7 @@ class ChatRequest(BaseModel):
     messages: Messages
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, description="Accepted and ignored, like the fields below.")
-    top_p: float | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    n: int | None = Field(None, description="There is always one choice.")
-    user: str | None = None
+    n: int | None = Field(None, description="1: there is always one choice.")
 
     @property
     def wants_usage(self) -> bool:
@@ -53,15 +54,16 @@ class ChatRequest(BaseModel):
 
 class AnswerMessage(BaseModel):
     role: str = "assistant"
-    content: str
+    content: str | None = Field(description="None when the model only calls tools.")
     refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
 
 
 class Choice(BaseModel):
     index: int = 0
     message: AnswerMessage
-    finish_reason: str = Field(description="`stop`, `length` or `content_filter`.")
-    logprobs: None = None
+    finish_reason: str = Field(description="`stop`, `tool_calls`, `length` or `content_filter`.")
+    logprobs: dict[str, Any] | None = None
 
 
 class Usage(BaseModel):
@@ -87,19 +89,29 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 
 @router.post("", response_model=None, responses=DESCRIBED, summary="Create a chat completion")
 async def create(body: ChatRequest, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
-    """Answer the last message. Disconnecting before the end stops the answer."""
-    conversation = read_conversation(body.messages)
-    turn = chat_request(
-        user,
-        conversation.question,
-        earlier=conversation.earlier,
-        model=body.model,
-        key=key,
-        arguments={"door": "chat.completions"},  # so that an idempotency key is valid for this route only
-    )
+    """Answer the last message: by the agent of that name, else by the model alone. Disconnecting early stops it."""
+    if body.n not in (None, 1):
+        raise refusal("n", "must be 1: there is one choice", "unsupported_value")
+    if await is_agent(services, body.model):
+        turn = _to_agent(body, user, key)
+    else:
+        turn = _to_model(body, (await request.json())["messages"], user, key)
     job = await submit(services, turn)
     answer, envelope = OwnedAnswer(request=request, services=services, job=job), Envelope.of(job, body.model)
     pieces = follow_answer(services.jobs, job)
     if not body.stream:
         return await answer.whole(whole(pieces, envelope))
     return await answer.streamed(chunks(pieces, ChunkWriter(envelope, usage=body.wants_usage)), error_frame)
+
+
+def _to_agent(body: ChatRequest, user: str, key: str | None) -> JobRequest:
+    conversation = read_conversation(body.messages)
+    return chat_request(
+        user, conversation.question, earlier=conversation.earlier, model=body.model, key=key, arguments=DOOR
+    )
+
+
+def _to_model(body: ChatRequest, messages: Sequence[Any], user: str, key: str | None) -> JobRequest:
+    """`messages` are those of the body as they came: the model reads nothing else."""
+    words = check_conversation(body.messages)
+    return model_request(user, messages, body.passed_on(), model=body.model, words=words, key=key, arguments=DOOR)

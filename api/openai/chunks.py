@@ -93,13 +93,17 @@ class ChunkWriter:
 
     def _end(self, end: Ended) -> bytes:
         last = self._chunk({}, end.finish_reason)
+        if end.calls:
+            last = self._chunk({"tool_calls": [{"index": at, **call} for at, call in enumerate(_calls(end))]}) + last
+        if end.logprobs:
+            last = self._chunk({}, logprobs=end.logprobs) + last
         if not self._usage:
             return last + DONE
         usage = self._envelope.around("chat.completion.chunk", choices=[], usage=usage_of(end))
         return last + data_frame(usage) + DONE
 
-    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None, logprobs: Sequence[Any] = ()) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": _logprobs(logprobs), "finish_reason": finish_reason}
         usage = {"usage": None} if self._usage else {}
         return data_frame(self._envelope.around("chat.completion.chunk", choices=[choice], **usage))
 
@@ -124,9 +128,31 @@ async def whole(batches: Batches, envelope: Envelope) -> Frames:
 
 
 def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
-    message = {"role": "assistant", "content": end.text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.finish_reason}
+    message: dict[str, Any] = {"role": "assistant", "content": end.text, "refusal": None}
+    if end.calls:
+        message |= {"content": end.text or None, "tool_calls": _calls(end)}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": _logprobs(end.logprobs),
+        "finish_reason": end.finish_reason,
+    }
     return envelope.around("chat.completion", choices=[choice], usage=usage_of(end))
+
+
+def _calls(end: Ended) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for call in end.calls
+    ]
+
+
+def _logprobs(logprobs: Sequence[Any]) -> dict[str, Any] | None:
+    return {"content": list(logprobs), "refusal": None} if logprobs else None
 
 
 def usage_of(end: Ended) -> dict[str, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,11 +22,11 @@ NAME = r"^[^\s<|\\/>]{1,64}$"
 
 
 class Part(BaseModel):
-    """A text part. Other types are refused later, by name."""
+    """Text, or what a model may read besides. Types that the receiver does not take are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
-    type: str = Field(examples=["text"])
+    type: str = Field(examples=["text", "image_url"])
     text: str | None = None
 
 
@@ -90,6 +90,10 @@ Messages = Annotated[
 ]
 
 
+MEDIA = frozenset({"image_url", "input_audio", "file", "refusal"})
+"""Types of parts that only a model by itself takes. The endpoint loads what they point to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
     earlier: Sequence[Mapping[str, Any]]
@@ -110,20 +114,35 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     return Conversation(earlier=list(_told(earlier)), question=question)
 
 
+def check_conversation(messages: Sequence[Message]) -> str | None:
+    """Returns the user's last words in a conversation for a model by itself; None if there are none.
+
+    Raises `ApiError` 400 for one that a model would reject.
+    """
+    for _ in _told(messages, MEDIA):
+        pass
+    said = (message for message in reversed(messages) if message.role == "user" and message.content)
+    words = next((" ".join(part.text for part in one.content or () if part.text) for one in said), "")
+    return words if words.strip() else None
+
+
 def refusal(place: str, sentence: str, code: str = "invalid_request") -> ApiError:
     return ApiError(400, code, f"{place}: {sentence}.", param=place)
 
 
-def _told(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """Yields the messages as they are stored. Every tool call must be followed by its result."""
+def _told(messages: Sequence[Message], media: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yields the messages as they are stored, without `media`. Every tool call must be followed by its result."""
     open_calls: dict[str, None] = {}
     for number, message in enumerate(messages):
         place = f"messages.{number}"
         if message.role == "tool":
-            yield _result(message, place, open_calls)
+            yield _result(message, place, open_calls, media)
             continue
         _none_open(open_calls, place)
-        yield _assistant(message, place, open_calls) if message.role == "assistant" else _said(message, place)
+        if message.role == "assistant":
+            yield _assistant(message, place, open_calls, media)
+        else:
+            yield _said(message, place, media)
     _none_open(open_calls, f"messages.{len(messages)}")
 
 
@@ -132,22 +151,22 @@ def _none_open(open_calls: Mapping[str, None], place: str) -> None:
         raise refusal(place, f"the result of the tool call {next(iter(open_calls))!r} must come before it")
 
 
-def _said(message: Message, place: str) -> dict[str, Any]:
-    said = {"role": message.role, "content": _text(message, place)}
+def _said(message: Message, place: str, media: Collection[str]) -> dict[str, Any]:
+    said = {"role": message.role, "content": _text(message, place, media)}
     return {**said, "name": message.name} if message.name else said
 
 
-def _result(message: Message, place: str, open_calls: dict[str, None]) -> dict[str, Any]:
+def _result(message: Message, place: str, open_calls: dict[str, None], media: Collection[str]) -> dict[str, Any]:
     call_id = message.tool_call_id
     if not call_id or call_id not in open_calls:
         raise refusal(f"{place}.tool_call_id", "must be the id of a tool call just before it")
     del open_calls[call_id]
-    return {"role": "tool", "tool_call_id": call_id, "content": _text(message, place)}
+    return {"role": "tool", "tool_call_id": call_id, "content": _text(message, place, media)}
 
 
-def _assistant(message: Message, place: str, open_calls: dict[str, None]) -> dict[str, Any]:
+def _assistant(message: Message, place: str, open_calls: dict[str, None], media: Collection[str]) -> dict[str, Any]:
     if not message.tool_calls:
-        return _said(message, place)
+        return _said(message, place, media)
     calls = []
     for number, call in enumerate(message.tool_calls):
         if call.id in open_calls:
@@ -155,7 +174,7 @@ def _assistant(message: Message, place: str, open_calls: dict[str, None]) -> dic
         open_calls[call.id] = None
         arguments = _arguments(call.function.arguments, f"{place}.tool_calls.{number}.function.arguments")
         calls.append({"id": call.id, "type": "function", "function": {"name": call.function.name, **arguments}})
-    text = _text(message, place) if message.content is not None else ""
+    text = _text(message, place, media) if message.content is not None else ""
     return {"role": "assistant", "content": text, "tool_calls": calls}
 
 
@@ -180,10 +199,11 @@ def _deeper(value: Any, most: int) -> bool:
     return True
 
 
-def _text(message: Message, place: str) -> str:
+def _text(message: Message, place: str, media: Collection[str] = ()) -> str:
     if message.content is None:
         raise refusal(f"{place}.content", "must be a string or a list of parts")
-    return "\n".join(_words(part, f"{place}.content.{number}") for number, part in enumerate(message.content))
+    parts = [(number, part) for number, part in enumerate(message.content) if part.type not in media]
+    return "\n".join(_words(part, f"{place}.content.{number}") for number, part in parts)
 
 
 def _words(part: Part, place: str) -> str:

@@ -10,6 +10,10 @@ from pydantic import BaseModel
 from api.access import Caller, Services
 from api.openai.descriptions import openai_errors
 from api.submit import check_model
+from services.agents import find as find_agent
+
+AGENTS = "longhaul-agents"
+"""Who owns the names of agents; all other names are the endpoint's models."""
 
 router = APIRouter(prefix="/v1/models", tags=["openai"])
 
@@ -30,7 +34,7 @@ class ModelList(BaseModel):
 async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001  # requires a known caller
     """List the models of the endpoint, the default one first, then the agents."""
     models = [{"id": name} for name in await services.model.names()]
-    agents = [{"id": agent["name"], "owned_by": "longhaul-agents"} for agent in await services.jobs.agents()]
+    agents = [{"id": agent["name"], "owned_by": AGENTS} for agent in await services.jobs.agents()]
     return {"data": models + agents}
 
 
@@ -40,4 +44,4 @@ async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
     """Show the model with this name."""
     await check_model(services, name)
-    return {"id": name}
+    return {"id": name} if await find_agent(services.jobs, name) is None else {"id": name, "owned_by": AGENTS}

@@ -1,0 +1,100 @@
+"""A model by itself, made durable: one call with the messages, tools and parameters of the caller, and none of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import openai
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+
+from jobs.context import JobContext, Step
+from jobs.errors import JobIncomplete, StepFailed
+from jobs.models import JSON
+from models.calls import storable
+from models.models import Models
+from models.patience import patience_of
+from models.rates import book
+from models.replies import CUT_OFF, ModelReply, ToolCall
+
+STEP = "model:1"
+MAX_SENTENCE = 300
+"""Characters that are passed on of what the endpoint says of a request that it refuses."""
+REFUSED = "request_refused"
+MAX_LOGPROBS = 20_000
+"""Tokens whose probabilities are kept."""
+
+
+async def pass_through(ctx: JobContext, models: Models) -> JSON:
+    """Returns `{"text", "tool_calls", "finish_reason"}`, and `logprobs` if the endpoint sent any.
+
+    A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Raises
+    `JobIncomplete` when the model reached its limit, `StepFailed` when it fails.
+    """
+    request = ctx.job.request
+
+    async def run(step: Step) -> JSON:
+        reply = await models.chat(
+            _ask(request.arguments, offline=models.settings.offline),
+            model=request.model,
+            on_text=step.text,
+            patience=patience_of(step, request.patience_seconds),
+            room=step.room,
+            sent_bytes=0,
+        )
+        await book(ctx, models.settings.rate, reply.tokens)
+        return _recorded(reply, ctx.job.id)
+
+    output = await ctx.step(STEP, run, name=request.model or models.settings.model, kind="model")
+    if (usage := output["usage"]) is not None:
+        ctx.add_usage(usage["input_tokens"], usage["output_tokens"])
+    result = {name: output[name] for name in ("text", "tool_calls", "finish_reason", "logprobs") if name in output}
+    if output["finish_reason"] in CUT_OFF:
+        raise JobIncomplete(output["finish_reason"], result)
+    return result
+
+
+def _ask(asked: Mapping[str, Any], *, offline: bool) -> Any:
+    messages: Sequence[Mapping[str, Any]] = asked["messages"]
+
+    async def ask_offline(model: BaseChatModel) -> BaseMessage:
+        return await model.ainvoke(convert_to_messages([dict(message) for message in messages]))
+
+    async def ask(model: BaseChatModel) -> BaseMessage:
+        verbatim = {**asked.get("parameters", {}), "messages": messages}
+        try:
+            return await model.ainvoke([HumanMessage("")], verbatim=verbatim)
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            if (sentence := _sentence(error)) is None:
+                raise
+            raise StepFailed(REFUSED, f"The model endpoint refused the request: {sentence}") from error
+
+    return ask_offline if offline else ask
+
+
+def _sentence(error: openai.APIStatusError) -> str | None:
+    """Returns what the endpoint says of the caller's parameters; None where the fault is not theirs."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    if not isinstance(said, str) or "stream_options" in said:
+        return None
+    return " ".join(storable(said).split())[:MAX_SENTENCE]
+
+
+def _recorded(reply: ModelReply, job_id: str) -> dict[str, JSON]:
+    calls = [
+        {"id": f"call_{job_id.removeprefix('job_')}_{index}", "name": call.name, "arguments": _arguments(call)}
+        for index, call in enumerate(reply.calls)
+    ]
+    logprobs = {"logprobs": _storable(reply.logprobs)} if reply.logprobs else {}
+    return {**reply.as_json(), "tool_calls": calls, **logprobs}
+
+
+def _storable(logprobs: Sequence[JSON]) -> JSON:
+    """Tokens may be halves of characters, and an impossible one has the logarithm -Infinity."""
+    return json.loads(storable(json.dumps(list(logprobs[:MAX_LOGPROBS]))), parse_constant=lambda _: None)
+
+
+def _arguments(call: ToolCall) -> str:
+    return call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
