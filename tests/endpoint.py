@@ -294,7 +294,7 @@ class Answer:
                 return False
             if sent == self.script.after("malformed"):
                 await self._event('{"choices": [{"delta": {"content": "x')
-            await self._delta({"content": token})
+            await self._delta({"content": token}, logprobs=self._logprobs(token))
             self.request.first_token_at = self.request.first_token_at or time.monotonic()
             self.request.tokens_sent += 1
         return True
@@ -358,8 +358,17 @@ class Answer:
         told = self.request.tokens_sent
         return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
 
-    async def _delta(self, delta: dict[str, Any], finish_reason: str | None = None) -> None:
+    def _logprobs(self, token: str) -> dict[str, Any] | None:
+        if not self.request.body.get("logprobs"):
+            return None
+        return {"content": [{"token": token, "logprob": -0.5, "bytes": None, "top_logprobs": []}], "refusal": None}
+
+    async def _delta(
+        self, delta: dict[str, Any], finish_reason: str | None = None, logprobs: dict[str, Any] | None = None
+    ) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        if logprobs is not None:
+            choice["logprobs"] = logprobs
         await self._chunk({**self.envelope, "object": "chat.completion.chunk", "choices": [choice]})
 
     async def _chunk(self, content: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -95,7 +95,7 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
     if await is_agent(services, body.model):
         turn = _to_agent(body, user, key)
     else:
-        turn = _to_model(body, (await request.json())["messages"], user, key)
+        turn = _to_model(body, await request.json(), user, key)
     job = await submit(services, turn)
     answer, envelope = OwnedAnswer(request=request, services=services, job=job), Envelope.of(job, body.model)
     pieces = follow_answer(services.jobs, job)
@@ -111,7 +111,7 @@ def _to_agent(body: ChatRequest, user: str, key: str | None) -> JobRequest:
     )
 
 
-def _to_model(body: ChatRequest, messages: Sequence[Any], user: str, key: str | None) -> JobRequest:
-    """`messages` are those of the body as they came: the model reads nothing else."""
+def _to_model(body: ChatRequest, sent: Mapping[str, Any], user: str, key: str | None) -> JobRequest:
+    """`sent` is the body as it came: the model reads its messages and parameters, and nothing else."""
     words = check_conversation(body.messages)
-    return model_request(user, messages, body.passed_on(), model=body.model, words=words, key=key, arguments=DOOR)
+    return model_request(user, sent["messages"], body.of(sent), model=body.model, words=words, key=key, arguments=DOOR)

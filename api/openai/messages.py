@@ -121,9 +121,23 @@ def check_conversation(messages: Sequence[Message]) -> str | None:
     """
     for _ in _told(messages, MEDIA):
         pass
+    check_last(
+        [message.model_dump(include={"role", "content"}) for message in messages[-1:]], len(messages), "messages"
+    )
     said = (message for message in reversed(messages) if message.role == "user" and message.content)
     words = next((" ".join(part.text for part in one.content or () if part.text) for one in said), "")
     return words if words.strip() else None
+
+
+def check_last(messages: Sequence[Mapping[str, Any]], number: int, field: str) -> None:
+    """Raises `ApiError` 400 unless the last message, the `number`th of the field, asks for an answer."""
+    last, place = messages[-1], f"{field}.{number - 1}"
+    if last["role"] not in ("user", "tool"):
+        raise refusal(f"{place}.role", "the last message must be the user's, or a tool's result")
+    content = last["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if last["role"] == "user" and all(part["type"] == "text" and not part["text"].strip() for part in parts):
+        raise refusal(f"{place}.content", "the last message needs text")
 
 
 def refusal(place: str, sentence: str, code: str = "invalid_request") -> ApiError:

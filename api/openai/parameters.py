@@ -1,38 +1,51 @@
-"""What callers ask of a model besides the messages. It is checked for its type and passed on as it is."""
+"""What callers ask of a model besides the messages: checked for its type, and passed on as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from api.openai.messages import refusal
 
 MAX_TOOLS = 256
 MAX_STOPS = 16
 MAX_BIASES = 2_000
 
 Name = Annotated[str, Field(max_length=200)]
+LOGPROBS = "message.output_text.logprobs"
+"""What a response includes when it is asked for."""
+SAME = (
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "stop",
+    "seed",
+    "user",
+)
+"""Parameters that both routes call by the same name."""
 
 
-class FunctionTool(BaseModel):
-    """A function of the caller. The model asks for calls of it, and the caller runs them."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    name: str = Field(min_length=1, max_length=200)
-    description: str | None = None
-    parameters: dict[str, Any] | None = Field(None, description="JSON Schema.")
-    strict: bool | None = None
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
-class ChatTool(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    type: str = Field(examples=["function"])
-    function: FunctionTool
+def _chosen(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
 
 
-class Sampling(BaseModel):
-    """The parameters that both routes know by the same name."""
+Stops = Annotated[list[str] | None, Field(max_length=MAX_STOPS), BeforeValidator(_listed)]
+ToolChoice = Annotated[dict[str, Any] | None, BeforeValidator(_chosen, json_schema_input_type=str | dict[str, Any])]
+
+
+class Parameters(BaseModel):
+    """The parameters of both routes. An agent takes no part in them: its author and the operator decide."""
 
     model_config = ConfigDict(strict=True)
 
@@ -45,25 +58,111 @@ class Sampling(BaseModel):
     service_tier: Name | None = None
     safety_identifier: Name | None = None
     prompt_cache_key: Name | None = None
+    user: Name | None = None
+    stop: Stops = None
+    seed: int | None = None
+    tool_choice: ToolChoice = None
 
 
-class ChatParameters(Sampling):
-    """Those of chat completions. An agent takes no part in them but the tools: its author and the operator decide."""
+class ChatFunction(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON Schema.")
+    strict: bool | None = None
+
+
+class ChatTool(BaseModel):
+    """A function of the caller: the model asks for calls of it, and the caller runs them."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: str = Field(examples=["function"])
+    function: ChatFunction
+
+
+class ChatParameters(Parameters):
+    """Those of chat completions."""
 
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
-    seed: int | None = None
     logit_bias: Annotated[dict[str, float], Field(max_length=MAX_BIASES)] | None = None
     logprobs: bool | None = None
     response_format: dict[str, Any] | None = None
     tools: Annotated[list[ChatTool], Field(max_length=MAX_TOOLS)] | None = None
-    tool_choice: str | dict[str, Any] | None = None
     reasoning_effort: Name | None = None
     verbosity: Name | None = None
-    user: Name | None = None
 
-    def passed_on(self) -> dict[str, Any]:
-        """Returns those that the caller has set."""
-        known = self.model_dump(include=set(ChatParameters.model_fields), exclude_none=True, exclude_unset=True)
+    def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the parameters of the body that this model has checked, as the caller wrote them."""
+        known = {name: body[name] for name in ChatParameters.model_fields if body.get(name) is not None}
         return {name: value for name, value in known.items() if value != []}
+
+
+class ResponseTool(BaseModel):
+    """A function of the caller. Other types are refused later, by name."""
+
+    model_config = ConfigDict(strict=True)
+
+    type: str = Field(examples=["function"])
+    name: str | None = Field(None, min_length=1, max_length=200)
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON Schema.")
+    strict: bool | None = None
+
+
+class ResponseParameters(Parameters):
+    """Those of responses."""
+
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    reasoning: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
+    tools: Annotated[list[ResponseTool], Field(max_length=MAX_TOOLS)] | None = None
+    truncation: Name | None = None
+    store: bool | None = None
+    include: Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
+
+    def for_chat(self) -> dict[str, Any]:
+        """Returns them as chat completions has them. Raises `ApiError` 400 for what a model by itself does not do."""
+        text, reasoning = self.text or {}, self.reasoning or {}
+        wants_logprobs = LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
+        asked = {
+            **{name: getattr(self, name) for name in SAME},
+            "max_completion_tokens": self.max_output_tokens,
+            "tools": [_chat_tool(tool, number) for number, tool in enumerate(self.tools or ())],
+            "tool_choice": _chat_choice(self.tool_choice),
+            "response_format": _chat_format(text.get("format")),
+            "verbosity": text.get("verbosity"),
+            "reasoning_effort": reasoning.get("effort"),
+            "logprobs": True if wants_logprobs else None,
+            "top_logprobs": self.top_logprobs or None,
+        }
+        return {name: value for name, value in asked.items() if value is not None and value != []}
+
+
+def _chat_tool(tool: ResponseTool, number: int) -> dict[str, Any]:
+    if tool.type != "function":
+        sentence = f"only functions are accepted here, not {tool.type[:40]!r}; ask an agent for its tools"
+        raise refusal(f"tools.{number}.type", sentence, "unsupported_tool")
+    if not tool.name:
+        raise refusal(f"tools.{number}.name", "must be a string")
+    return {"type": "function", "function": tool.model_dump(exclude={"type"}, exclude_none=True)}
+
+
+def _chat_choice(choice: Mapping[str, Any] | None) -> Any:
+    kind = None if choice is None else choice.get("type")
+    if choice is None or kind in ("auto", "none", "required"):
+        return kind
+    if kind != "function" or not isinstance(choice.get("name"), str):
+        raise refusal("tool_choice", "must be auto, none, required or a function with its name", "unsupported_value")
+    return {"type": "function", "function": {"name": choice["name"]}}
+
+
+def _chat_format(wanted: Any) -> Any:
+    if not isinstance(wanted, Mapping) or wanted.get("type") in (None, "text"):
+        return None
+    if wanted["type"] != "json_schema":
+        return dict(wanted)
+    return {"type": "json_schema", "json_schema": {name: part for name, part in wanted.items() if name != "type"}}

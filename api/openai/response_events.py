@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
+from api.answer import calls_of
 from api.stream import Frames
 from jobs import Job, JobEvent, JobNotFound
 from jobs.encoding import encode
@@ -43,6 +44,26 @@ Payload = dict[str, Any]
 
 ASKED = "response"
 """The job argument that keeps the request's fields apart from the conversation."""
+UNASKED: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_logprobs": 0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "max_output_tokens": None,
+    "max_tool_calls": None,
+    "tools": [],
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "truncation": "disabled",
+    "reasoning": None,
+    "store": True,
+    "service_tier": "default",
+    "safety_identifier": None,
+    "prompt_cache_key": None,
+    "user": None,
+}
+"""The request's fields that a response repeats, with what it says when they were not sent."""
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{24})")
 JOB_ID = re.compile(r"job_([0-9a-f]{24})")
 ERROR_CODES: Mapping[str, str] = {"model_rate_limited": "rate_limit_exceeded"}
@@ -89,8 +110,8 @@ class Heading:
     instructions: str | None
     metadata: Mapping[str, str]
     previous_response_id: str | None
-    limits: Mapping[str, Any]
-    """Model settings returned as requested: temperature, top_p, max_output_tokens."""
+    asked: Mapping[str, Any]
+    """Other fields of the request, which are returned as they came."""
 
     @classmethod
     def of(cls, job: Job, *, model: str) -> Heading:
@@ -104,7 +125,8 @@ class Heading:
             instructions=asked.get("instructions"),
             metadata=asked.get("metadata") or {},
             previous_response_id=asked.get("previous_response_id"),
-            limits={name: asked.get(name) for name in ("temperature", "top_p", "max_output_tokens")},
+            asked={name: asked.get(name, unasked) for name, unasked in UNASKED.items()}
+            | {"text": {"format": {"type": "text"}, **(asked.get("text") or {})}},
         )
 
 
@@ -117,6 +139,7 @@ class Message:
     """Its position among all items ever opened, withdrawn ones included."""
     pieces: list[str] = field(default_factory=list)
     status: str = "in_progress"
+    logprobs: Sequence[Any] = ()
 
     @property
     def place(self) -> Payload:
@@ -124,7 +147,8 @@ class Message:
         return {"item_id": self.id, "output_index": self.index, "content_index": 0}
 
     def part(self) -> Payload:
-        return {"type": "output_text", "text": "".join(self.pieces), "annotations": [], "logprobs": []}
+        text = "".join(self.pieces)
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(self.logprobs)}
 
     def as_json(self, *, empty: bool = False) -> Payload:
         content = [] if empty else [self.part()]
@@ -138,6 +162,7 @@ class ResponseEvents:
         self._heading = heading
         self._transcript = Transcript()
         self._messages: dict[str, Message] = {}  # by step, without withdrawn ones
+        self._calls: list[Payload] = []  # what the caller is to run, once the job has ended
         self._opened = 0
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
@@ -173,13 +198,10 @@ class ResponseEvents:
             "instructions": heading.instructions,
             "metadata": dict(heading.metadata),
             "model": heading.model,
-            "output": [message.as_json() for message in self._messages.values()],
-            "parallel_tool_calls": True,
+            "output": [*(message.as_json() for message in self._messages.values()), *self._calls],
             "previous_response_id": heading.previous_response_id,
-            "tool_choice": "auto",
-            "tools": [],
             "usage": _usage(self._transcript.usage if end is not None else None),
-            **heading.limits,
+            **heading.asked,
         }
 
     def _numbered(self, payload: Payload) -> Payload:
@@ -198,8 +220,9 @@ class ResponseEvents:
             case TextDelta(step=step, text=text):
                 if change is not None:
                     yield from self._write(step, text)
-            case StepFinished(step=step, error=error):
+            case StepFinished(step=step, output=output, error=error):
                 if step in self._messages:
+                    self._messages[step].logprobs = _logprobs(output)
                     yield from self._close(self._messages[step], "completed" if error is None else "incomplete")
             case JobStarted():
                 yield from self._begin()
@@ -255,7 +278,8 @@ class ResponseEvents:
         if message.status != "in_progress":
             return
         message.status, part = status, message.part()
-        yield {"type": "response.output_text.done", **message.place, "text": part["text"], "logprobs": []}
+        said = {"text": part["text"], "logprobs": part["logprobs"]}
+        yield {"type": "response.output_text.done", **message.place, **said}
         yield {"type": "response.content_part.done", **message.place, "part": part}
         yield {"type": "response.output_item.done", "output_index": message.index, "item": message.as_json()}
 
@@ -263,11 +287,38 @@ class ResponseEvents:
         self._ended_at, status = at, TERMINAL[end.type].value
         for message in self._messages.values():
             yield from self._close(message, "completed" if status == "completed" else "incomplete")
+        if isinstance(end, JobCompleted):
+            for call in calls_of(end.result):
+                yield from self._call(call)
         self._status = status
         yield self._lifecycle(ENDS[status])
 
+    def _call(self, call: Mapping[str, str]) -> Iterator[Payload]:
+        """A call is told whole: the model's step is recorded before anybody may run it."""
+        index, self._opened = self._opened, self._opened + 1
+        item: Payload = {
+            "id": f"fc_{self._heading.id.removeprefix('resp_')}{index:02x}",
+            "type": "function_call",
+            "status": "in_progress",
+            "call_id": call["id"],
+            "name": call["name"],
+            "arguments": "",
+        }
+        place = {"item_id": item["id"], "output_index": index}
+        arguments = {"arguments": call["arguments"]}
+        yield {"type": "response.output_item.added", "output_index": index, "item": item}
+        yield {"type": "response.function_call_arguments.delta", **place, "delta": call["arguments"]}
+        yield {"type": "response.function_call_arguments.done", **place, "name": call["name"], **arguments}
+        done = {**item, "status": "completed", **arguments}
+        self._calls.append(done)
+        yield {"type": "response.output_item.done", "output_index": index, "item": done}
+
     def _lifecycle(self, kind: str) -> Payload:
         return {"type": kind, "response": self.response()}
+
+
+def _logprobs(output: Any) -> Sequence[Any]:
+    return output.get("logprobs") or () if isinstance(output, dict) else ()
 
 
 def _error(failure: Mapping[str, str] | None) -> Payload | None:

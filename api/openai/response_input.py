@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
+from api.answer import calls_of
 from api.errors import ApiError
 from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, few_parts, refusal
+from api.openai.parameters import ResponseParameters
 from api.openai.response_events import ASKED
 from jobs import Job, JobClient
 from jobs.encoding import encode
+from jobs.events import JobCompleted, Terminal
 from jobs.transcript import Transcript
+from names import MODEL
 
+FILE = "file:"
+"""How the place of an uploaded file's content begins, until `with_files` has read it."""
+UNSUPPORTED = "unsupported_content"
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
 MAX_METADATA = 16
-TEXT_TYPES = frozenset({"input_text", "output_text", "text"})
-ECHOED = ("background", "instructions", "metadata", "previous_response_id", "temperature", "top_p", "max_output_tokens")
+TEXT_TYPES = frozenset({"input_text", "output_text", "text", "refusal"})
+MEDIA_TYPES = frozenset({"input_image", "input_file"})
+CALL, RESULT, REASONING = "function_call", "function_call_output", "reasoning"
+ECHOED = (
+    "background",
+    "frequency_penalty",
+    "include",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "metadata",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "previous_response_id",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+    "top_p",
+    "truncation",
+    "user",
+)
+"""Fields that the response repeats."""
 
 
 class InputPart(BaseModel):
-    """A text part. Other types are refused later, by name."""
+    """A part of a message: text, or an image or file as a data URL. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = Field(examples=["input_text"])
     text: str | None = None
+    refusal: str | None = None
+    image_url: str | None = Field(None, description="A data URL.")
+    detail: str | None = Field(None, max_length=20)
+    file_id: str | None = Field(None, max_length=200, description="Of an uploaded file.")
+    file_data: str | None = Field(None, description="A data URL.")
+    filename: str | None = Field(None, max_length=200)
+    file_url: str | None = Field(None, description="Refused: no address is fetched for a caller.")
 
 
 def _as_parts(value: Any) -> Any:
@@ -48,13 +89,17 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side. Other types are refused later, by name."""
+    """A message of either side, a call of the model or its result. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = MESSAGE
     role: str | None = Field(None, examples=[*ROLES])
     content: Content = None
+    call_id: str | None = Field(None, min_length=1, max_length=200)
+    name: str | None = Field(None, min_length=1, max_length=200)
+    arguments: str | None = None
+    output: Content = None
 
 
 def _as_items(value: Any) -> Any:
@@ -85,7 +130,7 @@ Metadata = Annotated[
 ]
 
 
-class NewResponse(BaseModel):
+class NewResponse(ResponseParameters):
     """Other fields that OpenAI's clients send are ignored."""
 
     model_config = ConfigDict(
@@ -93,58 +138,132 @@ class NewResponse(BaseModel):
         json_schema_extra={"examples": [{"model": "gpt-5-mini", "input": "Hello", "background": True, "stream": True}]},
     )
 
-    model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
+    model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`; by default the first agent.")
     input: Input
     instructions: str | None = Field(None, description="Sent to the model before all messages.")
     stream: bool | None = None
     background: bool | None = Field(None, description="The answer continues after the caller disconnects.")
     metadata: Metadata | None = Field(None, description="Returned unchanged.")
     previous_response_id: str | None = Field(None, max_length=200, description="Continue from this answer.")
-    temperature: float | None = Field(None, description="Accepted and returned, but ignored, like the two below.")
-    top_p: float | None = None
-    max_output_tokens: int | None = None
 
-    def asked(self) -> dict[str, Any]:
-        """Returns the fields that the response repeats, as its job stores them."""
-        kept = {name: getattr(self, name) for name in ECHOED}
-        return {**{name: value for name, value in kept.items() if value}, "background": bool(self.background)}
+    def asked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the fields of the body that the response repeats, as its job stores them."""
+        kept = {name: body.get(name) for name in ECHOED}
+        said = {name: value for name, value in kept.items() if value is not None}
+        return {**said, "background": bool(self.background)}
 
 
 def read_input(items: Sequence[InputItem]) -> Conversation:
-    """Raises `ApiError` 400 for a conversation that a model would reject."""
-    *earlier, newest = _told(items)
-    place = f"input.{len(earlier)}"
+    """Returns a conversation for an agent. Raises `ApiError` 400 for one that a model would reject."""
+    *earlier, newest = read_items(items)
+    place = f"input.{len(items) - 1}"
     if newest["role"] != "user":
         raise refusal(f"{place}.role", "the last message must be the user's")
+    for number, message in enumerate((*earlier, newest)):
+        if isinstance(message["content"], list):
+            raise refusal(
+                f"input.{number}.content", "an agent reads text; upload files with POST /api/files", UNSUPPORTED
+            )
     if not newest["content"].strip():
         raise refusal(f"{place}.content", "the last message needs text")
     return Conversation(earlier=earlier, question=newest["content"])
 
 
-def _told(items: Sequence[InputItem]) -> Iterator[dict[str, Any]]:
+def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
+    """Returns the items as messages of chat completions; those calls that follow each other are in one message."""
+    messages: list[dict[str, Any]] = []
     for number, item in enumerate(items):
         place = f"input.{number}"
-        if item.type != MESSAGE:
-            sentence = f"only messages are accepted here, not {item.type[:40]!r}"
-            raise refusal(f"{place}.type", sentence, "unsupported_content")
-        if item.role not in ROLES:
-            raise refusal(f"{place}.role", f"must be one of {', '.join(ROLES)}")
-        yield {"role": item.role, "content": _text(item, place)}
+        match item.type:
+            case "message":
+                messages.append(_said(item, place))
+            case "function_call":
+                _add_call(messages, item, place)
+            case "function_call_output":
+                messages.append(_result(item, place))
+            case "reasoning":
+                pass  # of another endpoint: nothing here can read it
+            case _:
+                raise refusal(
+                    f"{place}.type", f"messages and function calls are accepted, not {item.type[:40]!r}", UNSUPPORTED
+                )
+    if not messages:
+        raise refusal("input", "needs a message")
+    return messages
 
 
-def _text(item: InputItem, place: str) -> str:
-    if item.content is None:
-        raise refusal(f"{place}.content", "must be a string or a list of parts")
-    return "\n".join(_words(part, f"{place}.content.{number}") for number, part in enumerate(item.content))
+def _said(item: InputItem, place: str) -> dict[str, Any]:
+    if item.role not in ROLES:
+        raise refusal(f"{place}.role", f"must be one of {', '.join(ROLES)}")
+    return {"role": item.role, "content": _content(item.content, f"{place}.content")}
 
 
-def _words(part: InputPart, place: str) -> str:
+def _add_call(messages: list[dict[str, Any]], item: InputItem, place: str) -> None:
+    for name, value in (("call_id", item.call_id), ("name", item.name), ("arguments", item.arguments)):
+        if value is None:
+            raise refusal(f"{place}.{name}", "a function call has call_id, name and arguments")
+    call = {"id": item.call_id, "type": "function", "function": {"name": item.name, "arguments": item.arguments}}
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    messages[-1].setdefault("tool_calls", []).append(call)
+
+
+def _result(item: InputItem, place: str) -> dict[str, Any]:
+    if not item.call_id:
+        raise refusal(f"{place}.call_id", "must be the id of a function call before it")
+    return {"role": "tool", "tool_call_id": item.call_id, "content": _content(item.output, f"{place}.output")}
+
+
+def _content(parts: Sequence[InputPart] | None, place: str) -> str | list[dict[str, Any]]:
+    """Returns text, or parts in the form of chat completions if there are images or files."""
+    if parts is None:
+        raise refusal(place, "must be a string or a list of parts")
+    read = [_part(part, f"{place}.{number}") for number, part in enumerate(parts)]
+    if all(part["type"] == "text" for part in read):
+        return "\n".join(part["text"] for part in read)
+    return read
+
+
+def _part(part: InputPart, place: str) -> dict[str, Any]:
+    if part.type == "input_image":
+        detail = {"detail": part.detail} if part.detail else {}
+        return {"type": "image_url", "image_url": {"url": _data(part, part.image_url, f"{place}.image_url"), **detail}}
+    if part.type == "input_file":
+        data = _data(part, part.file_data, f"{place}.file_data")
+        return {"type": "file", "file": {"file_data": data, "filename": part.filename or "file"}}
     if part.type not in TEXT_TYPES:
-        sentence = f"only text is accepted here, not {part.type[:40]!r}; upload files with POST /api/files"
-        raise refusal(f"{place}.type", sentence, "unsupported_content")
-    if part.text is None:
+        raise refusal(f"{place}.type", f"text, images and files are accepted, not {part.type[:40]!r}", UNSUPPORTED)
+    text = part.refusal if part.type == "refusal" else part.text
+    if text is None:
         raise refusal(f"{place}.text", "must be a string")
-    return part.text
+    return {"type": "text", "text": text}
+
+
+def _data(part: InputPart, url: str | None, place: str) -> str:
+    """Returns the data URL, or the id of an uploaded file, whose content is put in its place."""
+    if part.file_id:
+        return FILE + part.file_id
+    if url is None or not url.startswith("data:"):
+        sentence = "only data URLs and ids of uploaded files are accepted; no address is fetched for a caller"
+        raise refusal(place, sentence, UNSUPPORTED)
+    return url
+
+
+def check_calls(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `ApiError` 400 unless each call of the model is followed by its result."""
+    open_calls: dict[str, None] = {}
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in open_calls:
+                sentence = f"there is no open call {message['tool_call_id'][:80]!r} before its result"
+                raise refusal("input", sentence)
+            del open_calls[message["tool_call_id"]]
+            continue
+        if open_calls:
+            break
+        open_calls = {call["id"]: None for call in message.get("tool_calls") or ()}
+    if open_calls:
+        raise refusal("input", f"the result of the call {next(iter(open_calls))[:80]!r} is missing")
 
 
 def check_length(messages: Sequence[Mapping[str, Any]], *, max_bytes: int) -> None:
@@ -160,14 +279,68 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     earlier = [turn for turn in turns if turn.turn < job.turn and turn.request.is_turn]
     said: list[Mapping[str, Any]] = []
     for turn in (*earlier, job):
-        said += [*_own_messages(turn), {"role": "user", "content": turn.request.input or ""}]
-        if answer := Transcript.of(await jobs.events(turn.id)).answer:
-            said.append({"role": "assistant", "content": answer})
+        said += messages_of(turn)
+        transcript = Transcript.of(await jobs.events(turn.id))
+        calls = _calls(transcript.end)
+        if transcript.answer or calls:
+            said.append({"role": "assistant", "content": transcript.answer or None, **calls})
     return said
 
 
-def _own_messages(job: Job) -> Sequence[Mapping[str, Any]]:
-    """Drops the first message when it holds instructions, which apply to one response only."""
-    messages: Sequence[Mapping[str, Any]] = job.request.arguments.get("messages") or []
-    has_instructions = (job.request.arguments.get(ASKED) or {}).get("instructions")
-    return messages[1:] if has_instructions else messages
+def _calls(end: Terminal | None) -> dict[str, Any]:
+    calls = calls_of(end.result) if isinstance(end, JobCompleted) else ()
+    made = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in calls
+    ]
+    return {"tool_calls": made} if made else {}
+
+
+def messages_of(job: Job) -> list[Mapping[str, Any]]:
+    """Returns what the job was asked with. Drops instructions, which apply to one response only."""
+    messages: list[Mapping[str, Any]] = list(job.request.arguments.get("messages") or [])
+    if (job.request.arguments.get(ASKED) or {}).get("instructions"):
+        del messages[0]
+    if job.request.task != MODEL:
+        messages.append({"role": "user", "content": job.request.input or ""})
+    return messages
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Returns the words of a message, without its images and files."""
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
+
+
+def items_of(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the messages as input items, with ids that count them."""
+    items: list[dict[str, Any]] = []
+    for message in messages:
+        content = message.get("content")
+        if message["role"] == "tool":
+            items.append({"type": RESULT, "call_id": message["tool_call_id"], "output": content})
+            continue
+        if content:
+            items.append({"type": MESSAGE, "role": message["role"], "status": "completed", "content": _shown(message)})
+        calls = message.get("tool_calls") or ()
+        items += [{"type": CALL, "status": "completed", "call_id": call["id"], **call["function"]} for call in calls]
+    return [{"id": f"item_{number:04d}", **item} for number, item in enumerate(items)]
+
+
+def _shown(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = message["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return [_shown_part(part, message["role"]) for part in parts]
+
+
+def _shown_part(part: Mapping[str, Any], role: str) -> dict[str, Any]:
+    match part["type"]:
+        case "text":
+            kind = {"type": "output_text", "annotations": []} if role == "assistant" else {"type": "input_text"}
+            return {**kind, "text": part["text"]}
+        case "image_url":
+            return {"type": "input_image", "detail": "auto", "image_url": part["image_url"]["url"]}
+        case _:
+            return {"type": "input_file", **part.get("file", {})}

@@ -23,6 +23,15 @@ class OutputMessageView(BaseModel):
     content: list[OutputTextView]
 
 
+class FunctionCallView(BaseModel):
+    id: str
+    type: str = "function_call"
+    status: str
+    call_id: str = Field(description="Repeat it in the `function_call_output` of the next request.")
+    name: str
+    arguments: str = Field(description="As the model wrote them, usually a JSON object.")
+
+
 class ResponseErrorView(BaseModel):
     code: str = Field(description="`server_error` or `rate_limit_exceeded`.")
     message: str = Field(description="A sentence for people.")
@@ -54,15 +63,37 @@ class ResponseView(BaseModel):
     instructions: str | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessageView] = Field(description="The messages so far; a restarted step appears once.")
+    output: list[OutputMessageView | FunctionCallView] = Field(
+        description="The messages so far, then the calls that the caller is to run; a restarted step appears once."
+    )
     parallel_tool_calls: bool
     previous_response_id: str | None
-    temperature: float | None
-    tool_choice: str
+    temperature: float
+    tool_choice: str | dict[str, Any]
     tools: list[Any]
-    top_p: float | None
+    top_p: float
+    top_logprobs: int
+    presence_penalty: float
+    frequency_penalty: float
     max_output_tokens: int | None
+    max_tool_calls: int | None
+    truncation: str
+    text: dict[str, Any]
+    reasoning: dict[str, Any] | None
+    store: bool
+    service_tier: str
+    safety_identifier: str | None
+    prompt_cache_key: str | None
+    user: str | None
     usage: ResponseUsageView | None = Field(description="None until the end, or when the model reports none.")
+
+
+class InputItemsView(BaseModel):
+    object: str = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 class DeletedView(BaseModel):

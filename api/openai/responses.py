@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -13,13 +13,25 @@ from api.errors import ApiError
 from api.openai import foreground
 from api.openai.descriptions import openai_errors
 from api.openai.foreground import ForegroundFrames
+from api.openai.messages import check_last
 from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
-from api.openai.response_input import NewResponse, check_length, conversation_of, read_input
-from api.openai.response_view import DeletedView, ResponseView
+from api.openai.response_files import with_files
+from api.openai.response_input import (
+    NewResponse,
+    check_calls,
+    check_length,
+    conversation_of,
+    items_of,
+    messages_of,
+    read_input,
+    read_items,
+    text_of,
+)
+from api.openai.response_view import DeletedView, InputItemsView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream
 from api.strict import StrictRoute
-from api.submit import Key, chat_request, submit
+from api.submit import Key, chat_request, is_agent, model_request, submit
 from jobs import Job, JobNotFound, JobRequest
 from jobs.encoding import encode
 from services.web import WebServices
@@ -42,7 +54,8 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "cont
 )
 async def create(body: NewResponse, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
     """Create a response. Disconnecting early stops a foreground response, never a background one."""
-    job = await submit(services, await _request(services, body, user, key))
+    asked = body.asked(await request.json())
+    job = await submit(services, await _request(services, body, asked, user, key))
     if body.background:
         return _stream(services, job) if body.stream else await _as_it_stands(services, job)
     answer, events = OwnedAnswer(request=request, services=services, job=job), _events(services, job)
@@ -75,6 +88,34 @@ async def get(
     return await _as_it_stands(services, job)
 
 
+@router.get(
+    "/{response_id}/input_items",
+    response_model=InputItemsView,
+    responses=openai_errors(400, 401, 404, 429, 503),
+    summary="List what a response was asked with",
+)
+async def input_items(
+    response_id: ResponseId,
+    user: Caller,
+    services: Services,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Annotated[Literal["asc", "desc"], Query(description="Newest first, unless `asc`.")] = "desc",
+    after: Annotated[str | None, Query(max_length=200, description="The id of an item: those behind it.")] = None,
+) -> dict[str, Any]:
+    """List the messages, calls and results that the model or agent was given, without instructions."""
+    items = items_of(messages_of(await _find(services, response_id, user)))
+    if order == "desc":
+        items.reverse()
+    begin = next((at + 1 for at, item in enumerate(items) if item["id"] == after), 0)
+    page = items[begin : begin + limit]
+    return {
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": begin + limit < len(items),
+    }
+
+
 @router.post(
     "/{response_id}/cancel",
     response_model=ResponseView,
@@ -104,13 +145,35 @@ async def delete(response_id: ResponseId, user: Caller, services: Services) -> d
     return {"id": response_id}
 
 
-async def _request(services: WebServices, body: NewResponse, user: str, key: str | None) -> JobRequest:
-    conversation = read_input(body.input)
+async def _request(
+    services: WebServices, body: NewResponse, asked: dict[str, Any], user: str, key: str | None
+) -> JobRequest:
     instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
-    earlier = [*instructions, *conversation.earlier]
+    before: list[Any] = instructions
     if body.previous_response_id:
-        before = await _before(services, body.previous_response_id, user)
-        earlier = [*instructions, *before, *conversation.earlier]
+        before = [*instructions, *await _before(services, body.previous_response_id, user)]
+    patience = services.settings.patience_seconds if body.background else 0
+    if not await is_agent(services, body.model):
+        parameters = body.for_chat()
+        said = await with_files([*before, *read_items(body.input)], services, user)
+        check_calls(said)
+        check_last(said, len(body.input), "input")
+        check_length(said, max_bytes=services.settings.max_body_bytes)
+        words = next((text_of(one) for one in reversed(said) if one["role"] == "user"), "")
+        return model_request(
+            user,
+            said,
+            parameters,
+            model=str(body.model),
+            words=words or None,
+            key=key,
+            arguments={ASKED: asked},
+            patience_seconds=patience,
+        )
+    conversation = read_input(body.input)
+    earlier = [*before, *conversation.earlier]
+    check_calls(earlier)
+    if body.previous_response_id:
         check_length(earlier, max_bytes=services.settings.max_body_bytes)
     return chat_request(
         user,
@@ -118,8 +181,8 @@ async def _request(services: WebServices, body: NewResponse, user: str, key: str
         earlier=earlier,
         model=body.model,
         key=key,
-        arguments={ASKED: body.asked()},
-        patience_seconds=services.settings.patience_seconds if body.background else 0,
+        arguments={ASKED: asked},
+        patience_seconds=patience,
     )
 
 

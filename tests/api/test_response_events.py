@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from api.openai.response_events import Heading, ResponseEvents, frame, frames, job_id_of, response_id_of
+from api.openai.response_events import UNASKED, Heading, ResponseEvents, frame, frames, job_id_of, response_id_of
 from jobs import JobEvent, JobNotFound
 from jobs.transcript import Transcript
 from tests.jobs.engine import logged
@@ -33,7 +33,7 @@ def heading(*, background: bool = True) -> Heading:
         instructions=None,
         metadata={},
         previous_response_id=None,
-        limits={"temperature": None, "top_p": None, "max_output_tokens": None},
+        asked={**UNASKED, "text": {"format": {"type": "text"}}},
     )
 
 

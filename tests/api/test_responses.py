@@ -98,9 +98,9 @@ def error_of(answer: httpx.Response) -> tuple[int, str | None, str | None]:
 
 
 def told(endpoint: Endpoint, question: str) -> list[tuple[str, str]]:
-    """What the model was told behind our own instructions."""
+    """What the model was told: nothing of ours."""
     (request,) = endpoint.requests(question)
-    return [(message["role"], message["content"]) for message in request.messages[1:]]
+    return [(message["role"], message["content"]) for message in request.messages]
 
 
 async def test_a_whole_response_says_all_that_a_client_wants_to_know(ada: httpx.AsyncClient) -> None:
@@ -250,10 +250,11 @@ async def test_nobody_goes_on_from_another_users_response_or_one_that_has_not_en
         ({"input": [{"role": "user", "content": 1}]}, "input.0.content"),
         ({"input": [{"role": "robot", "content": "Hi."}]}, "input.0.role"),
         ({"input": [{"role": "assistant", "content": "Hi."}]}, "input.0.role"),
-        ({"input": [{"type": "function_call", "name": "f"}]}, "input.0.type"),
+        ({"input": [{"type": "function_call", "name": "f"}]}, "input.0.call_id"),
+        ({"input": [{"type": "computer_call", "name": "f"}]}, "input.0.type"),
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input.0.content.0.text"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input.0.content.0.type"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input.0.content.0.type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input.0.content.0.image_url"),
+        ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input.0.content.0.file_data"),
         ({"instructions": ["Be brief."]}, "instructions"),
         ({"metadata": {"a": 1}}, "metadata.a"),
         ({"metadata": []}, "metadata"),
