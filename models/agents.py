@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, NoReturn, assert_never
@@ -72,6 +73,10 @@ SEARCHED_FIRST = "search:1"
 """The first step of a turn of earlier versions that searched by itself; later steps were numbered without it."""
 
 
+class HandedOver(Exception):
+    """The model calls tools of the caller, who runs them and goes on with another request."""
+
+
 class Agents:
     """The agents of one worker."""
 
@@ -89,6 +94,8 @@ class Agents:
     async def answer(self, ctx: JobContext, name: str) -> JSON:
         """Answers the job's message. Returns `{"text": …}`, the concatenation of the text deltas.
 
+        If its model calls tools of the caller, `tool_calls` has these calls, and the caller goes on from there.
+
         Raises `JobIncomplete` when a model reached its limit or the agent says so, `JobFailed` when the agent fails.
         """
         conversation = await read_conversation(ctx, self.files, max_tokens=self.models.settings.context_tokens)
@@ -101,7 +108,8 @@ class Agents:
         settings = {key: value for key, value in ctx.job.request.arguments.items() if key in known}
         call = AgentCall(ctx, self, spec, conversation)
         text = ctx.job.request.input or ""
-        await self.run(call, settings, text)
+        with suppress(HandedOver):
+            await self.run(call, settings, text)
         return call.result()
 
     async def run(self, call: AgentCall, settings: Mapping[str, JSON], text: str) -> None:
@@ -189,6 +197,12 @@ class AgentCall(JobCall):
         self.path = path
         self.conversation = conversation
         self.offered = _of_agent(spec, agents.toolbox.catalogue)
+        offered = {tool.name for tool in self.offered}
+        tools: Sequence[dict[str, Any]] = () if path else ctx.job.request.arguments.get("client_tools") or ()
+        self._of_caller = {
+            str(tool["function"]["name"]): tool for tool in tools if tool["function"]["name"] not in offered
+        }
+        self._handed_over: Sequence[ToolCall] = ()
         self.failure: Exception | None = None
         """Why the agent cannot go on, whatever it makes of the error."""
         self._agents = agents
@@ -226,7 +240,10 @@ class AgentCall(JobCall):
         """Raises `JobIncomplete` when the answer's last text was cut off."""
         if self._cut_off is not None and self._cut_off[0] == max(self._texts, default=self._cut_off[0]):
             raise JobIncomplete(self._cut_off[1], {"text": self.text})
-        return {"text": self.text}
+        if not self._handed_over:
+            return {"text": self.text}
+        calls = [call.for_caller(self._ctx.job.id, index) for index, call in enumerate(self._handed_over)]
+        return {"text": self.text, "tool_calls": calls}
 
     # -- what the agent asks
 
@@ -432,7 +449,7 @@ class AgentCall(JobCall):
     def _offers(self, asked: Generate) -> list[dict[str, Any]]:
         """Returns what the model may call, in OpenAI's schema."""
         if asked.tools is None:
-            return [_offer(spec) for spec in self.offered]
+            return [*(_offer(spec) for spec in self.offered), *self._of_caller.values()]
         known = {spec.name: spec for spec in self._agents.toolbox.catalogue}
         return [
             tool if isinstance(tool, dict) else _offer(known[tool])
@@ -470,6 +487,10 @@ class AgentCall(JobCall):
 
     async def _run(self, asked: RunCalls) -> JSON:
         calls = self._known(asked)
+        if theirs := [one.call for one in calls if one.call.name in self._of_caller]:
+            self._handed_over = theirs
+            self.failure = HandedOver()
+            raise self.failure
         outputs = await run_together(self._called(one) for one in calls)
         return [{"text": output["content"], "failed": bool(output.get("error"))} for output in outputs]
 

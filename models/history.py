@@ -66,11 +66,12 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
     groups = [request.files for request in requests]
     known = await _known_files(groups, files, ctx.job.user)
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
-    newest = _question(ctx.job, known)
-    room = max(0, max_tokens - count_tokens_approximately([newest]))
+    # A caller that brings the results of its tools goes on after them, without new words.
+    newest = [] if ctx.job.request.arguments.get("continues") else [_question(ctx.job, known)]
+    room = max(0, max_tokens - count_tokens_approximately(newest))
     kept = _fitting(earlier, room)
     return Conversation(
-        messages=[*kept, newest],
+        messages=[*kept, *newest],
         files=tuple(known),
         trimmed=len(kept) < len(earlier),
         indexed=any(_indexed(turn) for turn in turns),

@@ -17,7 +17,7 @@ from models.calls import storable
 from models.models import Models
 from models.patience import patience_of
 from models.rates import book
-from models.replies import CUT_OFF, ModelReply, ToolCall
+from models.replies import CUT_OFF, ModelReply
 
 STEP = "model:1"
 MAX_SENTENCE = 300
@@ -83,10 +83,7 @@ def _sentence(error: openai.APIStatusError) -> str | None:
 
 
 def _recorded(reply: ModelReply, job_id: str) -> dict[str, JSON]:
-    calls = [
-        {"id": f"call_{job_id.removeprefix('job_')}_{index}", "name": call.name, "arguments": _arguments(call)}
-        for index, call in enumerate(reply.calls)
-    ]
+    calls = [call.for_caller(job_id, index) for index, call in enumerate(reply.calls)]
     logprobs = {"logprobs": _storable(reply.logprobs)} if reply.logprobs else {}
     return {**reply.as_json(), "tool_calls": calls, **logprobs}
 
@@ -94,7 +91,3 @@ def _recorded(reply: ModelReply, job_id: str) -> dict[str, JSON]:
 def _storable(logprobs: Sequence[JSON]) -> JSON:
     """Tokens may be halves of characters, and an impossible one has the logarithm -Infinity."""
     return json.loads(storable(json.dumps(list(logprobs[:MAX_LOGPROBS]))), parse_constant=lambda _: None)
-
-
-def _arguments(call: ToolCall) -> str:
-    return call.text if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,14 @@ class ToolCall:
     """None: the model did not send a JSON object."""
     text: str = ""
     """What it sent instead."""
+
+    def for_caller(self, job_id: str, index: int) -> dict[str, JSON]:
+        """Returns the call for a caller who runs it: {id, name, arguments}, the arguments as text.
+
+        The id is unique in a conversation of many requests.
+        """
+        text = self.text if self.arguments is None else json.dumps(dict(self.arguments), ensure_ascii=False)
+        return {"id": f"call_{job_id.removeprefix('job_')}_{index}", "name": self.name, "arguments": text}
 
 
 @dataclass(kw_only=True)

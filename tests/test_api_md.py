@@ -114,7 +114,7 @@ async def test_the_commands_of_the_page_print_what_it_says(server: Server, folde
 
 
 async def test_the_programs_of_the_page_print_what_it_says(server: Server, folder: Path) -> None:
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 5
     programs = [output(server, folder, sys.executable, "-c", here(example.code, server)) for example in PYTHON]
     for example, printed in zip(PYTHON, await asyncio.gather(*programs), strict=True):
         check(example, printed)

@@ -16,7 +16,9 @@ from toolkit.tool import NAME, Tool
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RESERVED = frozenset({"messages", "text", "input", "files", "door", "detached", "response"})
+RESERVED = frozenset(
+    {"messages", "text", "input", "files", "door", "detached", "response", "client_tools", "continues"}
+)
 """What callers may send beside an agent's settings."""
 CONTEXTS = (AgentContext, SyncAgentContext)
 

@@ -93,7 +93,7 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
     if body.n not in (None, 1):
         raise refusal("n", "must be 1: there is one choice", "unsupported_value")
     if await is_agent(services, body.model):
-        turn = _to_agent(body, user, key)
+        turn = _to_agent(body, await request.json(), user, key)
     else:
         turn = _to_model(body, await request.json(), user, key)
     job = await submit(services, turn)
@@ -104,10 +104,16 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
     return await answer.streamed(chunks(pieces, ChunkWriter(envelope, usage=body.wants_usage)), error_frame)
 
 
-def _to_agent(body: ChatRequest, user: str, key: str | None) -> JobRequest:
+def _to_agent(body: ChatRequest, sent: Mapping[str, Any], user: str, key: str | None) -> JobRequest:
+    """The agent's models are offered the caller's tools beside its own."""
     conversation = read_conversation(body.messages)
     return chat_request(
-        user, conversation.question, earlier=conversation.earlier, model=body.model, key=key, arguments=DOOR
+        user,
+        conversation.question,
+        earlier=conversation.earlier,
+        model=body.model,
+        key=key,
+        arguments=DOOR | conversation.arguments(sent.get("tools") or ()),
     )
 
 

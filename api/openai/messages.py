@@ -100,14 +100,27 @@ class Conversation:
     """The messages before the question, in OpenAI's format. A result follows every tool call."""
     question: str
     """The user's last message."""
+    continues: bool = False
+    """The question is among the messages: the last of them are the results of the caller's tools."""
+
+    def arguments(self, tools: Sequence[Any]) -> dict[str, Any]:
+        """Returns what the agent's job keeps of it. `tools` are the caller's, in the form of chat completions."""
+        return {
+            **({"client_tools": list(tools)} if tools else {}),
+            **({"continues": True} if self.continues else {}),
+        }
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
     """Raises `ApiError` 400 for a conversation that a model would reject."""
     *earlier, last = messages
     place = f"messages.{len(earlier)}"
+    if last.role == "tool":
+        told = list(_told(messages))
+        words = next((one["content"] for one in reversed(told) if one["role"] == "user"), "")
+        return Conversation(earlier=told, question=words, continues=True)
     if last.role != "user":
-        raise refusal(f"{place}.role", "the last message must be the user's")
+        raise refusal(f"{place}.role", "the last message must be the user's, or a tool's result")
     question = _text(last, place)
     if not question.strip():
         raise refusal(f"{place}.content", "the last message needs text")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from api.answer import calls_of
 from api.errors import ApiError
-from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, few_parts, refusal
+from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, check_last, few_parts, refusal
 from api.openai.parameters import ResponseParameters
 from api.openai.response_events import ASKED
 from jobs import Job, JobClient
@@ -153,19 +153,18 @@ class NewResponse(ResponseParameters):
         return {**said, "background": bool(self.background)}
 
 
-def read_input(items: Sequence[InputItem]) -> Conversation:
-    """Returns a conversation for an agent. Raises `ApiError` 400 for one that a model would reject."""
-    *earlier, newest = read_items(items)
-    place = f"input.{len(items) - 1}"
-    if newest["role"] != "user":
-        raise refusal(f"{place}.role", "the last message must be the user's")
-    for number, message in enumerate((*earlier, newest)):
-        if isinstance(message["content"], list):
-            raise refusal(
-                f"input.{number}.content", "an agent reads text; upload files with POST /api/files", UNSUPPORTED
-            )
-    if not newest["content"].strip():
-        raise refusal(f"{place}.content", "the last message needs text")
+def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
+    """Returns a conversation for an agent, of whose last input item this is the `number`.
+
+    Raises `ApiError` 400 for one that a model would reject.
+    """
+    *earlier, newest = messages
+    if any(isinstance(message["content"], list) for message in messages):
+        raise refusal("input", "an agent reads text; upload files with POST /api/files", UNSUPPORTED)
+    if newest["role"] == "tool":
+        words = next((str(one["content"]) for one in reversed(earlier) if one["role"] == "user"), "")
+        return Conversation(earlier=messages, question=words, continues=True)
+    check_last([newest], number, "input")
     return Conversation(earlier=earlier, question=newest["content"])
 
 
@@ -301,7 +300,7 @@ def messages_of(job: Job) -> list[Mapping[str, Any]]:
     messages: list[Mapping[str, Any]] = list(job.request.arguments.get("messages") or [])
     if (job.request.arguments.get(ASKED) or {}).get("instructions"):
         del messages[0]
-    if job.request.task != MODEL:
+    if job.request.task != MODEL and not job.request.arguments.get("continues"):
         messages.append({"role": "user", "content": job.request.input or ""})
     return messages
 

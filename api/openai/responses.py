@@ -21,9 +21,9 @@ from api.openai.response_input import (
     check_calls,
     check_length,
     conversation_of,
+    for_agent,
     items_of,
     messages_of,
-    read_input,
     read_items,
     text_of,
 )
@@ -153,33 +153,31 @@ async def _request(
     if body.previous_response_id:
         before = [*instructions, *await _before(services, body.previous_response_id, user)]
     patience = services.settings.patience_seconds if body.background else 0
-    if not await is_agent(services, body.model):
-        parameters = body.for_chat()
-        said = await with_files([*before, *read_items(body.input)], services, user)
-        check_calls(said)
-        check_last(said, len(body.input), "input")
+    said = [*before, *read_items(body.input)]
+    check_calls(said)
+    parameters = body.for_chat()
+    if await is_agent(services, body.model):
+        conversation = for_agent(said, len(body.input))
         check_length(said, max_bytes=services.settings.max_body_bytes)
-        words = next((text_of(one) for one in reversed(said) if one["role"] == "user"), "")
-        return model_request(
+        return chat_request(
             user,
-            said,
-            parameters,
-            model=str(body.model),
-            words=words or None,
+            conversation.question,
+            earlier=conversation.earlier,
+            model=body.model,
             key=key,
-            arguments={ASKED: asked},
+            arguments={ASKED: asked, **conversation.arguments(parameters.get("tools", ()))},
             patience_seconds=patience,
         )
-    conversation = read_input(body.input)
-    earlier = [*before, *conversation.earlier]
-    check_calls(earlier)
-    if body.previous_response_id:
-        check_length(earlier, max_bytes=services.settings.max_body_bytes)
-    return chat_request(
+    check_last(said, len(body.input), "input")
+    said = await with_files(said, services, user)
+    check_length(said, max_bytes=services.settings.max_body_bytes)
+    words = next((text_of(one) for one in reversed(said) if one["role"] == "user"), "")
+    return model_request(
         user,
-        conversation.question,
-        earlier=earlier,
-        model=body.model,
+        said,
+        parameters,
+        model=str(body.model),
+        words=words or None,
         key=key,
         arguments={ASKED: asked},
         patience_seconds=patience,

@@ -402,3 +402,52 @@ def _call(name: str, arguments: str) -> dict[str, Any]:
 
 def _has_begun(endpoint: Endpoint, question: str) -> bool:
     return sum(request.tokens_sent for request in endpoint.requests(question)) > 10
+
+
+# -- an agent with tools of the caller
+
+
+async def test_an_agent_offers_the_callers_tools_beside_its_own_and_goes_on_with_their_results(
+    python: openai.AsyncOpenAI, api_endpoint: Endpoint
+) -> None:
+    question = script(ASKS, tokens=1, say=1)
+    first = await python.chat.completions.create(
+        model="assistant",
+        messages=[{"role": "user", "content": question}],
+        tools=[LOOK_UP],  # type: ignore[list-item]
+    )
+    choice = first.choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "s0 ")
+    [call] = choice.message.tool_calls or []
+    second = await python.chat.completions.create(
+        model="assistant",
+        messages=[
+            {"role": "user", "content": question},
+            choice.message.model_dump(exclude_none=True),  # type: ignore[list-item]
+            {"role": "tool", "tool_call_id": call.id, "content": "wet"},
+        ],
+        tools=[LOOK_UP],  # type: ignore[list-item]
+    )
+    assert second.choices[0].message.content == "The tool answered: wet w0 "
+    first_asked, second_asked = api_endpoint.requests(question)
+    names = [tool["function"]["name"] for tool in first_asked.body["tools"]]
+    assert "look_up" in names
+    assert len(names) > 1
+    assert [message["role"] for message in second_asked.messages] == ["system", "user", "assistant", "tool"]
+
+
+async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(python: openai.AsyncOpenAI) -> None:
+    question = script(ASKS, tokens=1)
+    first = await python.responses.create(model="assistant", input=question, tools=[LOOK_UP_FLAT])
+    [call] = first.output
+    assert call.type == "function_call"
+    for _ in range(2):  # a second answer to the same call goes on from the same place
+        second = await python.responses.create(
+            model="assistant",
+            previous_response_id=first.id,
+            input=[{"type": "function_call_output", "call_id": call.call_id, "output": "wet"}],
+            tools=[LOOK_UP_FLAT],
+        )
+        assert second.output_text == "The tool answered: wet w0 "
+    third = await python.responses.create(model="assistant", previous_response_id=second.id, input=script(tokens=2))
+    assert third.output_text == "w0 w1 "
