@@ -205,7 +205,7 @@ def _figures(facts: Facts) -> dict[str, charts.Figure]:
     ranked = [one for one in facts.profiles if one.top and not one.constant and not one.identifier][:MAX_PANELS]
     if ranked:
         rankings = [(one.name, charts.ranking(one.top)) for one in ranked]
-        figures["frequent-values"] = charts.grid("Most frequent values", rankings, across=2)
+        figures["frequent-values"] = charts.grid("Most frequent values", rankings, across=1)
     if len(facts.correlated) > 1:
         figures["correlations"] = charts.correlation_chart(facts.correlated, facts.matrix)
     return figures

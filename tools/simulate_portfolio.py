@@ -214,7 +214,12 @@ def fan_chart(plan: Plan, years: list[Year]) -> dict[str, Any]:
             {**line, "y": paid_in, "name": "paid in", "line": {"color": "gray", "dash": "dash"}},
         ],
         "layout": {
-            "title": {"text": f"{plan.paths:,} futures of saving {_money(plan.monthly_saving)} a month"},
+            "title": {
+                "text": f"{plan.paths:,} futures of saving {_money(plan.monthly_saving)} a month",
+                "font": {"size": 15},
+            },
+            "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+            "margin": {"t": 96, "r": 16, "b": 48, "l": 64},
             "xaxis": {"title": {"text": "years"}},
             "yaxis": {"title": {"text": "balance"}, "rangemode": "tozero"},
             "hovermode": "x unified",

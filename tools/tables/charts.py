@@ -1,6 +1,7 @@
 """Charts as Plotly figures: JSON of counts and aggregates, without the rows of big tables."""
 
 import html
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,9 +16,10 @@ _COLOR = "#3b6fb6"
 _PALETTE = ("#3b6fb6", "#d1762c", "#3f9163", "#b5485d", "#7a5ea8")
 _MAX_LABEL = 40
 _MAX_NAME = 16
-_ROOM_FOR_NAMES = 0.14
-"""Of a figure's width, for names of that length."""
 _MAX_SERIES = 5
+_MAX_TITLE_LINE = 30
+"""Characters that fit into a phone's width."""
+_MAX_TITLE_LINES = 2
 
 
 def label(text: Any) -> str:
@@ -26,8 +28,30 @@ def label(text: Any) -> str:
 
 
 def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
-    margin = {"t": 48, "r": 16, "b": 56, "l": 64}
-    return {"data": data, "layout": {"title": {"text": title}, "margin": margin, "colorway": list(_PALETTE), **layout}}
+    """The legend stands between title and chart: beside it, it would take half of a phone's width."""
+    lines = [html.escape(line, quote=False) for line in _wrapped(title)]
+    legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
+    named = sum("name" in trace and trace.get("showlegend", True) for trace in data)
+    margin = {"t": 36 + 20 * len(lines) + (24 if named > 1 else 0), "r": 16, "b": 56, "l": 64}
+    heading = {
+        "text": "<br>".join(lines),
+        "font": {"size": 15},
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"t": 12},
+    }
+    return {
+        "data": data,
+        "layout": {"title": heading, "legend": legend, "margin": margin, "colorway": list(_PALETTE), **layout},
+    }
+
+
+def _wrapped(text: str) -> list[str]:
+    """Returns the text in lines for a phone; what is too long ends in an ellipsis."""
+    lines = textwrap.wrap(text, _MAX_TITLE_LINE) or [""]
+    kept = lines[:_MAX_TITLE_LINES]
+    return kept if len(lines) == len(kept) else [*kept[:-1], f"{kept[-1][: _MAX_TITLE_LINE - 1]}…"]
 
 
 def result_chart(kind: str, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> Figure | None:
@@ -35,23 +59,33 @@ def result_chart(kind: str, columns: Sequence[Column], rows: Sequence[Sequence[A
     numbers = [place for place, column in enumerate(columns) if place > 0 and is_number(column.type)][:_MAX_SERIES]
     if not numbers or not rows:
         return None
-    across = [_place(row[0]) for row in rows]
+    named = columns[0].type == "VARCHAR"
+    short = _short_names([row[0] for row in rows if named and isinstance(row[0], str)])
+    across = [short.get(row[0], row[0]) for row in rows]
     shape = (
         {"type": "bar"} if kind == "bar" else {"type": "scatter", "mode": "markers" if kind == "scatter" else "lines"}
     )
     data = [
-        {**shape, "x": across, "y": [row[place] for row in rows], "name": label(columns[place].name)}
+        {
+            **shape,
+            "x": across,
+            "y": [row[place] for row in rows],
+            "name": label(columns[place].name),
+            **({"hovertext": [label(row[0]) for row in rows]} if short else {}),
+        }
         for place in numbers
     ]
-    names = ", ".join(label(columns[place].name) for place in numbers)
+    names = ", ".join(columns[place].name for place in numbers)
     axis = {"title": {"text": label(columns[0].name)}, "automargin": True}
-    if columns[0].type == "VARCHAR":
+    if named:
         axis["type"] = "category"  # otherwise Plotly reads texts such as "1-2" as dates
-    return figure(f"{names} by {label(columns[0].name)}", data, xaxis=axis, yaxis={"automargin": True})
+    return figure(f"{names} by {columns[0].name}", data, xaxis=axis, yaxis={"automargin": True})
 
 
-def _place(value: Any) -> Any:
-    return label(value) if isinstance(value, str) else value
+def _short_names(values: Sequence[str]) -> dict[str, str]:
+    """Returns a label for each value, short enough to stand below a chart."""
+    whole = list(dict.fromkeys(values))
+    return dict(zip(whole, _distinct([label(shortened(value, _MAX_NAME)) for value in whole]), strict=True))
 
 
 def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
@@ -64,8 +98,9 @@ def missing_chart(columns: Sequence[tuple[str, float]]) -> Figure:
     return figure("Missing cells", data, height=160 + 28 * len(names), xaxis=axis, yaxis=names_axis)
 
 
-def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int = 3) -> Figure:
-    """Arranges small charts in a grid, each a trace with its own heading, of one line or two, and axes."""
+def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int = 2) -> Figure:
+    """Arranges small charts in a grid, each a trace with its own heading, of one line or two, and axes. More than two
+    across, or two with names beside their bars, would overlap on a phone."""
     down = (len(panels) + across - 1) // across
     data: list[dict[str, Any]] = []
     layout: Figure = {}
@@ -76,8 +111,7 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
         width, height = 1 / across - 0.06, 1 / down - 0.28 / down
         data.append({**trace, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False})
         named = trace.get("orientation") == "h"
-        room = _ROOM_FOR_NAMES if named and index % across else 0.0  # the margin has those of the first column
-        layout[f"xaxis{suffix}"] = {"domain": [left + room, left + width], "anchor": f"y{suffix}"}
+        layout[f"xaxis{suffix}"] = {"domain": [left, left + width], "anchor": f"y{suffix}"}
         category: Figure = {"type": "category", "automargin": True} if named else {}
         bottom = max(0.0, top - 0.08 / down - height)
         layout[f"yaxis{suffix}"] = {"domain": [bottom, bottom + height], "anchor": f"x{suffix}", **category}
