@@ -43,6 +43,10 @@ def figures(desk: tabling.Desk) -> dict[str, Any]:
     return {name.removesuffix(".plotly.json"): drawn(desk.artifacts[name].decode()) for name in names}
 
 
+def panels_across(figure: Any) -> int:
+    return len({figure.layout[name].domain for name in figure.layout if name.startswith("xaxis")})
+
+
 def test_the_sample_is_analysed_with_what_was_put_into_it(desk: tabling.Desk) -> None:
     result = analyze_table(desk.context(SAMPLES / "shop-orders.csv"))
     assert (result["rows"], result["duplicate_rows"]) == (2412, 12)
@@ -63,6 +67,8 @@ def test_the_sample_is_analysed_with_what_was_put_into_it(desk: tabling.Desk) ->
     ]
     headings = [note.text for note in figures(desk)["distributions"].layout.annotations]
     assert "total<br>98 more, up to 7,565" in headings
+    assert panels_across(figures(desk)["distributions"]) == 2
+    assert panels_across(figures(desk)["frequent-values"]) == 1
     overview = desk.json("columns.table.json")
     assert [row[0] for row in overview["data"]] == [one["name"] for one in result["columns"]]
     assert all(len(row) == len(overview["columns"]) for row in overview["data"])

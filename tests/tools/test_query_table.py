@@ -123,6 +123,21 @@ def test_a_chart_is_drawn_of_the_number_columns(desk: tabling.Desk, orders: Path
     assert sorted(figure.data[0].y) == [1, 15, 20]
 
 
+def test_a_chart_fits_a_phone_however_long_the_names_are(desk: tabling.Desk, orders: Path) -> None:
+    long = "of all orders that came by letter post and were paid at once"
+    sql = f"""SELECT city || ' {long}' AS "city {long}", amount AS "sum {long}", 1 AS n FROM shop_orders"""
+    query_table(desk.context(orders), sql=sql, chart="bar")
+    figure = drawn(desk.artifacts["result.plotly.json"].decode())
+    lines = figure.layout.title.text.split("<br>")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 30
+    assert lines[1].endswith("…")
+    assert figure.layout.legend.orientation == "h"
+    assert figure.layout.margin.t >= 36 + 20 * 4, "room for two lines of each"
+    assert figure.data[0].x == ("Bonn of all ord…", "Köln of all ord…", "Bonn of all ord…", "=cmd of all ord…")
+    assert figure.data[0].hovertext[0].startswith("Bonn of all orders")
+
+
 def test_a_chart_of_no_numbers_is_said_to_be_none(desk: tabling.Desk, orders: Path) -> None:
     result = query_table(desk.context(orders), sql="SELECT city FROM shop_orders", chart="bar")
     assert "There is no chart" in result["remarks"][0]

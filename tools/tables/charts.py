@@ -20,6 +20,8 @@ _MAX_SERIES = 5
 _MAX_TITLE_LINE = 30
 """Characters that fit into a phone's width."""
 _MAX_TITLE_LINES = 2
+_PHONE_PIXELS = 240
+"""Between the margins of a chart."""
 
 
 def label(text: Any) -> str:
@@ -31,8 +33,8 @@ def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
     """The legend stands between title and chart: beside it, it would take half of a phone's width."""
     lines = [html.escape(line, quote=False) for line in _wrapped(title)]
     legend = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"}
-    named = sum("name" in trace and trace.get("showlegend", True) for trace in data)
-    margin = {"t": 36 + 20 * len(lines) + (24 if named > 1 else 0), "r": 16, "b": 56, "l": 64}
+    of_legend = _legend_lines(data) if layout.get("showlegend", True) else 0
+    margin = {"t": 36 + 20 * (len(lines) + of_legend), "r": 16, "b": 56, "l": 64}
     heading = {
         "text": "<br>".join(lines),
         "font": {"size": 15},
@@ -45,6 +47,15 @@ def figure(title: str, data: list[dict[str, Any]], **layout: Any) -> Figure:
         "data": data,
         "layout": {"title": heading, "legend": legend, "margin": margin, "colorway": list(_PALETTE), **layout},
     }
+
+
+def _legend_lines(data: Sequence[dict[str, Any]]) -> int:
+    """Returns how many lines the legend takes on a phone."""
+    names = [trace["name"] for trace in data if "name" in trace]
+    if len(names) < 2:
+        return 0
+    beside_each_other = max(1, _PHONE_PIXELS // (40 + 7 * max(map(len, names))))
+    return -(-len(names) // beside_each_other)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -108,7 +119,7 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
     for index, (heading, trace) in enumerate(panels):
         suffix = "" if index == 0 else str(index + 1)
         left, top = (index % across) / across, 1 - (index // across) / down
-        width, height = 1 / across - 0.06, 1 / down - 0.28 / down
+        width, height = 1 / across - (0.1 if across > 1 else 0), 1 / down - 0.28 / down
         data.append({**trace, "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False})
         named = trace.get("orientation") == "h"
         layout[f"xaxis{suffix}"] = {"domain": [left, left + width], "anchor": f"y{suffix}"}
@@ -116,16 +127,19 @@ def grid(title: str, panels: Sequence[tuple[str, dict[str, Any]]], across: int =
         bottom = max(0.0, top - 0.08 / down - height)
         layout[f"yaxis{suffix}"] = {"domain": [bottom, bottom + height], "anchor": f"x{suffix}", **category}
         place: dict[str, Any] = {
-            "x": left + width / 2,
+            "x": left if across > 1 else 0.5,
+            "xanchor": "left" if across > 1 else "center",
             "y": bottom + height,
             "xref": "paper",
             "yref": "paper",
             "yanchor": "bottom",
         }
         name, _, note = heading.partition("\n")
-        text = label(name) + (f"<br>{label(note)}" if note else "")
-        notes.append({**place, "text": text, "showarrow": False, "font": {"size": 12}})
-    return figure(title, data, annotations=notes, height=120 + 240 * down, **layout)
+        text = label(shortened(name, _MAX_TITLE_LINE // across)) + (f"<br>{label(note)}" if note else "")
+        notes.append({**place, "text": text, "showarrow": False, "font": {"size": 10 if across > 1 else 12}})
+    drawn = figure(title, data, annotations=notes, height=120 + 240 * down, **layout)
+    drawn["layout"]["margin"] |= {"l": 44, "t": 76}  # room for a heading of two lines
+    return drawn
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
