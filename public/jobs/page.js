@@ -1,4 +1,4 @@
-// All jobs of a person, live: those that run first, then the newest. The server tells of each change (`/api/events`).
+// All jobs of a person, live: those that run first, then those that wait, then the newest. The server tells of each change (`/api/events`).
 import { canRetry, duration, elapsed, isLive, left, percentOf, progressOf, starts, STATES, tokens } from '../words.js';
 
 const PAGE = 50;
@@ -121,8 +121,10 @@ const wanted = (job) => {
   return !words || `${job.title} ${job.task} ${job.id} ${job.user}`.toLowerCase().includes(words);
 };
 
+const rank = (job) => isLive(job) + (isLive(job) && job.state !== 'queued');
+
 const byImportance = (one, other) =>
-  isLive(other) - isLive(one) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
+  rank(other) - rank(one) || other.created_at - one.created_at || (other.id > one.id ? 1 : -1);
 
 // A moved element loses the keyboard.
 const move = (line, before) => {

@@ -3,7 +3,7 @@
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from playwright.async_api import Request, expect
+from playwright.async_api import FilePayload, Request, expect
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
@@ -32,6 +32,7 @@ async def test_a_chart_and_a_table_are_drawn_and_a_file_is_downloaded(
     assert (await download.path()).read_bytes() == b"word,count\nword0,0\n"
     assert download.suggested_filename == "chart.csv"
     await comes_as_a_download_to_its_owner_only(chat, str(await link.get_attribute("href")))
+    await a_pdf_opens_and_a_page_is_a_download(chat)
 
 
 async def test_what_a_chat_turns_tool_makes_is_drawn_below_the_answer(
@@ -64,6 +65,20 @@ async def comes_as_a_download_to_its_owner_only(chat: Chat, link: str) -> None:
         assert (answer.status, "text/html" in answer.headers["content-type"]) == (404, False), missing
     async with httpx.AsyncClient() as stranger:
         assert (await stranger.get(url)).status_code == 401
+
+
+async def a_pdf_opens_and_a_page_is_a_download(chat: Chat) -> None:
+    """A browser's own viewer shows it, which is of another origin; it cannot in a sandbox."""
+    shown: dict[str, tuple[str, str]] = {}
+    for name, kind in (("a.pdf", "application/pdf"), ("a.html", "text/html"), ("b.html", "application/pdf; a=b")):
+        file: FilePayload = {"name": name, "mimeType": kind, "buffer": b"<script>alert(1)</script>"}
+        stored = await (await chat.page.request.post(f"{chat.base}/api/files", multipart={"file": file})).json()
+        headers = (await chat.page.request.get(f"{chat.base}/project/file/{stored['id']}")).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        shown[name] = headers["content-disposition"].partition(";")[0], headers["content-security-policy"]
+    sandboxed = "attachment", "sandbox; default-src 'none'"
+    viewed = "inline", "default-src 'none'; frame-ancestors 'none'"
+    assert shown == {"a.pdf": viewed, "a.html": sandboxed, "b.html": sandboxed}
 
 
 async def shows_everything(chat: Chat, *, name: str = "chart") -> None:
