@@ -1,6 +1,7 @@
 // What the server says of jobs, read from the page's own socket. Cards and dock show what is kept here, so that nothing
 // said before they are drawn is lost, and nothing is drawn anew because something was said.
 const EVENT = '42["longhaul",';
+const BEGINS = '42["first_interaction",';
 const SIGN = '42["stream_token",';
 
 const jobs = new Map();
@@ -69,6 +70,7 @@ const take = ({ now: there, job: card, running: cards, gone }) => {
 const hear = (frame) => {
   if (typeof frame !== 'string') return;
   if (frame.startsWith(EVENT)) take(JSON.parse(frame.slice(2))[1]);
+  else if (frame.startsWith(BEGINS)) begun = JSON.parse(frame.slice(2))[1].thread_id ?? begun;
   else if (frame.startsWith(SIGN)) {
     const [first] = active();
     if (first) first.heard_at = now();
@@ -77,12 +79,14 @@ const hear = (frame) => {
 
 let socket = null;
 let lists = 0;
+let begun; // the conversation that this page has begun, before its address says so
 // The page asks for its list of conversations when it hears that one has begun. It takes the one that is named for the one
 // that it shows.
 export const listAnew = () => {
-  const [, thread] = location.pathname.match(/\/thread\/([^/]+)/) ?? [];
-  const begun = { interaction: `list ${(lists += 1)}`, thread_id: thread && decodeURIComponent(thread) };
-  socket?.dispatchEvent(new MessageEvent('message', { data: `42${JSON.stringify(['first_interaction', begun])}` }));
+  const [, open] = location.pathname.match(/\/thread\/([^/]+)/) ?? [];
+  const thread = open ? decodeURIComponent(open) : begun;
+  const told = { interaction: `list ${(lists += 1)}`, thread_id: thread };
+  socket?.dispatchEvent(new MessageEvent('message', { data: `${BEGINS}${JSON.stringify(told)}]` }));
 };
 
 let told;
@@ -94,6 +98,7 @@ window.WebSocket = class extends Socket {
   constructor(address, ...rest) {
     super(address, ...rest);
     if (!String(address).includes('/ws/socket.io/')) return;
+    begun = undefined;
     running = []; // another thread, or this one anew: the server says what runs
     tell();
     this.addEventListener('open', () => {
