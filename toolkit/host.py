@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, assert_never
 
+import starting
 from toolkit import messages
 from toolkit.catalogue import Kind
 from toolkit.lines import LineFormat
@@ -99,6 +100,7 @@ class Host:
         threading.Thread(target=self._control, name="control", daemon=True).start()
         asyncio.set_event_loop(self._loop)
         registry = self._load()
+        starting.end()
         self._tools.update(registry.tools)
         self._problems = registry.problems
         catalogue = tuple(tool.spec for tool in registry.tools.values())
