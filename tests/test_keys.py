@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -76,24 +76,35 @@ def test_what_it_cannot_do_it_says_in_one_sentence(tmp_path: Path) -> None:
     assert len(file.read_text().splitlines()) == 1
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    (tmp_path / "keys").touch()
-    folder = tmp_path / "server"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("keys")
+    (folder / "keys").touch()
+    (folder / "server").mkdir()
     server = Server(
-        folder,
+        folder / "server",
         {
             "LONGHAUL_API_KEYS": f"robot:{FIXED}",
-            "LONGHAUL_API_KEYS_FILE": str(tmp_path / "keys"),
+            "LONGHAUL_API_KEYS_FILE": str(folder / "keys"),
             "LONGHAUL_SSE_PING_SECONDS": "0.5",
         },
     )
-    await server.start()
     yield server
     server.stop()
     server.expected_noise = ("file of API keys unusable",)
     server.check_log()
+
+
+@pytest.fixture
+async def server(kept: Server) -> Server:
+    """Shared: each test adds keys for people of its own."""
+    if not kept.log():
+        await kept.start()
+    return kept
+
+
+def keys_file(server: Server) -> Path:
+    return Path(server.environment["LONGHAUL_API_KEYS_FILE"])
 
 
 async def status(server: Server, key: str) -> int:
@@ -101,8 +112,8 @@ async def status(server: Server, key: str) -> int:
         return (await client.get("/api/me")).status_code
 
 
-async def test_keys_come_expire_and_go_while_the_server_runs(server: Server, tmp_path: Path) -> None:
-    file = tmp_path / "keys"
+async def test_keys_come_expire_and_go_while_the_server_runs(server: Server) -> None:
+    file = keys_file(server)
     assert await status(server, "a-key-that-nobody-has") == 401
     key = await added(file, "alice")
     await until(lambda: answers(server, key, 200), within=5, what="the new key is known")
@@ -124,7 +135,7 @@ async def test_keys_come_expire_and_go_while_the_server_runs(server: Server, tmp
     await until(lambda: answers(server, key, 401), within=5, what="the expired key is refused")
     file.write_text(whole)
     await until(lambda: answers(server, key, 200), within=5, what="the key is valid again")
-    assert keys(file, "revoke", "alice").returncode == 0
+    assert (await asyncio.to_thread(keys, file, "revoke", "alice")).returncode == 0
     await until(lambda: answers(server, key, 401), within=5, what="the revoked key is refused")
 
 
@@ -132,8 +143,8 @@ async def answers(server: Server, key: str, code: int) -> bool:
     return await status(server, key) == code
 
 
-async def test_the_streams_of_a_revoked_key_end(server: Server, tmp_path: Path) -> None:
-    key = await added(tmp_path / "keys", "alice")
+async def test_the_streams_of_a_revoked_key_end(server: Server) -> None:
+    key = await added(keys_file(server), "bob")
     await until(lambda: answers(server, key, 200), within=5, what="the new key is known")
     headers = {"Authorization": f"Bearer {key}"}
     async with (
@@ -141,7 +152,7 @@ async def test_the_streams_of_a_revoked_key_end(server: Server, tmp_path: Path) 
         client.stream("GET", "/api/events") as stream,
     ):
         assert stream.status_code == 200
-        assert (await asyncio.to_thread(keys, tmp_path / "keys", "revoke", "alice")).returncode == 0
+        assert (await asyncio.to_thread(keys, keys_file(server), "revoke", "bob")).returncode == 0
         async with asyncio.timeout(10):
             async for _ in stream.aiter_bytes():  # up to its clean end
                 continue
