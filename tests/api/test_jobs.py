@@ -233,7 +233,10 @@ async def test_a_waiting_turn_is_edited_and_a_begun_one_is_not(ada: httpx.AsyncC
 async def test_the_job_of_a_tool_has_no_words_to_edit(ada: httpx.AsyncClient) -> None:
     job = await run(ada, "simulate_portfolio", years=1, paths=1_000)
     refused = await ada.patch(f"/api/jobs/{job['id']}", json={"input": "words"})
-    assert (refused.status_code, refused.json()["error"]["message"]) == (422, "input: the job of a tool has none.")
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        422,
+        "input: only a message to an agent can be edited.",
+    )
 
 
 async def test_other_peoples_things_are_not_found(ada: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:

@@ -451,3 +451,11 @@ async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(py
         assert second.output_text == "The tool answered: wet w0 "
     third = await python.responses.create(model="assistant", previous_response_id=second.id, input=script(tokens=2))
     assert third.output_text == "w0 w1 "
+
+
+async def test_the_words_of_a_request_to_a_model_cannot_be_edited_as_they_are_among_its_messages(
+    ada: httpx.AsyncClient,
+) -> None:
+    response = await posted(ada, RESPONSES, input=script(tokens=2), background=True)
+    answer = await ada.patch(f"/api/jobs/{response['id'].replace('resp_', 'job_')}", json={"input": "Other words"})
+    assert answer.status_code == 422
