@@ -415,7 +415,8 @@ class AgentCall(JobCall):
         messages = self._prompt(asked, has_tools=bool(offered))
 
         async def ask(model: BaseChatModel) -> BaseMessage:
-            return await (model.bind_tools(offered) if offered else model).ainvoke(messages)
+            bound = model.bind_tools(offered) if offered else model
+            return await bound.ainvoke(messages, **(asked.parameters or {}))
 
         calling = self._calling[step.path] = asyncio.ensure_future(
             self._models.chat(
@@ -651,7 +652,7 @@ def _numbered(reply: ModelReply, asked: Generate) -> ModelReply:
 
 def _digest(asked: Generate) -> str:
     """Identifies what the author wrote, not the conversation."""
-    written = json.dumps([asked.system, asked.tools], sort_keys=True)
+    written = json.dumps([asked.system, asked.tools, *filter(None, [asked.parameters])], sort_keys=True)
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

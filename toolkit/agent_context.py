@@ -13,6 +13,8 @@ from toolkit.wire import JSON, plain
 
 MAX_ROUNDS = 40
 """Model calls of one `respond`."""
+OWN = frozenset({"messages", "model", "tools", "stream", "stream_options", "n", "verbatim"})
+"""Fields of a request that are not an agent's to set."""
 
 
 class Message(TypedDict, total=False):
@@ -155,9 +157,12 @@ class _Answering:
         tools: Sequence[str | Mapping[str, Any]] | None,
         show: bool,
         model: str | None,
+        parameters: Mapping[str, Any] | None,
     ) -> Generate:
         if isinstance(tools, str):
             raise TypeError(f"tools is {tools!r}: it is a list of names")
+        if own := sorted(OWN.intersection(parameters or ())):
+            raise ToolMisused(f"{own[0]!r} is not a parameter that an agent sets: generate has arguments for the rest")
         within, place = self._next()
         return Generate(
             within=within,
@@ -167,6 +172,7 @@ class _Answering:
             tools=None if tools is None else plain(list(tools)),
             show=show,
             model=model,
+            parameters=plain(dict(parameters)) if parameters else None,
         )
 
     def _run(self, calls: Sequence[Call]) -> RunCalls:
@@ -200,14 +206,16 @@ class AgentContext(_Answering, AsyncToolContext):
         tools: Sequence[str | Mapping[str, Any]] | None = None,
         show: bool = True,
         model: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask a model. Its text streams into the answer, and the reply joins the conversation.
 
         messages: instead of the conversation; the reply then joins nothing. tools: names of tools to offer, and schemas
         (OpenAI's) of functions that the agent runs by itself; None for those of the agent. show: whether the text is
-        part of the answer. Raises ToolError when the model fails.
+        part of the answer. parameters: of chat completions, passed on as they are: `{"temperature": 0}`. Raises
+        ToolError when the model fails.
         """
-        return _reply(await self._ask(self._generate(system, messages, tools, show, model)))
+        return _reply(await self._ask(self._generate(system, messages, tools, show, model, parameters)))
 
     async def run(self, calls: Sequence[Call]) -> list[Result]:
         """Run tools in parallel. The results join the conversation; a tool that fails is a result that says so."""
@@ -254,9 +262,10 @@ class SyncAgentContext(_Answering, ToolContext):
         tools: Sequence[str | Mapping[str, Any]] | None = None,
         show: bool = True,
         model: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Reply:
         """As AgentContext.generate."""
-        return _reply(self._ask(self._generate(system, messages, tools, show, model)))
+        return _reply(self._ask(self._generate(system, messages, tools, show, model, parameters)))
 
     def run(self, calls: Sequence[Call]) -> list[Result]:
         """As AgentContext.run."""

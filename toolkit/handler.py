@@ -189,6 +189,8 @@ class Generate:
     """Names of tools, and OpenAI's schemas of functions; None for the tools of the agent."""
     show: bool
     model: str | None
+    parameters: Mapping[str, JSON] | None = None
+    """Of chat completions, such as `temperature`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def chat_model(ctx: AgentContext, *, show: bool = True, model: str | None = None
 
 
 class ContextModel(BaseChatModel):
-    """A model that the agent's worker asks. How it samples is the operator's choice; a forced tool is a wish."""
+    """A model that the agent's worker asks. Parameters that are bound to it are passed on."""
 
     ctx: Any
     show: bool
@@ -45,10 +45,11 @@ class ContextModel(BaseChatModel):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        tool_choice: str | None = None,  # noqa: ARG002 - LangChain asks for it where one tool is a form to fill in
-        **_: Any,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        **parameters: Any,
     ) -> Runnable[Any, AIMessage]:
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools])
+        chosen = {"tool_choice": _chosen(tool_choice)} if tools and tool_choice else {}
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **chosen, **parameters)
 
     async def _agenerate(
         self,
@@ -57,16 +58,28 @@ class ContextModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - the worker streams the text
         *,
         tools: Sequence[dict[str, Any]] = (),
-        **_: Any,
+        **bound: Any,
     ) -> ChatResult:
-        if stop:
-            raise NotImplementedError("chat_model(ctx) knows no stop words: cut the reply's text instead.")
         asked: Any = convert_to_openai_messages(messages)
-        reply = await self.ctx.generate(messages=asked, tools=tools, show=self.show, model=self.chosen)
+        parameters = {name: value for name, value in bound.items() if not name.startswith("ls_")}
+        if stop:
+            parameters["stop"] = stop
+        reply = await self.ctx.generate(
+            messages=asked, tools=tools, show=self.show, model=self.chosen, parameters=parameters
+        )
         return ChatResult(generations=[ChatGeneration(message=_message(reply, shown=self.show))])
 
     def _generate(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError("chat_model(ctx) is asked by `await model.ainvoke(…)`, not by `model.invoke(…)`.")
+
+
+def _chosen(choice: dict[str, Any] | str | bool) -> Any:
+    """Returns LangChain's choice of a tool as OpenAI's."""
+    if choice in (True, "any"):
+        return "required"
+    if isinstance(choice, str) and choice not in ("auto", "none", "required"):
+        return {"type": "function", "function": {"name": choice}}
+    return choice
 
 
 def _message(reply: Reply, *, shown: bool) -> AIMessage:

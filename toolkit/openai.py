@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI
 
-from toolkit.agent_context import AgentContext, Reply
+from toolkit.agent_context import OWN, AgentContext, Reply
 from toolkit.errors import ToolError
 
 PATH = "/v1/chat/completions"
@@ -19,8 +19,8 @@ STREAMED = {"Content-Type": "text/event-stream"}
 def openai_client(ctx: AgentContext, *, show: bool = True) -> AsyncOpenAI:
     """Returns OpenAI's client whose chat completions are checkpoints of the agent; it has nothing else.
 
-    show: whether the text streams into the answer. The model's name `default` means the one that the user chose. How it
-    samples is the operator's choice: temperature and the like are not passed on.
+    show: whether the text streams into the answer. The model's name `default` means the one that the user chose.
+    Parameters, such as `temperature`, are passed on.
     """
     http = httpx2.AsyncClient(transport=_Generating(ctx, show=show))
     return AsyncOpenAI(api_key="none", base_url="http://longhaul/v1", http_client=http, max_retries=0)
@@ -44,6 +44,7 @@ class _Generating(httpx2.AsyncBaseTransport):
                 tools=asked.get("tools") or [],
                 show=self._show,
                 model=None if model == "default" else model,
+                parameters={name: value for name, value in asked.items() if name not in OWN},
             )
         except ToolError as error:
             return _refusal(502, str(error))

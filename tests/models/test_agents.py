@@ -140,6 +140,13 @@ async def test_an_answer_without_end_is_cut_off(
         assert (caught.value.reason, len(caught.value.result["text"])) == ("too_long", 1_000)
 
 
+async def test_parameters_of_an_agent_reach_its_model(desk: Desk, endpoint: Endpoint) -> None:
+    await desk.run(await ask(desk, "precise", "tokens=1"))
+    [asked] = endpoint.requests()
+    wanted = {"temperature": 0, "response_format": {"type": "json_object"}, "stop": ["END"], "seed": 3}
+    assert {name: asked.body[name] for name in wanted} == wanted
+
+
 # -- deaths
 
 

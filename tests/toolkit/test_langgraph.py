@@ -1,11 +1,12 @@
-"""A LangGraph graph as an agent: what it keeps for the conversation's next answer."""
+"""LangGraph and LangChain in an agent: what a graph keeps for the next answer, what a chain asks of the model."""
 
 import operator
 from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
-from toolkit import AgentContext, agent, testing
+from toolkit import AgentContext, Call, agent, testing
 from toolkit.agent_context import Message
 
 LONG = "x" * 2_000_000
@@ -58,3 +59,29 @@ async def test_a_state_beyond_the_limit_of_a_record_is_told_and_the_answer_stand
     assert run.text.startswith("First.")
     assert bool(run.records) == kept
     assert [level for level, _ in run.logs] == ([] if kept else ["warning"])
+
+
+class Word(BaseModel):
+    """A word of the answer."""
+
+    word: str
+
+
+@agent
+async def structured(ctx: AgentContext) -> None:
+    """Answers in a form."""
+    from toolkit.langchain import chat_model
+
+    model = chat_model(ctx, show=False)
+    found = await model.with_structured_output(Word).ainvoke("Which word?")
+    assert isinstance(found, Word)
+    ended = await model.bind(temperature=0, stop=["END"]).ainvoke(found.word)
+    ctx.write(f"{found.word}: {ended.text}")
+
+
+async def test_a_forced_form_and_other_parameters_of_a_chain_reach_the_model() -> None:
+    run = await testing.run(structured, "Hi", model=[Call("Word", word="sea"), "wet"])
+    assert run.text == "sea: wet"
+    form, plain = run.prompts
+    assert (form.tools, form.parameters["tool_choice"]) == (["Word"], "required")
+    assert plain.parameters == {"temperature": 0, "stop": ["END"]}

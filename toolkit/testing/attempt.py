@@ -278,7 +278,13 @@ class Attempt:
         else:
             messages = [dict(message) for message in asked.messages]
         offered = self._offered if asked.tools is None else [_name_of(tool) for tool in asked.tools]
-        prompt = Prompt(system=asked.system, messages=messages, tools=offered, model=asked.model)
+        prompt = Prompt(
+            system=asked.system,
+            messages=messages,
+            tools=offered,
+            model=asked.model,
+            parameters=asked.parameters or {},
+        )
         output = await self._model(path, "model", prompt)
         calls = [
             {**call, "id": f"call_{path.replace('/', '_').replace(':', '')}_{index}"}

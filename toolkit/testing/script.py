@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from toolkit.agent_context import Call, Reply
@@ -24,6 +24,8 @@ class Prompt:
     """Names of what it may call."""
     model: str | None = None
     """The model that the agent named."""
+    parameters: Mapping[str, JSON] = field(default_factory=dict)
+    """Of chat completions, such as `temperature`."""
 
     @property
     def text(self) -> str:

@@ -173,3 +173,10 @@ async def changed(ctx: AgentContext, folder: str = "") -> None:
     else:
         await ctx.call("echo", text="other")
     await ctx.generate(messages=script("tokens=40 rate=20" if version == "1" else "tokens=1"), show=False)
+
+
+@agent
+async def precise(ctx: AgentContext) -> None:
+    """Asks with parameters of its own."""
+    form = {"type": "json_object"}
+    await ctx.generate(parameters={"temperature": 0, "response_format": form, "stop": ["END"], "seed": 3})
