@@ -182,8 +182,12 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
 async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) -> dict[str, Any]:
     """Replace the words of a chat turn that waits. 409 once it has begun."""
     job = await services.jobs.get(job_id, user)
-    if not job.request.is_turn or job.request.task == MODEL:
-        raise ApiError(422, "invalid_request", "input: only a message to an agent can be edited.", param="input")
+    if not job.request.is_turn:
+        raise ApiError(422, "invalid_request", "input: the job of a tool has none.", param="input")
+    if job.request.task == MODEL or job.request.arguments.get("continues"):
+        raise ApiError(
+            422, "invalid_request", "input: this job reads the messages of its request; ask again.", param="input"
+        )
     _check_words(body.input, job.request.files)
     return (await views(services, [await services.jobs.edit(job_id, user, body.input)]))[0]
 

@@ -37,4 +37,28 @@ seen.broken = await codes(async () => {
 });
 seen.refused = await codes(() => new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 }).models.list());
 
+// Tools of the caller: the helper runs them and asks again; responses go on from the one before.
+const parameters = { type: "object", properties: { word: { type: "string" } }, required: ["word"] };
+const asks = 'call look_up {"word": "sea"} tokens=1';
+const ran = [];
+const look_up = ({ word }) => (ran.push("look_up"), `wet in ${word}`);
+const runner = client.chat.completions.runTools({
+  ...asking(asks),
+  stream: true,
+  tools: [{ type: "function", function: { name: "look_up", parse: JSON.parse, parameters, function: look_up } }],
+});
+seen.tool = await runner.finalContent();
+seen.toolRounds = ran;
+
+const tools = [{ type: "function", name: "look_up", parameters, strict: false }];
+const kinds = [];
+const streamed = client.responses.stream({ model, input: asks, tools });
+for await (const event of streamed) kinds.push(event.type);
+const response = await streamed.finalResponse();
+seen.response = response.output.map((item) => item.type);
+seen.responseEvents = kinds.includes("response.function_call_arguments.done");
+const output = { type: "function_call_output", call_id: response.output[0].call_id, output: "wet" };
+const after = { model, previous_response_id: response.id, input: [output], tools };
+seen.wentOn = (await client.responses.create(after)).output_text;
+
 console.log(JSON.stringify(seen));

@@ -235,7 +235,7 @@ async def test_the_job_of_a_tool_has_no_words_to_edit(ada: httpx.AsyncClient) ->
     refused = await ada.patch(f"/api/jobs/{job['id']}", json={"input": "words"})
     assert (refused.status_code, refused.json()["error"]["message"]) == (
         422,
-        "input: only a message to an agent can be edited.",
+        "input: the job of a tool has none.",
     )
 
 

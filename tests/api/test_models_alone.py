@@ -386,6 +386,17 @@ async def test_a_model_by_itself_survives_the_death_of_its_worker(
         assert (job["task"], job["attempt"]) == ("model", 2)
 
 
+async def test_a_request_with_messages_of_its_own_has_no_words_to_edit(ada: httpx.AsyncClient) -> None:
+    response = await posted(ada, RESPONSES, input=script(tokens=1))
+    address = f"/api/jobs/{response['id'].replace('resp_', 'job_')}"
+    assert (await ada.patch(address, json={"input": "other"})).status_code == 422
+
+
+async def test_neither_the_jobs_api_nor_a_retry_reaches_a_model_without_messages(ada: httpx.AsyncClient) -> None:
+    for body in ({"task": "model", "input": "Hi"}, {"task": "model", "arguments": {"messages": []}}):
+        assert (await ada.post("/api/jobs", json=body)).status_code in (404, 422)
+
+
 async def test_models_and_agents_are_told_apart_by_their_owners(ada: httpx.AsyncClient) -> None:
     owners = {one["id"]: one["owned_by"] for one in (await ada.get("/v1/models")).json()["data"]}
     assert (owners[MODEL], owners["assistant"]) == ("longhaul", "longhaul-agents")
@@ -451,11 +462,3 @@ async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(py
         assert second.output_text == "The tool answered: wet w0 "
     third = await python.responses.create(model="assistant", previous_response_id=second.id, input=script(tokens=2))
     assert third.output_text == "w0 w1 "
-
-
-async def test_the_words_of_a_request_to_a_model_cannot_be_edited_as_they_are_among_its_messages(
-    ada: httpx.AsyncClient,
-) -> None:
-    response = await posted(ada, RESPONSES, input=script(tokens=2), background=True)
-    answer = await ada.patch(f"/api/jobs/{response['id'].replace('resp_', 'job_')}", json={"input": "Other words"})
-    assert answer.status_code == 422

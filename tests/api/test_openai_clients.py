@@ -23,6 +23,8 @@ from tests.server import Server
 MODEL = "test-model"
 NODE_CLIENT = "openai@6.49.0"
 NODE_SCRIPT = Path(__file__).with_name("openai_client.mjs")
+AI_SDK = ("ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4")
+AI_SDK_SCRIPT = Path(__file__).with_name("ai_sdk_client.mjs")
 INSTALL_SECONDS = 120
 
 
@@ -115,7 +117,7 @@ async def test_langchain_reads_a_stream_with_usage(langchain: ChatOpenAI) -> Non
 
 
 async def test_the_node_client_gets_answers_streams_and_errors(api_server: Server) -> None:
-    folder = await installed_node_client()
+    folder = await installed(NODE_CLIENT)
     node_script = str(shutil.copy(NODE_SCRIPT, folder))  # where its imports are found
     seen = json.loads(await run("node", node_script, f"{api_server.url}/v1", KEYS["ada"], MODEL))
     assert seen == {
@@ -128,17 +130,31 @@ async def test_the_node_client_gets_answers_streams_and_errors(api_server: Serve
         "unknown": [404, "model_not_found"],
         "broken": [None, "model_error"],
         "refused": [401, "invalid_api_key"],
+        "tool": "The tool answered: wet in sea w0 ",
+        "toolRounds": ["look_up"],
+        "response": ["function_call"],
+        "responseEvents": True,
+        "wentOn": "The tool answered: wet w0 ",
     }
 
 
-async def installed_node_client() -> Path:
+async def test_the_ai_sdks_provider_calls_tools_through_us_at_both_doors(api_server: Server) -> None:
+    folder = await installed(*AI_SDK)
+    program = str(shutil.copy(AI_SDK_SCRIPT, folder))
+    seen = json.loads(await run("node", program, f"{api_server.url}/v1", KEYS["ada"], MODEL))
+    assert seen["chat"] == {"text": "The tool answered: wet in sea w0 ", "steps": 2, "words": ["sea"]}
+    assert seen["responses"] == seen["chat"]
+    assert seen["agent"] == seen["chat"]
+
+
+async def installed(*packages: str) -> Path:
     """Installed once for all test runs of this machine's temporary directory."""
-    folder = Path(tempfile.gettempdir()) / f"longhaul-tests-{NODE_CLIENT}"
+    folder = Path(tempfile.gettempdir()) / f"longhaul-tests-{packages[min(1, len(packages) - 1)].replace('/', '-')}"
     for program in ("node", "npm"):
-        assert shutil.which(program), f"{program} is missing: install Node.js 20 or newer to test its OpenAI client"
+        assert shutil.which(program), f"{program} is missing: install Node.js 20 or newer to test its OpenAI clients"
     if not (folder / "node_modules" / ".package-lock.json").exists():
         options = ("--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error")
-        await run("npm", "install", "--prefix", str(folder), *options, NODE_CLIENT)
+        await run("npm", "install", "--prefix", str(folder), *options, *packages)
     return folder
 
 
