@@ -392,9 +392,20 @@ async def test_a_request_with_messages_of_its_own_has_no_words_to_edit(ada: http
     assert (await ada.patch(address, json={"input": "other"})).status_code == 422
 
 
-async def test_neither_the_jobs_api_nor_a_retry_reaches_a_model_without_messages(ada: httpx.AsyncClient) -> None:
+async def test_the_jobs_api_does_not_call_a_model_by_itself(ada: httpx.AsyncClient) -> None:
     for body in ({"task": "model", "input": "Hi"}, {"task": "model", "arguments": {"messages": []}}):
-        assert (await ada.post("/api/jobs", json=body)).status_code in (404, 422)
+        assert (await ada.post("/api/jobs", json=body)).status_code == 422
+
+
+async def test_people_know_its_job_by_the_users_last_words(ada: httpx.AsyncClient) -> None:
+    asked = [
+        {"role": "user", "content": "Before."},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": [{"type": "text", "text": "tokens=1 Last"}]},
+    ]
+    body = await posted(ada, CHAT, messages=asked)
+    job = (await ada.get(f"/api/jobs/{body['id'].replace('chatcmpl-', 'job_')}")).json()
+    assert (job["task"], job["title"], job["result"]["text"]) == ("model", "tokens=1 Last", "w0 ")
 
 
 async def test_models_and_agents_are_told_apart_by_their_owners(ada: httpx.AsyncClient) -> None:
