@@ -44,7 +44,8 @@ class Step:
             return ""
         total = f" of {self.report.total:g}" if self.report.total else ""
         left = f", {self.left}" if self.left else ""
-        return f"{self.name}: {self.report.done:g}{total}{left}: {self.report.message}"
+        message = f": {self.report.message}" if self.report.message else ""
+        return f"{self.name}: {self.report.done:g}{total}{left}{message}"
 
     def row(self) -> Sequence[RenderableType]:
         """Returns the cells of a row: name, bar, share, time left, message."""
