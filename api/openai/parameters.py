@@ -93,6 +93,9 @@ class ChatParameters(Parameters):
     tools: Annotated[list[ChatTool], Field(max_length=MAX_TOOLS)] | None = None
     reasoning_effort: Name | None = None
     verbosity: Name | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    prediction: dict[str, Any] | None = None
 
     def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the parameters of the body that this model has checked, as the caller wrote them."""
