@@ -28,7 +28,7 @@ MAX_LOGPROBS = 20_000
 
 
 async def pass_through(ctx: JobContext, models: Models) -> JSON:
-    """Returns `{"text", "tool_calls", "finish_reason"}`, and `logprobs` if the endpoint sent any.
+    """Returns `{"text"}`, and `tool_calls` and `logprobs` if the model sent any.
 
     A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Raises
     `JobIncomplete` when the model reached its limit, `StepFailed` when it fails.
@@ -50,7 +50,7 @@ async def pass_through(ctx: JobContext, models: Models) -> JSON:
     output = await ctx.step(STEP, run, name=request.model or models.settings.model, kind="model")
     if (usage := output["usage"]) is not None:
         ctx.add_usage(usage["input_tokens"], usage["output_tokens"])
-    result = {name: output[name] for name in ("text", "tool_calls", "finish_reason", "logprobs") if name in output}
+    result = {"text": output["text"], **{name: output[name] for name in ("tool_calls", "logprobs") if output.get(name)}}
     if output["finish_reason"] in CUT_OFF:
         raise JobIncomplete(output["finish_reason"], result)
     return result

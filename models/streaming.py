@@ -207,7 +207,7 @@ class Answer:
 
     def _choose(self, choice: Mapping[str, Any]) -> str:
         self._tokens.finish_reason = choice.get("finish_reason") or self._tokens.finish_reason
-        if logprobs := choice.get("logprobs"):
+        if isinstance(logprobs := choice.get("logprobs"), dict):
             self._tokens.logprobs += logprobs.get("content") or ()
         delta = choice.get("delta") or {}
         for call in delta.get("tool_calls") or ():
