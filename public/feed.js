@@ -26,18 +26,29 @@ const style = document.head.appendChild(document.createElement('style'));
 const jobs = new Map(); // those that run, of the tab that follows
 let seen = () => {}; // called when a tab says that it is looked at
 
-const asked = new Set();
-// Conversations that began elsewhere. Old ones may be missing, too: the list has pages.
-const findNew = (threads) => {
-  if (!document.querySelector('#thread-history')) return;
-  const isNew = (id) => !asked.has(id) && !document.getElementById(`thread-${id}`) && !location.pathname.endsWith(`/${id}`);
-  const found = threads.filter(isNew);
-  found.forEach((id) => asked.add(id));
-  if (found.length) listAnew();
+const TRIES = 5;
+const TRY_AGAIN_MILLISECONDS = 1000;
+const tries = new Map(); // by conversation
+let underWay = [];
+let again = null;
+// Conversations that began elsewhere. One may not be stored yet when it is first heard of, and an old one may be on a later
+// page of the list: a few tries, then none.
+const findNew = () => {
+  if (again || !document.querySelector('#thread-history')) return;
+  const isShown = (id) => document.getElementById(`thread-${id}`) || location.pathname.endsWith(`/${id}`);
+  const missing = underWay.filter((id) => !isShown(id) && (tries.get(id) ?? 0) < TRIES);
+  if (!missing.length) return;
+  missing.forEach((id) => tries.set(id, (tries.get(id) ?? 0) + 1));
+  listAnew();
+  again = setTimeout(() => {
+    again = null;
+    findNew();
+  }, TRY_AGAIN_MILLISECONDS);
 };
 
 const draw = (threads) => {
-  findNew(threads);
+  underWay = threads;
+  findNew();
   const lines = threads.map((id) => `[id="thread-${CSS.escape(id)}"]`);
   const row = `:is(${lines.join()})`;
   style.textContent = lines.length ? `${row} { position: relative; } ${row}::before { ${DOT} }` : '';

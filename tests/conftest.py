@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,13 +28,6 @@ LONGEST = (
     "test_map_table_survives",
     "/test_web.py",
 )
-TOGETHER = (
-    ("/browser/", ("_death", "_card", "_door", "_agents", "_documents", "_full_disk", "_login", "_models", "_nginx")),
-    ("/browser/", ("",)),
-    ("/api/", ("",)),
-)
-"""Files that one process of a parallel run has, because they share servers and a browser: a folder, and parts of their
-names. Those whose servers are killed or their own come first, then those that leave the shared one in peace."""
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]  # a busy machine; fixtures whose rests do no harm
 
 
@@ -62,26 +54,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take longest come first: no process works on one of them when the others have ended."""
     items.sort(key=lambda item: not any(name in item.path.as_posix() for name in LONGEST))
-
-
-def work_unit(nodeid: str) -> str:
-    """What a process takes at once: the test's file, and the files that TOGETHER names beside it."""
-    file = nodeid.split("::", 1)[0]
-    for folder, names in TOGETHER:
-        if folder in file and any(name in file for name in names):
-            return f"{folder} {names}"
-    return file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    if config.getvalue("dist") != "loadfile":
-        return None
-    from xdist.scheduler.loadfile import LoadFileScheduling
-
-    scheduler = LoadFileScheduling(config, log)
-    scheduler._split_scope = work_unit
-    return scheduler
 
 
 @pytest.hookimpl(wrapper=True)
