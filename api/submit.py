@@ -76,8 +76,11 @@ def model_request(
 
 
 async def is_agent(services: WebServices, name: str | None) -> bool:
-    """Whether the name is an agent's. A request without a model is for the default one."""
-    return name is None or await find(services.jobs, name) is not None
+    """Whether the name is an agent's. A request without a model is for the default one.
+
+    No agent has the configured model's name: the start refuses that. So most requests read no catalogue.
+    """
+    return name is None or (name != services.settings.model_name and await find(services.jobs, name) is not None)
 
 
 def chat_request(

@@ -149,7 +149,7 @@ class Pace:
         self._past = past
         self._usual_silence = usual_silence(past)
         self._heard_at = at
-        self._waits = False  # for something outside: that is no silence
+        self._waits = False  # waiting for something outside does not count as silence
         self._silence = 0.0
         self._first: tuple[float, float] | None = None  # done, and when: a resumed call begins with what was kept
         self._last: Progress | None = None

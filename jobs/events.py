@@ -99,9 +99,9 @@ class StepPayload(Payload):
     """Base of what a step says, apart from its text."""
 
     stalled_after_seconds: float | None = field(default=None, compare=False)
-    """In how many seconds the job counts as stalled, unless an event that is no text comes: the first of its running
-    tool calls will then have been silent for three times as long as 95 % of such calls ever are. None if too little is
-    known of them, or none runs."""
+    """Seconds until the job counts as stalled, unless it writes an event other than text before: by then the first of
+    its running tool calls has been silent for three times as long as 95 % of such calls ever are. None if too little is
+    known of them, or if none runs."""
 
     def data(self) -> dict[str, JSON]:
         values = super().data()

@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from jobs.context import JobContext, Step
 from jobs.errors import JobIncomplete, StepFailed
 from jobs.models import JSON
-from models.calls import storable
+from models.calls import Ask, storable
 from models.models import Models
 from models.patience import patience_of
 from models.rates import book
@@ -56,7 +56,7 @@ async def pass_through(ctx: JobContext, models: Models) -> JSON:
     return result
 
 
-def _ask(asked: Mapping[str, Any], *, offline: bool) -> Any:
+def _ask(asked: Mapping[str, Any], *, offline: bool) -> Ask:
     messages: Sequence[Mapping[str, Any]] = asked["messages"]
 
     async def ask_offline(model: BaseChatModel) -> BaseMessage:

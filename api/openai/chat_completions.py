@@ -92,11 +92,8 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
     """Answer the last message: by the agent of that name, else by the model alone. Disconnecting early stops it."""
     if body.n not in (None, 1):
         raise refusal("n", "must be 1: there is one choice", "unsupported_value")
-    if await is_agent(services, body.model):
-        turn = _to_agent(body, await request.json(), user, key)
-    else:
-        turn = _to_model(body, await request.json(), user, key)
-    job = await submit(services, turn)
+    ask = _to_agent if await is_agent(services, body.model) else _to_model
+    job = await submit(services, ask(body, await request.json(), user, key))
     answer, envelope = OwnedAnswer(request=request, services=services, job=job), Envelope.of(job, body.model)
     pieces = follow_answer(services.jobs, job)
     if not body.stream:

@@ -9,6 +9,7 @@ from typing import Any
 
 from api.answer import Ended, Failed, Piece, Replaced, Text
 from api.errors import ApiError, openai_error
+from api.openai.messages import tool_calls
 from api.owned_answer import Abandoned
 from api.stream import Frames, data_frame
 from jobs import Job
@@ -94,7 +95,10 @@ class ChunkWriter:
     def _end(self, end: Ended) -> bytes:
         last = self._chunk({}, end.finish_reason)
         if end.calls:
-            last = self._chunk({"tool_calls": [{"index": at, **call} for at, call in enumerate(_calls(end))]}) + last
+            last = (
+                self._chunk({"tool_calls": [{"index": at, **call} for at, call in enumerate(tool_calls(end.calls))]})
+                + last
+            )
         if end.logprobs:
             last = self._chunk({}, logprobs=end.logprobs) + last
         if not self._usage:
@@ -130,7 +134,7 @@ async def whole(batches: Batches, envelope: Envelope) -> Frames:
 def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": end.text, "refusal": None}
     if end.calls:
-        message |= {"content": end.text or None, "tool_calls": _calls(end)}
+        message |= {"content": end.text or None, "tool_calls": tool_calls(end.calls)}
     choice = {
         "index": 0,
         "message": message,
@@ -138,17 +142,6 @@ def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
         "finish_reason": end.finish_reason,
     }
     return envelope.around("chat.completion", choices=[choice], usage=usage_of(end))
-
-
-def _calls(end: Ended) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": call["id"],
-            "type": "function",
-            "function": {"name": call["name"], "arguments": call["arguments"]},
-        }
-        for call in end.calls
-    ]
 
 
 def _logprobs(logprobs: Sequence[Any]) -> dict[str, Any] | None:

@@ -117,8 +117,7 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     place = f"messages.{len(earlier)}"
     if last.role == "tool":
         told = list(_told(messages))
-        words = next((one["content"] for one in reversed(told) if one["role"] == "user"), "")
-        return Conversation(earlier=told, question=words, continues=True)
+        return Conversation(earlier=told, question=last_words(told), continues=True)
     if last.role != "user":
         raise refusal(f"{place}.role", "the last message must be the user's, or a tool's result")
     question = _text(last, place)
@@ -127,18 +126,31 @@ def read_conversation(messages: Sequence[Message]) -> Conversation:
     return Conversation(earlier=list(_told(earlier)), question=question)
 
 
+def last_words(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the text of the user's newest message, without its images and files; empty if there is none."""
+    content = next((one["content"] for one in reversed(messages) if one["role"] == "user"), None) or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
+
+
+def tool_calls(calls: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Returns the calls of a job's result, {id, name, arguments}, as a message of chat completions has them."""
+    return [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in calls
+    ]
+
+
 def check_conversation(messages: Sequence[Message]) -> str | None:
     """Returns the user's last words in a conversation for a model by itself; None if there are none.
 
     Raises `ApiError` 400 for one that a model would reject.
     """
-    for _ in _told(messages, MEDIA):
-        pass
-    check_last(
-        [message.model_dump(include={"role", "content"}) for message in messages[-1:]], len(messages), "messages"
-    )
-    said = (message for message in reversed(messages) if message.role == "user" and message.content)
-    words = next((" ".join(part.text for part in one.content or () if part.text) for one in said), "")
+    told = list(_told(messages, MEDIA))
+    newest = messages[-1].model_dump(include={"role", "content"})  # with its images, which may be all that it has
+    check_last([newest], len(messages), "messages")
+    words = last_words(told)
     return words if words.strip() else None
 
 

@@ -16,20 +16,6 @@ MAX_BIASES = 2_000
 Name = Annotated[str, Field(max_length=200)]
 LOGPROBS = "message.output_text.logprobs"
 """What a response includes when it is asked for."""
-SAME = (
-    "temperature",
-    "top_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "parallel_tool_calls",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "stop",
-    "seed",
-    "user",
-)
-"""Parameters that both routes call by the same name."""
 
 
 def _listed(value: Any) -> Any:
@@ -62,6 +48,10 @@ class Parameters(BaseModel):
     stop: Stops = None
     seed: int | None = None
     tool_choice: ToolChoice = None
+
+
+SAME = set(Parameters.model_fields) - {"tool_choice", "top_logprobs"}
+"""Parameters that both routes call by the same name, and mean the same by."""
 
 
 class ChatFunction(BaseModel):
@@ -132,7 +122,7 @@ class ResponseParameters(Parameters):
         text, reasoning = self.text or {}, self.reasoning or {}
         wants_logprobs = LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
         asked = {
-            **{name: getattr(self, name) for name in SAME},
+            **self.model_dump(include=SAME),
             "max_completion_tokens": self.max_output_tokens,
             "tools": [_chat_tool(tool, number) for number, tool in enumerate(self.tools or ())],
             "tool_choice": _chat_choice(self.tool_choice),

@@ -9,12 +9,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from api.answer import calls_of
 from api.errors import ApiError
-from api.openai.messages import MAX_MESSAGES, MAX_PARTS, Conversation, check_last, few_parts, refusal
+from api.openai.messages import (
+    MAX_MESSAGES,
+    MAX_PARTS,
+    Conversation,
+    check_last,
+    few_parts,
+    last_words,
+    refusal,
+    tool_calls,
+)
 from api.openai.parameters import ResponseParameters
-from api.openai.response_events import ASKED
+from api.openai.response_events import ASKED, UNASKED
 from jobs import Job, JobClient
 from jobs.encoding import encode
-from jobs.events import JobCompleted, Terminal
+from jobs.events import JobCompleted
 from jobs.transcript import Transcript
 from names import MODEL
 
@@ -27,31 +36,7 @@ MAX_METADATA = 16
 TEXT_TYPES = frozenset({"input_text", "output_text", "text", "refusal"})
 MEDIA_TYPES = frozenset({"input_image", "input_file"})
 CALL, RESULT, REASONING = "function_call", "function_call_output", "reasoning"
-ECHOED = (
-    "background",
-    "frequency_penalty",
-    "include",
-    "instructions",
-    "max_output_tokens",
-    "max_tool_calls",
-    "metadata",
-    "parallel_tool_calls",
-    "presence_penalty",
-    "previous_response_id",
-    "prompt_cache_key",
-    "reasoning",
-    "safety_identifier",
-    "service_tier",
-    "store",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "user",
-)
+ECHOED = (*UNASKED, "background", "include", "instructions", "metadata", "previous_response_id", "text")
 """Fields that the response repeats."""
 
 
@@ -162,8 +147,7 @@ def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
     if any(isinstance(message["content"], list) for message in messages):
         raise refusal("input", "an agent reads text; upload files with POST /api/files", UNSUPPORTED)
     if newest["role"] == "tool":
-        words = next((str(one["content"]) for one in reversed(earlier) if one["role"] == "user"), "")
-        return Conversation(earlier=messages, question=words, continues=True)
+        return Conversation(earlier=messages, question=last_words(earlier), continues=True)
     check_last([newest], number, "input")
     return Conversation(earlier=earlier, question=newest["content"])
 
@@ -254,7 +238,7 @@ def check_calls(messages: Sequence[Mapping[str, Any]]) -> None:
     for message in messages:
         if message["role"] == "tool":
             if message["tool_call_id"] not in open_calls:
-                sentence = f"there is no open call {message['tool_call_id'][:80]!r} before its result"
+                sentence = f"no open call precedes the result of {message['tool_call_id'][:80]!r}"
                 raise refusal("input", sentence)
             del open_calls[message["tool_call_id"]]
             continue
@@ -280,19 +264,11 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     for turn in (*earlier, job):
         said += messages_of(turn)
         transcript = Transcript.of(await jobs.events(turn.id))
-        calls = _calls(transcript.end)
+        calls = tool_calls(calls_of(transcript.end.result)) if isinstance(transcript.end, JobCompleted) else []
         if transcript.answer or calls:
-            said.append({"role": "assistant", "content": transcript.answer or None, **calls})
+            made = {"tool_calls": calls} if calls else {}
+            said.append({"role": "assistant", "content": transcript.answer or None, **made})
     return said
-
-
-def _calls(end: Terminal | None) -> dict[str, Any]:
-    calls = calls_of(end.result) if isinstance(end, JobCompleted) else ()
-    made = [
-        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
-        for call in calls
-    ]
-    return {"tool_calls": made} if made else {}
 
 
 def messages_of(job: Job) -> list[Mapping[str, Any]]:
@@ -303,14 +279,6 @@ def messages_of(job: Job) -> list[Mapping[str, Any]]:
     if job.request.task != MODEL and not job.request.arguments.get("continues"):
         messages.append({"role": "user", "content": job.request.input or ""})
     return messages
-
-
-def text_of(message: Mapping[str, Any]) -> str:
-    """Returns the words of a message, without its images and files."""
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content if part["type"] == "text")
 
 
 def items_of(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

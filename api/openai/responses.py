@@ -13,7 +13,7 @@ from api.errors import ApiError
 from api.openai import foreground
 from api.openai.descriptions import openai_errors
 from api.openai.foreground import ForegroundFrames
-from api.openai.messages import check_last
+from api.openai.messages import check_last, last_words
 from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
 from api.openai.response_files import with_files
 from api.openai.response_input import (
@@ -25,7 +25,6 @@ from api.openai.response_input import (
     items_of,
     messages_of,
     read_items,
-    text_of,
 )
 from api.openai.response_view import DeletedView, InputItemsView, ResponseView
 from api.owned_answer import OwnedAnswer
@@ -171,13 +170,12 @@ async def _request(
     check_last(said, len(body.input), "input")
     said = await with_files(said, services, user)
     check_length(said, max_bytes=services.settings.max_body_bytes)
-    words = next((text_of(one) for one in reversed(said) if one["role"] == "user"), "")
     return model_request(
         user,
         said,
         parameters,
         model=str(body.model),
-        words=words or None,
+        words=last_words(said) or None,
         key=key,
         arguments={ASKED: asked},
         patience_seconds=patience,

@@ -390,7 +390,7 @@ def milestones(connection: Connection, job_id: str) -> list[JobEvent]:
 def summary(connection: Connection, job: Job) -> Transcript:
     """Returns the fold of the log without text: progress, artifacts, the last event, a running job's last step.
 
-    When the job is stalled is as its last event says that is no text.
+    The last event that is not text says when the job will count as stalled.
     """
     reported = f"{EVENTS} WHERE job_id = ? AND type = 'progress' ORDER BY seq DESC LIMIT 1"
     made = f"{EVENTS} WHERE job_id = ? AND type = 'artifact' ORDER BY seq"
