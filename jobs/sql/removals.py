@@ -1,4 +1,4 @@
-"""Deleted jobs, inside a transaction, until their events and files are gone, so that a killed process leaves nothing."""
+"""Deleted jobs, inside a transaction, until their events and files are gone, also if a process dies meanwhile."""
 
 from __future__ import annotations
 
