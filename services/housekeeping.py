@@ -143,17 +143,21 @@ class Housekeeping:
         await wait_event(self._woken, EVERY_SECONDS)
 
     async def clear_deleted(self) -> None:
-        """Clear away the deleted threads whose jobs have ended, and the jobs whose deletion was cut short."""
-        for removal in await self._store.removals():
-            await self._remove(removal)
+        """Clear away the deleted threads whose jobs have ended."""
         for thread in await self._store.deleted_threads():
             await self._purge(thread)
+
+    async def finish_removals(self) -> None:
+        """Go on with the deletion of jobs that a killed process has begun."""
+        for removal in await self._store.removals():
+            await self._remove(removal)
 
     async def clear_old(self) -> None:
         """Hide threads that have reached their age, as if their owners deleted them, and delete other old things.
 
         Several processes may do so at once.
         """
+        await self.finish_removals()
         if (now := self._calendar.now()) is not None:
             await self._expire(now)
             await self._uploads.clear_unused(now)

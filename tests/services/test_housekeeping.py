@@ -133,7 +133,7 @@ async def test_the_deletion_of_a_job_that_was_cut_short_goes_on(house: House) ->
     kept.mkdir(parents=True)
     await house.store.delete_job(job.id, "ada")  # and the process was killed here
     assert house.files.artifact_path(job.root_id, "a.csv").exists()
-    await house.keeping.clear_deleted()
+    await house.keeping.clear_old()
     assert await house.store.read(job.id, 0, 10) == []
     assert not kept.exists()
     with pytest.raises(StoredFileNotFound):
