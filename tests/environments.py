@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import json
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.server import ROOT
+
+RUN_SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,17 @@ class Environment:
                 subprocess.run(command, check=True, capture_output=True)
             (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
             (self.folder / "installed").write_text(self._wanted, encoding="utf-8")
+
+    async def printed_by(self, program: Path, *arguments: str) -> Any:
+        """Returns the JSON that the Python program prints; what it says besides counts only if it fails."""
+        command = (str(self.python), "-I", str(program), *arguments)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(RUN_SECONDS):
+            out, err = await process.communicate()
+        assert process.returncode == 0, f"{program.name} failed: {err.decode()[-2000:]}"
+        return json.loads(out)
 
     def _commands(self) -> tuple[list[str], list[str]]:
         python, requirements = str(self.python), str(self.requirements)

@@ -103,8 +103,8 @@ class Heading:
     """The fields of a response that stay the same from the first event to the last."""
 
     id: str
-    created_at: float
-    """Unix seconds."""
+    created_at: int
+    """Unix seconds. The specification wants whole ones, and clients check it."""
     model: str
     background: bool
     instructions: str | None
@@ -119,7 +119,7 @@ class Heading:
         asked = job.request.arguments.get(ASKED) or {}
         return cls(
             id=str(response_id_of(job.id)),
-            created_at=job.created_at,
+            created_at=int(job.created_at),
             model=job.request.task if job.request.agent else job.request.model or model,
             background=asked.get("background", True),
             instructions=asked.get("instructions"),
@@ -167,7 +167,7 @@ class ResponseEvents:
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
         self._begun = False
-        self._ended_at: float | None = None
+        self._ended_at: int | None = None
 
     def feed(self, event: JobEvent) -> list[Payload]:
         """Returns the stream's events for one event of the log, each with its `sequence_number`."""
@@ -284,7 +284,7 @@ class ResponseEvents:
         yield {"type": "response.output_item.done", "output_index": message.index, "item": message.as_json()}
 
     def _finish(self, end: Terminal, at: float) -> Iterator[Payload]:
-        self._ended_at, status = at, TERMINAL[end.type].value
+        self._ended_at, status = int(at), TERMINAL[end.type].value
         for message in self._messages.values():
             yield from self._close(message, "completed" if status == "completed" else "incomplete")
         if isinstance(end, JobCompleted):

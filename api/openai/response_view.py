@@ -54,8 +54,8 @@ class ResponseView(BaseModel):
 
     id: str = Field(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"], description="The job's id, with the prefix `resp_`.")
     object: str = "response"
-    created_at: float
-    completed_at: float | None
+    created_at: int
+    completed_at: int | None
     status: JobStatus
     background: bool
     error: ResponseErrorView | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from tests.api.conftest import KEYS
-from tests.api.test_openai_clients import MODEL, run
 from tests.environments import Environment
 from tests.server import Server
 
+MODEL = "test-model"
 HERE = Path(__file__).parent
 ANSWER = "The tool answered: wet in sky w0 w1 "
 OUTPUTS = ["wet in sea", "wet in sky"]
@@ -27,19 +27,13 @@ EVENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def sdk() -> Environment:
-    environment = Environment.named("agents-sdk", HERE / "agents_sdk.txt")
-    environment.make()
-    return environment
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def seen(sdk: Environment, api_server: Server) -> dict[str, Any]:
-    program = str(HERE / "agents_sdk_client.py")
-    found: dict[str, Any] = json.loads(
-        await run(str(sdk.python), "-I", program, f"{api_server.url}/v1", KEYS["ada"], MODEL)
-    )
+async def seen(api_server: Server) -> dict[str, Any]:
+    """What the program saw, by door, name and way to run."""
+    sdk = Environment.named("agents-sdk", HERE / "agents_sdk.txt")
+    await asyncio.to_thread(sdk.make)
+    program = HERE / "agents_sdk_client.py"
+    found: dict[str, Any] = await sdk.printed_by(program, f"{api_server.url}/v1", KEYS["ada"], MODEL)
     return found
 
 
