@@ -15,12 +15,17 @@ class OutputTextView(BaseModel):
     annotations: list[Any]
 
 
+class RefusalView(BaseModel):
+    type: str = "refusal"
+    refusal: str = Field(description="Why the model does not answer, in its words.")
+
+
 class OutputMessageView(BaseModel):
     id: str
     type: str = "message"
     role: str = "assistant"
     status: str = Field(description="`in_progress`, `completed` or `incomplete`.")
-    content: list[OutputTextView]
+    content: list[OutputTextView | RefusalView]
 
 
 class FunctionCallView(BaseModel):
