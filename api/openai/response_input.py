@@ -31,6 +31,7 @@ from names import MODEL
 FILE = "file:"
 """How the place of an uploaded file's content begins, until `with_files` has read it."""
 UNSUPPORTED = "unsupported_content"
+UNKEPT = "unsupported_parameter"
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
 MAX_METADATA = 16
@@ -75,11 +76,12 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side, a call of the model or its result. Other types are refused later, by name."""
+    """A message of either side, a call of the model or its result, or a reference to one. Others are refused by name."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = MESSAGE
+    id: str | None = Field(None, max_length=200, description="Of an item_reference: an item of an earlier response.")
     role: str | None = Field(None, examples=[*ROLES])
     content: Content = None
     call_id: str | None = Field(None, min_length=1, max_length=200)
@@ -131,6 +133,8 @@ class NewResponse(ResponseParameters):
     background: bool | None = Field(None, description="The answer continues after the caller disconnects.")
     metadata: Metadata | None = Field(None, description="Returned unchanged.")
     previous_response_id: str | None = Field(None, max_length=200, description="Continue from this answer.")
+    conversation: Any = Field(None, description="Refused: use previous_response_id.")
+    prompt: Any = Field(None, description="Refused: prompts are not kept here.")
 
     def asked(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the fields of the body that the response repeats, as its job stores them."""
@@ -141,6 +145,14 @@ class NewResponse(ResponseParameters):
                 {"description": None, "parameters": None, "strict": None, **tool} for tool in said["tools"]
             ]
         return {**said, "background": bool(self.background)}
+
+
+def check_kept(asked: NewResponse) -> None:
+    """Raises `ApiError` 400 for a request that rests on what OpenAI keeps for its callers."""
+    if asked.conversation is not None:
+        raise refusal("conversation", "conversations are not kept here; use previous_response_id", UNKEPT)
+    if asked.prompt is not None:
+        raise refusal("prompt", "prompts are not kept here; send the text as instructions", UNKEPT)
 
 
 def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:

@@ -20,6 +20,7 @@ from api.openai.response_files import with_files
 from api.openai.response_input import (
     NewResponse,
     check_calls,
+    check_kept,
     check_length,
     conversation_of,
     for_agent,
@@ -27,6 +28,7 @@ from api.openai.response_input import (
     messages_of,
     read_items,
 )
+from api.openai.response_items import with_references
 from api.openai.response_view import DeletedView, InputItemsView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream
@@ -151,8 +153,9 @@ async def _request(
     before: list[Any] = instructions
     if body.previous_response_id:
         before = [*instructions, *await _before(services, body.previous_response_id, user)]
+    check_kept(body)
     patience = services.settings.patience_seconds if body.background else 0
-    said = [*before, *read_items(body.input)]
+    said = [*before, *read_items(await with_references(body.input, services.jobs, user))]
     check_calls(said)
     asked, parameters = body.asked(sent), body.for_chat()
     if await is_agent(services, body.model):

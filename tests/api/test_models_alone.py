@@ -414,6 +414,41 @@ async def test_a_call_ends_a_response_and_its_output_goes_on_from_it(
     assert [item.type for item in items] == ["message", "function_call", "function_call_output"]
 
 
+@pytest.mark.parametrize("name", [MODEL, "assistant"])
+async def test_items_of_earlier_responses_are_named_by_their_ids(
+    ada: httpx.AsyncClient, bob: httpx.AsyncClient, api_endpoint: Endpoint, name: str
+) -> None:
+    question = script(ASKS, say=1, tokens=1)
+    first = await posted(ada, RESPONSES, input=question, tools=[LOOK_UP_FLAT], model=name)
+    named = [{"type": "item_reference", "id": item["id"]} for item in first["output"]]
+    result = {"type": "function_call_output", "call_id": first["output"][1]["call_id"], "output": "wet"}
+    asked = {"input": [{"role": "user", "content": question}, *named, result], "tools": [LOOK_UP_FLAT], "model": name}
+    second = await posted(ada, RESPONSES, **asked)
+    assert second["output"][0]["content"][0]["text"] == "The tool answered: wet w0 "
+    _, said, _ = api_endpoint.requests(question)[-1].messages[-3:]
+    assert (said["role"], said["content"], len(said["tool_calls"])) == ("assistant", "s0 ", 1)
+    assert await refused(bob, RESPONSES, **asked) == (
+        404,
+        "not_found",
+        f"input.1.id: there is no item {named[0]['id']!r}.",
+    )
+
+
+@pytest.mark.parametrize("id", ["x", "item_0000", f"msg_{'0' * 26}", None])
+async def test_an_unknown_item_is_404(ada: httpx.AsyncClient, id: str | None) -> None:
+    status, code, _ = await refused(ada, RESPONSES, input=[{"type": "item_reference", "id": id}])
+    assert (status, code) == (404, "not_found")
+
+
+async def test_an_item_of_a_running_response_cannot_be_named(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:
+    question = script(tokens=2, hold="1")
+    begun = await posted(ada, RESPONSES, input=question, background=True)
+    item = f"msg_{begun['id'].removeprefix('resp_')}00"
+    status, code, _ = await refused(ada, RESPONSES, input=[{"type": "item_reference", "id": item}])
+    assert (status, code) == (409, "conflict")
+    api_endpoint.release(question)
+
+
 async def test_the_calls_of_a_stream_are_events_that_can_be_resumed_anywhere(ada: httpx.AsyncClient) -> None:
     body = {"model": MODEL, "input": script(ASKS, say=2), "tools": [LOOK_UP_FLAT], "stream": True, "background": True}
     async with ada.stream("POST", RESPONSES, json=body) as answer:
@@ -451,7 +486,8 @@ async def test_a_file_of_ones_own_is_read_by_its_id(
     [
         ({"input": [{"role": "user", "content": [FOREIGN_IMAGE]}]}, "unsupported_content"),
         ({"input": [{"role": "user", "content": [FOREIGN_FILE]}]}, "unsupported_content"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "unsupported_content"),
+        ({"input": "Hi", "conversation": "conv_1"}, "unsupported_parameter"),
+        ({"input": "Hi", "prompt": {"id": "pmpt_1"}}, "unsupported_parameter"),
         ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "invalid_request"),
         ({"input": [{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}]}, "invalid_request"),
         ({"input": "Hi", "tools": [{"type": "web_search"}]}, "unsupported_tool"),
