@@ -115,12 +115,12 @@ class Heading:
 
     @classmethod
     def of(cls, job: Job, *, model: str) -> Heading:
-        """`model` is used for a job that names none. A job of another API counts as a background response."""
+        """A job of another API counts as a background response; one that names no model has `model`."""
         asked = job.request.arguments.get(ASKED) or {}
         return cls(
             id=str(response_id_of(job.id)),
             created_at=int(job.created_at),
-            model=job.request.task if job.request.agent else job.request.model or model,
+            model=asked.get("model") or (job.request.task if job.request.agent else job.request.model or model),
             background=asked.get("background", True),
             instructions=asked.get("instructions"),
             metadata=asked.get("metadata") or {},

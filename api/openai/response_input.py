@@ -38,7 +38,7 @@ MAX_METADATA = 16
 TEXT_TYPES = frozenset({"input_text", "output_text", "text", "refusal"})
 MEDIA_TYPES = frozenset({"input_image", "input_file"})
 CALL, RESULT, REASONING = "function_call", "function_call_output", "reasoning"
-ECHOED = (*UNASKED, "background", "include", "instructions", "metadata", "previous_response_id", "text")
+ECHOED = (*UNASKED, "background", "include", "instructions", "metadata", "model", "previous_response_id", "text")
 """Fields that the response repeats."""
 
 
@@ -76,7 +76,7 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side, a call of the model or its result, or a reference to one. Others are refused by name."""
+    """A message of either side, a call of the model, its result, or a reference to one. Others are refused by name."""
 
     model_config = ConfigDict(strict=True)
 

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.responses import FunctionToolParam, ResponseStreamEvent
 from pydantic import BaseModel, SecretStr, TypeAdapter
@@ -142,14 +142,29 @@ async def test_a_streamed_call_comes_as_deltas_that_the_client_adds_up(python: o
     assert len({call.id for call in choice.message.tool_calls or []}) == 2
 
 
-async def test_a_langchain_model_with_bound_tools_calls_them_through_us(api_server: Server) -> None:
-    model = ChatOpenAI(model=MODEL, base_url=f"{api_server.url}/v1", api_key=SecretStr(KEYS["ada"]), max_retries=0)
-    question = HumanMessage(script(ASKS, tokens=1))
+@pytest.mark.parametrize("name", [MODEL, "assistant"])
+@pytest.mark.parametrize("responses", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_langchain_model_with_bound_tools_calls_them_through_us(
+    api_server: Server, name: str, responses: bool, stream: bool
+) -> None:
+    key = SecretStr(KEYS["ada"])
+    model = ChatOpenAI(
+        model=name, base_url=f"{api_server.url}/v1", api_key=key, max_retries=0, use_responses_api=responses
+    )
     bound = model.bind_tools([LOOK_UP])
-    asked = await bound.ainvoke([question])
+
+    async def answered(*messages: BaseMessage) -> AIMessage:
+        if not stream:
+            return await bound.ainvoke(list(messages))
+        first, *others = [chunk async for chunk in bound.astream(list(messages))]
+        return sum(others, start=first)
+
+    question = HumanMessage(script(ASKS, say=1, tokens=1))
+    asked = await answered(question)
     [call] = asked.tool_calls
-    assert (call["name"], call["args"]) == ("look_up", {"word": "sea"})
-    answer = await bound.ainvoke([question, asked, ToolMessage("wet", tool_call_id=call["id"])])
+    assert (asked.text, call["name"], call["args"]) == ("s0 ", "look_up", {"word": "sea"})
+    answer = await answered(question, asked, ToolMessage("wet", tool_call_id=call["id"]))
     assert answer.text == "The tool answered: wet w0 "
 
 
@@ -606,6 +621,7 @@ async def test_an_agent_offers_the_callers_tools_beside_its_own_and_goes_on_with
 async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(python: openai.AsyncOpenAI) -> None:
     question = script(ASKS, tokens=1)
     first = await python.responses.create(model="assistant", input=question, tools=[LOOK_UP_FLAT])
+    assert first.model == "assistant"
     [call] = first.output
     assert call.type == "function_call"
     for _ in range(2):  # a second answer to the same call goes on from the same place
