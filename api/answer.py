@@ -63,6 +63,8 @@ class Ended:
     calls: Sequence[Mapping[str, str]] = ()
     """The calls that the caller is to run: {id, name, arguments}, the arguments as JSON."""
     logprobs: Sequence[JSON] = ()
+    refusal: str = ""
+    """Why the model does not answer, in its words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +130,18 @@ class AnswerPieces:
             usage=self._transcript.usage,
             calls=calls,
             logprobs=result.get("logprobs") or () if isinstance(result, dict) else (),
+            refusal=refusal_of(result),
         )
 
 
 def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
     """Returns the calls that the caller of a model is to run, from the job's result: {id, name, arguments}."""
     return result.get("tool_calls") or () if isinstance(result, dict) else ()
+
+
+def refusal_of(result: JSON) -> str:
+    """Returns why the model did not answer, from the result of its job or step; empty if it did."""
+    return str(result.get("refusal") or "") if isinstance(result, dict) else ""
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:

@@ -43,6 +43,7 @@ class TokenStream(AsyncCallbackHandler):
         self.finish_reason: str | None = None
         self.usage: UsageMetadata | None = None
         self.logprobs: list[Any] = []
+        self._refusal: list[str] = []
 
     @property
     def text(self) -> str:
@@ -63,6 +64,15 @@ class TokenStream(AsyncCallbackHandler):
             self._pieces.append(storable_text)
             if self._on_text is not None:
                 self._on_text(storable_text)
+
+    @property
+    def refusal(self) -> str:
+        return storable("".join(self._refusal))
+
+    def refuse(self, text: str) -> None:
+        """Appends to the refusal, which is told when the answer has ended."""
+        self.started = True
+        self._refusal.append(self.within_limit(text))
 
     def within_limit(self, text: str) -> str:
         """Returns as much of the text as the answer may still grow by, and counts it."""
@@ -152,6 +162,7 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
         input_tokens=usage["input_tokens"] if usage else None,
         output_tokens=usage["output_tokens"] if usage else None,
         logprobs=stream.logprobs,
+        refusal=stream.refusal,
     )
 
 

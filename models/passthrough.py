@@ -20,6 +20,8 @@ from models.rates import book
 from models.replies import CUT_OFF, ModelReply
 
 STEP = "model:1"
+BESIDES = ("refusal", "tool_calls", "logprobs")
+"""What an answer may have beside its text."""
 MAX_SENTENCE = 300
 """Characters that are passed on of what the endpoint says of a request that it refuses."""
 REFUSED = "request_refused"
@@ -28,7 +30,7 @@ MAX_LOGPROBS = 20_000
 
 
 async def pass_through(ctx: JobContext, models: Models) -> JSON:
-    """Returns `{"text"}`, and `tool_calls` and `logprobs` if the model sent any.
+    """Returns `{"text"}`, and `refusal`, `tool_calls` and `logprobs` if the model sent any.
 
     A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Raises
     `JobIncomplete` when the model reached its limit, `StepFailed` when it fails.
@@ -50,7 +52,7 @@ async def pass_through(ctx: JobContext, models: Models) -> JSON:
     output = await ctx.step(STEP, run, name=request.model or models.settings.model, kind="model")
     if (usage := output["usage"]) is not None:
         ctx.add_usage(usage["input_tokens"], usage["output_tokens"])
-    result = {"text": output["text"], **{name: output[name] for name in ("tool_calls", "logprobs") if output.get(name)}}
+    result = {"text": output["text"], **{name: output[name] for name in BESIDES if output.get(name)}}
     if output["finish_reason"] in CUT_OFF:
         raise JobIncomplete(output["finish_reason"], result)
     return result
@@ -85,7 +87,8 @@ def _sentence(error: openai.APIStatusError) -> str | None:
 def _recorded(reply: ModelReply, job_id: str) -> dict[str, JSON]:
     calls = [call.for_caller(job_id, index) for index, call in enumerate(reply.calls)]
     logprobs = {"logprobs": _storable(reply.logprobs)} if reply.logprobs else {}
-    return {**reply.as_json(), "tool_calls": calls, **logprobs}
+    refusal = {"refusal": reply.refusal} if reply.refusal else {}
+    return {**reply.as_json(), "tool_calls": calls, **refusal, **logprobs}
 
 
 def _storable(logprobs: Sequence[JSON]) -> JSON:

@@ -65,6 +65,8 @@ class ModelReply:
     output_tokens: int | None = None
     logprobs: Sequence[JSON] = ()
     """Of the tokens of the text, in OpenAI's form, if they were asked for."""
+    refusal: str = ""
+    """Why the model does not answer, where a caller asked the model itself; otherwise that is text like any other."""
 
     @property
     def tokens(self) -> int:

@@ -71,7 +71,7 @@ class StreamedChat(ChatOpenAI):
             payload = {**verbatim, **kwargs, "model": self.model_name, "stream": True}
         else:
             payload = self._get_request_payload(messages, stop=stop, **kwargs, stream=True)
-        answer = Answer(self._tokens)
+        answer = Answer(self._tokens, verbatim=verbatim is not None)
         try:
             await self._read(payload, answer)
         except openai.APITimeoutError as error:
@@ -147,6 +147,10 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
     """Fragments of JSON."""
 
+    @property
+    def text(self) -> str:
+        return storable("".join(self.arguments))
+
     def ends_before(self, id: str | None, name: str | None) -> bool:
         """Whether a piece with this id and name begins another call, though its index is the same."""
         if not name or not self.name:
@@ -157,8 +161,10 @@ class _Call:
 class Answer:
     """The answer that the chunks add up to."""
 
-    def __init__(self, tokens: TokenStream) -> None:
+    def __init__(self, tokens: TokenStream, *, verbatim: bool = False) -> None:
+        """verbatim: the arguments of its calls stay the text that arrived, and its refusal is not part of its text."""
         self._tokens = tokens
+        self._verbatim = verbatim
         self._calls: list[_Call] = []
         self._half = ""
 
@@ -179,7 +185,7 @@ class Answer:
             self._tokens.take(text)
 
     def message(self) -> AIMessage:
-        calls = [_whole(call) for call in self._calls]
+        calls = [(call.name, call.text) if self._verbatim else _whole(call) for call in self._calls]
         return AIMessage(
             content=self._tokens.text,
             tool_calls=[tool_call(name=name, args=args, id="") for name, args in calls if isinstance(args, dict)],
@@ -213,7 +219,11 @@ class Answer:
         for call in delta.get("tool_calls") or ():
             if call:
                 self._add(call)
-        content = delta.get("content") or delta.get("refusal") or ""
+        content, refusal = delta.get("content") or "", delta.get("refusal") or ""
+        if refusal and self._verbatim:
+            self._tokens.refuse(refusal)
+        elif refusal and not content:
+            content = refusal
         return content if isinstance(content, str) else _joined(content)
 
     def _add(self, piece: Mapping[str, Any]) -> None:
@@ -248,7 +258,7 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _whole(call: _Call) -> tuple[str, Any]:
     """Returns the call's name and its arguments: an object, or the text if it is not a JSON object."""
-    text = storable("".join(call.arguments))
+    text = call.text
     try:
         arguments = json.loads(text or "{}", strict=False)
         json.dumps(arguments, allow_nan=False)  # Python accepts NaN and infinities, JSON does not

@@ -16,6 +16,7 @@ The last user message is the script: `key=value` words anywhere in it.
     flood=200       … with so many MB of `FLOOD`, as fast as the client reads
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
+    refuse=1        the words are a refusal
 
 After tool results the answer starts with "The tool answered: …".
 """
@@ -294,7 +295,8 @@ class Answer:
                 return False
             if sent == self.script.after("malformed"):
                 await self._event('{"choices": [{"delta": {"content": "x')
-            await self._delta({"content": token}, logprobs=self._logprobs(token))
+            field = "refusal" if self.script.options.get("refuse") else "content"
+            await self._delta({field: token}, logprobs=self._logprobs(token))
             self.request.first_token_at = self.request.first_token_at or time.monotonic()
             self.request.tokens_sent += 1
         return True
@@ -408,11 +410,11 @@ def parse(text: str) -> Script:
 
 
 def tool_calls(text: str) -> list[tuple[str, str, int]]:
-    """Name, arguments as JSON, and where the call ends in the text."""
+    """Name, arguments as they are written, and where the call ends in the text."""
     found = []
     for match in re.finditer(r"\bcall (\w+) (?=\{)", text):
-        arguments, end = json.JSONDecoder().raw_decode(text, match.end())
-        found.append((match[1], json.dumps(arguments), end))
+        _, end = json.JSONDecoder().raw_decode(text, match.end())
+        found.append((match[1], text[match.end() : end], end))
     return found
 
 

@@ -23,6 +23,7 @@ from benchmarks.parts import Bench, Options, Pair, Part
 from benchmarks.peers import litellm
 from benchmarks.report import load
 from benchmarks.streaming import Conditions, Load, percentile, sizes
+from tests.environments import Environment
 from tests.server import ROOT
 
 CPU = Figure(name="CPU", unit="s")
@@ -196,11 +197,9 @@ async def test_a_refused_call_says_what_the_server_said() -> None:
             await refused.end()
 
 
-def test_a_peer_that_cannot_be_installed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litellm, "ENVIRONMENT", tmp_path / "environment")
-    monkeypatch.setattr(litellm, "INSTALLED", tmp_path / "environment" / "installed")
-    monkeypatch.setattr(litellm, "REQUIREMENTS", tmp_path / "requirements.txt")
-    (tmp_path / "requirements.txt").write_text(f"nothing @ file://{tmp_path}/nothing.whl\n")
+def test_a_peer_that_cannot_be_installed_is_one_line(tmp_path: Path) -> None:
+    environment = Environment(folder=tmp_path / "environment", requirements=tmp_path / "requirements.txt")
+    environment.requirements.write_text(f"nothing @ file://{tmp_path}/nothing.whl\n")
     with pytest.raises(SystemExit, match=r"\ALiteLLM could not be installed: [^\n]+\Z"):
-        litellm.install()
-    assert not litellm.INSTALLED.exists()
+        litellm.install(environment)
+    assert not environment.is_made

@@ -99,6 +99,8 @@ class ChunkWriter:
                 self._chunk({"tool_calls": [{"index": at, **call} for at, call in enumerate(tool_calls(end.calls))]})
                 + last
             )
+        if end.refusal:
+            last = self._chunk({"refusal": end.refusal}) + last
         if end.logprobs:
             last = self._chunk({}, logprobs=end.logprobs) + last
         if not self._usage:
@@ -132,9 +134,10 @@ async def whole(batches: Batches, envelope: Envelope) -> Frames:
 
 
 def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": end.text, "refusal": None}
+    content = end.text or None if end.calls or end.refusal else end.text
+    message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": end.refusal or None}
     if end.calls:
-        message |= {"content": end.text or None, "tool_calls": tool_calls(end.calls)}
+        message["tool_calls"] = tool_calls(end.calls)
     choice = {
         "index": 0,
         "message": message,

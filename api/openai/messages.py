@@ -28,6 +28,7 @@ class Part(BaseModel):
 
     type: str = Field(examples=["text", "image_url"])
     text: str | None = None
+    refusal: str | None = None
 
 
 class FunctionCall(BaseModel):
@@ -67,6 +68,7 @@ class Message(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Content = None
+    refusal: str | None = Field(None, description="Of an earlier answer of the model.")
     name: str | None = Field(None, pattern=NAME)
     tool_calls: Annotated[list[ToolCall] | None, FailFast(), Field(max_length=1_000)] = None
     tool_call_id: str | None = Field(None, max_length=200)
@@ -149,20 +151,28 @@ def check_conversation(messages: Sequence[Message]) -> str | None:
     """
     told = list(_told(messages, MEDIA))
     newest = messages[-1].model_dump(include={"role", "content"})  # with its images, which may be all that it has
-    check_last([newest], len(messages), "messages")
+    check_says([newest], len(messages), "messages")
     words = last_words(told)
     return words if words.strip() else None
 
 
 def check_last(messages: Sequence[Mapping[str, Any]], number: int, field: str) -> None:
-    """Raises `ApiError` 400 unless the last message, the `number`th of the field, asks for an answer."""
-    last, place = messages[-1], f"{field}.{number - 1}"
-    if last["role"] not in ("user", "tool"):
-        raise refusal(f"{place}.role", "the last message must be the user's, or a tool's result")
+    """Raises `ApiError` 400 unless the last message, the `number`th of the field, asks an agent for an answer."""
+    if messages[-1]["role"] not in ("user", "tool"):
+        raise refusal(f"{field}.{number - 1}.role", "the last message must be the user's, or a tool's result")
+    check_says(messages, number, field)
+
+
+def check_says(messages: Sequence[Mapping[str, Any]], number: int, field: str) -> None:
+    """Raises `ApiError` 400 if the last message, the `number`th of the field, is the user's and empty.
+
+    For a model by itself it may be anybody's: a model goes on with words that are put into its mouth.
+    """
+    last = messages[-1]
     content = last["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if last["role"] == "user" and all(part["type"] == "text" and not part["text"].strip() for part in parts):
-        raise refusal(f"{place}.content", "the last message needs text")
+        raise refusal(f"{field}.{number - 1}.content", "the last message needs text")
 
 
 def refusal(place: str, sentence: str, code: str = "invalid_request") -> ApiError:
@@ -239,6 +249,8 @@ def _deeper(value: Any, most: int) -> bool:
 
 
 def _text(message: Message, place: str, media: Collection[str] = ()) -> str:
+    if message.content is None and message.refusal is not None:
+        return message.refusal
     if message.content is None:
         raise refusal(f"{place}.content", "must be a string or a list of parts")
     parts = [(number, part) for number, part in enumerate(message.content) if part.type not in media]
@@ -246,6 +258,8 @@ def _text(message: Message, place: str, media: Collection[str] = ()) -> str:
 
 
 def _words(part: Part, place: str) -> str:
+    if part.type == "refusal" and part.refusal is not None:
+        return part.refusal
     if part.type != "text":
         sentence = f"only text is accepted here, not {part.type[:40]!r}; upload files with POST /api/files"
         raise refusal(f"{place}.type", sentence, "unsupported_content")

@@ -8,10 +8,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.openai.messages import refusal
+from jobs.encoding import encode
 
 MAX_TOOLS = 256
 MAX_STOPS = 16
 MAX_BIASES = 2_000
+MAX_OTHERS = 64
+MAX_OTHERS_BYTES = 100_000
+"""Of the fields that OpenAI's routes do not have, as JSON."""
+UNREAD = frozenset({"functions", "function_call", "modalities", "audio"})
+"""Fields of chat completions whose answers nothing here reads."""
+ELSEWHERE = frozenset({"context_management", "prompt_cache_retention", "stream_options"})
+"""Fields of responses that chat completions does not have, or means otherwise."""
 
 Name = Annotated[str, Field(max_length=200)]
 LOGPROBS = "message.output_text.logprobs"
@@ -48,6 +56,18 @@ class Parameters(BaseModel):
     stop: Stops = None
     seed: int | None = None
     tool_choice: ToolChoice = None
+
+    def others(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the fields of the body that OpenAI's routes do not have, such as `top_k`, for a model by itself.
+
+        Raises `ApiError` 400 for too much of them.
+        """
+        known = type(self).model_fields.keys() | UNREAD
+        found = {name: value for name, value in body.items() if name not in known and value is not None}
+        if len(found) > MAX_OTHERS or (found and len(encode(found)) > MAX_OTHERS_BYTES):
+            sentence = f"has more than {MAX_OTHERS} other fields, or more than {MAX_OTHERS_BYTES:,} bytes of them"
+            raise refusal("body", sentence)
+        return found
 
 
 SAME = set(Parameters.model_fields) - {"tool_choice", "top_logprobs"}
@@ -88,9 +108,9 @@ class ChatParameters(Parameters):
     prediction: dict[str, Any] | None = None
 
     def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the parameters of the body that this model has checked, as the caller wrote them."""
+        """Returns the parameters of the body as the caller wrote them: those that are checked here, and `others`."""
         known = {name: body[name] for name in ChatParameters.model_fields if body.get(name) is not None}
-        return {name: value for name, value in known.items() if value != []}
+        return {name: value for name, value in known.items() if value != []} | self.others(body)
 
 
 class ResponseTool(BaseModel):
@@ -116,6 +136,9 @@ class ResponseParameters(Parameters):
     truncation: Name | None = None
     store: bool | None = None
     include: Annotated[list[str], Field(max_length=MAX_STOPS)] | None = None
+
+    def others(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in super().others(body).items() if name not in ELSEWHERE}
 
     def for_chat(self) -> dict[str, Any]:
         """Returns them as chat completions has them. Raises `ApiError` 400 for what a model by itself does not do."""

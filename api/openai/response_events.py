@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from api.answer import calls_of
+from api.answer import calls_of, refusal_of
 from api.stream import Frames
 from jobs import Job, JobEvent, JobNotFound
 from jobs.encoding import encode
@@ -103,8 +103,8 @@ class Heading:
     """The fields of a response that stay the same from the first event to the last."""
 
     id: str
-    created_at: float
-    """Unix seconds."""
+    created_at: int
+    """Unix seconds. The specification wants whole ones, and clients check it."""
     model: str
     background: bool
     instructions: str | None
@@ -115,12 +115,12 @@ class Heading:
 
     @classmethod
     def of(cls, job: Job, *, model: str) -> Heading:
-        """`model` is used for a job that names none. A job of another API counts as a background response."""
+        """A job of another API counts as a background response; one that names no model has `model`."""
         asked = job.request.arguments.get(ASKED) or {}
         return cls(
             id=str(response_id_of(job.id)),
-            created_at=job.created_at,
-            model=job.request.task if job.request.agent else job.request.model or model,
+            created_at=int(job.created_at),
+            model=asked.get("model") or (job.request.task if job.request.agent else job.request.model or model),
             background=asked.get("background", True),
             instructions=asked.get("instructions"),
             metadata=asked.get("metadata") or {},
@@ -140,18 +140,23 @@ class Message:
     pieces: list[str] = field(default_factory=list)
     status: str = "in_progress"
     logprobs: Sequence[Any] = ()
+    refusal: str = ""
 
-    @property
-    def place(self) -> Payload:
-        """The fields with which the stream's events identify its single part."""
-        return {"item_id": self.id, "output_index": self.index, "content_index": 0}
+    def place(self, part: int = 0) -> Payload:
+        """The fields with which the stream's events identify a part of it."""
+        return {"item_id": self.id, "output_index": self.index, "content_index": part}
 
-    def part(self) -> Payload:
+    def parts(self) -> list[Payload]:
+        """Its text, if it has any, and its refusal, if it has one; one of them always."""
+        text = [self.text()] if self.pieces or not self.refusal else []
+        return [*text, {"type": "refusal", "refusal": self.refusal}] if self.refusal else text
+
+    def text(self) -> Payload:
         text = "".join(self.pieces)
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(self.logprobs)}
 
     def as_json(self, *, empty: bool = False) -> Payload:
-        content = [] if empty else [self.part()]
+        content = [] if empty else self.parts()
         return {"id": self.id, "type": "message", "role": "assistant", "status": self.status, "content": content}
 
 
@@ -167,7 +172,7 @@ class ResponseEvents:
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
         self._begun = False
-        self._ended_at: float | None = None
+        self._ended_at: int | None = None
 
     def feed(self, event: JobEvent) -> list[Payload]:
         """Returns the stream's events for one event of the log, each with its `sequence_number`."""
@@ -220,10 +225,8 @@ class ResponseEvents:
             case TextDelta(step=step, text=text):
                 if change is not None:
                     yield from self._write(step, text)
-            case StepFinished(step=step, output=output, error=error):
-                if step in self._messages:
-                    self._messages[step].logprobs = _logprobs(output)
-                    yield from self._close(self._messages[step], "completed" if error is None else "incomplete")
+            case StepFinished():
+                yield from self._end_step(payload)
             case JobStarted():
                 yield from self._begin()
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
@@ -258,17 +261,29 @@ class ResponseEvents:
 
     def _write(self, step: str, text: str) -> Iterator[Payload]:
         yield from self._begin()  # a retry's log has the finished steps' text before `job.started`
-        message = self._messages.get(step)
-        if message is None:
-            message = self._messages[step] = self._next()
-            yield {
-                "type": "response.output_item.added",
-                "output_index": message.index,
-                "item": message.as_json(empty=True),
-            }
-            yield {"type": "response.content_part.added", **message.place, "part": message.part()}
+        if step not in self._messages:
+            yield from self._open(step)
+            message = self._messages[step]
+            yield {"type": "response.content_part.added", **message.place(), "part": message.text()}
+        message = self._messages[step]
         message.pieces.append(text)
-        yield {"type": "response.output_text.delta", **message.place, "delta": text, "logprobs": []}
+        yield {"type": "response.output_text.delta", **message.place(), "delta": text, "logprobs": []}
+
+    def _end_step(self, end: StepFinished) -> Iterator[Payload]:
+        record = self._transcript.steps.get(end.step)
+        refusal = refusal_of(end.output) if record is not None and record.in_answer else ""
+        if refusal:
+            yield from self._open(end.step)
+        if (message := self._messages.get(end.step)) is not None:
+            message.refusal, message.logprobs = refusal, _logprobs(end.output)
+            yield from self._close(message, "completed" if end.error is None else "incomplete")
+
+    def _open(self, step: str) -> Iterator[Payload]:
+        if step in self._messages:
+            return
+        message = self._messages[step] = self._next()
+        item = message.as_json(empty=True)
+        yield {"type": "response.output_item.added", "output_index": message.index, "item": item}
 
     def _next(self) -> Message:
         index, self._opened = self._opened, self._opened + 1
@@ -277,14 +292,13 @@ class ResponseEvents:
     def _close(self, message: Message, status: str) -> Iterator[Payload]:
         if message.status != "in_progress":
             return
-        message.status, part = status, message.part()
-        said = {"text": part["text"], "logprobs": part["logprobs"]}
-        yield {"type": "response.output_text.done", **message.place, **said}
-        yield {"type": "response.content_part.done", **message.place, "part": part}
+        message.status = status
+        for number, part in enumerate(message.parts()):
+            yield from _told(part, message.place(number))
         yield {"type": "response.output_item.done", "output_index": message.index, "item": message.as_json()}
 
     def _finish(self, end: Terminal, at: float) -> Iterator[Payload]:
-        self._ended_at, status = at, TERMINAL[end.type].value
+        self._ended_at, status = int(at), TERMINAL[end.type].value
         for message in self._messages.values():
             yield from self._close(message, "completed" if status == "completed" else "incomplete")
         if isinstance(end, JobCompleted):
@@ -315,6 +329,18 @@ class ResponseEvents:
 
     def _lifecycle(self, kind: str) -> Payload:
         return {"type": kind, "response": self.response()}
+
+
+def _told(part: Payload, place: Payload) -> Iterator[Payload]:
+    """Yields the events that end a part. A refusal is told whole: the model's step has recorded it."""
+    if part["type"] == "refusal":
+        yield {"type": "response.content_part.added", **place, "part": {**part, "refusal": ""}}
+        yield {"type": "response.refusal.delta", **place, "delta": part["refusal"]}
+        yield {"type": "response.refusal.done", **place, "refusal": part["refusal"]}
+    else:
+        said = {"text": part["text"], "logprobs": part["logprobs"]}
+        yield {"type": "response.output_text.done", **place, **said}
+    yield {"type": "response.content_part.done", **place, "part": part}
 
 
 def _logprobs(output: Any) -> Sequence[Any]:

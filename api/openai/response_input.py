@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
-from api.answer import calls_of
+from api.answer import calls_of, refusal_of
 from api.errors import ApiError
 from api.openai.messages import (
     MAX_MESSAGES,
@@ -24,19 +24,21 @@ from api.openai.response_events import ASKED, UNASKED
 from jobs import Job, JobClient
 from jobs.encoding import encode
 from jobs.events import JobCompleted
+from jobs.models import JSON
 from jobs.transcript import Transcript
 from names import MODEL
 
 FILE = "file:"
 """How the place of an uploaded file's content begins, until `with_files` has read it."""
 UNSUPPORTED = "unsupported_content"
+UNKEPT = "unsupported_parameter"
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
 MAX_METADATA = 16
 TEXT_TYPES = frozenset({"input_text", "output_text", "text", "refusal"})
 MEDIA_TYPES = frozenset({"input_image", "input_file"})
 CALL, RESULT, REASONING = "function_call", "function_call_output", "reasoning"
-ECHOED = (*UNASKED, "background", "include", "instructions", "metadata", "previous_response_id", "text")
+ECHOED = (*UNASKED, "background", "include", "instructions", "metadata", "model", "previous_response_id", "text")
 """Fields that the response repeats."""
 
 
@@ -74,11 +76,12 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side, a call of the model or its result. Other types are refused later, by name."""
+    """A message of either side, a call of the model, its result, or a reference to one. Others are refused by name."""
 
     model_config = ConfigDict(strict=True)
 
     type: str = MESSAGE
+    id: str | None = Field(None, max_length=200, description="Of an item_reference: an item of an earlier response.")
     role: str | None = Field(None, examples=[*ROLES])
     content: Content = None
     call_id: str | None = Field(None, min_length=1, max_length=200)
@@ -116,7 +119,7 @@ Metadata = Annotated[
 
 
 class NewResponse(ResponseParameters):
-    """Other fields that OpenAI's clients send are ignored."""
+    """Other fields go to a model by itself as they are; an agent ignores them."""
 
     model_config = ConfigDict(
         strict=True,
@@ -130,12 +133,26 @@ class NewResponse(ResponseParameters):
     background: bool | None = Field(None, description="The answer continues after the caller disconnects.")
     metadata: Metadata | None = Field(None, description="Returned unchanged.")
     previous_response_id: str | None = Field(None, max_length=200, description="Continue from this answer.")
+    conversation: Any = Field(None, description="Refused: use previous_response_id.")
+    prompt: Any = Field(None, description="Refused: prompts are not kept here.")
 
     def asked(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the fields of the body that the response repeats, as its job stores them."""
         kept = {name: body.get(name) for name in ECHOED}
         said = {name: value for name, value in kept.items() if value is not None}
+        if self.tools:
+            said["tools"] = [
+                {"description": None, "parameters": None, "strict": None, **tool} for tool in said["tools"]
+            ]
         return {**said, "background": bool(self.background)}
+
+
+def check_kept(asked: NewResponse) -> None:
+    """Raises `ApiError` 400 for a request that rests on what OpenAI keeps for its callers."""
+    if asked.conversation is not None:
+        raise refusal("conversation", "conversations are not kept here; use previous_response_id", UNKEPT)
+    if asked.prompt is not None:
+        raise refusal("prompt", "prompts are not kept here; send the text as instructions", UNKEPT)
 
 
 def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
@@ -143,13 +160,21 @@ def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
 
     Raises `ApiError` 400 for one that a model would reject.
     """
-    *earlier, newest = messages
+    *earlier, newest = messages = [_as_text(message) for message in messages]
     if any(isinstance(message["content"], list) for message in messages):
         raise refusal("input", "an agent reads text; upload files with POST /api/files", UNSUPPORTED)
     if newest["role"] == "tool":
         return Conversation(earlier=messages, question=last_words(earlier), continues=True)
     check_last([newest], number, "input")
     return Conversation(earlier=earlier, question=newest["content"])
+
+
+def _as_text(message: dict[str, Any]) -> dict[str, Any]:
+    """Returns the message with its refusal, if it has one, as words of the conversation."""
+    content = message["content"]
+    if not isinstance(content, list) or not all(part["type"] in ("text", "refusal") for part in content):
+        return message
+    return {**message, "content": "\n".join(part[part["type"]] for part in content)}
 
 
 def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
@@ -216,10 +241,11 @@ def _part(part: InputPart, place: str) -> dict[str, Any]:
         return {"type": "file", "file": {"file_data": data, "filename": part.filename or "file"}}
     if part.type not in TEXT_TYPES:
         raise refusal(f"{place}.type", f"text, images and files are accepted, not {part.type[:40]!r}", UNSUPPORTED)
-    text = part.refusal if part.type == "refusal" else part.text
+    kind = "refusal" if part.type == "refusal" else "text"
+    text = part.refusal if kind == "refusal" else part.text
     if text is None:
-        raise refusal(f"{place}.text", "must be a string")
-    return {"type": "text", "text": text}
+        raise refusal(f"{place}.{kind}", "must be a string")
+    return {"type": kind, kind: text}
 
 
 def _data(part: InputPart, url: str | None, place: str) -> str:
@@ -264,11 +290,20 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     for turn in (*earlier, job):
         said += messages_of(turn)
         transcript = Transcript.of(await jobs.events(turn.id))
-        calls = tool_calls(calls_of(transcript.end.result)) if isinstance(transcript.end, JobCompleted) else []
-        if transcript.answer or calls:
-            made = {"tool_calls": calls} if calls else {}
-            said.append({"role": "assistant", "content": transcript.answer or None, **made})
+        result = transcript.end.result if isinstance(transcript.end, JobCompleted) else None
+        if (answer := _answered(transcript.answer, result)) is not None:
+            said.append(answer)
     return said
+
+
+def _answered(text: str, result: JSON) -> dict[str, Any] | None:
+    """Returns the message of an answer with this text and the result of its job; None if there is nothing in it."""
+    calls, refusal = tool_calls(calls_of(result)), refusal_of(result)
+    if not (text or calls or refusal):
+        return None
+    words = [{"type": "text", "text": text}] if text else []
+    content = [*words, {"type": "refusal", "refusal": refusal}] if refusal else text or None
+    return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
 
 
 def messages_of(job: Job) -> list[Mapping[str, Any]]:
@@ -307,6 +342,8 @@ def _shown_part(part: Mapping[str, Any], role: str) -> dict[str, Any]:
         case "text":
             kind = {"type": "output_text", "annotations": []} if role == "assistant" else {"type": "input_text"}
             return {**kind, "text": part["text"]}
+        case "refusal":
+            return dict(part)
         case "image_url":
             return {"type": "input_image", "detail": "auto", "image_url": part["image_url"]["url"]}
         case _:

@@ -15,12 +15,17 @@ class OutputTextView(BaseModel):
     annotations: list[Any]
 
 
+class RefusalView(BaseModel):
+    type: str = "refusal"
+    refusal: str = Field(description="Why the model does not answer, in its words.")
+
+
 class OutputMessageView(BaseModel):
     id: str
     type: str = "message"
     role: str = "assistant"
     status: str = Field(description="`in_progress`, `completed` or `incomplete`.")
-    content: list[OutputTextView]
+    content: list[OutputTextView | RefusalView]
 
 
 class FunctionCallView(BaseModel):
@@ -54,8 +59,8 @@ class ResponseView(BaseModel):
 
     id: str = Field(examples=["resp_5f0c3a9be1d24c77a0b1c2d3"], description="The job's id, with the prefix `resp_`.")
     object: str = "response"
-    created_at: float
-    completed_at: float | None
+    created_at: int
+    completed_at: int | None
     status: JobStatus
     background: bool
     error: ResponseErrorView | None

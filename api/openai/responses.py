@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -13,12 +14,13 @@ from api.errors import ApiError
 from api.openai import foreground
 from api.openai.descriptions import openai_errors
 from api.openai.foreground import ForegroundFrames
-from api.openai.messages import check_last, last_words
+from api.openai.messages import check_says, last_words
 from api.openai.response_events import ASKED, Heading, ResponseEvents, frames, job_id_of
 from api.openai.response_files import with_files
 from api.openai.response_input import (
     NewResponse,
     check_calls,
+    check_kept,
     check_length,
     conversation_of,
     for_agent,
@@ -26,6 +28,7 @@ from api.openai.response_input import (
     messages_of,
     read_items,
 )
+from api.openai.response_items import with_references
 from api.openai.response_view import DeletedView, InputItemsView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream
@@ -53,8 +56,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"model": ResponseView, "cont
 )
 async def create(body: NewResponse, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
     """Create a response. Disconnecting early stops a foreground response, never a background one."""
-    asked = body.asked(await request.json())
-    job = await submit(services, await _request(services, body, asked, user, key))
+    job = await submit(services, await _request(services, body, await request.json(), user, key))
     if body.background:
         return _stream(services, job) if body.stream else await _as_it_stands(services, job)
     answer, events = OwnedAnswer(request=request, services=services, job=job), _events(services, job)
@@ -145,16 +147,17 @@ async def delete(response_id: ResponseId, user: Caller, services: Services) -> d
 
 
 async def _request(
-    services: WebServices, body: NewResponse, asked: dict[str, Any], user: str, key: str | None
+    services: WebServices, body: NewResponse, sent: Mapping[str, Any], user: str, key: str | None
 ) -> JobRequest:
     instructions = [{"role": "system", "content": body.instructions}] if body.instructions else []
     before: list[Any] = instructions
     if body.previous_response_id:
         before = [*instructions, *await _before(services, body.previous_response_id, user)]
+    check_kept(body)
     patience = services.settings.patience_seconds if body.background else 0
-    said = [*before, *read_items(body.input)]
+    said = [*before, *read_items(await with_references(body.input, services.jobs, user))]
     check_calls(said)
-    parameters = body.for_chat()
+    asked, parameters = body.asked(sent), body.for_chat()
     if await is_agent(services, body.model):
         conversation = for_agent(said, len(body.input))
         check_length(said, max_bytes=services.settings.max_body_bytes)
@@ -167,13 +170,13 @@ async def _request(
             arguments={ASKED: asked, **conversation.arguments(parameters.get("tools", ()))},
             patience_seconds=patience,
         )
-    check_last(said, len(body.input), "input")
+    check_says(said, len(body.input), "input")
     said = await with_files(said, services, user)
     check_length(said, max_bytes=services.settings.max_body_bytes)
     return model_request(
         user,
         said,
-        parameters,
+        parameters | body.others(sent),
         model=str(body.model),
         words=last_words(said) or None,
         key=key,

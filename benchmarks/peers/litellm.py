@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,38 +10,22 @@ from pathlib import Path
 import httpx
 
 from benchmarks.apps import App
-from tests.server import ROOT
+from tests.environments import Environment
 
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-ENVIRONMENT = ROOT / ".venv-litellm"
-INSTALLED = ENVIRONMENT / "installed"
-"""What was installed last."""
+ENVIRONMENT = Environment.named("litellm", Path(__file__).with_name("requirements.txt"))
 
 
-def install() -> None:
-    """Into `.venv-litellm`; quick when it is there. Ends the command with one line when it cannot be done."""
-    wanted = REQUIREMENTS.read_text(encoding="utf-8")
-    if INSTALLED.is_file() and INSTALLED.read_text(encoding="utf-8") == wanted:
+def install(environment: Environment = ENVIRONMENT) -> None:
+    """Quick when it is there. Ends the command with one line when it cannot be done."""
+    if environment.is_made:
         return
-    print(f"install {wanted.strip()}", file=sys.stderr, flush=True)
+    wanted = environment.requirements.read_text(encoding="utf-8").strip()
+    print(f"install {wanted}", file=sys.stderr, flush=True)
     try:
-        for command in _commands():
-            subprocess.run(command, check=True, capture_output=True)
+        environment.make()
     except (OSError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
         raise SystemExit(f"LiteLLM could not be installed: {said.splitlines()[-1]}") from None
-    (ENVIRONMENT / ".gitignore").write_text("*\n", encoding="utf-8")
-    INSTALLED.write_text(wanted, encoding="utf-8")
-
-
-def _commands() -> tuple[list[str], list[str]]:
-    python = str(ENVIRONMENT / "bin" / "python")
-    uv = shutil.which("uv")
-    if uv is not None:
-        make = [uv, "venv", "--clear", "--python", sys.executable, str(ENVIRONMENT)]
-        return make, [uv, "pip", "install", "--python", python, "-r", str(REQUIREMENTS)]
-    make = [sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)]
-    return make, [python, "-m", "pip", "install", "-r", str(REQUIREMENTS)]
 
 
 class LiteLLM(App):
@@ -72,5 +55,5 @@ class LiteLLM(App):
         return self.folder / "config.yaml"
 
     def command(self) -> list[str]:
-        program = str(ENVIRONMENT / "bin" / "litellm")
+        program = str(ENVIRONMENT.folder / "bin" / "litellm")
         return [program, "--config", str(self._config), "--host", "127.0.0.1", "--port", str(self.port)]

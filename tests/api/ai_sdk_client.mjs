@@ -13,7 +13,7 @@ async function answered(model) {
     inputSchema: z.object({ word: z.string() }),
     execute: async ({ word }) => (words.push(word), `wet in ${word}`),
   });
-  const prompt = 'call look_up {"word": "sea"} tokens=1';
+  const prompt = 'say=1 call look_up {"word": "sea"} tokens=1';
   const result = streamText({ model, prompt, tools: { look_up }, stopWhen: isStepCount(3), maxRetries: 0 });
   let text = "";
   for await (const part of result.fullStream) {

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from openai.types.responses import FunctionToolParam, ResponseStreamEvent
 from pydantic import BaseModel, SecretStr, TypeAdapter
@@ -142,14 +142,29 @@ async def test_a_streamed_call_comes_as_deltas_that_the_client_adds_up(python: o
     assert len({call.id for call in choice.message.tool_calls or []}) == 2
 
 
-async def test_a_langchain_model_with_bound_tools_calls_them_through_us(api_server: Server) -> None:
-    model = ChatOpenAI(model=MODEL, base_url=f"{api_server.url}/v1", api_key=SecretStr(KEYS["ada"]), max_retries=0)
-    question = HumanMessage(script(ASKS, tokens=1))
+@pytest.mark.parametrize("name", [MODEL, "assistant"])
+@pytest.mark.parametrize("responses", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_langchain_model_with_bound_tools_calls_them_through_us(
+    api_server: Server, name: str, responses: bool, stream: bool
+) -> None:
+    key = SecretStr(KEYS["ada"])
+    model = ChatOpenAI(
+        model=name, base_url=f"{api_server.url}/v1", api_key=key, max_retries=0, use_responses_api=responses
+    )
     bound = model.bind_tools([LOOK_UP])
-    asked = await bound.ainvoke([question])
+
+    async def answered(*messages: BaseMessage) -> AIMessage:
+        if not stream:
+            return await bound.ainvoke(list(messages))
+        first, *others = [chunk async for chunk in bound.astream(list(messages))]
+        return sum(others, start=first)
+
+    question = HumanMessage(script(ASKS, say=1, tokens=1))
+    asked = await answered(question)
     [call] = asked.tool_calls
-    assert (call["name"], call["args"]) == ("look_up", {"word": "sea"})
-    answer = await bound.ainvoke([question, asked, ToolMessage("wet", tool_call_id=call["id"])])
+    assert (asked.text, call["name"], call["args"]) == ("s0 ", "look_up", {"word": "sea"})
+    answer = await answered(question, asked, ToolMessage("wet", tool_call_id=call["id"]))
     assert answer.text == "The tool answered: wet w0 "
 
 
@@ -181,6 +196,72 @@ async def test_what_the_endpoint_refuses_is_its_own_sentence(ada: httpx.AsyncCli
     status, code, message = await refused(ada, address, **asked)
     assert (status, code) == (400, "request_refused")
     assert message == "The model endpoint refused the request: scripted status 400"
+
+
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+async def test_the_arguments_of_a_call_are_the_text_that_the_endpoint_sent(
+    ada: httpx.AsyncClient, address: str
+) -> None:
+    written = '{ "word":"s\\u00e9a",  "n": 1.0, "n": 1e2}'
+    question = script(f"call look_up {written} & call look_up {{}}")
+    if address == CHAT:
+        body = await posted(ada, CHAT, messages=_user(question), tools=[LOOK_UP])
+        calls = [call["function"] for call in body["choices"][0]["message"]["tool_calls"]]
+    else:
+        calls = (await posted(ada, RESPONSES, input=question, tools=[LOOK_UP_FLAT]))["output"]
+    assert [call["arguments"] for call in calls] == [written, "{}"]
+
+
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+async def test_a_model_goes_on_with_words_that_are_put_into_its_mouth(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint, address: str
+) -> None:
+    question = script(tokens=1)
+    begun = [*_user(question), {"role": "assistant", "content": "Once upon"}]
+    await posted(ada, address, **{"messages" if address == CHAT else "input": begun})
+    [request] = api_endpoint.requests(question)
+    assert request.messages == begun
+
+
+VENDORS = {"top_k": 3, "min_p": 0.1, "guided": {"choice": ["a", "b"]}}
+
+
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+@pytest.mark.parametrize("name", [MODEL, "assistant"])
+async def test_fields_that_openai_does_not_have_reach_the_endpoint_of_a_model_by_itself(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint, address: str, name: str
+) -> None:
+    question = script(tokens=1)
+    asked = {"messages": _user(question)} if address == CHAT else {"input": question}
+    await posted(ada, address, **asked, **VENDORS, prompt_cache_retention=None, audio={}, model=name)
+    [request] = api_endpoint.requests(question)
+    told = {field: value for field, value in request.body.items() if field in {*VENDORS, "prompt", "audio"}}
+    assert told == (VENDORS if name == MODEL else {})
+
+
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+@pytest.mark.parametrize("others", [{f"x{number}": 1 for number in range(65)}, {"x": "x" * 100_001}])
+async def test_there_is_a_limit_to_such_fields(ada: httpx.AsyncClient, address: str, others: dict[str, object]) -> None:
+    asked = {"messages": _user("Hi")} if address == CHAT else {"input": "Hi"}
+    status, code, _ = await refused(ada, address, **asked, **others)
+    assert (status, code) == (400, "invalid_request")
+
+
+async def test_a_refusal_is_told_apart_from_content(python: openai.AsyncOpenAI) -> None:
+    messages = [{"role": "user", "content": script(tokens=2, word="no", refuse=1)}]
+    whole = await python.chat.completions.create(model=MODEL, messages=messages)  # type: ignore[arg-type]
+    assert (whole.choices[0].message.refusal, whole.choices[0].message.content) == ("no0 no1 ", None)
+    async with python.chat.completions.stream(model=MODEL, messages=messages) as stream:  # type: ignore[arg-type]
+        streamed = await stream.get_final_completion()
+    assert (streamed.choices[0].message.refusal, streamed.choices[0].message.content) == ("no0 no1 ", "")
+    again = [*messages, whole.choices[0].message.model_dump(), {"role": "user", "content": "tokens=1"}]
+    for name in (MODEL, "assistant"):  # either reads a conversation in which a model has refused
+        await python.chat.completions.create(model=name, messages=again)  # type: ignore[arg-type]
+
+
+async def test_an_agents_refusal_is_its_answer(ada: httpx.AsyncClient) -> None:
+    body = await posted(ada, CHAT, messages=_user(script(tokens=1, word="no", refuse=1)), model="assistant")
+    assert body["choices"][0]["message"]["content"] == "no0 "
 
 
 # -- responses
@@ -238,7 +319,7 @@ TEMPLATES: dict[str, dict[str, Any]] = {
             {"type": "message", "role": "user", "content": "tokens=2"},
         ]
     },
-    "tools": {"input": f"{ASKS} tokens=2", "tools": [LOOK_UP_FLAT]},
+    "tools": {"input": f"{ASKS} tokens=2", "tools": [{"type": "function", "name": "look_up", "parameters": SCHEMA}]},
     "image": {
         "input": [
             {
@@ -248,6 +329,13 @@ TEMPLATES: dict[str, dict[str, Any]] = {
                     {"type": "input_image", "image_url": PIXEL},
                 ],
             }
+        ]
+    },
+    "phases of an answer": {
+        "input": [
+            {"type": "message", "role": "assistant", "phase": "commentary", "content": "I should count."},
+            {"type": "message", "role": "assistant", "phase": "final_answer", "content": "Four."},
+            {"type": "message", "role": "user", "content": "tokens=2"},
         ]
     },
     "several turns": {
@@ -277,8 +365,44 @@ async def test_each_kind_of_request_gets_a_whole_response(ada: httpx.AsyncClient
     assert (response["status"], response["object"]) == ("completed", "response")
     for name in ("temperature", "top_p", "presence_penalty", "frequency_penalty", "top_logprobs"):
         assert isinstance(response[name], int | float), name
+    for name in ("created_at", "completed_at"):
+        assert isinstance(response[name], int), name
+    for tool in response["tools"]:
+        assert set(tool) == {"type", "name", "description", "parameters", "strict"}
     [item] = response["output"]
     assert item["type"] == ("function_call" if template == "tools" else "message")
+
+
+async def test_a_response_tells_a_refusal_as_a_part_of_its_own(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:
+    question = script(tokens=2, word="no", refuse=1)
+    body = {"model": MODEL, "input": question, "stream": True}
+    async with ada.stream("POST", RESPONSES, json=body) as answer:
+        events = [event.data async for event in events_of(answer)]
+    for event in events:
+        STRICT.validate_python(event)
+    assert [event["type"].removeprefix("response.") for event in events] == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "refusal.delta",
+        "refusal.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+    ]
+    [item] = events[-1]["response"]["output"]
+    refusal = {"type": "refusal", "refusal": "no0 no1 "}
+    assert item["content"] == [refusal]
+    after = script(tokens=1)
+    for name in (MODEL, "assistant"):
+        await posted(ada, RESPONSES, input=after, previous_response_id=events[0]["response"]["id"], model=name)
+    alone, agent = api_endpoint.requests(after)
+    assert alone.messages[1]["content"] == [refusal]
+    assert agent.messages[2]["content"] == refusal["refusal"]
+    sent_again = [{"role": "user", "content": question}, item, {"role": "user", "content": "tokens=1 again"}]
+    for name in (MODEL, "assistant"):
+        await posted(ada, RESPONSES, input=sent_again, model=name)
 
 
 async def test_a_call_ends_a_response_and_its_output_goes_on_from_it(
@@ -303,6 +427,41 @@ async def test_a_call_ends_a_response_and_its_output_goes_on_from_it(
     ]
     items = (await python.responses.input_items.list(second.id, order="asc")).data
     assert [item.type for item in items] == ["message", "function_call", "function_call_output"]
+
+
+@pytest.mark.parametrize("name", [MODEL, "assistant"])
+async def test_items_of_earlier_responses_are_named_by_their_ids(
+    ada: httpx.AsyncClient, bob: httpx.AsyncClient, api_endpoint: Endpoint, name: str
+) -> None:
+    question = script(ASKS, say=1, tokens=1)
+    first = await posted(ada, RESPONSES, input=question, tools=[LOOK_UP_FLAT], model=name)
+    named = [{"type": "item_reference", "id": item["id"]} for item in first["output"]]
+    result = {"type": "function_call_output", "call_id": first["output"][1]["call_id"], "output": "wet"}
+    asked = {"input": [{"role": "user", "content": question}, *named, result], "tools": [LOOK_UP_FLAT], "model": name}
+    second = await posted(ada, RESPONSES, **asked)
+    assert second["output"][0]["content"][0]["text"] == "The tool answered: wet w0 "
+    _, said, _ = api_endpoint.requests(question)[-1].messages[-3:]
+    assert (said["role"], said["content"], len(said["tool_calls"])) == ("assistant", "s0 ", 1)
+    assert await refused(bob, RESPONSES, **asked) == (
+        404,
+        "not_found",
+        f"input.1.id: there is no item {named[0]['id']!r}.",
+    )
+
+
+@pytest.mark.parametrize("id", ["x", "item_0000", f"msg_{'0' * 26}", None])
+async def test_an_unknown_item_is_404(ada: httpx.AsyncClient, id: str | None) -> None:
+    status, code, _ = await refused(ada, RESPONSES, input=[{"type": "item_reference", "id": id}])
+    assert (status, code) == (404, "not_found")
+
+
+async def test_an_item_of_a_running_response_cannot_be_named(ada: httpx.AsyncClient, api_endpoint: Endpoint) -> None:
+    question = script(tokens=2, hold="1")
+    begun = await posted(ada, RESPONSES, input=question, background=True)
+    item = f"msg_{begun['id'].removeprefix('resp_')}00"
+    status, code, _ = await refused(ada, RESPONSES, input=[{"type": "item_reference", "id": item}])
+    assert (status, code) == (409, "conflict")
+    api_endpoint.release(question)
 
 
 async def test_the_calls_of_a_stream_are_events_that_can_be_resumed_anywhere(ada: httpx.AsyncClient) -> None:
@@ -342,7 +501,8 @@ async def test_a_file_of_ones_own_is_read_by_its_id(
     [
         ({"input": [{"role": "user", "content": [FOREIGN_IMAGE]}]}, "unsupported_content"),
         ({"input": [{"role": "user", "content": [FOREIGN_FILE]}]}, "unsupported_content"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "unsupported_content"),
+        ({"input": "Hi", "conversation": "conv_1"}, "unsupported_parameter"),
+        ({"input": "Hi", "prompt": {"id": "pmpt_1"}}, "unsupported_parameter"),
         ({"input": [{"type": "function_call_output", "call_id": "x", "output": "y"}]}, "invalid_request"),
         ({"input": [{"type": "function_call", "call_id": "x", "name": "f", "arguments": "{}"}]}, "invalid_request"),
         ({"input": "Hi", "tools": [{"type": "web_search"}]}, "unsupported_tool"),
@@ -461,6 +621,7 @@ async def test_an_agent_offers_the_callers_tools_beside_its_own_and_goes_on_with
 async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(python: openai.AsyncOpenAI) -> None:
     question = script(ASKS, tokens=1)
     first = await python.responses.create(model="assistant", input=question, tools=[LOOK_UP_FLAT])
+    assert first.model == "assistant"
     [call] = first.output
     assert call.type == "function_call"
     for _ in range(2):  # a second answer to the same call goes on from the same place

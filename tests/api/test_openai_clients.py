@@ -142,7 +142,7 @@ async def test_the_ai_sdks_provider_calls_tools_through_us_at_both_doors(api_ser
     folder = await installed(*AI_SDK)
     program = str(shutil.copy(AI_SDK_SCRIPT, folder))
     seen = json.loads(await run("node", program, f"{api_server.url}/v1", KEYS["ada"], MODEL))
-    assert seen["chat"] == {"text": "The tool answered: wet in sea w0 ", "steps": 2, "words": ["sea"]}
+    assert seen["chat"] == {"text": "s0 The tool answered: wet in sea w0 ", "steps": 2, "words": ["sea"]}
     assert seen["responses"] == seen["chat"]
     assert seen["agent"] == seen["chat"]
 

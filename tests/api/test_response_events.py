@@ -27,7 +27,7 @@ DELTA = "response.output_text.delta"
 def heading(*, background: bool = True) -> Heading:
     return Heading(
         id=f"resp_{HEX}",
-        created_at=1700000000.5,
+        created_at=1700000000,
         model="m",
         background=background,
         instructions=None,

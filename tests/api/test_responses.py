@@ -249,7 +249,7 @@ async def test_nobody_goes_on_from_another_users_response_or_one_that_has_not_en
         ({"input": [{"role": "user"}]}, "input.0.content"),
         ({"input": [{"role": "user", "content": 1}]}, "input.0.content"),
         ({"input": [{"role": "robot", "content": "Hi."}]}, "input.0.role"),
-        ({"input": [{"role": "assistant", "content": "Hi."}]}, "input.0.role"),
+        ({"input": [{"role": "assistant", "content": "Hi."}], "model": "assistant"}, "input.0.role"),
         ({"input": [{"type": "function_call", "name": "f"}]}, "input.0.call_id"),
         ({"input": [{"type": "computer_call", "name": "f"}]}, "input.0.type"),
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input.0.content.0.text"),
