@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import api, catching_up, cluster, flood, growth, jobs, machine, mapping, sessions
+from benchmarks import api, catching_up, cluster, flood, growth, jobs, machine, mapping, responses, sessions
 from benchmarks.apps import Longhaul
 from benchmarks.parts import Options, Part, measured
 from benchmarks.report import Report
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Options], Part]] = {
     "sessions": sessions.prepared,
     "api": api.prepared,
     "jobs": jobs.prepared,
+    "responses": responses.prepared,
     "rows": mapping.prepared,
     "catch-up": catching_up.prepared,
     "growth": growth.prepared,

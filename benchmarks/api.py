@@ -15,6 +15,7 @@ from benchmarks.endpoint import script
 from benchmarks.figures import Figure, Measured, part
 from benchmarks.parts import Bench, Options, Pair, Part, tell
 from benchmarks.peers import litellm
+from benchmarks.peers.install import install
 from benchmarks.streaming import (
     GOLDEN_RATIO,
     PATIENCE_SECONDS,
@@ -49,7 +50,7 @@ class Plan:
 
 
 def prepared(options: Options) -> Part:
-    litellm.install()
+    install(litellm.ENVIRONMENT)
     sizes, seconds = ((2,), 1.0) if options.short else (options.streams, options.seconds)
     plan = Plan(
         entry=Production if options.production else Longhaul,

@@ -36,6 +36,8 @@ class App:
 
     name = "plain Chainlit"
     entry = "benchmarks/peers/plain_chainlit.py"
+    page = "/"
+    """Is asked for until it answers."""
 
     def __init__(self, folder: Path, endpoint_url: str, slots: int) -> None:
         self.port = free_port()
@@ -122,7 +124,7 @@ class App:
         if self._web.poll() is not None:
             raise RuntimeError(f"{self.name} ended with {self._web.returncode}: {self._log.read_text()[-2000:]}")
         try:
-            return (await http.get("/")).status_code == 200
+            return (await http.get(self.page)).status_code == 200
         except httpx.TransportError:
             return False
 

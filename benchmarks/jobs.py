@@ -22,6 +22,7 @@ from benchmarks.endpoint import Connection, script
 from benchmarks.figures import Figure, Measured
 from benchmarks.parts import Bench, Options, Pair, Part
 from benchmarks.peers import litellm
+from benchmarks.peers.install import install
 from benchmarks.peers.litellm import LiteLLM
 from benchmarks.streaming import percentile
 from benchmarks.usage import Meter
@@ -106,7 +107,7 @@ class StepTaking(Longhaul):
 
 
 def prepared(options: Options) -> Part:
-    litellm.install()
+    install(litellm.ENVIRONMENT)
     plan = SHORT if options.short else Plan()
     return Part(
         name="jobs",

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from benchmarks import __main__, api, jobs, page
+from benchmarks import __main__, api, jobs, page, responses
 from benchmarks.apps import slots_for
 from benchmarks.browser import BrowserSession
 from benchmarks.caller import Call, Refused, call
 from benchmarks.endpoint import now_ticks
 from benchmarks.figures import Figure, Row, part, rows, table
 from benchmarks.parts import Bench, Options, Pair, Part
-from benchmarks.peers import litellm
+from benchmarks.peers.install import install
 from benchmarks.report import load
 from benchmarks.streaming import Conditions, Load, percentile, sizes
 from tests.environments import Environment
@@ -200,6 +200,23 @@ async def test_a_refused_call_says_what_the_server_said() -> None:
 def test_a_peer_that_cannot_be_installed_is_one_line(tmp_path: Path) -> None:
     environment = Environment(folder=tmp_path / "environment", requirements=tmp_path / "requirements.txt")
     environment.requirements.write_text(f"nothing @ file://{tmp_path}/nothing.whl\n")
-    with pytest.raises(SystemExit, match=r"\ALiteLLM could not be installed: [^\n]+\Z"):
-        litellm.install(environment)
+    with pytest.raises(SystemExit, match=r"\A[^\n]+ could not be installed: [^\n]+\Z"):
+        install(environment)
     assert not environment.is_made
+
+
+def test_a_client_of_responses_shows_all_deltas_but_those_of_items_that_ended_as_incomplete() -> None:
+    def delta(item: str, text: str) -> dict[str, object]:
+        return {"type": "response.output_text.delta", "item_id": item, "delta": text}
+
+    def done(item: str, status: str) -> dict[str, object]:
+        return {"type": "response.output_item.done", "item": {"id": item, "status": status}}
+
+    stream = [
+        delta("a", "w0@1 "),
+        done("a", "incomplete"),
+        delta("b", "w0@2 "),
+        delta("b", "w1@2 "),
+        delta("c", "w0@3 "),
+    ]
+    assert responses.shown(iter([*stream, done("b", "completed")])) == "w0@2 w1@2 w0@3 "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -13,19 +11,6 @@ from benchmarks.apps import App
 from tests.environments import Environment
 
 ENVIRONMENT = Environment.named("litellm", Path(__file__).with_name("requirements.txt"))
-
-
-def install(environment: Environment = ENVIRONMENT) -> None:
-    """Quick when it is there. Ends the command with one line when it cannot be done."""
-    if environment.is_made:
-        return
-    wanted = environment.requirements.read_text(encoding="utf-8").strip()
-    print(f"install {wanted}", file=sys.stderr, flush=True)
-    try:
-        environment.make()
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = (getattr(error, "stderr", None) or str(error).encode()).decode(errors="replace").strip()
-        raise SystemExit(f"LiteLLM could not be installed: {said.splitlines()[-1]}") from None
 
 
 class LiteLLM(App):
