@@ -239,6 +239,23 @@ async def test_fields_that_openai_does_not_have_reach_the_endpoint_of_a_model_by
     assert told == (VENDORS if name == MODEL else {})
 
 
+async def test_no_field_of_chat_completions_replaces_what_a_response_asks(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint
+) -> None:
+    question = script(tokens=1)
+    others = {"messages": [], "n": 3, "max_completion_tokens": 9, "stream_options": {}, "functions": [{"name": "f"}]}
+    await posted(ada, RESPONSES, input=question, max_output_tokens=2, **others)
+    [request] = api_endpoint.requests(question)
+    told = {name: request.body[name] for name in others if name in request.body}
+    asked = {"messages": _user(question), "max_completion_tokens": 2, "stream_options": {"include_usage": True}}
+    assert told == asked
+
+
+async def test_a_model_by_itself_answers_instructions_alone(ada: httpx.AsyncClient) -> None:
+    body = await posted(ada, CHAT, messages=[{"role": "system", "content": "tokens=1"}])
+    assert body["choices"][0]["finish_reason"] == "stop"
+
+
 @pytest.mark.parametrize("address", [CHAT, RESPONSES])
 @pytest.mark.parametrize("others", [{f"x{number}": 1 for number in range(65)}, {"x": "x" * 100_001}])
 async def test_there_is_a_limit_to_such_fields(ada: httpx.AsyncClient, address: str, others: dict[str, object]) -> None:
