@@ -635,6 +635,13 @@ async def test_an_agent_offers_the_callers_tools_beside_its_own_and_goes_on_with
     assert [message["role"] for message in second_asked.messages] == ["system", "user", "assistant", "tool"]
 
 
+async def test_a_call_with_unusable_arguments_reaches_the_caller_of_an_agent_as_it_is(ada: httpx.AsyncClient) -> None:
+    question = script('call look_up {"word": NaN}')
+    body = await posted(ada, CHAT, messages=_user(question), tools=[LOOK_UP], model="assistant")
+    [call] = body["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == '{"word": NaN}'
+
+
 async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(python: openai.AsyncOpenAI) -> None:
     question = script(ASKS, tokens=1)
     first = await python.responses.create(model="assistant", input=question, tools=[LOOK_UP_FLAT])
