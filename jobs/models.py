@@ -26,6 +26,16 @@ JSON = Any
 
 
 @dataclass(frozen=True, kw_only=True)
+class Removal:
+    """A deleted job of which something may still be stored."""
+
+    job_id: str
+    owner: str
+    root_id: str | None
+    """Its artifacts and its tools' directory go, too. None: other jobs of its chain of retries need them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Upload:
     """A file that a user stored, as it is listed."""
 

@@ -12,7 +12,20 @@ from typing import Protocol
 
 from jobs.estimates import Range, Run
 from jobs.events import Entry, JobEvent
-from jobs.models import JSON, Folder, HeldJob, Job, JobRequest, JobStatus, Overlap, Queue, Thread, Upload, WorkerRecord
+from jobs.models import (
+    JSON,
+    Folder,
+    HeldJob,
+    Job,
+    JobRequest,
+    JobStatus,
+    Overlap,
+    Queue,
+    Removal,
+    Thread,
+    Upload,
+    WorkerRecord,
+)
 from jobs.rules import Eligibility, JobHead
 from jobs.transcript import Transcript
 
@@ -175,11 +188,17 @@ class JobStore(Protocol):
     async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
         """Returns the progress, artifacts and end of each job, by job id, without text and steps."""
 
-    async def delete_job(self, job_id: str, user: str) -> Job | None:
-        """Returns the job if it was the last of its chain of retries, whose files no job needs any more.
+    async def delete_job(self, job_id: str, user: str) -> Removal:
+        """Hide the job for good; `finish_removal` follows once its files are gone.
 
         Raises `JobNotFound`, and `JobConflict` while the job runs.
         """
+
+    async def removals(self) -> list[Removal]:
+        """Returns those that are not finished."""
+
+    async def finish_removal(self, removal: Removal) -> None:
+        """Delete the job's events, and the removal itself."""
 
     async def thread(self, thread_id: str, owner: str | None = None) -> Thread:
         """Raises `ThreadNotFound`."""

@@ -12,6 +12,7 @@ import audit
 from background import cancel_and_wait, keep_running, wait_event
 from files import FileStore
 from jobs import Job, JobConflict, JobFilter, JobNotFound, Thread, ThreadNotFound
+from jobs.models import Removal
 from jobs.store import JobStore
 from jobs.wake import Wake
 from services.uploads import Uploads
@@ -101,13 +102,17 @@ class Housekeeping:
         Artifacts go with the last job of a chain of retries. Raises `JobNotFound`, and `JobConflict` while it runs.
         """
         job = await self._store.get(job_id, user)
-        last = await self._store.delete_job(job_id, user)
+        removal = await self._store.delete_job(job_id, user)
         audit.record("job deleted", job=job_id, owner=user)
         await self._delete_files(await self._store.unused_files(user, job.request.files))
-        if last is not None:
-            await self._files.delete_artifacts(last.root_id)
-            if last.thread_id is None:
-                await self._files.delete_storage(user, "job", last.root_id)
+        await self._remove(removal)
+
+    async def _remove(self, removal: Removal) -> None:
+        """Several processes may do so at once."""
+        if removal.root_id is not None:
+            await self._files.delete_artifacts(removal.root_id)
+            await self._files.delete_storage(removal.owner, "job", removal.root_id)
+        await self._store.finish_removal(removal)
 
     async def _keep_house(self) -> None:
         await keep_running(self._once(self._store.settle), name="search index")
@@ -142,11 +147,17 @@ class Housekeeping:
         for thread in await self._store.deleted_threads():
             await self._purge(thread)
 
+    async def finish_removals(self) -> None:
+        """Go on with the deletion of jobs that a killed process has begun."""
+        for removal in await self._store.removals():
+            await self._remove(removal)
+
     async def clear_old(self) -> None:
         """Hide threads that have reached their age, as if their owners deleted them, and delete other old things.
 
         Several processes may do so at once.
         """
+        await self.finish_removals()
         if (now := self._calendar.now()) is not None:
             await self._expire(now)
             await self._uploads.clear_unused(now)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Literal, Self
 
 from background import cancel_and_wait, keep_running
+from settings import refuse
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
+LEAST_BYTES = 1_000_000
+"""What a start needs: SQLite makes files, sockets and locks are files, too."""
 MEGABYTE = 1_000_000
 
 Room = Literal["ok", "low"]
@@ -52,6 +55,16 @@ class FreeSpace:
     async def _watch(self) -> None:
         await self.state()
         await asyncio.sleep(EVERY_SECONDS)
+
+
+def check_room(directory: Path) -> None:
+    """End the process when it could not begin: its databases cannot be opened on a full disk."""
+    made = next(one for one in (directory, *directory.parents) if one.exists())
+    if free_bytes(made) < LEAST_BYTES:
+        refuse(
+            "The disk that holds LONGHAUL_DATA_DIR is full. Make room, at least 1 MB, and start again; "
+            "nothing that was stored is lost."
+        )
 
 
 def free_bytes(directory: Path) -> int:

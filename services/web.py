@@ -21,7 +21,7 @@ from services.housekeeping import Housekeeping
 from services.metrics import Metrics
 from services.permissions import keep_private
 from services.prices import Prices, read_prices
-from services.space import FreeSpace
+from services.space import FreeSpace, check_room
 from services.supervisor import Supervisor
 from services.tracing import Traces
 from services.uploads import Uploads
@@ -80,6 +80,7 @@ def prepare(settings: Settings) -> None:
     """Call before Chainlit is imported. Prepares its environment, the data dir, and the secret of its cookie."""
     refuse_chainlits_fields()
     keep_private(DataDir(settings.data))
+    check_room(settings.data)
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 

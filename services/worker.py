@@ -23,6 +23,7 @@ from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
 from services.solitary import SolitaryWorkers
+from services.space import check_room
 from services.tracing import Traces
 from settings import MEGABYTE, Settings, refuse
 from toolkit.pool import HostPool
@@ -38,6 +39,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
     """
     data = DataDir(settings.data)
     keep_private(data)
+    check_room(data.path)
     starting.allow_open_files()
     async with AsyncExitStack() as stack:
         stack.enter_context(AuditLog(data.audit))

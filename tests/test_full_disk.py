@@ -70,3 +70,26 @@ async def test_a_full_disk_refuses_new_work_with_a_sentence_and_what_runs_waits_
         assert (await server.get("/readyz")).json()["disk"] == "ok"
     assert server.log().count("disk nearly full") == 1
     assert server.log().count("disk has room again") == 1
+
+
+async def test_processes_that_start_on_a_full_disk_say_so_and_a_killed_worker_is_back_when_there_is_room(
+    server: Server,
+) -> None:
+    sentence = "longhaul: The disk that holds LONGHAUL_DATA_DIR is full. Make room"
+    server.expected_noise = (sentence,)
+    await server.start()
+    ballast = fill(server.data_dir)
+    server.kill_workers()
+    await until(lambda: sentence in server.log(), within=SOON, what="the new worker says why it does not start")
+    ballast.unlink()
+    await server.workers_ready()
+
+    server.kill_everything()
+    ballast = fill(server.data_dir)
+    told = server.log().count(sentence)
+    with pytest.raises(AssertionError, match="the server ended with 2"):
+        await server.start()
+    assert server.log().count(sentence) == told + 1
+    assert "Traceback" not in server.log()
+    ballast.unlink()
+    await server.start()

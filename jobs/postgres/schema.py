@@ -193,6 +193,14 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     -- Whether its first job runs at once. 1: also for workers of earlier versions, which do not tell.
     ALTER TABLE workers ADD COLUMN warm INTEGER NOT NULL DEFAULT 1;
     """,
+    """
+    -- Deleted jobs whose events and files may still be there. `root_id`: whose files no other job needs.
+    CREATE TABLE removals (
+        job_id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        root_id TEXT
+    );
+    """,
 )
 
 LOCK = 0x10_96_4A_02

@@ -29,12 +29,13 @@ from jobs.models import (
     Limits,
     Overlap,
     Queue,
+    Removal,
     Thread,
     Upload,
     WorkerRecord,
 )
 from jobs.rules import Eligibility, JobHead
-from jobs.sql import folders, inbox, log, offers, rates, records, rows, runs, threads, uploads
+from jobs.sql import folders, inbox, log, offers, rates, records, removals, rows, runs, threads, uploads
 from jobs.sql.appends import Append, Appended, append, append_all, keep_answer
 from jobs.sql.connection import Connection, Database, Lane, Transaction
 from jobs.sql.log import EntryAt, WorkDone
@@ -367,26 +368,25 @@ class SqlStore:
     async def summaries(self, jobs: Sequence[Job]) -> dict[str, Transcript]:
         return await self._read(lambda connection: {job.id: log.summary(connection, job) for job in jobs}, "long")
 
-    async def delete_job(self, job_id: str, user: str) -> Job | None:
-        def transaction(connection: Connection) -> Job | None:
+    async def delete_job(self, job_id: str, user: str) -> Removal:
+        def transaction(connection: Connection) -> Removal:
             job = log.find_to_change(connection, job_id, user)
             if job.status is JobStatus.QUEUED:
                 job = self._wish_to_stop(connection, job, user)
                 self._changes.topics.add("queue")
             if not job.ended:
                 raise JobConflict("The job is still running; cancel it first.")
-            log.purge(connection, job_id)
             self._announce(job_id, job.thread_id)
-            left = connection.execute("SELECT 1 FROM jobs WHERE root_id = ? LIMIT 1", [job.root_id]).fetchone()
-            if left is None:
-                uploads.forget_artifacts(connection, job.root_id)
-                if job.thread_id is None:
-                    records.forget(connection, records.scope(job))
-            return None if left else job
+            return removals.begin(connection, job)
 
-        last = await self._write(transaction)
-        await self._forget_events(job_id)
-        return last
+        return await self._write(transaction)
+
+    async def removals(self) -> list[Removal]:
+        return await self._read(removals.unfinished)
+
+    async def finish_removal(self, removal: Removal) -> None:
+        await self._forget_events(removal.job_id)
+        await self._write(lambda connection: removals.finish(connection, removal))
 
     # --- threads ----------------------------------------------------------------------------------------------
 

@@ -26,6 +26,12 @@ T = TypeVar("T")
 BUSY_TIMEOUT_SECONDS = 30
 TELL_SECONDS = 2.0
 """A lock of another process is told of in the log when it has lasted so long."""
+SHORT_WAIT_SECONDS = 0.001
+"""Between two attempts at the lock. SQLite's own pauses grow to 100 ms, and beside a process that writes all the time
+the lock is rarely free just when they end: a submit beside a flood took 200 ms."""
+SOON_SECONDS = 0.1
+"""After so long, the attempts become rarer."""
+LONG_WAIT_SECONDS = 0.01
 LOG_BYTES = 16_000_000
 """SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because somebody has read for long."""
 IDLE_SECONDS = 5.0
@@ -84,7 +90,7 @@ class SqliteDatabase:
 
     def _connect(self) -> None:
         self._connection = connect(self._path)
-        self._wait_at_most(TELL_SECONDS)
+        self._connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits
 
     def close(self) -> None:
         """Finish the pending writes, then close. Later writes fail."""
@@ -160,32 +166,25 @@ class SqliteDatabase:
         """Nobody waits for this: what takes long needs no lock, and what needs one is left when others use the file."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self._wait_at_most(0)
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with contextlib.suppress(sqlite3.Error):
-            self._wait_at_most(TELL_SECONDS)
-
-    def _wait_at_most(self, seconds: float) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {int(min(seconds, BUSY_TIMEOUT_SECONDS) * 1000)}")
 
     def _begin(self) -> None:
         """Wait for the lock of another process, and say so if that takes long."""
-        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        begun = time.monotonic()
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # without what it says beside
-                    raise
-                if self._locked_at is None:
-                    self._locked_at = time.monotonic()
-                    logger.warning("database locked by another process; waiting")
-                if time.monotonic() >= deadline:
-                    raise
-            else:
                 break
+            except sqlite3.OperationalError as error:
+                waited = time.monotonic() - begun
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited >= BUSY_TIMEOUT_SECONDS:
+                    raise
+            if waited >= TELL_SECONDS and self._locked_at is None:
+                self._locked_at = begun
+                logger.warning("database locked by another process; waiting")
+            time.sleep(SHORT_WAIT_SECONDS if waited < SOON_SECONDS else LONG_WAIT_SECONDS)
         if self._locked_at is not None:
-            seconds = round(time.monotonic() - self._locked_at + TELL_SECONDS, 1)
+            seconds = round(time.monotonic() - self._locked_at, 1)
             logger.warning("database can be written again", extra={"fields": {"seconds": seconds}})
             self._locked_at = None
 

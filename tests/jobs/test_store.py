@@ -216,9 +216,12 @@ async def test_a_job_that_waits_is_withdrawn_by_deleting_it(engine: Engine) -> N
     assert await claim(store, "w1")
     with pytest.raises(JobConflict):
         await store.delete_job(first.id, "ada")
-    await store.delete_job(second.id, "ada")
+    removal = await store.delete_job(second.id, "ada")
     assert [job.id for job in await store.thread_jobs("t")] == [first.id]
+    assert await store.removals() == [removal]
+    await store.finish_removal(removal)
     assert await store.read(second.id, 0, 10) == []
+    assert await store.removals() == []
 
 
 async def test_an_edited_turn_is_run_with_its_new_words_and_titles_its_thread(engine: Engine) -> None:

@@ -127,6 +127,19 @@ async def test_a_file_used_in_two_threads_survives_the_deletion_of_one_and_goes_
     assert not await house.has(shared)
 
 
+async def test_the_deletion_of_a_job_that_was_cut_short_goes_on(house: House) -> None:
+    job = await house.answered(None)
+    kept = house.files.storage("ada", "job", job.root_id)
+    kept.mkdir(parents=True)
+    await house.store.delete_job(job.id, "ada")  # and the process was killed here
+    assert house.files.artifact_path(job.root_id, "a.csv").exists()
+    await house.keeping.clear_old()
+    assert await house.store.read(job.id, 0, 10) == []
+    assert not kept.exists()
+    with pytest.raises(StoredFileNotFound):
+        house.files.artifact_path(job.root_id, "a.csv")
+
+
 async def test_what_tools_kept_goes_with_its_thread_also_when_no_turn_is_left(house: House) -> None:
     for thread in ("spoken in", "emptied"):
         await house.say(thread.replace(" ", "-"))

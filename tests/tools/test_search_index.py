@@ -352,6 +352,27 @@ class TestRecorded:
         left = [key for key in records.versions() if key.endswith(("killed/0", "running/0"))]
         assert [key.rpartition("-")[2] for key in left] == ["running/0"]
 
+    def test_a_call_whose_clock_runs_ahead_leaves_what_another_writes_readable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        records = records_in(tmp_path)
+        index, ahead = RecordedIndex(records, tmp_path), RecordedIndex(records, tmp_path)
+        put_record = records.put
+
+        def put_and_be_tidied_away(key: str, value: object) -> str:
+            version = put_record(key, value)
+            if key.count("/") > 1:
+                records.put = put_record  # type: ignore[method-assign]
+                with monkeypatch.context() as patch:
+                    patch.setattr(time, "time", lambda: 1e10)
+                    put(ahead, "a", "The ship.")
+            return version
+
+        records.put = put_and_be_tidied_away  # type: ignore[method-assign]
+        put(index, "a", "The lamp.")
+        there = other_machine(tmp_path, monkeypatch)
+        assert found(there, "lamp") == ["The lamp."]
+
     def test_indexes_of_machines_that_are_gone_are_deleted_with_time(self, tmp_path: Path) -> None:
         old, new = tmp_path / "index-00000000.db", tmp_path / "index-11111111.db"
         for file in (old, new):

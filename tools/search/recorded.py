@@ -69,9 +69,19 @@ class RecordedIndex:
     def _keep(self, source: Source, cut: list[Passage]) -> str:
         """Returns the version. The source's record is written last, so it is whole, or as it was.
 
-        Parts have names of their own: another call that replaces the same source cannot delete them.
+        Each call names its parts anew, so that calls that replace the same source leave each other's alone. A call
+        whose clock runs far ahead takes them for abandoned all the same, so the parts are looked for at the end.
         """
         record = _record(source.key)
+        for _ in range(_MAX_TRIES):
+            version, parts = self._put(record, source, cut)
+            if self._records.versions(f"{record}/").keys() >= set(parts) or not self._names(record, parts):
+                break
+        self._forget_abandoned(record, parts)
+        return version
+
+    def _put(self, record: str, source: Source, cut: list[Passage]) -> tuple[str, list[str]]:
+        """Returns the version and the names of the parts."""
         before = self._records.get(record)
         write = f"{int(time.time())}-{uuid.uuid4().hex[:12]}"
         parts = []
@@ -80,8 +90,12 @@ class RecordedIndex:
             self._records.put(parts[-1], part)
         version = self._records.put(record, {**asdict(source), "parts": parts})
         self._forget_parts(before)
-        self._forget_abandoned(record, parts)
-        return version
+        return version, parts
+
+    def _names(self, record: str, parts: list[str]) -> bool:
+        """Whether the record names these parts, and not those of a later call."""
+        kept = self._records.get(record)
+        return kept is not None and kept["parts"] == parts
 
     def _forget_parts(self, record: Mapping[str, Any] | None) -> None:
         for part in record["parts"] if record else ():
