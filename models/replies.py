@@ -67,6 +67,10 @@ class ModelReply:
     input_tokens: int | None = None
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
+    cached_tokens: int = 0
+    """Of those that were read, how many the endpoint had read before."""
+    reasoning_tokens: int = 0
+    """Of those that were written, how many are not part of the text."""
     logprobs: Sequence[JSON] = ()
     """Of the tokens of the text, in OpenAI's form, if they were asked for."""
     refusal: str = ""

@@ -189,6 +189,16 @@ async def test_probabilities_of_tokens_are_there_when_they_are_asked_for(ada: ht
     assert (await posted(ada, CHAT, messages=_user("tokens=2")))["choices"][0]["logprobs"] is None
 
 
+async def test_the_kinds_of_tokens_that_the_endpoint_counts_are_told(ada: httpx.AsyncClient) -> None:
+    question = script(tokens=2, cached=3, reasoning=5)
+    usage = (await posted(ada, CHAT, messages=_user(question)))["usage"]
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": 5}
+    usage = (await posted(ada, RESPONSES, input=question))["usage"]
+    assert usage["input_tokens_details"]["cached_tokens"] == 3
+    assert usage["output_tokens_details"] == {"reasoning_tokens": 5}
+
+
 @pytest.mark.parametrize("address", [CHAT, RESPONSES])
 async def test_what_the_endpoint_refuses_is_its_own_sentence(ada: httpx.AsyncClient, address: str) -> None:
     question = script(status=400)
