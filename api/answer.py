@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from api.errors import ApiError, of_failure
@@ -60,6 +60,8 @@ class Ended:
     """The whole answer."""
     usage: Mapping[str, int] | None
     """{input_tokens, output_tokens}."""
+    usage_details: Mapping[str, int] = field(default_factory=dict)
+    """{cached_tokens, reasoning_tokens}, if the endpoint told them."""
     calls: Sequence[Mapping[str, str]] = ()
     """The calls that the caller is to run: {id, name, arguments}, the arguments as JSON."""
     logprobs: Sequence[JSON] = ()
@@ -128,6 +130,7 @@ class AnswerPieces:
             finish_reason="tool_calls" if calls and finish_reason == "stop" else finish_reason,
             text=self._transcript.answer,
             usage=self._transcript.usage,
+            usage_details=usage_details_of(result),
             calls=calls,
             logprobs=result.get("logprobs") or () if isinstance(result, dict) else (),
             refusal=refusal_of(result),
@@ -142,6 +145,11 @@ def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
 def refusal_of(result: JSON) -> str:
     """Returns why the model did not answer, from the result of its job or step; empty if it did."""
     return str(result.get("refusal") or "") if isinstance(result, dict) else ""
+
+
+def usage_details_of(result: JSON) -> Mapping[str, int]:
+    """Returns {cached_tokens, reasoning_tokens} of a job's result; empty where the endpoint did not tell them."""
+    return result.get("usage_details") or {} if isinstance(result, dict) else {}
 
 
 async def follow_answer(jobs: JobClient, job: Job) -> AsyncGenerator[Sequence[Piece], None]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, NoReturn, assert_never
 
@@ -641,9 +641,7 @@ def _numbered(reply: ModelReply, asked: Generate) -> ModelReply:
     name = f"call_{_id_of(asked.within, asked.place)}"
     return ModelReply(
         text=reply.text,
-        calls=tuple(
-            ToolCall(id=f"{name}_{index}", name=call.name, arguments=call.arguments) for index, call in enumerate(calls)
-        ),
+        calls=tuple(replace(call, id=f"{name}_{index}") for index, call in enumerate(calls)),
         finish_reason=reply.finish_reason,
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,

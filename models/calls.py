@@ -161,6 +161,8 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
         finish_reason=finish_reason,
         input_tokens=usage["input_tokens"] if usage else None,
         output_tokens=usage["output_tokens"] if usage else None,
+        cached_tokens=(usage.get("input_token_details") or {}).get("cache_read", 0) if usage else 0,
+        reasoning_tokens=(usage.get("output_token_details") or {}).get("reasoning", 0) if usage else 0,
         logprobs=stream.logprobs,
         refusal=stream.refusal,
     )

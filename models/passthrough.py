@@ -20,7 +20,7 @@ from models.rates import book
 from models.replies import CUT_OFF, ModelReply
 
 STEP = "model:1"
-BESIDES = ("refusal", "tool_calls", "logprobs")
+BESIDES = ("refusal", "tool_calls", "logprobs", "usage_details")
 """What an answer may have beside its text."""
 MAX_SENTENCE = 300
 """Characters that are passed on of what the endpoint says of a request that it refuses."""
@@ -30,7 +30,7 @@ MAX_LOGPROBS = 20_000
 
 
 async def pass_through(ctx: JobContext, models: Models) -> JSON:
-    """Returns `{"text"}`, and `refusal`, `tool_calls` and `logprobs` if the model sent any.
+    """Returns `{"text"}`, and `refusal`, `tool_calls`, `logprobs` and `usage_details` if the model sent any.
 
     A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Raises
     `JobIncomplete` when the model reached its limit, `StepFailed` when it fails.
@@ -88,7 +88,13 @@ def _recorded(reply: ModelReply, job_id: str) -> dict[str, JSON]:
     calls = [call.for_caller(job_id, index) for index, call in enumerate(reply.calls)]
     logprobs = {"logprobs": _storable(reply.logprobs)} if reply.logprobs else {}
     refusal = {"refusal": reply.refusal} if reply.refusal else {}
-    return {**reply.as_json(), "tool_calls": calls, **refusal, **logprobs}
+    return {**reply.as_json(), "tool_calls": calls, **refusal, **logprobs, **_details(reply)}
+
+
+def _details(reply: ModelReply) -> dict[str, JSON]:
+    if not (reply.cached_tokens or reply.reasoning_tokens):
+        return {}
+    return {"usage_details": {"cached_tokens": reply.cached_tokens, "reasoning_tokens": reply.reasoning_tokens}}
 
 
 def _storable(logprobs: Sequence[JSON]) -> JSON:

@@ -28,6 +28,10 @@ class ToolCall:
     text: str = ""
     """What it sent instead."""
 
+    def as_json(self) -> dict[str, JSON]:
+        told: dict[str, JSON] = {"id": self.id, "name": self.name, "arguments": self.arguments}
+        return {**told, "text": self.text} if self.text else told
+
     def for_caller(self, job_id: str, index: int) -> dict[str, JSON]:
         """Returns the call for a caller who runs it: {id, name, arguments}, the arguments as text.
 
@@ -63,6 +67,10 @@ class ModelReply:
     input_tokens: int | None = None
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
+    cached_tokens: int = 0
+    """Of those that were read, how many the endpoint had read before."""
+    reasoning_tokens: int = 0
+    """Of those that were written, how many are not part of the text."""
     logprobs: Sequence[JSON] = ()
     """Of the tokens of the text, in OpenAI's form, if they were asked for."""
     refusal: str = ""
@@ -74,7 +82,7 @@ class ModelReply:
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
     def as_json(self) -> dict[str, JSON]:
-        calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in self.calls]
+        calls = [call.as_json() for call in self.calls]
         usage = None
         if self.input_tokens is not None:
             usage = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens or 0}

@@ -269,7 +269,18 @@ def _whole(call: _Call) -> tuple[str, Any]:
 
 def _usage(usage: Mapping[str, Any]) -> UsageMetadata:
     read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
+    return UsageMetadata(
+        input_tokens=read,
+        output_tokens=written,
+        total_tokens=read + written,
+        input_token_details={"cache_read": _among(usage.get("prompt_tokens_details"), "cached_tokens")},
+        output_token_details={"reasoning": _among(usage.get("completion_tokens_details"), "reasoning_tokens")},
+    )
+
+
+def _among(details: Any, name: str) -> int:
+    count = details.get(name) if isinstance(details, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 async def _chunks(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:

@@ -17,6 +17,7 @@ The last user message is the script: `key=value` words anywhere in it.
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
     refuse=1        the words are a refusal
+    cached=3        so many tokens had been read before, and with reasoning=2 so many were written besides
 
 After tool results the answer starts with "The tool answered: …".
 """
@@ -355,10 +356,14 @@ class Answer:
     def _finish_reason(self) -> str:
         return "tool_calls" if self.calls else self.script.options.get("finish", "stop")
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> dict[str, Any]:
         asked = sum(len(text_of(message).split()) for message in self.request.messages)
         told = self.request.tokens_sent
-        return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
+        usage: dict[str, Any] = {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
+        if "cached" in self.script.options:
+            usage["prompt_tokens_details"] = {"cached_tokens": int(self.script.number("cached"))}
+            usage["completion_tokens_details"] = {"reasoning_tokens": int(self.script.number("reasoning"))}
+        return usage
 
     def _logprobs(self, token: str) -> dict[str, Any] | None:
         if not self.request.body.get("logprobs"):

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from tests.server import ROOT
 
 RUN_SECONDS = 120
+
+Way = tuple[list[str], list[str]]
+"""Two commands: one makes the environment, the other installs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +50,7 @@ class Environment:
             fcntl.flock(turn, fcntl.LOCK_EX)
             if self.is_made:
                 return
-            for command in self._commands():
-                subprocess.run(command, check=True, capture_output=True)
+            self._install()
             (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
             (self.folder / "installed").write_text(self._wanted, encoding="utf-8")
 
@@ -62,11 +65,29 @@ class Environment:
         assert process.returncode == 0, f"{program.name} failed: {err.decode()[-2000:]}"
         return json.loads(out)
 
-    def _commands(self) -> tuple[list[str], list[str]]:
-        python, requirements = str(self.python), str(self.requirements)
-        uv = shutil.which("uv")
+    def _install(self) -> None:
+        """Tries uv first, which `scripts/install` puts beside Python, then a pip outside, then one inside."""
+        *others, last = self._ways()
+        for way in others:
+            with suppress(OSError, subprocess.CalledProcessError):
+                _run(way)
+                return
+        _run(last)
+
+    def _ways(self) -> list[Way]:
+        python, installing = str(self.python), ["install", "-r", str(self.requirements)]
+        new, base = [sys.executable, "-m", "venv", "--clear", str(self.folder)], Path(sys.base_prefix, "bin", "python3")
+        ways: list[Way] = [
+            ([*new, "--without-pip"], [str(base), "-m", "pip", "--python", python, *installing]),
+            (new, [python, "-m", "pip", *installing]),
+        ]
+        uv = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
         if uv is not None:
             make = [uv, "venv", "--clear", "--python", sys.executable, str(self.folder)]
-            return make, [uv, "pip", "install", "--python", python, "-r", requirements]
-        make = [sys.executable, "-m", "venv", "--clear", str(self.folder)]
-        return make, [python, "-m", "pip", "install", "-r", requirements]
+            ways.insert(0, (make, [uv, "pip", "install", "--python", python, *installing[1:]]))
+        return ways
+
+
+def _run(way: Way) -> None:
+    for command in way:
+        subprocess.run(command, check=True, capture_output=True)

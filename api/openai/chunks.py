@@ -151,11 +151,18 @@ def _logprobs(logprobs: Sequence[Any]) -> dict[str, Any] | None:
     return {"content": list(logprobs), "refusal": None} if logprobs else None
 
 
-def usage_of(end: Ended) -> dict[str, int] | None:
+def usage_of(end: Ended) -> dict[str, Any] | None:
     if end.usage is None:
         return None
     read, wrote = end.usage["input_tokens"], end.usage["output_tokens"]
-    return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+    usage = {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
+    if not (details := end.usage_details):
+        return usage
+    return {
+        **usage,
+        "prompt_tokens_details": {"cached_tokens": details["cached_tokens"]},
+        "completion_tokens_details": {"reasoning_tokens": details["reasoning_tokens"]},
+    }
 
 
 def error_frame(error: ApiError) -> bytes:

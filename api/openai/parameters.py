@@ -18,8 +18,8 @@ MAX_OTHERS_BYTES = 100_000
 """Of the fields that OpenAI's routes do not have, as JSON."""
 UNREAD = frozenset({"functions", "function_call", "modalities", "audio"})
 """Fields of chat completions whose answers nothing here reads."""
-ELSEWHERE = frozenset({"context_management", "prompt_cache_retention", "stream_options"})
-"""Fields of responses that chat completions does not have, or means otherwise."""
+ELSEWHERE = frozenset({"context_management", "messages", "n", "prompt_cache_retention", "stream_options"})
+"""Fields that only one of the two routes has, or that they mean otherwise."""
 
 Name = Annotated[str, Field(max_length=200)]
 LOGPROBS = "message.output_text.logprobs"

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from api.answer import calls_of, refusal_of
+from api.answer import calls_of, refusal_of, usage_details_of
 from api.stream import Frames
 from jobs import Job, JobEvent, JobNotFound
 from jobs.encoding import encode
@@ -205,7 +205,7 @@ class ResponseEvents:
             "model": heading.model,
             "output": [*(message.as_json() for message in self._messages.values()), *self._calls],
             "previous_response_id": heading.previous_response_id,
-            "usage": _usage(self._transcript.usage if end is not None else None),
+            "usage": _usage(self._transcript.usage if end is not None else None, _details(end)),
             **heading.asked,
         }
 
@@ -353,14 +353,18 @@ def _error(failure: Mapping[str, str] | None) -> Payload | None:
     return {"code": ERROR_CODES.get(failure["code"], "server_error"), "message": failure["message"]}
 
 
-def _usage(spent: Mapping[str, int] | None) -> Payload | None:
+def _details(end: Terminal | None) -> Mapping[str, int]:
+    return usage_details_of(end.result) if isinstance(end, JobCompleted | JobIncompleteEvent) else {}
+
+
+def _usage(spent: Mapping[str, int] | None, details: Mapping[str, int]) -> Payload | None:
     if spent is None:
         return None
     return {
         "input_tokens": spent["input_tokens"],
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": details.get("cached_tokens", 0), "cache_write_tokens": 0},
         "output_tokens": spent["output_tokens"],
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": details.get("reasoning_tokens", 0)},
         "total_tokens": spent["input_tokens"] + spent["output_tokens"],
     }
 

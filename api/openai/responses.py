@@ -176,7 +176,7 @@ async def _request(
     return model_request(
         user,
         said,
-        parameters | body.others(sent),
+        body.others(sent) | parameters,
         model=str(body.model),
         words=last_words(said) or None,
         key=key,

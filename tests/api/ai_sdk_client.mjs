@@ -1,10 +1,12 @@
-// The AI SDK's OpenAI provider with a tool of the caller. Arguments: base URL, key, model. Prints one line of JSON.
+// The AI SDK's providers for OpenAI and Open Responses with a tool of the caller. Arguments: base URL, key, model. Prints one line of JSON.
+import { createOpenResponses } from "@ai-sdk/open-responses";
 import { createOpenAI } from "@ai-sdk/openai";
 import { isStepCount, streamText, tool } from "ai";
 import { z } from "zod";
 
 const [baseURL, apiKey, name] = process.argv.slice(2);
 const openai = createOpenAI({ baseURL, apiKey });
+const openResponses = createOpenResponses({ name: "longhaul", url: `${baseURL}/responses`, apiKey });
 
 async function answered(model) {
   const words = [];
@@ -26,6 +28,7 @@ async function answered(model) {
 const seen = {
   chat: await answered(openai.chat(name)),
   responses: await answered(openai.responses(name)),
+  openResponses: await answered(openResponses(name)),
   agent: await answered(openai.chat("assistant")),
 };
 console.log(JSON.stringify(seen));

@@ -189,6 +189,16 @@ async def test_probabilities_of_tokens_are_there_when_they_are_asked_for(ada: ht
     assert (await posted(ada, CHAT, messages=_user("tokens=2")))["choices"][0]["logprobs"] is None
 
 
+async def test_the_kinds_of_tokens_that_the_endpoint_counts_are_told(ada: httpx.AsyncClient) -> None:
+    question = script(tokens=2, cached=3, reasoning=5)
+    usage = (await posted(ada, CHAT, messages=_user(question)))["usage"]
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert usage["completion_tokens_details"] == {"reasoning_tokens": 5}
+    usage = (await posted(ada, RESPONSES, input=question))["usage"]
+    assert usage["input_tokens_details"]["cached_tokens"] == 3
+    assert usage["output_tokens_details"] == {"reasoning_tokens": 5}
+
+
 @pytest.mark.parametrize("address", [CHAT, RESPONSES])
 async def test_what_the_endpoint_refuses_is_its_own_sentence(ada: httpx.AsyncClient, address: str) -> None:
     question = script(status=400)
@@ -237,6 +247,23 @@ async def test_fields_that_openai_does_not_have_reach_the_endpoint_of_a_model_by
     [request] = api_endpoint.requests(question)
     told = {field: value for field, value in request.body.items() if field in {*VENDORS, "prompt", "audio"}}
     assert told == (VENDORS if name == MODEL else {})
+
+
+async def test_no_field_of_chat_completions_replaces_what_a_response_asks(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint
+) -> None:
+    question = script(tokens=1)
+    others = {"messages": [], "n": 3, "max_completion_tokens": 9, "stream_options": {}, "functions": [{"name": "f"}]}
+    await posted(ada, RESPONSES, input=question, max_output_tokens=2, **others)
+    [request] = api_endpoint.requests(question)
+    told = {name: request.body[name] for name in others if name in request.body}
+    asked = {"messages": _user(question), "max_completion_tokens": 2, "stream_options": {"include_usage": True}}
+    assert told == asked
+
+
+async def test_a_model_by_itself_answers_instructions_alone(ada: httpx.AsyncClient) -> None:
+    body = await posted(ada, CHAT, messages=[{"role": "system", "content": "tokens=1"}])
+    assert body["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("address", [CHAT, RESPONSES])
@@ -616,6 +643,13 @@ async def test_an_agent_offers_the_callers_tools_beside_its_own_and_goes_on_with
     assert "look_up" in names
     assert len(names) > 1
     assert [message["role"] for message in second_asked.messages] == ["system", "user", "assistant", "tool"]
+
+
+async def test_a_call_with_unusable_arguments_reaches_the_caller_of_an_agent_as_it_is(ada: httpx.AsyncClient) -> None:
+    question = script('call look_up {"word": NaN}')
+    body = await posted(ada, CHAT, messages=_user(question), tools=[LOOK_UP], model="assistant")
+    [call] = body["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == '{"word": NaN}'
 
 
 async def test_an_agents_response_goes_on_from_the_output_of_the_callers_tool(python: openai.AsyncOpenAI) -> None:

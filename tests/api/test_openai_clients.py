@@ -23,7 +23,7 @@ from tests.server import Server
 MODEL = "test-model"
 NODE_CLIENT = "openai@6.49.0"
 NODE_SCRIPT = Path(__file__).with_name("openai_client.mjs")
-AI_SDK = ("ai@7.0.173", "@ai-sdk/openai@4.0.118", "zod@4")
+AI_SDK = ("ai@7.0.173", "@ai-sdk/open-responses@1.0.39", "@ai-sdk/openai@4.0.118", "zod@4")
 AI_SDK_SCRIPT = Path(__file__).with_name("ai_sdk_client.mjs")
 INSTALL_SECONDS = 120
 
@@ -138,12 +138,13 @@ async def test_the_node_client_gets_answers_streams_and_errors(api_server: Serve
     }
 
 
-async def test_the_ai_sdks_provider_calls_tools_through_us_at_both_doors(api_server: Server) -> None:
+async def test_the_ai_sdks_providers_call_tools_through_us_at_both_doors(api_server: Server) -> None:
     folder = await installed(*AI_SDK)
     program = str(shutil.copy(AI_SDK_SCRIPT, folder))
     seen = json.loads(await run("node", program, f"{api_server.url}/v1", KEYS["ada"], MODEL))
     assert seen["chat"] == {"text": "s0 The tool answered: wet in sea w0 ", "steps": 2, "words": ["sea"]}
     assert seen["responses"] == seen["chat"]
+    assert seen["openResponses"] == seen["chat"]
     assert seen["agent"] == seen["chat"]
 
 

@@ -114,9 +114,20 @@ def test_a_chunk_that_says_nothing_is_skipped(chunk: str) -> None:
     assert text_of(said("a"), chunk, said("b")) == "ab"
 
 
-def test_a_chunk_without_choices_may_count_tokens() -> None:
-    _, tokens = answer_of('{"usage": {"prompt_tokens": 3, "completion_tokens": 2}}')
-    assert tokens.usage == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+@pytest.mark.parametrize(
+    ("details", "cached"), [("null", 0), ('{"cached_tokens": 2}', 2), ('{"cached_tokens": "?"}', 0), ("[7]", 0)]
+)
+def test_a_chunk_without_choices_may_count_tokens(details: str, cached: int) -> None:
+    _, tokens = answer_of(
+        f'{{"usage": {{"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {details}}}}}'
+    )
+    assert tokens.usage == {
+        "input_tokens": 3,
+        "output_tokens": 2,
+        "total_tokens": 5,
+        "input_token_details": {"cache_read": cached},
+        "output_token_details": {"reasoning": 0},
+    }
 
 
 @pytest.mark.parametrize(
