@@ -17,9 +17,6 @@ from tests.server import ROOT
 
 RUN_SECONDS = 120
 
-Way = tuple[list[str], list[str]]
-"""Two commands: one makes the environment, the other installs."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
@@ -66,28 +63,23 @@ class Environment:
         return json.loads(out)
 
     def _install(self) -> None:
-        """Tries uv first, which `scripts/install` puts beside Python, then a pip outside, then one inside."""
-        *others, last = self._ways()
-        for way in others:
-            with suppress(OSError, subprocess.CalledProcessError):
-                _run(way)
-                return
-        _run(last)
-
-    def _ways(self) -> list[Way]:
-        python, installing = str(self.python), ["install", "-r", str(self.requirements)]
-        new, base = [sys.executable, "-m", "venv", "--clear", str(self.folder)], Path(sys.base_prefix, "bin", "python3")
-        ways: list[Way] = [
-            ([*new, "--without-pip"], [str(base), "-m", "pip", "--python", python, *installing]),
-            (new, [python, "-m", "pip", *installing]),
-        ]
+        """By uv, which `scripts/install` puts beside Python, or else by pip."""
         uv = shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
+        installing = ["install", "-r", str(self.requirements)]
         if uv is not None:
-            make = [uv, "venv", "--clear", "--python", sys.executable, str(self.folder)]
-            ways.insert(0, (make, [uv, "pip", "install", "--python", python, *installing[1:]]))
-        return ways
+            with suppress(OSError, subprocess.CalledProcessError):
+                _run([uv, "venv", "--clear", "--python", sys.executable, str(self.folder)])
+                _run([uv, "pip", *installing, "--python", str(self.python)])
+                return
+        make = [sys.executable, "-m", "venv", "--clear", str(self.folder)]
+        outside = [str(Path(sys.base_prefix, "bin", "python3")), "-m", "pip"]
+        if subprocess.run([*outside, "--version"], capture_output=True).returncode == 0:
+            _run([*make, "--without-pip"])  # Debian's venv has none to put inside
+            _run([*outside, "--python", str(self.python), *installing])
+        else:
+            _run(make)
+            _run([str(self.python), "-m", "pip", *installing])
 
 
-def _run(way: Way) -> None:
-    for command in way:
-        subprocess.run(command, check=True, capture_output=True)
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
