@@ -113,7 +113,9 @@ async def _rejoined(services: WebServices, job: Job, first: int) -> EventStream:
     if first >= 0:
         return _stream(services, job, first=first)
     chunks = UiChunks(job.id)
-    count = sum(len(chunks.feed(event)) for event in await services.jobs.events(job.id))
+    count = 0
+    async for batch in services.jobs.log(job.id):
+        count += sum(len(chunks.feed(event)) for event in batch)
     return _stream(services, job, first=max(0, count + first), headers={TAIL: str(count - 1)})
 
 

@@ -140,5 +140,6 @@ async def _end(client: JobClient, job: Job, within: float) -> Job:
     ended = await until(over, within=within, what="the rows are done")
     assert ended is not None
     if ended.status is not JobStatus.COMPLETED:
-        raise RuntimeError(f"the job ended as {ended.status}: {(await client.events(job.id))[-1].data}")
+        [*_, last] = [batch async for batch in client.log(job.id)]
+        raise RuntimeError(f"the job ended as {ended.status}: {last[-1].data}")
     return ended

@@ -59,7 +59,8 @@ class Turns:
             self._ended.move_to_end(job.id)
             return kept
         turn = await self._begin(job, form)
-        turn.feed(await self._jobs.events(job.id))
+        async for batch in self._jobs.log(job.id):
+            turn.feed(batch)
         if turn.ended is not None:
             self._ended[job.id] = turn
             if len(self._ended) > MAX_KEPT:

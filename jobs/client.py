@@ -161,12 +161,12 @@ class JobClient:
         for changed in self._followed:
             changed.set()
 
-    async def events(self, job_id: str) -> list[JobEvent]:
-        """Returns the whole log as it is now."""
-        events: list[JobEvent] = []
-        while batch := await self._store.read(job_id, events[-1].seq if events else 0, MAX_BATCH):
-            events += batch
-        return events
+    async def log(self, job_id: str) -> AsyncGenerator[Sequence[JobEvent]]:
+        """Yields the whole log as it is now, in batches, so that others have their turn while a long one is folded."""
+        after = 0
+        while batch := await self._store.read(job_id, after, MAX_BATCH):
+            yield batch
+            after = batch[-1].seq
 
     async def thread(self, thread_id: str, user: str | None = None) -> Thread:
         """Raises `ThreadNotFound`."""

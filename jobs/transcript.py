@@ -97,9 +97,12 @@ class Transcript:
     @classmethod
     def of(cls, events: Iterable[JobEvent]) -> Transcript:
         transcript = cls()
-        for event in events:
-            transcript.feed(event.payload)
+        transcript.feed_all(events)
         return transcript
+
+    def feed_all(self, events: Iterable[JobEvent]) -> None:
+        for event in events:
+            self.feed(event.payload)
 
     @property
     def answer(self) -> str:

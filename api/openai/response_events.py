@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -173,6 +173,11 @@ class ResponseEvents:
         self._status = "queued" if heading.background else "in_progress"
         self._begun = False
         self._ended_at: int | None = None
+
+    def feed_all(self, events: Iterable[JobEvent]) -> None:
+        """Takes events for the response that they make, and not for its stream."""
+        for event in events:
+            self.feed(event)
 
     def feed(self, event: JobEvent) -> list[Payload]:
         """Returns the stream's events for one event of the log, each with its `sequence_number`."""

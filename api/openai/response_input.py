@@ -289,7 +289,9 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
     said: list[Mapping[str, Any]] = []
     for turn in (*earlier, job):
         said += messages_of(turn)
-        transcript = Transcript.of(await jobs.events(turn.id))
+        transcript = Transcript()
+        async for batch in jobs.log(turn.id):
+            transcript.feed_all(batch)
         result = transcript.end.result if isinstance(transcript.end, JobCompleted) else None
         if (answer := _answered(transcript.answer, result)) is not None:
             said.append(answer)

@@ -58,6 +58,6 @@ async def _outputs(job_id: str, place: str, jobs: JobClient, user: str) -> Outpu
     if not job.ended:
         raise ApiError(409, "conflict", f"{place}: its response has not ended; wait for its end.", param=place)
     events = ResponseEvents(Heading.of(job, model=""))
-    for event in await jobs.events(job.id):
-        events.feed(event)
+    async for batch in jobs.log(job.id):
+        events.feed_all(batch)
     return {item["id"]: item for item in events.response()["output"]}

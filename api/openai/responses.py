@@ -220,8 +220,8 @@ async def _end_of(services: WebServices, job: Job) -> None:
 
 async def _as_it_stands(services: WebServices, job: Job) -> Response:
     events = _events(services, job)
-    for event in await services.jobs.events(job.id):
-        events.feed(event)
+    async for batch in services.jobs.log(job.id):
+        events.feed_all(batch)
     return Response(encode(events.response()), media_type="application/json")
 
 

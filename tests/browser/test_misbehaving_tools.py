@@ -50,8 +50,11 @@ async def test_as_many_tools_as_may_calculate_slow_nobody(shared_server: Server,
         offenders = [await jobs.submit(request) for _ in range(8)]
 
         async def calculating() -> bool:
-            logs = [await jobs.events(offender.id) for offender in offenders]
-            return sum(any(event.type == "progress" for event in log) for log in logs) == 7
+            begun = set()
+            for offender in offenders:
+                async for batch in jobs.log(offender.id):
+                    begun |= {offender.id for event in batch if event.type == "progress"}
+            return len(begun) == 7
 
         await until(calculating, within=30, what="seven calculate, and one waits for the place that is kept")
         best = await smoothest(shared_server, other)

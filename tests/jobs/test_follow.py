@@ -198,6 +198,15 @@ async def test_an_ended_job_is_replayed_and_behind_its_end_there_is_nothing(engi
         assert await engine.log(job_id, after=-5) == log
 
 
+async def test_a_long_log_is_read_in_batches_so_that_others_have_their_turn(engine: Engine) -> None:
+    job = await engine.store.submit(chat())
+    await claim(engine.store)
+    await write(engine.store, job.id, *(TextDelta(step="m", text=str(n)) for n in range(2 * MAX_BATCH)))
+    batches = [batch async for batch in engine.client.log(job.id)]
+    assert [len(batch) for batch in batches] == [MAX_BATCH, MAX_BATCH, 2]
+    assert is_gapless([event for batch in batches for event in batch])
+
+
 async def test_a_follower_far_ahead_of_a_running_job_still_sees_its_end(engine: Engine) -> None:
     job_id = await begin(engine)
     following = asyncio.create_task(engine.log(job_id, after=10**9))

@@ -81,7 +81,7 @@ async def test_an_outage_beyond_the_ttl_costs_no_word_asks_no_model_again_and_de
         await asyncio.to_thread(private_postgres.start)
         async with asyncio.timeout(SOON):
             seen = await following
-        assert seen == await engine.client.events(job.id)
+        assert seen == await engine.store.read(job.id, 0, 1_000)
         beats = {worker.id: worker.beat for worker in await engine.store.workers()}
         await until(lambda: _beat_since(engine, beats), within=SOON, what="both hearts beat again")
         assert [worker.stopped for worker in await engine.store.workers()] == [False, False]
@@ -95,7 +95,7 @@ async def _beat_since(engine: Engine, beats: dict[str, int]) -> bool:
 
 
 async def _words(engine: Engine, job_id: str, least: int) -> bool:
-    return len(await engine.client.events(job_id)) > least
+    return len(await engine.store.read(job_id, 0, 1_000)) > least
 
 
 STOPPED_WRITER = """

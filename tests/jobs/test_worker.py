@@ -204,7 +204,7 @@ async def test_nothing_is_written_when_a_job_that_works_is_asked_to_try_now(engi
 
 
 async def tells(engine: Engine, job: Job, kind: str) -> bool:
-    return kind in types(await engine.client.events(job.id))
+    return kind in types(await engine.store.read(job.id, 0, 1_000))
 
 
 async def test_a_cancel_in_the_moment_of_the_end_leaves_one_end(engine: Engine) -> None:

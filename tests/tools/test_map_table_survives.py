@@ -100,7 +100,8 @@ class Place:
         return seen
 
     async def result(self, job: Job) -> dict[str, Any]:
-        result: dict[str, Any] = fields((await self.client.events(job.id))[-1])["result"]
+        [*_, last] = [batch async for batch in self.client.log(job.id)]
+        result: dict[str, Any] = fields(last[-1])["result"]
         return result
 
     def table(self, job: Job) -> list[dict[str, str]]:
