@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,12 +74,21 @@ def plain_words(_path: str, _status: int, code: str, message: str) -> object:
     return {"error": {"code": code, "message": message}}
 
 
-async def refuse(scope: Scope, send: Send, status: int, code: str, message: str, *, words: Words) -> None:
+async def refuse(
+    scope: Scope,
+    send: Send,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    words: Words,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+) -> None:
     """Answers an HTTP request with the error; closes a websocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008})
         return
     body = json.dumps(words(scope["path"], status, code, message)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    stated = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": stated})
     await send({"type": "http.response.body", "body": body})

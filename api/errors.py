@@ -74,6 +74,7 @@ CODES: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read."),
     404: ("not_found", "There is nothing at this address."),
     405: ("method_not_allowed", "This address does not take that method."),
+    408: ("too_slow", "The request did not arrive in time."),
     413: ("too_large", "The request is too large."),
     415: ("unsupported_media_type", "Send JSON, with the header Content-Type: application/json."),
 }
