@@ -61,7 +61,7 @@ class Ended:
     usage: Mapping[str, int] | None
     """{input_tokens, output_tokens}."""
     calls: Sequence[Mapping[str, str]] = ()
-    """The calls that the caller is to run: {id, name, arguments}, the arguments as JSON."""
+    """The calls for the caller to run: {id, name, arguments}, the arguments as JSON."""
     logprobs: Sequence[JSON] = ()
 
 
@@ -95,14 +95,14 @@ class AnswerPieces:
             case JobCompleted(result=result):
                 return self._ended("stop", result)
             case JobIncompleteEvent(reason=reason, result=result):
-                # OpenAI has no word for our limit.
+                # OpenAI has no code for our limit.
                 return self._ended("length" if reason == "too_long" else reason, result)
             case JobFailedEvent(error=error):
                 return Failed(code=error["code"], message=error["message"])
             case JobCancelled():
                 return Failed(code=STOPPED[0], message=STOPPED[1])
             case TextDelta() | StepStarted() | StepFinished():
-                return None  # folded above
+                return None  # handled above
             case (
                 JobQueued()
                 | JobEdited()
@@ -132,7 +132,7 @@ class AnswerPieces:
 
 
 def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
-    """Returns the calls that the caller of a model is to run, from the job's result: {id, name, arguments}."""
+    """Returns the calls for the caller of a model to run, from the job's result: {id, name, arguments}."""
     return result.get("tool_calls") or () if isinstance(result, dict) else ()
 
 

@@ -28,7 +28,7 @@ from jobs.transcript import Transcript
 from names import MODEL
 
 FILE = "file:"
-"""How the place of an uploaded file's content begins, until `with_files` has read it."""
+"""The prefix of the placeholder for an uploaded file's content, until `with_files` has read it."""
 UNSUPPORTED = "unsupported_content"
 ROLES = ("system", "developer", "user", "assistant")
 MESSAGE = "message"
@@ -74,7 +74,7 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side, a call of the model or its result. Other types are refused later, by name."""
+    """A message of either side, a call by the model, or its result. Other types are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
@@ -139,7 +139,7 @@ class NewResponse(ResponseParameters):
 
 
 def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
-    """Returns a conversation for an agent, of whose last input item this is the `number`.
+    """Returns a conversation for an agent. `number` is the number of its last input item.
 
     Raises `ApiError` 400 for one that a model would reject.
     """
@@ -153,7 +153,7 @@ def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
 
 
 def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
-    """Returns the items as messages of chat completions; those calls that follow each other are in one message."""
+    """Returns the items as messages of chat completions; consecutive calls are in one message."""
     messages: list[dict[str, Any]] = []
     for number, item in enumerate(items):
         place = f"input.{number}"
@@ -165,7 +165,7 @@ def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
             case "function_call_output":
                 messages.append(_result(item, place))
             case "reasoning":
-                pass  # of another endpoint: nothing here can read it
+                pass  # of another endpoint, so it cannot be read here
             case _:
                 raise refusal(
                     f"{place}.type", f"messages and function calls are accepted, not {item.type[:40]!r}", UNSUPPORTED
@@ -223,7 +223,7 @@ def _part(part: InputPart, place: str) -> dict[str, Any]:
 
 
 def _data(part: InputPart, url: str | None, place: str) -> str:
-    """Returns the data URL, or the id of an uploaded file, whose content is put in its place."""
+    """Returns the data URL, or a placeholder for the content of an uploaded file."""
     if part.file_id:
         return FILE + part.file_id
     if url is None or not url.startswith("data:"):
@@ -272,7 +272,7 @@ async def conversation_of(jobs: JobClient, job: Job) -> list[Mapping[str, Any]]:
 
 
 def messages_of(job: Job) -> list[Mapping[str, Any]]:
-    """Returns what the job was asked with. Drops instructions, which apply to one response only."""
+    """Returns the job's input without instructions, which apply to one response only."""
     messages: list[Mapping[str, Any]] = list(job.request.arguments.get("messages") or [])
     if (job.request.arguments.get(ASKED) or {}).get("instructions"):
         del messages[0]
