@@ -15,7 +15,7 @@ from jobs.rules import title_of
 from jobs.transcript import Transcript
 from services.web import WebServices
 
-NOBODY = "no running worker has {!r}: start one, or look whether its file loads"
+NOBODY = "no running worker has {!r}: start one, or check that its file loads"
 
 
 class ProgressView(BaseModel):

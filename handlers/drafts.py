@@ -26,8 +26,8 @@ from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
 UNAVAILABLE = "The tool {!r} is not available now; try again later."
-RETRIED = "This job was retried meanwhile; change the arguments of the newest one."
-SENT_BEFORE = "This form was sent already, with other values. To send it once more, open it again."
+RETRIED = "This job has been retried; change the arguments of the newest job."
+SENT_BEFORE = "This form was already sent with other values. To send it again, reopen it."
 FILE_GONE = "This file no longer exists; choose another one."
 
 
