@@ -130,7 +130,7 @@ def _check_target(data: DataDir, folder: Path) -> None:
     if not data.jobs.exists():
         raise BackupRefused(f"There is nothing to back up: {data.path} has no {data.jobs.name}.")
     if folder.is_relative_to(data.path):
-        raise BackupRefused(f"Choose a folder outside of {data.path}, which is what is backed up.")
+        raise BackupRefused(f"Choose a folder outside {data.path}, the directory to back up.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BackupRefused(f"{folder} exists already: choose a new name.")
 
