@@ -223,7 +223,7 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell,
     async with shell.begun("run", "chat", asked) as process:
         await until(lambda: "w9 " in shell.out, within=SECONDS, what="half of the answer")
         process.send_signal(signal.SIGINT)
-        await until(lambda: "The job goes on" in shell.err, within=SECONDS, what="the farewell")
+        await until(lambda: "The job continues" in shell.err, within=SECONDS, what="the farewell")
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
