@@ -144,7 +144,7 @@ class Chat:
             return
         interaction = message.content.strip() or f"/{message.command}"
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
-        # Not the view of before: a page that reconnected meanwhile has another one.
+        # Not the earlier view: a page that has reconnected has another one.
         await self._views.of(session).start()
         if draft is None and request.agent and request.task != chosen_agent(message.modes):
             await self._show_modes(session)  # a starter has chosen the agent

@@ -84,7 +84,7 @@ class Drafts:
         )
 
     async def submit(self, job_id: str, user: str, values: Mapping[str, Any], again: str = "") -> dict[str, str]:
-        """Runs the tool with the form's values, once however often it is called. Returns the problems by field.
+        """Runs the tool with the form's values. Repeated calls run it once. Returns the problems by field.
 
         again: identifies the opening of a completed job's form: each begins one new job.
         """

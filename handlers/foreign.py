@@ -1,4 +1,4 @@
-"""Handlers that somebody else registered with Chainlit: Chainlit keeps one of each kind, the last, and says nothing."""
+"""Finds handlers that other code registered with Chainlit, which silently keeps only the last one of each kind."""
 
 from __future__ import annotations
 

@@ -37,12 +37,12 @@ BUSY_SECONDS = 60.0
 
 
 class BackupRefused(Exception):
-    """The message is a sentence for the person who called."""
+    """The message is a sentence for the user who called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """What a backup holds."""
+    """The content of a backup."""
 
     jobs: int
     files: int
@@ -207,7 +207,7 @@ def _copy_database(path: Path, copy: Path) -> None:
 
 
 def _forget_workers(path: Path) -> int:
-    """Their jobs may be claimed at once by whoever opens the backup. Returns the number of jobs."""
+    """A server that opens the backup may claim their jobs at once. Returns the number of jobs."""
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:
         copy.execute("DELETE FROM workers")
         count: int = copy.execute("SELECT count(*) FROM jobs").fetchone()[0]
