@@ -481,7 +481,7 @@ class Settings(BaseSettings):
                 refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
         if os.environ.get(f"OAUTH_{POSTED}_CLIENT_ID"):
             refuse(
-                f"OAUTH_{POSTED}_CLIENT_ID cannot be used: this login comes back as a post from another site, which is "
+                f"OAUTH_{POSTED}_CLIENT_ID cannot be used: this login returns as a POST from another site, which is "
                 "refused here. Use OAUTH_AZURE_AD_… instead (docs/accounts.md)."
             )
         try:
@@ -490,13 +490,13 @@ class Settings(BaseSettings):
             refuse(describe(error))
         if settings.public_providers and not settings.oauth_allow:
             refuse(
-                f"OAUTH_{settings.public_providers[0]}_CLIENT_ID cannot be used: anybody can have an account there. "
+                f"OAUTH_{settings.public_providers[0]}_CLIENT_ID cannot be used: anyone can have an account there. "
                 "Set LONGHAUL_OAUTH_ALLOW to the addresses, domains (@example.org) or groups that may log in, or to *."
             )
         if twice := sorted(_names_in_keys_file(settings.api_keys_path) & settings.api_keys.keys()):
             refuse(
                 f"LONGHAUL_API_KEYS_FILE cannot be used: {twice[0]!r} has a key in it and in LONGHAUL_API_KEYS. "
-                f"Keep one of them (scripts/keys revoke NAME takes one out of the file)."
+                f"Keep one of them (scripts/keys revoke NAME removes it from the file)."
             )
         return settings
 
@@ -564,16 +564,16 @@ def require_login(settings: Settings, host: str) -> None:
         return
     if settings.public_names:
         refuse(
-            f"LONGHAUL_ALLOWED_HOSTS has {settings.public_names[0]!r}, by which other machines may call, and neither "
+            f"LONGHAUL_ALLOWED_HOSTS has {settings.public_names[0]!r}, which other machines may use, and neither "
             "a login nor API keys are set up. Set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
-            "or LONGHAUL_API_KEYS to serve the API only, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody."
+            "or LONGHAUL_API_KEYS to serve only the API, or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everyone."
         )
     if not is_loopback(host):
         refuse(
             f"host {host!r} can be reached from other machines, and no login is set up. "
             "Listen on 127.0.0.1, or set up a login with LONGHAUL_USERS_FILE or OAUTH_… (docs/accounts.md), "
-            "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everybody, "
-            "and LONGHAUL_ALLOWED_HOSTS to the names this server is called by."
+            "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everyone, "
+            "and LONGHAUL_ALLOWED_HOSTS to the host names of this server."
         )
 
 

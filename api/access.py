@@ -20,7 +20,7 @@ from services.web import WebServices
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "bearer "
 WRONG_KEYS_PER_MINUTE = 60
-"""From one address. Wrong keys never delay a right one: a key is too long to guess."""
+"""Wrong keys from one address. They never delay a valid key: a key is too long to guess."""
 EVERYBODY = "*"
 UNKNOWN_KEY = "Send a known key: Authorization: Bearer KEY."
 ONLY_LOCAL = "Only this machine may call, and not through a proxy, as long as neither keys nor a login are set up."
@@ -50,7 +50,7 @@ class Access:
         return user
 
     async def still_admits(self, request: Request, user: str) -> bool:
-        """Whether a caller who was admitted would be again: the key may have been revoked, the login have ended."""
+        """Whether an admitted caller is still admitted: the key may have been revoked, or the login may have ended."""
         try:
             return await self._known(request) == user
         except ApiError:
@@ -116,7 +116,7 @@ async def admitted(request: Request) -> str:
 
 
 async def owner(request: Request, job_id: str, user: Annotated[str, Depends(caller)]) -> str:
-    """Raises `JobNotFound`, for an administrator alone: others have no jobs but their own."""
+    """Raises `JobNotFound`, only for an administrator: other users have only their own jobs."""
     if user not in access_of(request).admins:
         return user
     owner = (await open_services(request).jobs.get(job_id, None)).user
@@ -128,9 +128,12 @@ async def owner(request: Request, job_id: str, user: Annotated[str, Depends(call
 async def whose(
     request: Request,
     caller: Annotated[str, Depends(caller)],
-    user: Annotated[str | None, Query(max_length=200, description="Administrators: whose, or `*` for all.")] = None,
+    user: Annotated[
+        str | None,
+        Query(max_length=200, description="For administrators: a user, or `*` for all."),
+    ] = None,
 ) -> str | None:
-    """Returns the user whose jobs are asked for; None is everybody. Raises `ApiError` 404 for another user's."""
+    """Returns the user whose jobs are requested; None means all users. Raises `ApiError` 404 for another user's."""
     if user in (None, caller):
         return caller
     if caller not in access_of(request).admins:

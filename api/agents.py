@@ -1,4 +1,4 @@
-"""`GET /api/agents`: who can answer."""
+"""`GET /api/agents`: lists the agents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AgentView(BaseModel):
     name: str = Field(examples=["assistant"], description="Also a `task` of a job, and a model of `/v1`.")
     description: str
     parameters: dict[str, Any] = Field(description="JSON Schema of its settings, the `arguments` of a job.")
-    default: bool = Field(description="Whether it answers where nobody has chosen an agent.")
+    default: bool = Field(description="Whether it answers when no agent was chosen.")
 
 
 class AgentList(BaseModel):

@@ -63,7 +63,7 @@ class Ended:
     usage_details: Mapping[str, int] = field(default_factory=dict)
     """{cached_tokens, reasoning_tokens}, if the endpoint told them."""
     calls: Sequence[Mapping[str, str]] = ()
-    """The calls that the caller is to run: {id, name, arguments}, the arguments as JSON."""
+    """The calls for the caller to run: {id, name, arguments}, the arguments as JSON."""
     logprobs: Sequence[JSON] = ()
     refusal: str = ""
     """Why the model does not answer, in its words."""
@@ -99,14 +99,14 @@ class AnswerPieces:
             case JobCompleted(result=result):
                 return self._ended("stop", result)
             case JobIncompleteEvent(reason=reason, result=result):
-                # OpenAI has no word for our limit.
+                # OpenAI has no code for our limit.
                 return self._ended("length" if reason == "too_long" else reason, result)
             case JobFailedEvent(error=error):
                 return Failed(code=error["code"], message=error["message"])
             case JobCancelled():
                 return Failed(code=STOPPED[0], message=STOPPED[1])
             case TextDelta() | StepStarted() | StepFinished():
-                return None  # folded above
+                return None  # handled above
             case (
                 JobQueued()
                 | JobEdited()
@@ -138,7 +138,7 @@ class AnswerPieces:
 
 
 def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
-    """Returns the calls that the caller of a model is to run, from the job's result: {id, name, arguments}."""
+    """Returns the calls for the caller of a model to run, from the job's result: {id, name, arguments}."""
     return result.get("tool_calls") or () if isinstance(result, dict) else ()
 
 

@@ -25,7 +25,7 @@ class ApiOrChat:
         if client := scope.get("client"):
             audit.ADDRESS.set(str(client[0]))
         if scope["type"] in {"http", "websocket"}:
-            scope[ABORT] = _aborting(send)  # what lies further in does not see the server's own `send`
+            scope[ABORT] = _aborting(send)  # inner layers do not see the server's own `send`
         if scope["type"] == "http" and is_api(scope["path"]):
             await self._api(scope, receive, keep_to_https(scope, send))
         else:
@@ -37,7 +37,7 @@ def is_api(path: str) -> bool:
 
 
 async def abort(scope: Scope, receive: Receive) -> None:
-    """Cuts the connection of a client that does not read; the server would otherwise wait for it to take the rest.
+    """Cuts the connection of a client that does not read; otherwise the server would wait until it reads the rest.
 
     Returns once the server has noticed the cut, so that it does not log an incomplete response.
     """

@@ -19,7 +19,7 @@ from services.lifecycle import Lifecycle
 from services.web import Settings
 
 DESCRIPTION = """
-Submit a job, and follow it: it goes on whatever happens to the caller, and every follower sees every event once.
+Submit a job and follow it. The job continues even if the caller disconnects, and every follower sees every event once.
 With keys set up, send `Authorization: Bearer KEY`. `/chat-stream` (Deep Chat) and `/v1` (OpenAI) lead to the same jobs.
 """
 ROUTERS = (
@@ -45,7 +45,7 @@ OUR_HEADERS = ("Location", "Mcp-Session-Id", "Retry-After", "X-Job-Id", ui.RUN, 
 
 
 def create_api(settings: Settings, lifecycle: Lifecycle, *, browser_user: BrowserUser) -> ASGIApp:
-    """Until the lifecycle is open, and from when it drains, every call is answered 503."""
+    """Before the lifecycle is open, and once it drains, every call is answered 503."""
     app = FastAPIOffline(  # its files work without a public CDN
         title="Longhaul",
         version="0.1.0",

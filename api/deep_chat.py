@@ -23,7 +23,7 @@ router = APIRouter(tags=["deep chat"])
 router.include_router(deep_chat_page.router)
 
 ADDRESS = "/chat-stream"
-NO_ANSWER = Failed(code="model_no_answer", message="The model gave no answer; ask again.")
+NO_ANSWER = Failed(code="model_no_answer", message="The model returned no answer; ask again.")
 
 
 class Sentence(BaseModel):
@@ -57,7 +57,7 @@ async def ask(
     key: Key = None,
     detach: Annotated[bool, Query(description="The answer continues after the client disconnects.")] = False,
 ) -> Response:
-    """Ask a question and stream the answer. `X-Job-Id` names the job, which every other API can follow too."""
+    """Ask a question and stream the answer. `X-Job-Id` is the id of the job, which every other API can follow too."""
     question = await read_question(request, services, user)
     # These arguments restrict an idempotency key to this front end and this value of `detach`. Otherwise a client that
     # disconnects elsewhere could cancel this answer.

@@ -72,11 +72,11 @@ class Question:
     files: Sequence[str] = ()
     """Ids of the files uploaded with it."""
     model: str | None = None
-    """The model or agent that is asked; None for the default one."""
+    """The model or agent to ask; None for the default one."""
 
 
 async def read_question(request: Request, services: WebServices, user: str) -> Question:
-    """Raises `ApiError` or `RequestValidationError` when the body is no conversation, `FileTooLarge` and `NoSpace`."""
+    """Raises `ApiError` or `RequestValidationError` unless the body is a conversation; `FileTooLarge`, `NoSpace`."""
     limit_bytes = services.settings.max_body_bytes
     match content_type(request):
         case "application/json" | "text/json":

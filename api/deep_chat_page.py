@@ -35,7 +35,7 @@ class Component:
 
     version: str
     url: str
-    """Public address of the bundle."""
+    """The bundle's public address."""
     integrity: str
     """Value of the script's `integrity` attribute; browsers refuse a bundle that differs."""
 

@@ -26,13 +26,13 @@ MCP = "/mcp"
 RETRY_SECONDS = 2
 """`Retry-After` while the server starts, stops, or cannot reach its data or its model."""
 RETRY_AFTER = {429: 10, 503: RETRY_SECONDS}
-"""By status; a queue that is full takes a while."""
+"""By status; a full queue takes longer to empty."""
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that disconnected before the response."""
 
 
 class ApiError(Exception):
-    """An error response. `message` is one sentence that tells a person what to do."""
+    """An error response. `message` is one sentence that tells the user what to do."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ STATUSES: Mapping[type[Exception], tuple[int, str]] = {
 CODES: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read."),
     404: ("not_found", "There is nothing at this address."),
-    405: ("method_not_allowed", "This address does not take that method."),
+    405: ("method_not_allowed", "This address does not accept that method."),
     408: ("too_slow", "The request did not arrive in time."),
     413: ("too_large", "The request is too large."),
     415: ("unsupported_media_type", "Send JSON, with the header Content-Type: application/json."),

@@ -10,7 +10,7 @@ from jobs.encoding import to_stored
 
 
 def frame(event: JobEvent) -> str:
-    """Sends the stored JSON unparsed, behind seq, type and time, because parsing it for each follower is slow."""
+    """Sends the stored JSON unparsed, after seq, type and time, because parsing it for each follower is slow."""
     _, seq, kind, at, data = event
     fields = data.lstrip()[1:]
     comma = "" if fields == "}" else ","
@@ -34,6 +34,6 @@ async def frames(jobs: JobClient, job_id: str, user: str, *, after: int) -> Fram
 
 
 def starting_after(last_event_id: str | None, after: str | None) -> int:
-    """Returns the seq to start behind; 0, the beginning, when the value is not an event's number."""
+    """Returns the seq to start after; 0, the beginning, if the value is not an event's number."""
     text = last_event_id if last_event_id is not None else after or ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -1,4 +1,4 @@
-"""The caller's own feed: all their jobs as Server-Sent Events, one event for each change of one."""
+"""All of the caller's jobs as Server-Sent Events, one event for each change of a job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/events", tags=["jobs"])
 
 UNAVAILABLE = b'event: error\ndata: {"error":{"code":"unavailable","message":"The jobs cannot be read; resume."}}\n\n'
 UNTOLD = ("last_seq", "result", "artifacts")
-"""Fields of a job that the feed leaves out: they change with each word, or are long."""
+"""Fields of a job that the feed omits, because they change with each word or are long."""
 WAIT = "starts_in_seconds"
 
 
@@ -36,11 +36,11 @@ async def follow(
     services: Services,
     last_event_id: Annotated[str | None, Header(description="The `id` of the last event received.")] = None,
 ) -> EventStream:
-    """Stream the present state of each of the caller's jobs that has not ended, then of each that changes; for
-    administrators those of others, too.
+    """Stream the state of each of the caller's jobs that has not ended, then of each job that changes. Administrators
+    may also follow the jobs of others.
 
-    `event: job`, its data a job without `last_seq`, `result` and `artifacts`. The state of a deleted
-    job is `deleted`. Resumed by `Last-Event-ID`, the stream also tells what ended since, perhaps once more.
+    Each event is `event: job` with a job without `last_seq`, `result` and `artifacts`. The state of a deleted job is
+    `deleted`. Resumed with `Last-Event-ID`, the stream also sends jobs that have ended since, possibly a second time.
     """
     frames = _frames(services, user, since=_time_of(last_event_id))
     return EventStream(frames, ping_seconds=services.settings.sse_ping_seconds)
@@ -63,7 +63,7 @@ async def _frames(services: WebServices, user: str | None, since: float) -> Fram
 
 
 async def _left(services: WebServices, job_id: str, user: str | None) -> dict[str, Any]:
-    """Returns what to tell of a job that has left the list: it was deleted, or its worker's clock is far behind."""
+    """Returns the event of a job that has left the list: it was deleted, or its worker's clock is far behind."""
     try:
         job = await services.jobs.get(job_id, user)
     except JobNotFound:
@@ -85,7 +85,7 @@ def _frame(job: dict[str, Any]) -> bytes:
 
 
 def _time_of(event_id: str | None) -> float:
-    """Returns the time to tell from: now, unless the id is one of this feed."""
+    """Returns the time to resume from: now, unless the id is one of this feed."""
     now = time.time()
     try:
         at = float(event_id or "")

@@ -49,7 +49,7 @@ class FileView(BaseModel):
 
 class ListedFile(FileView):
     created_at: float = Field(description="Unix seconds.")
-    used_by: int = Field(description="How many jobs name it, each counted once with its retries.")
+    used_by: int = Field(description="The number of jobs that use it; a job and its retries count once.")
 
 
 class FileList(BaseModel):
@@ -82,7 +82,7 @@ async def find(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     before: Annotated[str | None, Query(pattern=ID, description="A file's id: list only older files.")] = None,
 ) -> dict[str, Any]:
-    """List the caller's uploads, newest first. One that no job has named is deleted after a day."""
+    """List the caller's uploads, newest first. An upload that no job has used is deleted after a day."""
     found = await services.uploads.find(user, limit=limit + 1, before=before)
     return {"data": [_listed(upload) for upload in found[:limit]], "has_more": len(found) > limit}
 

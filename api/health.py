@@ -1,4 +1,4 @@
-"""Health checks for people, load balancers and tests: is the server alive, and is it ready."""
+"""Health checks for people, load balancers and tests: whether the server is alive, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ async def healthz() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"description": "The store is out of reach, or the process is stopping."}})
 async def readyz(request: Request) -> JSONResponse:
-    """200 when the store answers, with the workers that have loaded all they need, the machines of all, and the queue;
-    503 if not, or while draining. The store is `busy` while writes to it wait."""
+    """200 if the store answers, with the workers that have finished loading, all workers' machines, and the queue;
+    else, or while draining, 503. The store is `busy` while writes to it wait."""
     try:
         services = open_services(request)
     except NotServing:
@@ -37,7 +37,7 @@ async def readyz(request: Request) -> JSONResponse:
         workers = await services.workers()
         queue = await services.jobs.queue()
         writable = await services.jobs.is_writable()
-    except Exception:  # whatever the reason, the store is out of reach
+    except Exception:  # for any reason, the store is out of reach
         logger.exception("store does not answer")
         return _not_ready("unreachable")
     return JSONResponse(

@@ -15,7 +15,7 @@ from jobs.rules import title_of
 from jobs.transcript import Transcript
 from services.web import WebServices
 
-NOBODY = "no running worker has {!r}: start one, or look whether its file loads"
+NOBODY = "no running worker has {!r}: start one, or check that its file loads"
 
 
 class ProgressView(BaseModel):
@@ -46,11 +46,9 @@ class JobView(BaseModel):
     id: str = Field(examples=["job_5f0c3a9be1d24c77a0b1c2d3"])
     task: str = Field(description="`chat`, or a tool's name.", examples=["chat"])
     status: JobStatus
-    title: str = Field(description="A few words on what was asked.")
-    state: str = Field(
-        description="`queued`, `working`, `waiting`, `stalled`, `stopping`, or how it ended: the status."
-    )
-    doing: str | None = Field(description="One line on what it does now.")
+    title: str = Field(description="A few words from the request.")
+    state: str = Field(description="`queued`, `working`, `waiting`, `stalled`, `stopping`; after the end, the status.")
+    doing: str | None = Field(description="One line about the current work.")
     thread_id: str | None
     user: str
     retry_of: str | None
@@ -61,12 +59,12 @@ class JobView(BaseModel):
     last_seq: int = Field(description="Length of its event log.")
     progress: ProgressView | None
     eta_seconds: list[float] | None = Field(
-        description="The time left: the median, and what nine of ten such calls stay below. None without a total, or "
+        description="Seconds left: the median, and the time nine of ten calls stay below. None without a total, or "
         "after fewer than five runs of the tool."
     )
     queue_position: int | None = Field(description="Number of jobs that start before it, while it waits.")
     starts_in_seconds: list[float] | None = Field(
-        description="An estimate of how long it still waits: the usual, and a long wait. None if too little is known."
+        description="An estimate of the remaining wait: a usual and a long one. None if too little is known."
     )
     result: Any | None
     error: ErrorView | None

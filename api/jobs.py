@@ -63,11 +63,11 @@ class NewJob(BaseModel):
     )
     overlap: Overlap = Field(
         "next",
-        description="While a turn of the thread runs: `next` waits, `instead` stops it and runs before what waits.",
+        description="If a turn of the thread runs: `next` waits; `instead` stops it and goes before waiting turns.",
     )
     model: str | None = Field(None, max_length=200, description="One of `GET /v1/models`.")
     patience_seconds: float = Field(
-        30, ge=0, le=7 * 86_400, description="How long a failing model endpoint is tried again."
+        30, ge=0, le=7 * 86_400, description="How long a failing model endpoint is retried."
     )
 
 
@@ -80,7 +80,9 @@ class NewWords(BaseModel):
 class NewRetry(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"arguments": {"years": 40}}]})
 
-    arguments: dict[str, Any] | None = Field(None, description="Replace the first ones, such as a larger budget.")
+    arguments: dict[str, Any] | None = Field(
+        None, description="Replace the original ones, for example with a larger budget."
+    )
 
 
 @router.post(
@@ -105,13 +107,13 @@ async def find(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     before: Annotated[str | None, Query(pattern=ID, description="A job's id: list only older jobs.")] = None,
 ) -> dict[str, Any]:
-    """List the caller's jobs, newest first; those of others for administrators."""
+    """List the caller's jobs, newest first. Administrators may list the jobs of others."""
     query = JobFilter(user=user, status=status, task=task, thread_id=thread_id, limit=limit + 1, before=before)
     found = await services.jobs.jobs(query)
     return {"data": await views(services, found[:limit]), "has_more": len(found) > limit}
 
 
-@router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503), summary="Look at a job")
+@router.get("/{job_id}", response_model=JobView, responses=errors(401, 404, 422, 429, 503), summary="Get a job")
 async def get(job_id: JobId, user: Owner, services: Services) -> dict[str, Any]:
     """Show the job's current state."""
     return (await views(services, [await services.jobs.get(job_id, user)]))[0]
@@ -157,7 +159,7 @@ async def cancel(job_id: JobId, user: Owner, by: Caller, services: Services) -> 
     summary="Ask the model endpoint again now",
 )
 async def try_now(job_id: JobId, user: Caller, services: Services) -> JSONResponse:
-    """End the wait of a job whose `state` is `waiting` for the model endpoint. Changes nothing in another state."""
+    """End the pause of a job that is `waiting` for the model endpoint. In another state, nothing changes."""
     return await _accepted(services, await services.jobs.try_now(job_id, user))
 
 
@@ -180,7 +182,7 @@ async def retry(job_id: JobId, user: Caller, services: Services, body: NewRetry 
     "/{job_id}", response_model=JobView, responses=errors(401, 404, 409, 422, 429, 503), summary="Edit a waiting job"
 )
 async def edit(job_id: JobId, body: NewWords, user: Caller, services: Services) -> dict[str, Any]:
-    """Replace the words of a chat turn that waits. 409 once it has begun."""
+    """Replace the text of a waiting chat turn. 409 once it has started."""
     job = await services.jobs.get(job_id, user)
     if not job.request.is_turn:
         raise ApiError(422, "invalid_request", "input: the job of a tool has none.", param="input")

@@ -1,4 +1,4 @@
-"""The caller, for pages that show more to some."""
+"""The caller, for pages that show more to administrators."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Me(BaseModel):
 
 @router.get("", responses=errors(401, 429, 503), summary="Who calls")
 async def me(request: Request, user: Caller) -> Me:
-    """Tell the caller's name, and what only some may do."""
+    """Return the caller's name, and whether the caller is an administrator."""
     return Me(name=user, admin=user in access_of(request).admins)

@@ -24,7 +24,7 @@ FIRST_FRAME_SECONDS = 3.0
 SHUTDOWN_SECONDS = 1.0
 """How long streams may take to end when the server drains."""
 ADMITTED_SECONDS = 1.0
-"""How long a stream relies on its caller's being admitted."""
+"""How long a stream may continue before it checks its caller's access again."""
 PING_SHARE = 0.8
 """Share of the promised heartbeat interval, so that a proxy with the same timeout does not cut the stream."""
 PING = b": ping\n\n"
@@ -91,7 +91,7 @@ class NotAdmittedAnyMore(Exception):
 
 
 def _while_admitted(scope: Scope, send: Send) -> Send:
-    """Asks whether the caller is still admitted, before a frame or a ping is sent and at most once a second."""
+    """Checks the caller's access before a frame or a ping is sent, at most once a second."""
     still_admitted: Callable[[], Awaitable[bool]] | None = scope.get("state", {}).get("still_admitted")
     if still_admitted is None:
         return send

@@ -15,7 +15,7 @@ from api.access import admitted
 from api.errors import ApiError
 
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""An escaped NUL in JSON: behind an odd number of backslashes. An even number makes it plain text."""
+"""An escaped NUL in JSON: after an odd number of backslashes. After an even number, it is plain text."""
 
 SEPARATORS = (b",", b"[", b"{")
 MAX_VALUES = 500_000

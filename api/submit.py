@@ -32,7 +32,7 @@ async def submit(services: WebServices, request: JobRequest, overlap: Overlap = 
 
 
 async def _addressed(services: WebServices, request: JobRequest) -> JobRequest:
-    """Returns the request to the agent that is named as its model, or that answers its thread."""
+    """Returns the request for the agent that is named as the model, or that answers the thread."""
     agent = await find(services.jobs, request.model) if request.model and request.task == CHAT else None
     if agent is None:
         return await addressed(services.jobs, request)
@@ -60,9 +60,9 @@ def model_request(
     arguments: Mapping[str, Any],
     patience_seconds: float | None = None,
 ) -> JobRequest:
-    """Returns the request of a call of the model by itself, with messages and parameters in OpenAI's form.
+    """Returns the request of a direct model call, with messages and parameters in OpenAI's format.
 
-    words: the user's last ones, by which people know the job.
+    words: the user's last message, which becomes the job's title.
     """
     return JobRequest(
         task=MODEL,
@@ -76,9 +76,9 @@ def model_request(
 
 
 async def is_agent(services: WebServices, name: str | None) -> bool:
-    """Whether the name is an agent's. A request without a model is for the default one.
+    """Whether the name is an agent's. A request without a model is for the default agent.
 
-    No agent has the configured model's name: the start refuses that. So most requests read no catalogue.
+    The server does not start if an agent has the configured model's name, so most requests read no catalogue.
     """
     return name is None or (name != services.settings.model_name and await find(services.jobs, name) is not None)
 

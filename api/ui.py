@@ -1,4 +1,4 @@
-"""The front end for the AI SDK's `useChat`: a chat turn as a stream of UI message chunks that can be rejoined."""
+"""The front end for the AI SDK's `useChat`: a chat turn as a resumable stream of UI message chunks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ StartIndex = Annotated[
     summary="Ask, from the AI SDK",
 )
 async def ask(request: Request, user: Caller, services: Services, key: Key = None) -> EventStream:
-    """Ask a question and stream the answer. Leaving does not stop it: `x-workflow-run-id` names the job."""
+    """Ask a question and stream the answer. A disconnect does not stop it; `x-workflow-run-id` is the job's id."""
     chat = await read_chat(request)
     files = await save_files(services, chat.question.files, user)
     turn = chat_request(
@@ -77,7 +77,7 @@ async def ask(request: Request, user: Caller, services: Services, key: Key = Non
 async def rejoin(
     job_id: Annotated[str, Path(max_length=200)], user: Caller, services: Services, first: StartIndex = 0
 ) -> EventStream:
-    """Stream the chunks of any job from number `startIndex` on. The same number is the same chunk for ever."""
+    """Stream the chunks of any job from number `startIndex` on. A number always means the same chunk."""
     job = await services.jobs.get(job_id, user)
     return await _rejoined(services, job, first)
 
@@ -128,7 +128,7 @@ def _stream(services: WebServices, job: Job, *, first: int, headers: dict[str, s
 
 
 async def _frames(services: WebServices, job: Job, first: int) -> Frames:
-    """Yields one frame per batch. Ends without `finish` when this process stops, so that the client comes back."""
+    """Yields one frame per batch. Ends without `finish` when this process stops, so that the client resumes."""
     chunks, number, ended = UiChunks(job.id), 0, False
     try:
         async with contextlib.aclosing(services.jobs.follow(job.id, job.user)) as batches:

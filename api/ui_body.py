@@ -1,4 +1,4 @@
-"""Reads what the AI SDK's `useChat` sends: the UI messages of the whole conversation."""
+"""Reads the requests of the AI SDK's `useChat`: the UI messages of the whole conversation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from services.web import WebServices
 MAX_MESSAGES = 10_000
 MAX_PARTS = 10_000
 TAKEN = frozenset({"application/json", "text/json", "text/plain"})
-"""Content types. `WorkflowChatTransport` names none, which makes it plain text."""
+"""Content types. `WorkflowChatTransport` sets none, so browsers send plain text."""
 FIELD = "messages"
 
 
 class Part(BaseModel):
-    """Text, or an attached file as a data URL. Others, such as earlier tool calls, are read over."""
+    """Text, or an attached file as a data URL. Other parts, such as earlier tool calls, are ignored."""
 
     model_config = ConfigDict(strict=True)
 
@@ -86,7 +86,7 @@ def schema() -> dict[str, Any]:
 
 
 async def read_chat(request: Request) -> NewUiChat:
-    """Raises `ApiError` or `RequestValidationError` when the body is no conversation that ends with a question."""
+    """Raises `ApiError` or `RequestValidationError` unless the body is a conversation that ends with a question."""
     if content_type(request) not in TAKEN:
         raise ApiError(415, "unsupported_media_type", "Send JSON, with the header Content-Type: application/json.")
     try:

@@ -1,7 +1,7 @@
 """A job as a UI message of the AI SDK: a pure function from the events of its log to the chunks of the stream.
 
-The same log yields the same chunks, whenever and in whatever batches it is read, so that the number of a chunk means
-the same for ever. The shapes are those of https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol.
+The same log yields the same chunks, whenever and in whatever batches it is read, so a number always means the same
+chunk. The shapes are those of https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from jobs.transcript import AnswerChange, Transcript
 Chunk = dict[str, Any]
 
 FINISH_REASONS: Mapping[str, str] = {"length": "length", "too_long": "length", "content_filter": "content-filter"}
-"""Why an answer ended early, in the SDK's words; anything else is `other`."""
+"""The SDK's codes for an answer that ended early; all other reasons are `other`."""
 
 
 class UiChunks:
@@ -46,9 +46,9 @@ class UiChunks:
     def __init__(self, job_id: str) -> None:
         self._job_id = job_id
         self._transcript = Transcript()
-        self._step: str | None = None  # that began the message's current step
-        self._begun: set[str] = set()  # the steps that have begun one
-        self._numbers = 0  # of message steps begun
+        self._step: str | None = None  # the step that started the message's current step
+        self._begun: set[str] = set()  # the steps that have started one
+        self._numbers = 0  # of started message steps
         self._open: dict[str, str] = {}  # step → id of its open text part
         self._texts: dict[str, list[str]] = {}  # step → ids of the text parts of its attempt
         self._others = False  # whether the message's current step holds more than the text of that step
@@ -88,7 +88,7 @@ class UiChunks:
             case (
                 TextDelta() | JobQueued() | JobEdited() | JobStarted() | JobCancelling() | Log() | StepWaiting()
             ) | UnknownEvent():
-                pass  # text is folded above; the others are no part of a message
+                pass  # text is handled above; other events are not part of a message
             case _:
                 assert_never(payload)
 
@@ -110,14 +110,14 @@ class UiChunks:
         return f"text-{self._parts}"
 
     def _withdraw(self, step: str) -> Iterator[Chunk]:
-        """The SDK takes back all of the message's current step, or nothing: then the withdrawn parts are named."""
+        """The SDK can withdraw only the message's whole current step. Otherwise the chunks name the withdrawn parts."""
         open_part, parts = self._open.pop(step, None), self._texts.pop(step, [])
         if step == self._step and not self._others:
             yield {"type": "reset-step"}
             return
         if open_part is not None:
             yield {"type": "text-end", "id": open_part}
-        self._others |= bool(parts)  # a reset would take back these notes too
+        self._others |= bool(parts)  # a reset would also withdraw these notes
         for part in parts:
             yield {"type": "data-withdrawn", "data": {"id": part}}
 
@@ -132,11 +132,11 @@ class UiChunks:
             yield {"type": "start-step"}
 
     def _is_shown(self, parent: str | None) -> bool:
-        """Whether a call is one of the job's own, or of its answer's model calls: not one inside another call."""
+        """Whether a call belongs to the job or to a model call of its answer, and not to another tool call."""
         return not parent or ((step := self._transcript.steps.get(parent)) is not None and step.in_answer)
 
     def _announce(self, started: StepStarted) -> Iterator[Chunk]:
-        """A tool's call; one that starts again in the same step of the message is shown already."""
+        """A tool's call, unless the same step of the message already shows it because the call started again."""
         if self._announced.get(started.step) == self._numbers:
             return
         self._announced[started.step], self._others = self._numbers, True
@@ -178,7 +178,7 @@ class UiChunks:
         return {"type": "source-document", **told, "mediaType": "application/octet-stream"}
 
     def _data(self, kind: str, step: str | None, data: Chunk) -> Chunk:
-        """A part that the next one of its id replaces."""
+        """A part that the next part with its id replaces."""
         self._others = True
         return {"type": f"data-{kind}", "id": f"{kind}-{step}", "data": data}
 

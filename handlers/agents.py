@@ -57,7 +57,7 @@ def panel(agents: Sequence[Agent], last: JobRequest | None) -> list[dict[str, An
 
 
 def settings_in(agent: Agent, panel: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the panel says of this agent, by parameter; empty when nobody has changed it."""
+    """Returns the panel's values for this agent, by parameter; empty if they were not changed."""
     head = f"{agent['name']}{BETWEEN}"
     return {name.removeprefix(head): value for name, value in panel.items() if name.startswith(head)}
 

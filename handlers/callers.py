@@ -42,7 +42,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """What a valid token of Chainlit says."""
+    """The content of a valid Chainlit token."""
 
     user: User
     digest: str
@@ -78,7 +78,7 @@ class Logins:
         return None if read is None else str(read.user.identifier)
 
     def read(self, token: str | None) -> Token | None:
-        """`user`, with all that the token says."""
+        """`user`, with the content of the token."""
         try:
             claims = None if token is None else jwt.decode(token, get_jwt_secret(), algorithms=["HS256"])
             user = None if claims is None else decode_jwt(token)

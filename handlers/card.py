@@ -1,4 +1,4 @@
-"""The job card: what a turn does, as the log tells it. Words for people are the browser's (`public/card.js`)."""
+"""The job card: a turn's state, read from the log. The browser adds the text (`public/card.js`)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,12 @@ OVERLAP = {
     "id": "overlap",
     "name": "While an answer runs",
     "options": [
-        {"id": "next", "name": "Next", "description": "The message waits for the answer before it", "default": True},
+        {
+            "id": "next",
+            "name": "Next",
+            "description": "The message waits for the running answer",
+            "default": True,
+        },
         {"id": "instead", "name": "Instead", "description": "The message stops the answer and runs at once"},
     ],
 }
@@ -92,9 +97,7 @@ class Chat:
         chosen = model_of(message.get("modes"))
         models = self._services.model
         if chosen is not None and chosen not in await models.names() and models.is_listed:
-            return await self._refuse(
-                session, f"The model {chosen[:80]!r} is not offered any more; choose another one."
-            )
+            return await self._refuse(session, f"The model {chosen[:80]!r} is no longer offered; choose another one.")
         # A command may have no text. Chainlit would announce a conversation that begins with an empty message, in which
         # the page shows no Stop. `on_message` announces it instead.
         session.has_first_interaction = True
@@ -141,7 +144,7 @@ class Chat:
             return
         interaction = message.content.strip() or f"/{message.command}"
         await session.emit("first_interaction", {"interaction": interaction, "thread_id": session.thread_id})
-        # Not the view of before: a page that reconnected meanwhile has another one.
+        # Not the earlier view: a page that has reconnected has another one.
         await self._views.of(session).start()
         if draft is None and request.agent and request.task != chosen_agent(message.modes):
             await self._show_modes(session)  # a starter has chosen the agent

@@ -59,7 +59,7 @@ def _command(form: ToolForm) -> dict[str, Any]:
 
 
 def split_command(chosen: str | None, text: str, known: Sequence[str]) -> tuple[str, str] | None:
-    """Returns a message's command, known or not, and the text behind it; None when it is not a command.
+    """Returns a message's command, known or not, and the text after it; None if it is not a command.
 
     A typed `/word` alone is always a command. With text behind it, only a known one is: other text may begin with a
     slash too.

@@ -19,16 +19,16 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ABORT = "longhaul.abort"
 BURST = 200.0
 MESSAGES_PER_SECOND = 20.0
-"""What a page may send: the burst at once, and then so many messages a second. A page in use sends less than one."""
+"""Limits for a page: a burst at once, then this many messages a second. A page in use sends less than one."""
 CHARACTERS_PER_MESSAGE = 100_000
 LONGEST = BURST / 4
-"""A long message counts as several, at most as so many: what settings allow may be sent."""
+"""A long message counts as several, up to this number, so that the longest allowed message may be sent."""
 LINGER_SECONDS = 5.0
 """How long a connection that was closed may take to send what waits; one that is not read never would."""
 
 
 class Allowance:
-    """What a page may still send: a bucket that fills with time."""
+    """The remaining allowance of a page: a bucket that fills with time."""
 
     def __init__(self, now: float) -> None:
         self._left = BURST

@@ -26,8 +26,8 @@ from services.web import FileStore, StoredFileNotFound
 
 GONE = "The form could not be found; reload the page."
 UNAVAILABLE = "The tool {!r} is not available now; try again later."
-RETRIED = "This job was retried meanwhile; change the arguments of the newest one."
-SENT_BEFORE = "This form was sent already, with other values. To send it once more, open it again."
+RETRIED = "This job has been retried; change the arguments of the newest job."
+SENT_BEFORE = "This form was already sent with other values. To send it again, reopen it."
 FILE_GONE = "This file no longer exists; choose another one."
 
 
@@ -84,7 +84,7 @@ class Drafts:
         )
 
     async def submit(self, job_id: str, user: str, values: Mapping[str, Any], again: str = "") -> dict[str, str]:
-        """Runs the tool with the form's values, once however often it is called. Returns the problems by field.
+        """Runs the tool with the form's values. Repeated calls run it once. Returns the problems by field.
 
         again: identifies the opening of a completed job's form: each begins one new job.
         """

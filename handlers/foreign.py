@@ -1,4 +1,4 @@
-"""Handlers that somebody else registered with Chainlit: Chainlit keeps one of each kind, the last, and says nothing."""
+"""Finds handlers that other code registered with Chainlit, which silently keeps only the last one of each kind."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def _place(code: CodeType | None) -> str:
 
 def _advice(kind: str) -> str:
     if kind in LOGINS:
-        return "Who may log in is a setting: docs/accounts.md."
-    return "What it does belongs into an agent, in agents/: docs/porting.md shows how."
+        return "Settings control who may log in: docs/accounts.md."
+    return "Move its code to an agent in agents/; docs/porting.md shows how."

@@ -35,7 +35,7 @@ from handlers.uploads import UPLOADS, upload_routes
 from services.lifecycle import Lifecycle, NotServing, Phase
 
 RETRY_SECONDS = 2
-"""What a caller is asked to wait while the server starts or ends."""
+"""The wait that a caller is told while the server starts or ends."""
 
 
 def install_chat(

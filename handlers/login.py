@@ -63,7 +63,7 @@ def configured_logins() -> Logins:
 
 
 async def log_out(lifecycle: Lifecycle, request: Request) -> Response:
-    """Replaces Chainlit's own route, which deletes the cookie only: whoever has copied its token could go on."""
+    """Replaces Chainlit's own route, which deletes only the cookie: a copy of its token would remain valid."""
     for token in _tokens(request):
         if (login := configured_logins().read(token)) is not None:
             await lifecycle.get(Sessions).end(login)

@@ -11,9 +11,9 @@ CLOSING = {FORMULA: FORMULA, r"\(": r"\)", r"\[": r"\]"}
 FENCE = 3
 """Characters that open a block of code at the beginning of a line."""
 INDENTED = 4
-"""Columns before a line that make it code, behind an empty line."""
+"""Columns before a line that make it code, after an empty line."""
 ITEM = re.compile(r"\s*([-*+]|\d{1,9}[.)])(\s|$)|\s*\[\^")
-"""The beginning of a list's entry or of a footnote: what is indented below it is its text."""
+"""The beginning of a list's entry or of a footnote, whose text is indented below it."""
 ADDRESS = re.compile(r"[(<*_~\"']*(https?://|www\.)[A-Za-z0-9.-]+([/:?#]|$)", re.ASCII)
 """A word that the page makes a link of."""
 BLANK = re.compile(r"\s")
@@ -82,7 +82,7 @@ class Markup:
         elif not (self._code and self._is_block):
             if ITEM.match(self._head):
                 self._in_list = True
-            elif self._may_be_code and self._indentation < 2:  # behind an empty line
+            elif self._may_be_code and self._indentation < 2:  # after an empty line
                 self._in_list = False
             self._may_be_code = self._is_indented_code
         else:

@@ -1,4 +1,4 @@
-"""Logins by an OAuth provider: who it is, and whether they may come in."""
+"""Logins by an OAuth provider: identifies the user and decides on access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRUE = (True, "true")
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """What a provider says of who logs in."""
+    """A provider's data about the user who logs in."""
 
     subject: str
     name: str
@@ -42,13 +42,13 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class OAuthRules:
-    """Who may come in, and how they are told apart."""
+    """The rules of access, and the claim that identifies users."""
 
     allow: Sequence[str]
     """The entries of `LONGHAUL_OAUTH_ALLOW`."""
 
     subject_field: str | None
-    """The claim by which the generic provider tells its users apart, if the operator names one."""
+    """The claim that identifies users of the generic provider, if the operator names one."""
 
     one_tenant: bool
     """Whether Microsoft's accounts are those of one tenant, which has confirmed their names."""
@@ -81,7 +81,7 @@ class OAuthLogin:
         return User(identifier=identifier, display_name=person.name, metadata=metadata)
 
     def _person(self, provider: str, said: Mapping[str, Any], default: User) -> Person | None:
-        """Returns None for somebody whose address is said not to be confirmed, or who has no lasting name."""
+        """Returns None for a user whose address the provider calls unconfirmed, or who has no permanent id."""
         fields = SUBJECTS.get(provider, (self._rules.subject_field,) if self._rules.subject_field else OPENID)
         subject = next((str(said[field]) for field in fields if said.get(field) not in (None, "")), "")
         if not subject or not subject.isprintable() or len(subject) > SUBJECT_CHARACTERS:
@@ -99,7 +99,7 @@ class OAuthLogin:
     def _addresses(self, provider: str, said: Mapping[str, Any]) -> Iterable[str]:
         if provider == "github":
             return [str(one.get("email")) for one in said.get("emails", ()) if one.get("verified") is True]
-        if provider == "azure-ad":  # whose `mail` anybody who administers some tenant can set to anything
+        if provider == "azure-ad":  # whose `mail` the administrator of any tenant can set to any value
             return [str(said.get("userPrincipalName"))] if self._rules.one_tenant else []
         return [str(said.get("email"))] if any(said.get(field) in TRUE for field in CONFIRMED) else []
 

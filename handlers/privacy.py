@@ -1,4 +1,4 @@
-"""Keeps the page from calling other hosts, which could then see who reads what."""
+"""Keeps the page from calling other hosts, which could otherwise see what users read."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class TurnScreen:
         self.root_id = job.root_id
         self.turn = job.turn
         self.seq = 0
-        """The last event fed; following continues behind it."""
+        """The last event fed; following continues after it."""
         self.ended: Terminal | None = None
         """How the job ended; None before."""
         self.message_id = job.request.key or f"{job.root_id}:message"
@@ -86,7 +86,7 @@ class TurnScreen:
         self._transcript = Transcript()
         self.card = JobCard(job, prices)
         self.card_changed = False
-        """Whether the card has changed since the page was told."""
+        """Whether the card has changed since it was last sent to the page."""
         self._card_shown = False
         self._problems: dict[str, str] = {}  # by field, for arguments that the tool refused
         self._show_request(job)
@@ -108,7 +108,7 @@ class TurnScreen:
 
     @property
     def end_id(self) -> str:
-        """The message that tells how the turn ended, or that holds the card, which does."""
+        """The message with the end of the turn, or with the card that shows it."""
         return self._card_message_id if self.card.wanted else f"{self.root_id}:end"
 
     @property
@@ -165,7 +165,7 @@ class TurnScreen:
                 assert_never(payload)
 
     def _show_card(self, at: float) -> list[Change]:
-        """Shows the card when the turn first needs one, and as it stays at the end. Its changes are told beside."""
+        """Shows the card when the turn first needs one, and in its final state. Changes are sent separately."""
         if not self.card.wanted or (self._card_shown and self.ended is None):
             return []
         changes: list[Change] = []

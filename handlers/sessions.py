@@ -22,7 +22,7 @@ from handlers.chat_store import ChatStore
 ROUND_SECONDS = 1.0
 """How long a page may stay open after its login has ended."""
 READ_SECONDS = 2.0
-"""How long a login may go on here that has ended in another web process."""
+"""How long a login that ended in another web process may remain valid here."""
 OVERLAP = 100
 """Rows of ended logins that each round reads again: of two transactions at once, the later number may come first."""
 FORGET_SECONDS = 3600.0
@@ -71,7 +71,7 @@ class Sessions:
             await self._share()
 
     async def _share(self) -> None:
-        """Tells other processes what ended here, and learns what ended there; when the database fails, tries again."""
+        """Exchanges ended logins with the other processes; tries again when the database fails."""
         try:
             await self._save()
             await self._read()

@@ -72,7 +72,7 @@ class PacketQueue(asyncio.Queue[Packet | None]):
         self._waiting += _length(item)
         self._longest = max(self._longest, _length(item))
         if self._waiting - self._longest > MAX_WAITING and not self._full:
-            self._full = True  # what comes now is dropped, except the end
+            self._full = True  # later packets are dropped, except the end
             while not self.empty():
                 super().get_nowait()
                 self.task_done()
@@ -93,7 +93,7 @@ def _length(packet: Packet | None) -> int:
 def tune(*, message_bytes: int) -> None:
     """Detects dead connections early; accepts messages up to the limit (a longer one cuts the connection silently)."""
     sio.eio.create_queue = PacketQueue
-    sio.eio.transports = ["websocket"]  # no page of ours polls, and what comes by polling has no limits
+    sio.eio.transports = ["websocket"]  # our pages do not poll, and polling would have no limits
     sio.eio.ping_interval = sio.eio.ping_timeout = PING_SECONDS
     sio.eio.max_http_buffer_size = 2 * message_bytes + 65_536  # allowance for JSON escapes
 
@@ -104,7 +104,7 @@ def _socket_of(session: WebsocketSession) -> Any:
 
 
 def is_connected(session: WebsocketSession) -> bool:
-    """Whether the page is there; not when its leaving has begun."""
+    """Whether the page is connected and has not begun to disconnect."""
     socket = _socket_of(session)
     return socket is not None and not socket.closing and not socket.closed
 

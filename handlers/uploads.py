@@ -59,7 +59,7 @@ def upload_routes(lifecycle: Lifecycle) -> list[Route]:
         audit.record("file downloaded", file=stored.id)
         # Scripts in uploaded files must not run in our origin, and a file must ask no other site for anything.
         headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
-        if stored.mime == PDF:  # browsers open it in a viewer of an origin of its own, but not in a sandbox
+        if stored.mime == PDF:  # browsers open it in a viewer with a separate origin, but not in a sandbox
             headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
         picture = stored.mime.startswith("image/") and not stored.mime.startswith("image/svg")
         inline = picture or stored.mime == PDF

@@ -58,12 +58,12 @@ class ThreadView:
         self._said: set[str] = set()  # messages that this page shows and whose turns are not followed yet
         self._life = asyncio.Lock()  # loading, showing and following as one: two reconnects must not interleave
         self._page = asyncio.Lock()  # one writer: changes of several turns must not interleave with a refresh
-        self._telling: dict[str, asyncio.TimerHandle] = {}  # by root job: cards that are told soon
+        self._telling: dict[str, asyncio.TimerHandle] = {}  # by root job: cards that are sent soon
         self._told_at: dict[str, float] = {}
-        self._running: list[str] | None = None  # the jobs that the page was told of
+        self._running: list[str] | None = None  # the jobs that were sent to the page
         self._unsure = False
         self.loaded = False
-        """`load` returned the thread and following has not begun: the page is about to show it."""
+        """`load` returned the thread and following has not started: the page is about to show it."""
 
     @property
     def thread_id(self) -> str:
@@ -122,20 +122,20 @@ class ThreadView:
 
     def _begin(self) -> None:
         if not is_connected(self._session):
-            return  # it left meanwhile: nobody would close this
+            return  # it has disconnected, so this would never be closed
         if self._watching is None or self._watching.done():
             watching = keep_running(self._watch, name="thread view")
             self._watching = asyncio.create_task(watching, name=f"view {self.thread_id}")
 
     def show_running(self) -> None:
-        """Tells the page which turns have not ended: its dock shows them, and Stop."""
+        """Sends the page the turns that have not ended: its dock shows them, and Stop."""
         if self._running != (running := self.active):
             self._running = running
             cards = [turn.card.snapshot() for turn in self._in_order() if turn.ended is None]
             self._emit(LIVE, {"now": time.time(), "thread_id": self.thread_id, "running": cards})
 
     def _tell(self, turn: TurnScreen) -> None:
-        """Tells the page what the turn does now: at once at its end, else at most four times a second."""
+        """Sends the turn's state to the page: at once at its end, else at most four times a second."""
         now = asyncio.get_running_loop().time()
         wait = self._told_at.get(turn.root_id, 0.0) + TELL_SECONDS - now
         if turn.ended is None and wait > 0:
@@ -231,11 +231,11 @@ class ThreadView:
                         self.show_running()
                     self._unsure = False
         except (JobNotFound, ThreadNotFound):
-            pass  # deleted; `_watch` tells the page
+            pass  # deleted; `_watch` informs the page
         return True
 
     async def _ask_for_worker(self, job: Job, turn: TurnScreen) -> bool:
-        """Says on the card of a turn that waits when no running worker has its task."""
+        """Shows on the card of a waiting turn when no running worker has its task."""
         wait = job.created_at - time.time()
         while turn.card.state == "queued" and self._turns.get(turn.root_id) is turn:
             await asyncio.sleep(max(0.0, wait) + UNSERVED_SECONDS)

@@ -45,7 +45,7 @@ def as_markdown(value: JSON) -> str:
 
 
 def describe_end(end: Terminal, *, answered: bool, on_card: bool) -> str:
-    """Returns what the user sees at the end, besides the answer. A card says itself how the job ended, and why."""
+    """Returns what the user sees at the end, besides the answer. A card shows how the job ended, and why."""
     match end:
         case JobFailedEvent(error=error):
             return "" if on_card else error["message"]

@@ -1,4 +1,4 @@
-"""The engine: durable jobs with an append-only event log. It knows nothing of chat, HTTP, models or tools."""
+"""The engine: durable jobs with an append-only event log. It does not depend on chat, HTTP, models or tools."""
 
 from jobs.client import JobClient
 from jobs.context import JobContext, Step, TaskFunction, Turn

@@ -1,4 +1,4 @@
-"""What front ends use: submit a job, follow it, cancel it, retry it."""
+"""The interface for front ends: submit a job, follow it, cancel it, retry it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class JobClient:
 
     @property
     def figures(self) -> Figures:
-        """What following has cost this process so far."""
+        """Counters of this process's reads for followers."""
         return self._tails.figures
 
     async def submit(self, request: JobRequest, overlap: Overlap = "next") -> Job:
@@ -106,13 +106,13 @@ class JobClient:
         return await self._store.try_now(job_id, user)
 
     async def edit(self, job_id: str, user: str, text: str) -> Job:
-        """Replace the words of a job that waits. Raises `JobNotFound`, and `JobConflict` once it has begun."""
+        """Replace the text of a waiting job. Raises `JobNotFound`, and `JobConflict` once it has started."""
         return await self._store.edit(job_id, user, text)
 
     async def retry(
         self, job_id: str, user: str, arguments: Mapping[str, JSON] | None = None, files: Sequence[str] = ()
     ) -> Job:
-        """Create a new job that goes on from the failed step; `files` are added to those of the request.
+        """Create a new job that continues from the failed step; `files` are added to those of the request.
 
         Raises `JobNotFound`, `JobConflict`.
         """
@@ -186,7 +186,7 @@ class JobClient:
         await self._store.rename_thread(thread_id, user, title)
 
     async def name_after_files(self, job: Job, names: Sequence[str]) -> None:
-        """Add the files' names to the title of a thread that has just begun with them, unless somebody has renamed it.
+        """Add the files' names to the title of a thread that has just started with them, unless it was renamed.
 
         Errors are ignored: the job has been accepted already.
         """
@@ -250,7 +250,7 @@ class JobClient:
         await self._store.ping()
 
     async def is_writable(self) -> bool:
-        """Whether the jobs' database takes writes at once. They are waited for otherwise."""
+        """Whether the jobs' database accepts writes at once. Otherwise writes wait."""
         return await self._store.is_writable()
 
     async def _changes(self, topics: Set[str]) -> AsyncGenerator[None, None]:

@@ -1,4 +1,4 @@
-"""What a running job may do: run steps once, stream text, report progress, log. All of it goes into the event log."""
+"""The interface of a running job: run steps once, stream text, report progress, log. The log records all of it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Step:
         self._context.deltas.add(self.path, text)
 
     def room(self) -> Awaitable[object] | None:
-        """Returns what to wait for before more text is produced, or None while the store keeps up."""
+        """Returns an awaitable that is done when more text may be produced, or None while the store keeps up."""
         return self._context.room()
 
     async def progress(self, done: float, total: float | None, message: str = "") -> None:
@@ -85,11 +85,11 @@ class Step:
 
     async def waiting(self, reason: WaitReason, until: float) -> None:
         """Say that the step waits for something outside, until a Unix time."""
-        self._go_on = self._context.go_on  # somebody may answer before the pause begins
+        self._go_on = self._context.go_on  # a user may end the wait before the pause begins
         await self._context.emit(StepWaiting(step=self.path, reason=reason, until=until))
 
     async def pause(self, seconds: float) -> None:
-        """Wait, until somebody asks to go on at once."""
+        """Wait for the pause, or until a user ends it."""
         await wait_event(self._go_on or self._context.go_on, seconds)
         self._go_on = None
 
@@ -114,7 +114,7 @@ class JobContext:
     ) -> None:
         self.job = job
         self.stopped: list[dict[str, JSON]] = []
-        """What a cancel stopped: {step, name, kind, seconds}, written into the terminal event."""
+        """The stopped steps: {step, name, kind, seconds}, written into the terminal event."""
         self.cancelled_at: float | None = None
         """Monotonic time of the cancel; None if the job is not cancelled."""
         self._store = store
@@ -172,7 +172,7 @@ class JobContext:
         return await self._writer.append([self._heard(payload) for payload in payloads])
 
     def _heard(self, payload: KnownPayload) -> KnownPayload:
-        """Takes what a step says for a sign of life of the tool call around it, and adds when the job is stalled."""
+        """Counts a step's event as a sign of life of the tool call around it, and adds when the job is stalled."""
         if not self._paces or not isinstance(payload, StepPayload):
             return payload
         now, path = time.monotonic(), payload.step
@@ -213,7 +213,7 @@ class JobContext:
         await self.emit(report)
 
     def _tell_late(self, step: str | None) -> None:
-        """Write the progress that was reported too soon. Nothing waits for it."""
+        """Write the progress that was held back because it came too soon."""
         self._late_timers.pop(step, None)
         if (report := self._late_progress.pop(step, None)) is not None and self.failure is None:
             self._progress_at[step] = time.monotonic()
@@ -229,7 +229,7 @@ class JobContext:
             await self.emit(source)
 
     async def count_artifact(self, name: str, size: int) -> None:
-        """Count what is about to be stored for the user. Raises `EpochStale`, and `StorageFull` beyond the limit."""
+        """Count data before it is stored for the user. Raises `EpochStale`, and `StorageFull` beyond the limit."""
         await self._store.add_artifact(self.job, name, size)
 
     async def artifact(self, *, name: str, mime: str, size: int, step: str) -> None:
@@ -248,7 +248,7 @@ class JobContext:
         return await self._store.record(self.job, key)
 
     async def records(self, prefix: str) -> list[tuple[str, str]]:
-        """Returns key and version of what is kept for the thread, in the order of the first puts."""
+        """Returns key and version of the thread's records, in the order of their first puts."""
         return await self._store.records(self.job, prefix)
 
     async def folder(self) -> Folder:
@@ -264,7 +264,7 @@ class JobContext:
         await self.emit()
 
     async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
-        """Returns the seconds to wait before using `amount` of what all workers share per minute."""
+        """Returns the seconds to wait before using `amount` of the rate that all workers share per minute."""
         return await self._store.reserve(bucket, amount, per_minute)
 
     def recorded(self, path: str) -> bool:
@@ -339,7 +339,7 @@ class JobContext:
         await self.emit(StepWaiting(step=path, reason="slot"))
 
     async def slot_given(self, path: str) -> None:
-        """Say that it goes on: it starts only now, also for the estimates of how long such steps take."""
+        """End the wait: for the estimates of how long such steps take, the step starts only now."""
         if (pace := self._paces.get(path)) is not None:
             self._paces[path] = pace.begun_at(time.monotonic())
         await self.emit(self._transcript.steps[path].started)
@@ -394,7 +394,7 @@ class JobContext:
         self._tell_finished(finished)
 
     def _tell_finished(self, finished: StepFinished) -> None:
-        """Tools make parts by the thousand: these are for those who look closely."""
+        """Parts are logged at DEBUG, because tools make thousands of them."""
         kind = self._transcript.steps[finished.step].started.kind
         if kind == "part":
             if logger.isEnabledFor(logging.DEBUG):
@@ -409,7 +409,7 @@ class JobContext:
         return of_job(self.job, step=path, name=step.name, kind=step.kind, seconds=seconds, error=code)
 
     def note_stopped(self, path: str) -> None:
-        """Count the step among what the cancel stopped, once."""
+        """Add the step to the stopped steps, once."""
         if self.cancelled_at is not None and all(one["step"] != path for one in self.stopped):
             step = self._transcript.steps[path].started
             seconds = round(time.monotonic() - self.cancelled_at, 3)

@@ -1,4 +1,4 @@
-"""Streamed text on its way to the log: the first piece goes at once, later ones are coalesced."""
+"""Streamed text on its way to the log: the first piece is written at once, later ones are coalesced."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Dispatcher(Protocol):
         """
 
     async def tell_warm(self) -> None:
-        """Let everybody know that this worker has loaded what a first job needs. Raises `StoreUnavailable`."""
+        """Announce that this worker has finished loading. Raises `StoreUnavailable`."""
 
     def stop_taking(self) -> None:
         """Claim nothing more."""

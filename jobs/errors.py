@@ -1,4 +1,4 @@
-"""What can go wrong in the engine.
+"""The errors of the engine.
 
 JobsError
 ├── JobNotFound       no such job, or another user's
@@ -94,7 +94,7 @@ class LogBehind(JobsError):
 
 
 class JobFailed(JobsError):
-    """`code` is for programs, `message` is a sentence that tells a person what to do."""
+    """`code` is for programs, `message` is a sentence that tells the user what to do."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -39,7 +39,7 @@ def unit_of(report: Progress) -> str:
 
 
 Range = tuple[float, float]
-"""Seconds: the median, and what nine of ten stay below."""
+"""Seconds: the median, and the time that nine of ten stay below."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from jobs.models import JSON, JobStatus
 Interruption = Literal["worker_died", "handed_over", "stalled"]
 """`stalled`: the worker stood still, or could not reach its store."""
 WaitReason = Literal["rate_limited", "endpoint_failed", "slot"]
-"""What a step waits for: the endpoint's limit, the endpoint's recovery, room on this machine."""
+"""The reason of a wait: the endpoint's limit, the endpoint's recovery, a free slot on this machine."""
 StepKind = Literal["model", "tool", "part", "text"]
 
 
@@ -85,7 +85,7 @@ class JobStarted(Payload):
     attempt: int
     worker: str
     after: Interruption | None = None
-    """What ended the attempt before; None for the first one."""
+    """What ended the previous attempt; None for the first one."""
     pause_seconds: float | None = None
     """Since the last event before."""
     kept: int | None = None
@@ -96,7 +96,7 @@ class JobStarted(Payload):
 
 @dataclass(frozen=True, kw_only=True)
 class StepPayload(Payload):
-    """Base of what a step says, apart from its text."""
+    """Base of a step's events, apart from its text."""
 
     stalled_after_seconds: float | None = field(default=None, compare=False)
     """Seconds until the job counts as stalled, unless it writes an event other than text before: by then the first of
@@ -143,7 +143,7 @@ class Progress(StepPayload):
     total: float | None
     message: str
     eta_seconds: Sequence[float] | None = None
-    """The time that is left, as told by then: the median, and what nine of ten stay below."""
+    """The remaining time at this event: the median, and the time that nine of ten stay below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,7 @@ class Log(StepPayload):
 
 @dataclass(frozen=True, kw_only=True)
 class StepWaiting(StepPayload):
-    """The step waits for something outside. Its next event says that it goes on."""
+    """The step waits for an outside condition. Its next event ends the wait."""
 
     type: ClassVar[str] = "step.waiting"
     optional: ClassVar[frozenset[str]] = frozenset({"until"})
@@ -168,7 +168,7 @@ class StepWaiting(StepPayload):
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(StepPayload):
-    """What a step intends to do: the whole plan each time."""
+    """A step's plan, each time the whole plan."""
 
     type: ClassVar[str] = "plan"
     step: str
@@ -178,7 +178,7 @@ class Plan(StepPayload):
 
 @dataclass(frozen=True, kw_only=True)
 class Source(StepPayload):
-    """Something that the step has used, told once: a web page, or a stored file and a page of it."""
+    """A source that the step has used, reported once: a web page, or a stored file and a page of it."""
 
     type: ClassVar[str] = "source"
     optional: ClassVar[frozenset[str]] = frozenset({"url", "file_id", "page"})

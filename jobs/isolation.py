@@ -1,4 +1,4 @@
-"""Jobs that may be the cause of their workers' deaths: each runs in a worker of its own, where it harms nobody."""
+"""Jobs that may have caused their workers' deaths: each runs in a separate worker, where it cannot harm others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 START_SECONDS = 60.0
-"""A suspect that no worker of its own has begun by then goes on among the others."""
+"""If no separate worker has started a suspect by then, it continues among the other jobs."""
 
 
 class Isolation:
@@ -32,7 +32,7 @@ class Isolation:
         self._together: Collection[str] = ()
 
     async def among_others(self, alive: Collection[str]) -> Collection[str]:
-        """Start workers for suspects that nobody runs. Returns the ids of those that may run among others.
+        """Start workers for suspects without a worker. Returns the ids of suspects that may run among other jobs.
 
         `alive`: ids of the living workers. Looks once a second, and at once when a worker has died.
         """

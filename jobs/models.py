@@ -1,4 +1,4 @@
-"""The records of the engine: what a caller asks for, what a job is, and the one state machine."""
+"""The records of the engine: requests, jobs, and the only state machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one user may have of the store; None: any amount."""
+    """The limits of one user in the store; None: no limit."""
 
     queued_jobs: int | None = None
     stored_bytes: int | None = None
@@ -93,17 +93,17 @@ def is_thread_id(text: str) -> bool:
 
 
 Overlap = Literal["next", "instead"]
-"""What a turn does while another one of its thread runs: it waits, or it stops the other and runs before what waits."""
+"""What a turn does while another turn of its thread runs: wait, or stop it and run before the waiting turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest:
-    """What a caller asks for. Never changed: a restart runs exactly this again."""
+    """A caller's order. It never changes: a restart runs exactly this again."""
 
     task: str
     """Name of a registered task: `chat`, `model`, an agent or a tool."""
     user: str
-    """The user who asks, and the only one who may see the job."""
+    """The user who submits the job, and the only one who may see it."""
     input: str | None = None
     """The user's message in a chat turn."""
     arguments: Mapping[str, JSON] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class Job:
     root_id: str
     """The first job of the chain of retries. With a step's path and arguments it makes a call's idempotency key."""
     cancelled_by: str | None
-    """The user who cancelled the job; None if nobody did."""
+    """The user who cancelled the job; None if it was not cancelled."""
     last_seq: int
     created_at: float
     """Unix seconds, as every `_at` here."""
@@ -169,7 +169,7 @@ class Job:
 
     @property
     def is_new(self) -> bool:
-        """Whether the log of this job, just claimed, holds nothing to go on from."""
+        """Whether the log of this newly claimed job has no steps to continue from."""
         return self.attempt == 1 and self.retry_of is None
 
     @property
@@ -195,7 +195,7 @@ TRY_NOW = "try_now"
 
 @dataclass(frozen=True, kw_only=True)
 class InboxMessage:
-    """What another process wants of a running job. Only the job's holder turns it into an event."""
+    """A message of another process to a running job. Only the job's holder turns it into an event."""
 
     number: int
     type: str

@@ -38,13 +38,13 @@ from names import SHARED_USER
 
 TITLE_CHARACTERS = 60
 PIECE_CHARACTERS = 4096
-"""A retry writes the reused text of a step in pieces of this length, however it was streamed."""
+"""A retry writes the reused text of a step in pieces of this length."""
 SUSPECT_DEATHS = 2
 """A job under which so many workers died since it last finished a step may be the cause."""
 MAX_ALONE = 2
-"""So many suspects run at a time in workers of their own."""
+"""The number of suspects that run in separate workers at a time."""
 MAX_DEATHS_ALONE = 8
-"""A job under which so many workers died that ran nothing else, since it last finished a step, is the cause."""
+"""After the deaths of this many workers that ran only this job, without a finished step, the job is the cause."""
 ALONE = "alone_"
 """How the id of a worker begins that runs one suspect."""
 
@@ -59,7 +59,7 @@ PROTOCOLS = frozenset({1, PROTOCOL})
 
 
 def priority(request: JobRequest) -> int:
-    """Returns the place in the queue, the lowest first: somebody waits for a chat turn."""
+    """Returns the place in the queue, the lowest first: chat turns are first, because a person waits."""
     return 0 if request.is_turn else 1
 
 
@@ -207,7 +207,7 @@ class Stop(Enum):
     """The effect of a wish to cancel a job."""
 
     NOTHING = "it has ended, or was cancelled before"
-    END = "no worker has begun it, so it ends at once"
+    END = "no worker has started it, so it ends at once"
     TELL = "its holder gets a message and ends it"
 
 
@@ -244,7 +244,7 @@ def title_of(request: JobRequest) -> str:
 
 
 def _of_tool(request: JobRequest) -> str:
-    """Returns the tool's name and its first argument in words; ids of files tell people nothing."""
+    """Returns the tool's name and its first argument in words, without ids of files, which mean nothing to people."""
     name = request.task.replace("_", " ")
     told = [value for value in request.arguments.values() if isinstance(value, str) and not value.startswith("file_")]
     return f"{name}: {' '.join(told[0].split())}" if told and told[0].strip() else name

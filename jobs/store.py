@@ -283,7 +283,7 @@ class JobStore(Protocol):
         """Returns the tools that workers offer, by name; without workers, those offered last."""
 
     async def reserve(self, bucket: str, amount: float, per_minute: float) -> float:
-        """Take an amount of what the bucket allows per minute. Returns the seconds to wait before using it.
+        """Take an amount of the bucket's rate per minute. Returns the seconds to wait before using it.
 
         Uses are spread evenly, without bursts. A negative amount returns what was not used.
         """
@@ -308,7 +308,7 @@ class JobStore(Protocol):
         `JobNotFound`."""
 
     async def move_folder(self, job: Job, name: str) -> None:
-        """From now on the folder has this name, which was never used before, and nobody has left it.
+        """From now on the folder has this name, which was never used before, and is in use.
 
         Raises `EpochStale`, `JobNotFound`.
         """
@@ -326,4 +326,4 @@ class JobStore(Protocol):
         """Raises `StoreUnavailable` when the database cannot be read."""
 
     async def is_writable(self) -> bool:
-        """Whether writes are taken at once: no other program holds the database's lock, no disk stands still."""
+        """Whether writes are accepted at once: no other program holds the database's lock, and no disk is stuck."""

@@ -11,7 +11,7 @@ from jobs.models import Job
 
 
 class Change(StrEnum):
-    """What can happen to a job. Log lines use these words."""
+    """The transitions of a job. Log lines use these words."""
 
     SUBMITTED = "submitted"
     DRAFTED = "drafted"
@@ -22,7 +22,7 @@ class Change(StrEnum):
     TAKEN_OVER = "taken over"
     """Claimed from a worker that had begun it."""
     BEGUN_AGAIN = "begun again"
-    """Begun again by its holder, because the store had failed."""
+    """Started again by its holder, because the store had failed."""
     CANCEL_REQUESTED = "cancel requested"
     ENDED = "ended"
 

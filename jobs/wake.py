@@ -54,7 +54,7 @@ class DatagramWake:
 
     async def __aenter__(self) -> Self:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A socket's address has at most 107 bytes, so it names the directory by its descriptor, whatever its path.
+        # A socket's address has at most 107 bytes, so it names the directory by its descriptor, not by its path.
         self._descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -99,7 +99,7 @@ class _Held:
 
 
 class _Log:
-    """What a worker reads from a job's log before it resumes the job."""
+    """The state that a worker reads from a job's log before it resumes the job."""
 
     def __init__(self) -> None:
         self.transcript = Transcript()
@@ -114,7 +114,7 @@ class _Log:
 
 
 def _refusal(log: _Log) -> Terminal | None:
-    """Returns the end of a job that must not be begun again, or None if it may be."""
+    """Returns the end of a job that must not be started again, or None if it may be."""
     if not log.readable:
         return INTERNAL_FAILURE
     return KILLS_WORKERS if log.deaths.too_many else None
@@ -153,11 +153,11 @@ class Worker:
             await cancel_and_wait(watcher)
 
     def finish(self) -> None:
-        """Claim nothing more; `run` returns when the jobs that run here have ended."""
+        """Claim no more jobs; `run` returns when the running ones have ended."""
         self._dispatcher.stop_taking()
 
     async def drain(self, seconds: float) -> None:
-        """Claim nothing more, begin no step, and leave each job at its next checkpoint or after `seconds`."""
+        """Claim no more jobs, start no step, and leave each job at its next checkpoint or after `seconds`."""
         fields = {"worker": self._dispatcher.worker_id, "jobs": len(self._running), "seconds": seconds}
         logger.info("worker draining", extra={"fields": fields})
         self._dispatcher.stop_taking()
@@ -219,9 +219,9 @@ class Worker:
         return True
 
     async def _leave(self, job: Job) -> None:
-        """The job goes on elsewhere: at once, although this worker lives until its other jobs are at a checkpoint."""
+        """Another worker continues the job at once; this one lives until its other jobs are at a checkpoint."""
         if self._draining.is_set():
-            with contextlib.suppress(StoreUnavailable, TimeoutError):  # then it goes on when this worker has ended
+            with contextlib.suppress(StoreUnavailable, TimeoutError):  # then it continues when this worker has ended
                 async with asyncio.timeout(RELEASE_SECONDS):
                     await self._store.release(job.id, job.epoch)
             logger.info("job handed over", extra=of_job(job, worker=self._dispatcher.worker_id))
@@ -267,7 +267,7 @@ class Worker:
         try:
             begun = time.monotonic()
             result = await self._tasks[context.job.request.task](context)
-            if context.job.is_new:  # one that goes on has less to do
+            if context.job.is_new:  # a resumed job has less to do
                 self._store.add_run(run_of_job(context.job.request.task, round(time.monotonic() - begun, 3)))
             return JobCompleted(result=result, usage=context.usage)
         except JobIncomplete as incomplete:

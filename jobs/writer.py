@@ -23,7 +23,7 @@ MAX_RESEND_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 1.0
 MAX_UNSTORED_CHARACTERS = 256 * 1024
-"""While more than this of a job is on its way to the store, nothing should be asked for that adds to it."""
+"""While more unstored text than this of a job is queued, no more text should be requested."""
 
 
 @dataclass(eq=False, slots=True)
@@ -36,7 +36,7 @@ class _Write:
     answer: str | None
     """The whole job's answer, sent with its end."""
     confirmed: asyncio.Future[int] | None
-    """Its result is the last seq. None if nothing waits for it."""
+    """Its result is the last seq. None if no caller waits for it."""
     size: int
     """Characters of its events, as stored."""
 
@@ -70,7 +70,7 @@ class LogWriter:
         self._has_room.set()
         self._resending: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
-        """Why nothing more can be written; None while writes are possible."""
+        """Why writes are no longer possible; None while they are."""
 
     def append(self, payloads: Sequence[KnownPayload], *, taken: Sequence[int] = ()) -> asyncio.Future[int]:
         """As `post`; the future's result is the last seq. Await it, or use `post`."""
@@ -108,7 +108,7 @@ class LogWriter:
             self._send(write).add_done_callback(partial(self._answered, write))
 
     def room(self) -> Awaitable[object] | None:
-        """Returns what to wait for while `MAX_UNSTORED_CHARACTERS` are on their way, else None."""
+        """Returns an awaitable while `MAX_UNSTORED_CHARACTERS` are queued, else None."""
         return None if self._has_room.is_set() else self._has_room.wait()
 
     def close(self) -> None:

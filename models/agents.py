@@ -1,7 +1,7 @@
 """Agents on the worker's side: an agent's requests become steps of its job, which hold the conversation and its text.
 
-An agent's function runs in a host and may have to begin again; whatever it asks for a second time is read back from the
-log by its *place*: the third checkpoint of the function is the third again.
+An agent's function runs in a host and may have to start again. Repeated requests are then read back from the log by
+their *place*: the function's third checkpoint is again the third.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from toolkit.handler import (
 from toolkit.pool import HostPool
 
 MAX_DEPTH = 5
-"""An agent may call an agent, which calls another one."""
+"""The depth to which agents may call agents."""
 MESSAGES_LEFT_OUT = "Earlier messages of this conversation were left out to fit the model's context."
 NOT_RUN = "(This call was not run.)"
 PROMPT_CHANGED = "The prompt has changed since the answer to it was recorded; the recorded answer is used."
@@ -70,11 +70,11 @@ NAMED: Mapping[Kind, str] = {
     "map": "a map",
 }
 SEARCHED_FIRST = "search:1"
-"""The first step of a turn of earlier versions that searched by itself; later steps were numbered without it."""
+"""The automatic search, the first step of a turn in earlier versions; later steps were numbered without it."""
 
 
 class HandedOver(Exception):
-    """The model calls tools of the caller, who runs them and goes on with another request."""
+    """The model calls tools of the caller, who runs them and continues with another request."""
 
 
 class Agents:
@@ -94,7 +94,7 @@ class Agents:
     async def answer(self, ctx: JobContext, name: str) -> JSON:
         """Answers the job's message. Returns `{"text": …}`, the concatenation of the text deltas.
 
-        If its model calls tools of the caller, `tool_calls` has these calls, and the caller goes on from there.
+        If its model calls tools of the caller, `tool_calls` has these calls, and the caller continues from there.
 
         Raises `JobIncomplete` when a model reached its limit or the agent says so, `JobFailed` when the agent fails.
         """
@@ -104,7 +104,7 @@ class Agents:
         spec = self.spec(name)
         if spec is None:
             raise JobFailed("agent_unknown", f"There is no agent {name!r}.")
-        known = spec.parameters.get("properties", {})  # front ends keep more among a turn's arguments
+        known = spec.parameters.get("properties", {})  # front ends store more in a turn's arguments
         settings = {key: value for key, value in ctx.job.request.arguments.items() if key in known}
         call = AgentCall(ctx, self, spec, conversation)
         text = ctx.job.request.input or ""
@@ -131,7 +131,7 @@ class Agents:
                 try:
                     await asyncio.wait({running})
                 except asyncio.CancelledError:
-                    await call.stop_models()  # before the host has stopped, which may take a while
+                    await call.stop_models()  # sent before the host has stopped, which may take a while
                     await cancel_and_wait(running)
                     raise
                 running.result()
@@ -158,14 +158,14 @@ class _Said:
     results: dict[str, ToolMessage] = field(default_factory=dict)
 
     def messages(self) -> list[BaseMessage]:
-        """Endpoints want a result for each call."""
+        """Endpoints require a result for each call."""
         calls = self.message.tool_calls
         return [self.message, *(self.results.get(str(call["id"])) or _not_run(call) for call in calls)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """A tool call of a model, or of the agent in a model's place."""
+    """A tool call by a model, or by the agent itself."""
 
     call: ToolCall
     path: str
@@ -176,8 +176,8 @@ class _Asked:
 class AgentCall(JobCall):
     """The worker's side of one run of an agent.
 
-    Its host may be replaced by another one, in which the function begins again: what it asks for again is answered from
-    here, a model that is still answering goes on.
+    Its host may be replaced by another one, in which the function starts again. This object then answers repeated
+    requests, and a model that is still answering continues.
     """
 
     def __init__(
@@ -204,17 +204,17 @@ class AgentCall(JobCall):
         }
         self._handed_over: Sequence[ToolCall] = ()
         self.failure: Exception | None = None
-        """Why the agent cannot go on, whatever it makes of the error."""
+        """Why the agent cannot continue, even if its code catches the error."""
         self._agents = agents
         self._depth = depth
-        self._said: dict[tuple[str, int], _Said] = {}  # what joins the conversation, by place
-        self._asked: dict[str, _Asked] = {}  # calls of tools, by id
+        self._said: dict[tuple[str, int], _Said] = {}  # additions to the conversation, by place
+        self._asked: dict[str, _Asked] = {}  # tool calls, by id
         self._replies: dict[str, asyncio.Task[Generated]] = {}  # models that are answering, by path
         self._calling: dict[str, asyncio.Task[ModelReply]] = {}
         self._abandoned: set[str] = set()
         self._counted: set[str] = set()
         self._texts: dict[int, str] = {}  # the parts of the answer, by place
-        self._of_models: set[int] = set()  # those of them that a model wrote
+        self._of_models: set[int] = set()  # the parts that a model wrote
         self._cut_off: tuple[int, str] | None = None  # where and why a model's text ended too early
         self._writing: Writing | None = None
 
@@ -245,7 +245,7 @@ class AgentCall(JobCall):
         calls = [call.for_caller(self._ctx.job.id, index) for index, call in enumerate(self._handed_over)]
         return {"text": self.text, "tool_calls": calls}
 
-    # -- what the agent asks
+    # -- requests of the agent
 
     async def of_agent(self, asked: AskedOfAgent) -> Found | Generated:
         self._check_alive()
@@ -305,7 +305,7 @@ class AgentCall(JobCall):
             raise self.failure
 
     def _within_limit(self, text: str) -> str:
-        """Returns as much of the text as the answer may still grow by."""
+        """Returns the part of the text that still fits the answer's limit."""
         room = self._models.settings.max_answer_bytes - len(self.text.encode())
         if len(text) <= room // 4 or len(text.encode()) <= room:
             return text
@@ -340,7 +340,7 @@ class AgentCall(JobCall):
                 was, now = _described(other, before), _described(kind, name)
                 self._fail(
                     f"The code of the agent {self.spec.name!r} has changed since this job began: its checkpoint "
-                    f"{place} was {was}, and is {now} now. Start the job anew."
+                    f"{place} was {was}, and is {now} now. Start a new job."
                 )
 
     def _fail(self, sentence: str) -> NoReturn:
@@ -352,7 +352,7 @@ class AgentCall(JobCall):
             raise self.failure
 
     def _messages(self, within: str, place: int) -> list[BaseMessage]:
-        """Returns the conversation before this place: what parts say stays among them."""
+        """Returns the conversation before this place. Each part sees only its own additions."""
         before: list[BaseMessage] = list(self.conversation.messages)
         scopes: list[tuple[str, int]] = [(within, place)]
         while scopes[0][0]:
@@ -368,7 +368,7 @@ class AgentCall(JobCall):
         self._expect(asked.within, asked.place, "model", "")
         path = self._path_of(asked.within, asked.place, "model")
         reply = self._replies.get(path)
-        if reply is None:  # else the agent runs again, and the model has gone on meanwhile
+        if reply is None:  # else the agent runs again, while the model has continued
             reply = self._replies[path] = asyncio.create_task(self._replied(path, asked), name=path)
             reply.add_done_callback(_retrieve)
         try:
@@ -448,7 +448,7 @@ class AgentCall(JobCall):
         return [SystemMessage(system), *messages] if system else messages
 
     def _offers(self, asked: Generate) -> list[dict[str, Any]]:
-        """Returns what the model may call, in OpenAI's schema."""
+        """Returns the tools that the model may call, in OpenAI's schema."""
         if asked.tools is None:
             return [*(_offer(spec) for spec in self.offered), *self._of_caller.values()]
         known = {spec.name: spec for spec in self._agents.toolbox.catalogue}
@@ -459,7 +459,7 @@ class AgentCall(JobCall):
         ]
 
     def _take(self, path: str, asked: Generate, reply: ModelReply, *, shown: bool) -> None:
-        if path not in self._counted:  # once, however often the agent runs again
+        if path not in self._counted:  # once, even if the agent runs again
             self._counted.add(path)
             count_usage(self._ctx, reply)
             self._spent.add(reply)
@@ -475,7 +475,7 @@ class AgentCall(JobCall):
             self._asked[call.id] = _Asked(call=call, path=f"{path}/call:{index}", parent=path, said=said)
 
     def _separator(self, place: int, text: str = "") -> str:
-        """Returns what stands between the text before and that of a model, or between a model's text and another."""
+        """Returns the separator between two texts of the answer, if a model wrote one of them."""
         before = [at for at in self._texts if at < place and self._texts[at]]
         if not before:
             return ""
@@ -496,7 +496,7 @@ class AgentCall(JobCall):
         return [{"text": output["content"], "failed": bool(output.get("error"))} for output in outputs]
 
     def _known(self, asked: RunCalls) -> list[_Asked]:
-        """Returns the calls; those that the agent made by itself join the conversation as a model's would."""
+        """Returns the calls. Those that the agent made itself are added to the conversation like a model's."""
         found: list[_Asked] = []
         place = asked.place
         for told in asked.calls:
@@ -649,7 +649,7 @@ def _numbered(reply: ModelReply, asked: Generate) -> ModelReply:
 
 
 def _digest(asked: Generate) -> str:
-    """Identifies what the author wrote, not the conversation."""
+    """Identifies the author's prompt, without the conversation."""
     written = json.dumps([asked.system, asked.tools, *filter(None, [asked.parameters])], sort_keys=True)
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -677,10 +677,10 @@ def _offer(spec: ToolSpec) -> dict[str, Any]:
 
 
 def _nothing(text: str) -> None:
-    """A hidden answer streams nowhere."""
+    """A hidden answer is not streamed."""
 
 
 def _retrieve(task: asyncio.Task[Generated]) -> None:
-    """An agent that is gone does not hear of the error; asyncio would log it."""
+    """Marks the error as read: if the agent is gone, asyncio would log it."""
     if not task.cancelled():
         task.exception()

@@ -19,13 +19,13 @@ Purpose = Literal["chat", "complete"]
 Ask = Callable[[BaseChatModel], Awaitable[BaseMessage]]
 """Invokes the given model once."""
 Room = Awaitable[object]
-"""Done when the store has kept up with the text."""
+"""Done when the store has written enough of the text."""
 
 
 class TokenStream(AsyncCallbackHandler):
     """Collects the text of one call as it arrives, its finish reason and its usage."""
 
-    raise_error = True  # otherwise LangChain logs our exception and the call goes on
+    raise_error = True  # otherwise LangChain logs our exception and the call continues
     run_inline = True
 
     def __init__(
@@ -37,7 +37,7 @@ class TokenStream(AsyncCallbackHandler):
         self._pieces: list[str] = []
         self._left_bytes = limit_bytes
         self.is_too_long = False
-        """The answer has passed its limit: what came before is kept, and nothing more is taken."""
+        """The answer has passed its limit: the text so far is kept, and later text is dropped."""
         self.started = False
         """A part of the answer has arrived, so the call must not be retried."""
         self.finish_reason: str | None = None
@@ -75,7 +75,7 @@ class TokenStream(AsyncCallbackHandler):
         self._refusal.append(self.within_limit(text))
 
     def within_limit(self, text: str) -> str:
-        """Returns as much of the text as the answer may still grow by, and counts it."""
+        """Returns the part of the text that still fits the answer's limit, and counts it."""
         size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         if size > self._left_bytes:
             self.is_too_long = True
@@ -113,7 +113,7 @@ async def call_model(
     on_text: Callable[[str], None] | None = None,
     room: Callable[[], Room | None] | None = None,
 ) -> ModelReply:
-    """Calls the model, with retries until the answer begins to arrive; an answer that broke off is asked for again if
+    """Calls the model, with retries until the answer begins to arrive. An answer that broke off is requested again if
     its text can be withdrawn. Raises `StepFailed` with the last fault.
 
     limit_bytes: a longer answer is cut there; its finish reason is `too_long`.

@@ -25,7 +25,7 @@ LEAD_BONUS = 0.25
 FOCUS_WEIGHT = 2.0
 REPETITION_WEIGHT = 0.9
 SECTION_WEIGHT = 0.12
-"""What a sentence loses for each one that was chosen from the same section: a summary tells of all of them."""
+"""The penalty of a sentence for each chosen sentence of its section, so that a summary covers all sections."""
 OPENING_BONUS = 0.3
 FORMALITY_WEIGHT = 0.6
 CUE_WEIGHTS = {
@@ -177,7 +177,7 @@ def _pick(candidates: Sequence[Sentence], vectors: Any, focused: Any, count: int
 
 
 def _cues(sentence: Sentence) -> float:
-    """Returns what a sentence gains because it decides, assigns, dates or counts, and loses as a formality."""
+    """Returns the bonus of a sentence that decides, assigns, dates or counts, and the penalty of a formality."""
     gained = sum(weight for want, weight in CUE_WEIGHTS.items() if says(want, sentence.bare))
     return gained + OPENING_BONUS * is_opening(sentence.section) - FORMALITY_WEIGHT * is_formality(sentence.bare)
 

@@ -1,4 +1,4 @@
-"""What a failed model call means: a code, sentences for the user, and when to try again."""
+"""The meaning of a failed model call: a code, sentences for the user, and the pauses before retries."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Fault:
             seconds = self._growing(attempt)
         elif own:
             seconds = min(self.retry_after, MAX_PAUSE_SECONDS if patience_seconds else RETRY_AFTER_SECONDS)
-        else:  # not shorter than what is counted as waited
+        else:  # not shorter than the time that is counted as waited
             seconds = min(max(self.retry_after, self._growing(attempt)), MAX_PAUSE_SECONDS)
         waited = sum(map(self._growing, range(attempt)))
         return seconds if own or waited + seconds <= patience_seconds else None
 
     @property
     def may_last(self) -> bool:
-        """Whether its pauses grow for a patient caller: other faults are tried again a fixed number of times."""
+        """Whether its pauses grow for a patient caller; other faults are retried a fixed number of times."""
         return bool(self.pauses and self.pauses[-1])
 
     def _growing(self, attempt: int) -> float:

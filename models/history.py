@@ -55,18 +55,18 @@ class Conversation:
     """The web sites that the user has named."""
 
     def about(self, question: BaseMessage) -> Conversation:
-        """Returns a conversation that consists of this question, with the same files and sites."""
+        """Returns a conversation with only this question, and the same files and sites."""
         return replace(self, messages=[question], trimmed=False)
 
 
 async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: int) -> Conversation:
-    """Drops the oldest messages to fit `max_tokens`, never the newest. What is left begins with a user's message."""
+    """Drops the oldest messages to fit `max_tokens`, never the newest. The rest begins with a user's message."""
     turns = await ctx.history()
     requests = [job.request for job in (*(turn.job for turn in turns), ctx.job)]
     groups = [request.files for request in requests]
     known = await _known_files(groups, files, ctx.job.user)
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
-    # A caller that brings the results of its tools goes on after them, without new words.
+    # A caller that sends the results of its tools continues after them, without a new message.
     newest = [] if ctx.job.request.arguments.get("continues") else [_question(ctx.job, known)]
     room = max(0, max_tokens - count_tokens_approximately(newest))
     kept = _fitting(earlier, room)
@@ -111,7 +111,7 @@ def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessa
 
 
 def _joined(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Returns the messages with texts that follow each other in one: some endpoints refuse two in a row."""
+    """Returns the messages with consecutive texts joined, because some endpoints refuse two in a row."""
     joined: list[BaseMessage] = []
     for message in messages:
         last = joined[-1] if joined else None
@@ -187,7 +187,7 @@ def _tool_job_messages(turn: Turn) -> list[BaseMessage]:
 
 
 def _question(job: Job, files: Mapping[str, StoredFile]) -> HumanMessage:
-    """Returns the user's words and a list of the attachments. The offline model reads `additional_kwargs` instead."""
+    """Returns the user's text and a list of the attachments. The offline model reads `additional_kwargs` instead."""
     attached = [files[file] for file in job.request.files if file in files]
     text = job.request.input or ""
     if attached:
@@ -198,7 +198,7 @@ def _question(job: Job, files: Mapping[str, StoredFile]) -> HumanMessage:
 
 
 def _brought_along(job: Job) -> list[BaseMessage]:
-    """Returns the earlier messages that a caller without a thread sends with each request, in OpenAI's form."""
+    """Returns the earlier messages that a caller without a thread sends with each request, in OpenAI's format."""
     return convert_to_messages(job.request.arguments.get("messages") or [])
 
 

@@ -37,7 +37,7 @@ class ModelSettings:
     idle_seconds: float = 60.0
     """A call fails after this many seconds without data from upstream."""
     context_tokens: int = 60_000
-    """The approximate limit on what is sent of a conversation; older messages are left out."""
+    """The approximate limit on the part of a conversation that is sent; older messages are left out."""
     max_answer_bytes: int = 2_000_000
     """A longer answer is cut there, in UTF-8, and its connection closed."""
     complete_limit: int = 64
@@ -53,7 +53,7 @@ class ModelSettings:
 
     @property
     def rate(self) -> Rate:
-        """What the endpoint lets through, for all callers."""
+        """The limits of the endpoint, shared by all callers."""
         return Rate(
             bucket="endpoint",
             requests_per_minute=self.requests_per_minute,
@@ -161,5 +161,5 @@ def _load(*modules: str) -> None:
         importlib.import_module(module)
     import langsmith
 
-    # Prompts and answers must go only to the model, whatever the environment configures.
+    # Prompts and answers must go only to the model, even if the environment configures tracing.
     langsmith.configure(enabled=False)

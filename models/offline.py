@@ -38,11 +38,11 @@ MAX_SECONDS = 6.0
 LONG_TEXT_WHEN_ASKED = 200
 """Minimum characters of a pasted text that the user wants summarised."""
 MAX_SENTENCES = 6
-"""Of passages that a search found, those that are quoted."""
+"""The maximum number of quoted passages of a search."""
 
 NOT_CONNECTED = "No language model is connected."
 WITHOUT_ONE = f"{NOT_CONNECTED} Answers are quoted from your files or counted in them, not written."
-"""Said once in a conversation."""
+"""Shown once in a conversation."""
 QUOTING_TOOL = "quote_documents"
 HOW_TO_CONNECT = (
     "To talk to a real model, set `OPENAI_API_KEY` (or `OPENAI_BASE_URL` for a local one, such as Ollama) and start "
@@ -155,7 +155,7 @@ def answer_chat(messages: Sequence[BaseMessage], tools: Sequence[Tool]) -> Answe
 
 
 def _found(request: Request, call: Call | None, results: Sequence[BaseMessage]) -> Answer | None:
-    """Returns what the search for the question found, unless the user sent files or wants something else done."""
+    """Returns the results of the search for the question, unless the user sent files or has another request."""
     if request.attached or (call is not None and call.tool != QUOTING_TOOL):
         return None
     for result in results:

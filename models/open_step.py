@@ -1,4 +1,4 @@
-"""A step of a job that stays open while its work is done elsewhere."""
+"""A step of a job that stays open while other code does its work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.models import JSON
 
 
 class OpenStep:
-    """`await OpenStep(…).opened()` begins it; then end or leave it."""
+    """`await OpenStep(…).opened()` starts it; then end or leave it."""
 
     def __init__(self, ctx: JobContext, path: str, *, name: str, kind: StepKind, parent: str | None = None) -> None:
         loop = asyncio.get_running_loop()
@@ -39,7 +39,7 @@ class OpenStep:
         await asyncio.shield(self._task)
 
     async def leave(self) -> None:
-        """Closes the step without a checkpoint, unless that is being written."""
+        """Closes the step without a checkpoint, unless the checkpoint is being written."""
         if not self._output.done():
             self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
@@ -50,5 +50,5 @@ class OpenStep:
 
 
 async def read_back(step: Step) -> JSON:
-    """Stands for the work of a step whose output is recorded."""
+    """A placeholder for the work of a step whose output is recorded."""
     raise AssertionError(f"{step.path} is recorded and must not run")

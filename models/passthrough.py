@@ -1,4 +1,4 @@
-"""A model by itself, made durable: one call with the messages, tools and parameters of the caller, and none of ours."""
+"""A direct model call as a durable job, with only the caller's messages, tools and parameters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP = "model:1"
 BESIDES = ("refusal", "tool_calls", "logprobs", "usage_details")
 """What an answer may have beside its text."""
 MAX_SENTENCE = 300
-"""Characters that are passed on of what the endpoint says of a request that it refuses."""
+"""The maximum number of characters of an endpoint's refusal that are passed on."""
 REFUSED = "request_refused"
 MAX_LOGPROBS = 20_000
 """Tokens whose probabilities are kept."""
@@ -77,7 +77,7 @@ def _ask(asked: Mapping[str, Any], *, offline: bool) -> Ask:
 
 
 def _sentence(error: openai.APIStatusError) -> str | None:
-    """Returns what the endpoint says of the caller's parameters; None where the fault is not theirs."""
+    """Returns the endpoint's message about the caller's parameters; None if they are not the cause."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     if not isinstance(said, str) or "stream_options" in said:
         return None

@@ -1,4 +1,4 @@
-"""How a model call bears with an endpoint that fails. The log says what it waits for, and counts over takeovers."""
+"""Retries of a model call while its endpoint fails. The pauses are in the log, so they are counted across takeovers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from jobs.events import WaitReason
 from models.faults import Fault
 
 MAX_CUTS = 3
-"""So many times an answer that broke off is asked for again."""
+"""How many times an answer that broke off is requested again."""
 
 
 @dataclass(kw_only=True)
 class Patience:
-    """Of one call. Its defaults are those of a caller that nobody watches."""
+    """The patience of one call. The defaults are for a caller without a viewer."""
 
     seconds: float = 0.0
-    """How long it waits in all, where the fault's own pauses are not enough."""
+    """How long it waits in all, if this is longer than the fault's own pauses."""
     waits: int = 0
-    """The pauses that earlier attempts of the step have made."""
+    """The pauses in earlier attempts of the step."""
     warn: Callable[[str], Awaitable[None]] | None = None
-    """Tells the user that the call waits and will be tried again."""
+    """Tells the user that the call waits and will be retried."""
     tell: Callable[[WaitReason, float], Awaitable[None]] | None = None
-    """Says what it waits for, and until when (Unix seconds)."""
+    """Reports the reason of the wait and its end (Unix seconds)."""
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    """Waits so many seconds, or less when somebody asks to go on."""
+    """Waits for this many seconds, or less if a user ends the wait."""
     withdraw: Callable[[], Awaitable[None]] | None = None
     """Withdraws the text that has arrived; None: that is impossible."""
 
@@ -48,7 +48,7 @@ class Patience:
         await self.pause(seconds)
 
     async def withdraws(self, cuts: int) -> bool:
-        """Withdraws the text of an answer that broke off, after so many others did. Returns whether that was done."""
+        """Withdraws the text of an answer that broke off, up to a number of times. Returns whether it did."""
         if self.withdraw is None or cuts >= MAX_CUTS:
             return False
         await self.withdraw()
@@ -58,7 +58,7 @@ class Patience:
 def patience_of(step: Step, seconds: float | None, *, withdrawn: Callable[[], None] | None = None) -> Patience:
     """Returns the patience of a step; `seconds` None if its text cannot be withdrawn.
 
-    withdrawn: called when the text is withdrawn, before it comes anew.
+    withdrawn: called when the text is withdrawn, before new text arrives.
     """
 
     async def withdraw() -> None:

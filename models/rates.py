@@ -15,7 +15,7 @@ CHARACTERS_PER_TOKEN = 4
 ANSWER_TOKENS = 200
 """The estimate for an answer until it has arrived."""
 MAX_AHEAD_SECONDS = 60.0
-"""Chat turns beyond their rate hold up the calls of tools for at most this, also after hours of them."""
+"""Chat turns beyond the rate delay the calls of tools for at most this time, also after hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,15 @@ class Rate:
 
 
 async def book(ctx: JobContext, rate: Rate, tokens: int) -> None:
-    """Counts a call of a person, which did not wait. Later calls of tools wait for it, up to a minute for all such."""
-    with contextlib.suppress(StoreUnavailable):  # the answer is there: it must not be lost, and asked for again
+    """Counts a chat turn's call, which did not wait. Later calls of tools wait for it, a minute at most for all."""
+    with contextlib.suppress(StoreUnavailable):  # the answer has arrived: it must not be lost and requested again
         for bucket, amount, per_minute in _bookings(rate, tokens):
             if await ctx.reserve(bucket, 0, per_minute) < MAX_AHEAD_SECONDS:
                 await ctx.reserve(bucket, amount, per_minute)
 
 
 class Gate:
-    """Delays model calls to keep to the rates. Calls of a process wait one by one: a cancelled one books nothing."""
+    """Delays model calls to keep to the rates. Calls of a process wait one by one; a cancelled call books nothing."""
 
     def __init__(self) -> None:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -50,7 +50,7 @@ class Gate:
                     await asyncio.sleep(max([await ctx.reserve(*booking) for booking in bookings]))
 
     async def settle(self, ctx: JobContext, rates: Sequence[Rate], expected: int, used: int) -> None:
-        """Books the difference between the used and the expected tokens; a negative one gives tokens back."""
+        """Books the difference between the used and the expected tokens; a negative difference returns tokens."""
         for rate in rates:
             if rate.tokens_per_minute and used != expected:
                 await ctx.reserve(*_tokens(rate, used - expected))

@@ -26,7 +26,7 @@ class ToolCall:
     arguments: Mapping[str, JSON] | None
     """None: the model did not send a JSON object."""
     text: str = ""
-    """What it sent instead."""
+    """The text that it sent instead."""
 
     def as_json(self) -> dict[str, JSON]:
         told: dict[str, JSON] = {"id": self.id, "name": self.name, "arguments": self.arguments}
@@ -63,7 +63,7 @@ class ModelReply:
     text: str
     calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
-    """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`; or `TOO_LONG`."""
+    """OpenAI's finish reason: `stop`, `tool_calls`, `length`, `content_filter`; or `TOO_LONG`."""
     input_tokens: int | None = None
     """None: the endpoint does not report tokens."""
     output_tokens: int | None = None
@@ -72,13 +72,13 @@ class ModelReply:
     reasoning_tokens: int = 0
     """Of those that were written, how many are not part of the text."""
     logprobs: Sequence[JSON] = ()
-    """Of the tokens of the text, in OpenAI's form, if they were asked for."""
+    """The probabilities of the text's tokens, in OpenAI's format, if they were requested."""
     refusal: str = ""
     """Why the model does not answer, where a caller asked the model itself; otherwise that is text like any other."""
 
     @property
     def tokens(self) -> int:
-        """Read and written; 0 where the endpoint does not report them."""
+        """Tokens read and written; 0 if the endpoint does not report them."""
         return (self.input_tokens or 0) + (self.output_tokens or 0)
 
     def as_json(self) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""Which tool the offline model calls, by the user's words and files."""
+"""Chooses the tool that the offline model calls, by the user's words and files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ File = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A tool to call. With `missing`, it cannot be: the user has not said these required arguments."""
+    """A tool to call. With `missing`, it cannot be called: these required arguments were not given."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -62,7 +62,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user wants: words, the files that came with them, and those of the conversation, the newest last."""
+    """The user's request: its text, its files, and those of the conversation, the newest last."""
 
     words: str
     attached: Sequence[File] = ()
@@ -81,7 +81,7 @@ class Request:
 
 
 def route(request: Request) -> Call | None:
-    """Returns the tool that does what the user wants; None if none does."""
+    """Returns the tool for the user's request; None if there is none."""
     if len(request.words) < LONG_TEXT and _SMALL_TALK.match(request.words):
         return None
     for rule in (_named, _crawl, _of_tables, _of_documents, _of_numbers):
@@ -111,7 +111,7 @@ def _named(request: Request) -> Call | None:
 
 
 def _is_said(parts: Sequence[str], said: Sequence[str], name: str) -> bool:
-    """Whether the words stand behind each other; for the names of those that answer questions, only as they are."""
+    """Whether the words are consecutive; for tools that answer questions, only with the exact name."""
     if name in _ASKED:
         return False
     near = [*parts[:1], "the", *parts[1:]]  # take the tour
@@ -162,7 +162,7 @@ def _of_documents(request: Request) -> Call | None:
 
 
 def _of_numbers(request: Request) -> Call | None:
-    """The user told numbers that a tool takes, and what it is about: `Simulate saving 300 a month over 20 years`."""
+    """The message has a tool's numbers and its topic: `Simulate saving 300 a month over 20 years`."""
     if not re.search(r"\d", request.words) or len(request.words) >= LONG_TEXT:
         return None
     terms = Terms(language_of(request.words))

@@ -1,4 +1,4 @@
-"""The directories in which a thread's tools keep files. Who has lost a job cannot write where its next calls read."""
+"""The storage directories of threads. A worker that has lost a job cannot write where later calls read."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ DATA = b"data:"
 STARTS = (DATA, codecs.BOM_UTF8 + DATA)
 DONE = b"[DONE]"
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""No chunk is that long: a longer line means that the body is not a stream of chunks."""
+"""No chunk is this long: a longer line means that the body is not a stream of chunks."""
 LATER_SECONDS = 0.5
 """Our limit on silence is at most this much longer than aiohttp's."""
 MOVE_SECONDS = 0.25
 """The limit is moved at most this often, so it may fire this much earlier; less than `LATER_SECONDS`. (A timer for
 each chunk takes a twelfth of a worker's time.)"""
 CALL_BYTES = 64
-"""What a call counts towards the limit of an answer besides its name and its arguments."""
+"""The size that a call adds to an answer, in addition to its name and its arguments."""
 END_SECONDS = 0.1
 """A complete answer waits this long for the end of its body, without which its connection cannot be reused."""
 

@@ -25,7 +25,7 @@ def build_tasks(models: Models, tools: HostPool, agents: HostPool, files: FileSt
 
     @functools.cache
     def served() -> Agents:
-        from models.agents import Agents  # at the top, it would delay the worker's start by two seconds
+        from models.agents import Agents  # an import at the top would delay the worker's start by two seconds
 
         return Agents(agents, toolbox, models, files)
 
@@ -59,7 +59,7 @@ def build_tasks(models: Models, tools: HostPool, agents: HostPool, files: FileSt
 
 
 def default_agent(specs: list[AgentSpec]) -> AgentSpec | None:
-    """Returns the agent that answers where nobody has chosen one: the one that says so, else the first."""
+    """Returns the default agent: the one that is declared as default, else the first."""
     chosen = [spec for spec in specs if spec.is_default]
     if len(chosen) > 1:
         listed = ", ".join(repr(spec.name) for spec in chosen)

@@ -41,7 +41,7 @@ from toolkit.uploads import FileInfo
 NO_MODEL = "No language model is connected: its answers are replaced by sentences chosen by word counts."
 
 PARTIAL_SECONDS = 10.0
-"""How long a stopped tool may take to save what there is."""
+"""How long a stopped tool may take to save its finished work."""
 
 ERROR_CODES: Sequence[tuple[type[ToolError], str]] = (
     (ToolArgumentsInvalid, "tool_arguments_invalid"),
@@ -128,9 +128,9 @@ class Toolbox:
         )
 
     async def take_over(self, ctx: JobContext) -> None:
-        """An earlier worker may be anywhere in saving an artifact or in a file of the tools' folder.
+        """An earlier worker may still be saving an artifact or writing to a file of the tools' folder.
 
-        The artifact is refused from now on, and nobody reads the file. Raises `EpochStale`, `StoreUnavailable`.
+        From now on, the artifact is refused and the file is not read. Raises `EpochStale`, `StoreUnavailable`.
         """
         job = ctx.job
         try:
@@ -140,11 +140,11 @@ class Toolbox:
             await self._files.begin_artifacts(job.root_id, _writer(job))
         except WriterStale as error:
             raise EpochStale(job.id) from error
-        except (NoSpace, TimeoutError) as error:  # waited for, as when the log cannot be written
+        except (NoSpace, TimeoutError) as error:  # this is waited for, as when the log cannot be written
             raise StoreUnavailable from error
 
     def _work(self, name: str, arguments: Mapping[str, JSON]) -> str:
-        """Returns a digest of what the call is asked to do, which is all but how far it may go."""
+        """Returns a digest of the call's arguments without its `limits`."""
         limits = next((spec.limits for spec in self.catalogue if spec.name == name), ())
         asked = {key: value for key, value in arguments.items() if key not in limits}
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -155,7 +155,7 @@ class Toolbox:
     async def _save_partial(
         self, name: str, arguments: dict[str, JSON], context: CallContext, rest: StoppedCall
     ) -> None:
-        """Runs the stopped tool's `partial`. Whatever happens to it, the job is stopped."""
+        """Runs the stopped tool's `partial`. The job is stopped, even if that fails."""
         try:
             async with asyncio.timeout(PARTIAL_SECONDS), rest:
                 await self._pool.call(name, arguments, context, rest)
@@ -324,10 +324,10 @@ class JobCall:
 
 
 class StoppedCall(JobCall):
-    """The worker's side of a stopped call's `partial`: what is finished is read back, nothing new begins."""
+    """The worker's side of a stopped call's `partial`: finished work is read back, and no new work starts."""
 
     async def progress(self, done: float, total: float | None, message: str) -> None:
-        """How far the call came is told already."""
+        """Does nothing: the call has already reported its progress."""
 
     async def plan(self, items: Sequence[tuple[str, str]]) -> None: ...
 
@@ -368,7 +368,7 @@ def tool_task(toolbox: Toolbox, name: str) -> TaskFunction:
 
 
 def _writer(job: Job) -> Writer:
-    """Returns what orders the writers of a chain of retries."""
+    """Returns the key that orders the writers of a chain of retries."""
     return job.number, job.epoch
 
 

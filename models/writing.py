@@ -1,4 +1,4 @@
-"""The text of an answer that an agent writes by itself: a step that is open while it writes."""
+"""The text that an agent itself writes into an answer: a step that stays open while it writes."""
 
 from __future__ import annotations
 

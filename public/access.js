@@ -7,7 +7,7 @@ const NAMES = {
   '#upload-button': 'Attach files',
   '#chat-submit': 'Send',
   'button:has(> svg.lucide-copy)': 'Copy',
-  'button:has(> svg.lucide-arrow-down)': 'To the newest message',
+  'button:has(> svg.lucide-arrow-down)': 'Go to the newest message',
   'button[class*="positive-feedback"]': 'Good answer',
   'button[class*="negative-feedback"]': 'Bad answer',
   '#user-nav-button': 'Account',

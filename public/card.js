@@ -176,7 +176,7 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       null,
       retries && button('Retry', { 'data-testid': 'job-retry', onClick: retry, title: 'Continue from the last finished step' }),
       job.task !== 'chat' && button('Change arguments', { onClick: () => change(job.job_id), title: 'Open the form with these arguments' }),
-      job.request && button('Run again', { 'data-testid': 'job-again', onClick: again, title: 'Start anew, as a new job' }),
+      job.request && button('Run again', { 'data-testid': 'job-again', onClick: again, title: 'Start again, as a new job' }),
       h('span', { role: 'status' }, problem),
     );
   };

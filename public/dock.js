@@ -7,7 +7,7 @@ import { doing, elapsed, percentOf, progressOf, STATES, stateOf } from './words.
 const dock = document.createElement('div');
 dock.id = 'longhaul-dock';
 dock.role = 'region';
-dock.ariaLabel = 'What runs here';
+dock.ariaLabel = 'Running jobs and waiting messages';
 dock.hidden = true;
 const rows = new Map();
 const { title } = document;
@@ -86,11 +86,11 @@ const makeRow = (job) => {
   what.role = 'status';
   button.addEventListener('click', () => stop(job.job_id));
   const again = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Try now' });
-  again.title = 'Ask the model endpoint again at once';
+  again.title = 'Ask the model endpoint again now';
   again.dataset.testid = 'job-try-now';
   again.addEventListener('click', () => tryNow(job.job_id));
   const notice = Object.assign(document.createElement('button'), { type: 'button', textContent: 'Notify me' });
-  notice.title = 'Show a notice when this ends and you look elsewhere';
+  notice.title = 'Show a notification when this ends, if this page is in the background';
   notice.addEventListener('click', () => ask().then(draw));
   line.append(mark, state, what, time, button);
   return { again, notice, line, state, what, time, edit, button, asked: false, problem: '' };
@@ -104,7 +104,7 @@ const fill = (row, job, place) => {
   const save = line.querySelector('[type=submit]');
   if (save && !waits) {
     save.disabled = true;
-    row.problem = 'This message is being answered already. Your new words are kept here until you cancel.';
+    row.problem = 'This message is being answered already. Your edited text is kept here until you cancel.';
   }
   edit.ariaLabel = `Edit: message ${place}`;
   edit.onclick = () => openEditor(job.job_id, job.input);

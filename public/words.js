@@ -40,7 +40,7 @@ const number = (value, digits = 1) => value.toLocaleString('en-US', { maximumFra
 export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
 
 const WAITS = {
-  rate_limited: 'the model endpoint allows no more requests now',
+  rate_limited: 'the model endpoint accepts no more requests for now',
   endpoint_failed: 'the model endpoint does not answer',
   slot: 'this machine is busy',
 };
@@ -51,7 +51,7 @@ export const stateOf = (job, now) =>
 
 export const doing = (job, now) => {
   if (job.state === 'queued' && job.unserved) {
-    return `no running worker has '${job.unserved}': start one, or look whether its file loads`;
+    return `no running worker has '${job.unserved}': start one, or check that its file loads`;
   }
   if (job.state === 'queued') return job.ahead ? `${counted(job.ahead, 'job')} ahead` : 'waiting for a worker';
   if (job.state === 'waiting') {
@@ -93,7 +93,7 @@ const range = (seconds, passed) => {
 
 // When a waiting job starts, as a range.
 export const starts = ({ state, unserved, wait, wait_at: at }, now) => {
-  if (state !== 'queued' || unserved || !at) return ''; // nobody has said anything
+  if (state !== 'queued' || unserved || !at) return ''; // no estimate was sent yet
   return wait ? `starts in ${range(wait, now - at)}` : 'no estimate yet';
 };
 

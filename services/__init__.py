@@ -1,1 +1,1 @@
-"""The composition roots: what a process opens, in order, and closes in reverse."""
+"""The composition roots: the resources that a process opens in order, and closes in reverse."""

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class AuditLog(logging.Handler):
-    """`with AuditLog(path):` writes what `audit.record` is told meanwhile. A disk that is full fails no request."""
+    """`with AuditLog(path):` writes the records of `audit.record` until its end. A full disk fails no request."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         super().__init__()
@@ -158,5 +158,5 @@ def _line(at: float, fields: dict[str, str | None]) -> bytes:
 
 
 def _lost_line(count: int) -> bytes:
-    """Says how many records found no place while the disk took none."""
+    """Records how many records were lost while the disk accepted none."""
     return _line(time.time(), {"who": None, "what": LOST, "from": None, "count": str(count)})

@@ -43,7 +43,7 @@ class OpenDispatcher(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """What web and worker share with the other processes."""
+    """The resources that web and worker share with other processes."""
 
     store: JobStore
     wake: Wake

@@ -37,12 +37,12 @@ BUSY_SECONDS = 60.0
 
 
 class BackupRefused(Exception):
-    """The message is a sentence for the person who called."""
+    """The message is a sentence for the user who called."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """What a backup holds."""
+    """The content of a backup."""
 
     jobs: int
     files: int
@@ -130,7 +130,7 @@ def _check_target(data: DataDir, folder: Path) -> None:
     if not data.jobs.exists():
         raise BackupRefused(f"There is nothing to back up: {data.path} has no {data.jobs.name}.")
     if folder.is_relative_to(data.path):
-        raise BackupRefused(f"Choose a folder outside of {data.path}, which is what is backed up.")
+        raise BackupRefused(f"Choose a folder outside {data.path}, the directory to back up.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BackupRefused(f"{folder} exists already: choose a new name.")
 
@@ -207,7 +207,7 @@ def _copy_database(path: Path, copy: Path) -> None:
 
 
 def _forget_workers(path: Path) -> int:
-    """Their jobs may be claimed at once by whoever opens the backup. Returns the number of jobs."""
+    """A server that opens the backup may claim their jobs at once. Returns the number of jobs."""
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:
         copy.execute("DELETE FROM workers")
         count: int = copy.execute("SELECT count(*) FROM jobs").fetchone()[0]

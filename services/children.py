@@ -23,7 +23,7 @@ async def start(*command: str) -> Process:
 
 
 async def end(children: Iterable[Process], *, drain_seconds: float) -> None:
-    """SIGTERM drains the workers. Those that do not end in time are killed; their jobs go on elsewhere."""
+    """SIGTERM drains the workers. Those that do not end in time are killed; other workers continue their jobs."""
     running = [child for child in children if child.returncode is None]
     for child in running:
         child.send_signal(signal.SIGTERM)

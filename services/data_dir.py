@@ -24,7 +24,7 @@ class DataDir:
 
     @property
     def audit(self) -> Path:
-        """Who did what: JSON lines, and beside it the older ones."""
+        """The audit log as JSON lines, with its older files beside it."""
         return self.path / "audit.jsonl"
 
     @property

@@ -19,7 +19,7 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
 
 def take_over() -> None:
-    """Whoever calls `asyncio.run` from now on is run on uvloop, with tasks and futures in C.
+    """From now on, `asyncio.run` uses uvloop, with tasks and futures in C.
 
     `chainlit run` puts asyncio's slow Python ones in their place, so that notebooks may run a loop within a loop;
     nothing here does. To be called before there is a loop.

@@ -88,7 +88,7 @@ async def _beginning(response: httpx.Response) -> bytes:
 
 
 def _chat_models(content: bytes) -> Sequence[str] | None:
-    """Returns the models that take messages; None for an answer that is no list."""
+    """Returns the models that accept messages; None if the answer is not a list."""
     try:
         names = [str(model["id"]) for model in json.loads(content)["data"]]
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -121,7 +121,7 @@ class Housekeeping:
         await keep_running(self._clear_once, name="housekeeping")
 
     def _once(self, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[bool]]:
-        """What a process that was killed may have left undone is done at the start."""
+        """Work at the start, which finishes what a killed process may have left undone."""
 
         async def run() -> bool:
             await work()
@@ -176,7 +176,7 @@ class Housekeeping:
     async def _expire_thread(self, thread: Thread, before: float) -> None:
         try:
             await self._store.delete_thread(thread.id, thread.owner, idle_since=before)
-        except ThreadNotFound:  # somebody else was first, or its owner has just used it
+        except ThreadNotFound:  # another process was first, or its owner has just used it
             return
         audit.record("thread deleted", thread=thread.id, owner=thread.owner)
         logger.info("thread expired", extra={"fields": {"thread": thread.id}})

@@ -72,7 +72,7 @@ class Lifecycle:
             self.phase, self._parts = Phase.CLOSED, {}
 
     def on_drain(self, call: Callable[[], None]) -> None:
-        """Calls it on the loop when draining begins; immediately if it has begun."""
+        """Calls it on the loop when draining begins; immediately if it has already begun."""
         self._on_drain.append(call)
         if self.phase in {Phase.DRAINING, Phase.CLOSED}:
             call()

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 KEPT_SECONDS = 5.0
-"""The maximum age of the job counts: scrapes must not load the store, however many there are."""
+"""The maximum age of the job counts: scrapes must not load the store, even if there are many."""
 LOOK_BACK_SECONDS = 60.0
 """End times precede commits and may come from another clock, so each scrape rereads this window."""
 MAX_BATCH = 500
@@ -96,7 +96,7 @@ class EndedJobs:
         self._seen = {job_id: at for job_id, at in self._seen.items() if at >= self._looked_from()}
 
     def _follow_clock(self) -> None:
-        """Begin anew with a clock that was set back; what had ended before seems to be in the future."""
+        """Start again with a clock that was set back: earlier ends seem to be in the future."""
         now = self._clock()
         if now < self._newest - LOOK_BACK_SECONDS:
             self._begun = self._newest = now
@@ -264,5 +264,5 @@ def _counter(name: str, what: str, value: float) -> Metric:
 
 
 def _between(earlier: float, later: float) -> float:
-    """Seconds; a clock that was set back meanwhile must not make them negative."""
+    """Seconds; a clock that was set back must not make them negative."""
     return max(0.0, later - earlier)

@@ -1,4 +1,4 @@
-"""On which kind of file system the data dir lies: SQLite needs locks and shared memory, which some do not have."""
+"""Checks the file system of the data dir: SQLite needs locks and shared memory, which some do not have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOUBTFUL = frozenset(
     }
     | {f"fuse.{name}" for name in ("s3fs", "seaweedfs", "smbnetfs", "sshfs", "vmhgfs-fuse")}
 )
-"""Served by another machine, or by the host of a virtual one; nobody has tried them."""
+"""File systems of another machine, or of the host of a virtual one; they are untested."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 

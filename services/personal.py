@@ -33,7 +33,7 @@ class StillRunning(Exception):
 
 
 class PersonalData:
-    """Of one user, in the stores of jobs and files. A server may run meanwhile."""
+    """The data of one user in the stores of jobs and files. A server may run at the same time."""
 
     def __init__(
         self, user: str, store: JobStore, jobs: JobClient, files: FileStore, housekeeping: Housekeeping
@@ -121,7 +121,7 @@ class PersonalData:
             await self._ended(job)
             if job.thread_id is None:
                 await self._housekeeping.remove_job(job.id, self._user)
-        except (JobNotFound, JobConflict):  # somebody else has deleted it
+        except (JobNotFound, JobConflict):  # it was already deleted
             return
 
     async def _ended(self, job: Job) -> None:

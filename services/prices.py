@@ -1,4 +1,4 @@
-"""What a model's tokens cost, from the operator's file."""
+"""The prices of models' tokens, from the operator's file."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from services import children
 logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 45.0
-"""A worker that does not hold its job after so long stands still."""
+"""A worker that does not hold its job after this time counts as standing still."""
 
 
 class SolitaryWorkers:
@@ -49,7 +49,7 @@ class SolitaryWorkers:
                 child.terminate()
 
     def start(self, job_id: str) -> None:
-        """Start a worker for this job, which nobody runs, unless one is about to take it."""
+        """Start a worker for this job, which no worker runs, unless one is about to claim it."""
         if job_id not in self._tasks:
             self._tasks[job_id] = asyncio.create_task(self._run(job_id), name=f"worker for {job_id}")
         elif job_id in self._children:

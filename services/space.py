@@ -1,4 +1,4 @@
-"""How much room is left where the data lies."""
+"""The free space of the data directory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Room = Literal["ok", "low"]
 
 
 class FreeSpace:
-    """`async with FreeSpace(directory, least_mb=500) as space`: the log tells when less is free, and when no more."""
+    """`async with FreeSpace(directory, least_mb=500) as space`: logs when less is free, and when enough is free."""
 
     def __init__(self, directory: Path, *, least_mb: int) -> None:
         self._directory = directory

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 15.0
 KILLED_BACKOFF_SECONDS = 1.0
-"""The longest restart delay after a signal: one that cannot start ends by itself, and all jobs wait meanwhile."""
+"""The longest restart delay after a signal. A worker that cannot start ends by itself, and all jobs wait."""
 STEADY_SECONDS = 20.0
 """A worker that lived this long was healthy: the restart delay is reset."""
 OBSERVE_SECONDS = 1.0
@@ -69,7 +69,7 @@ class Supervisor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """SIGTERM drains the workers. Those that do not end in time are killed; their jobs go on at the next start."""
+        """SIGTERM drains the workers. Late ones are killed; their jobs continue at the next start."""
         self._closing = True
         await children.end(self._children, drain_seconds=self._drain_seconds)
         await cancel_and_wait(*self._tasks)
@@ -145,7 +145,7 @@ class Supervisor:
                 child.kill()
 
     def _replace(self, process_id: int | None) -> None:
-        """Closes the stopped child's stdin: if it goes on, it finishes its remaining jobs and ends."""
+        """Closes the stopped child's stdin: if it continues, it finishes its remaining jobs and ends."""
         for child in self._children - self._retired:
             if child.pid == process_id and child.stdin is not None:
                 logger.warning("worker process stands still; starting another", extra={"fields": {"child": child.pid}})
@@ -155,7 +155,7 @@ class Supervisor:
                 self._own(self._end_replaced(child))
 
     async def _end_replaced(self, child: asyncio.subprocess.Process) -> None:
-        """Its jobs go on elsewhere: one that never comes back, or spins, only takes up memory and a processor."""
+        """Other workers continue its jobs. A worker that never responds, or spins, only uses memory and a processor."""
         try:
             async with asyncio.timeout(REPLACED_SECONDS):
                 await child.wait()

@@ -57,7 +57,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         agents = HostPool(
             settings.agents,
             kind="agent",
-            spare_hosts=0,  # one serves all; when it dies, models that are answering go on meanwhile
+            spare_hosts=0,  # one serves all; when it dies, models that are answering continue
             environment=settings.tool_environment,
             scratch=data.scratch,
             log_format=settings.log_format,

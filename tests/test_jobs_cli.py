@@ -223,13 +223,13 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell,
     async with shell.begun("run", "chat", asked) as process:
         await until(lambda: "w9 " in shell.out, within=SECONDS, what="half of the answer")
         process.send_signal(signal.SIGINT)
-        await until(lambda: "The job goes on" in shell.err, within=SECONDS, what="the farewell")
+        await until(lambda: "The job continues" in shell.err, within=SECONDS, what="the farewell")
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
     job_id, *_, last = shell.err.splitlines()
     assert last == (
-        f"The job goes on. Follow it with: scripts/jobs tail {job_id} Stop it with: scripts/jobs stop {job_id}"
+        f"The job continues. Follow it with: scripts/jobs tail {job_id} Stop it with: scripts/jobs stop {job_id}"
     )
     model.release(asked)
     assert await shell.run("tail", job_id) == 0
@@ -266,7 +266,7 @@ async def test_a_restarted_server_and_a_lost_worker_cost_no_word_and_double_none
         model.release(asked)
         assert await process.wait() == 0, shell.err
     assert shell.out == f"{words(40)}\n"
-    assert "another one goes on from the last finished step." in shell.err
+    assert "another one continues from the last finished step." in shell.err
 
 
 # -- without a server -------------------------------------------------------------------------------------------
@@ -459,4 +459,4 @@ def test_a_cut_in_mid_event_is_gone_on_behind_the_last_whole_one_and_what_comes_
             cutting.shutdown()
             serving.join()
     assert Cutting.begun == ["0", "1", "1", "2"]
-    assert told == ["The connection is lost; the job goes on. Trying again …", "Connected again."] * 2
+    assert told == ["The connection is lost; the job continues. Trying again …", "Connected again."] * 2

@@ -280,7 +280,7 @@ def refused_oauth(**variables: str) -> str:
 def test_where_anybody_has_an_account_the_operator_says_who_may_come_in(provider: str, more: dict[str, str]) -> None:
     variables = {"CLIENT_ID": "x", "CLIENT_SECRET": "hunter2", **more}
     line = refused_oauth(**{f"OAUTH_{provider}_{name}": value for name, value in variables.items()})
-    assert line.startswith(f"longhaul: OAUTH_{provider}_CLIENT_ID cannot be used: anybody")
+    assert line.startswith(f"longhaul: OAUTH_{provider}_CLIENT_ID cannot be used: anyone")
     assert "LONGHAUL_OAUTH_ALLOW" in line
 
 

@@ -1,7 +1,7 @@
 """Tools and where they run.
 
 Authors import from here; workers also import `toolkit.pool.HostPool` and `toolkit.handler`. Tool code runs in hosts,
-child processes of the worker: a tool that blocks, burns CPU, leaks memory or ends its process fails alone.
+child processes of the worker, so a tool that blocks, uses up CPU or memory or ends its process fails alone.
 """
 
 from toolkit.agent import Agent, agent

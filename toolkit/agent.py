@@ -19,12 +19,12 @@ R = TypeVar("R")
 RESERVED = frozenset(
     {"messages", "text", "input", "files", "door", "detached", "response", "client_tools", "continues"}
 )
-"""What callers may send beside an agent's settings."""
+"""Arguments that callers may send in addition to an agent's settings."""
 CONTEXTS = (AgentContext, SyncAgentContext)
 
 
 class Agent(Tool[P, R]):
-    """A function that answers, with its settings and its spec. Calling it calls the function."""
+    """An agent's function with its settings and its spec. Calling the agent calls the function."""
 
 
 @overload
@@ -52,16 +52,16 @@ def agent(
     default: bool = False,
     timeout_seconds: float | None = None,
 ) -> Any:
-    """Make a function an agent: it answers a conversation's newest message, with whatever it writes and generates.
+    """Make a function an agent: it answers a conversation's newest message with the text that it writes and generates.
 
     The first parameter is the context; the others, each with a default, are the agent's settings, which people choose.
-    `async def` runs on the loop of a host that agents share, `def` in a thread. A generator's pieces are written; so is
-    a returned string. The docstring is the description.
+    `async def` runs on the event loop of a host that agents share, `def` in a thread. The strings that a generator
+    yields, or a returned string, are added to the answer. The docstring is the description.
 
-    tools: names of the tools that its models are offered; None for all. starters: messages that a new conversation
-    suggests. name: by default the function's. default: whether it answers where nobody has chosen an agent, in place of
-    the built-in `assistant`. timeout_seconds: when to stop a turn. Raises ToolDefinitionError when the function cannot
-    be an agent.
+    tools: names of the tools that its models may call; None for all. starters: messages that the page suggests in a new
+    conversation. name: by default the function's name. default: whether it replaces the built-in `assistant` as the
+    agent that answers if none was chosen. timeout_seconds: the time limit of a turn. Raises ToolDefinitionError if the
+    function cannot be an agent.
     """
 
     def make(function: Callable[..., Any]) -> Agent[..., Any]:
@@ -118,7 +118,7 @@ def _check(name: str, tools: Sequence[str] | None, starters: Sequence[str], time
 
 
 def _settings(function: Callable[..., Any], *, is_async: bool) -> list[inspect.Parameter]:
-    """Returns the parameters behind the context."""
+    """Returns the parameters after the context."""
     parameters = list(inspect.signature(function).parameters.values())
     hints = annotations_of(function)
     if not parameters or hints.get(parameters[0].name) not in CONTEXTS:

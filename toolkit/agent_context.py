@@ -1,4 +1,4 @@
-"""What an agent may ask of its worker: AgentContext for `async def`, SyncAgentContext for `def`."""
+"""The interface of an agent to its worker: AgentContext for `async def`, SyncAgentContext for `def`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from toolkit.handler import CallTool, Found, Generate, Generated, ReadMessages, 
 from toolkit.wire import JSON, plain
 
 MAX_ROUNDS = 40
-"""Model calls of one `respond`."""
+"""The maximum number of model calls of one `respond`."""
 OWN = frozenset({"messages", "model", "tools", "stream", "stream_options", "n", "verbatim"})
-"""Fields of a request that are not an agent's to set."""
+"""Fields of a request that an agent may not set."""
 
 
 class Message(TypedDict, total=False):
-    """A message of the conversation, in OpenAI's form."""
+    """A message of the conversation, in OpenAI's format."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: Any
@@ -34,14 +34,14 @@ class Call:
     name: str
     arguments: Mapping[str, JSON]
     id: str
-    """Names a call of the model; empty for one that the agent made."""
+    """The id of a call by the model; empty for a call that the agent made."""
 
     def __init__(self, name: str, /, **arguments: JSON) -> None:
         self._set(name, arguments, "")
 
     @classmethod
     def of_model(cls, id: str, name: str, arguments: Mapping[str, JSON] | None) -> "Call":
-        """Returns a call that a model asks for."""
+        """Returns a call that a model requests."""
         call = cls.__new__(cls)
         call._set(name, arguments or {}, id)
         return call
@@ -57,7 +57,7 @@ class Reply:
 
     text: str
     calls: Sequence[Call] = ()
-    """The tools that it asks for. `ctx.run(reply.calls)` runs them."""
+    """The tool calls that the model requests. `ctx.run(reply.calls)` runs them."""
     finish_reason: str = "stop"
     """In OpenAI's terms: `stop`, `tool_calls`, `length`, `content_filter`; or `too_long`."""
     input_tokens: int | None = None
@@ -75,9 +75,9 @@ class Result:
 
 
 class _Answering:
-    """The part that both contexts share: what was asked, the answer's own words, and the order of checkpoints.
+    """The base of both contexts: the message, the answer's written text, and the order of checkpoints.
 
-    A checkpoint is known by its place: the third one of the function is the third again when the function runs again.
+    A checkpoint is identified by its place: when the function runs again, its third checkpoint is again the third.
     """
 
     _link: Link
@@ -93,34 +93,34 @@ class _Answering:
 
     @property
     def text(self) -> str:
-        """The words of the message that is answered."""
+        """The text of the message to answer."""
         return "" if self._info.turn is None else self._info.turn.text
 
     @property
     def now(self) -> datetime:
-        """When the message was sent, in UTC: the same whenever the function runs again."""
+        """When the message was sent, in UTC. It is the same in every run of the function."""
         return datetime.fromtimestamp(0 if self._info.turn is None else self._info.turn.at, UTC)
 
     @property
     def tools(self) -> Sequence[str]:
-        """Names of the tools that its models are offered."""
+        """Names of the tools that the agent's models may call."""
         return () if self._info.turn is None else self._info.turn.tools
 
     @property
     def indexed(self) -> bool:
-        """Whether a tool has put documents of this conversation into its index."""
+        """Whether the conversation's index has documents."""
         return self._info.turn is not None and self._info.turn.indexed
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation up to here, in OpenAI's form; changing the list changes nothing. Files are named by id."""
+        """The conversation so far, in OpenAI's format, as a copy. Files are named by id."""
         within = current_path.get()
         asked = ReadMessages(within=within, place=self._places[within] + 1)
         found: Found = self._link.request(asked).result()
         return list(found.value)
 
     def write(self, text: str) -> None:
-        """Add text to the answer. It streams at once, and is kept with the next checkpoint."""
+        """Add text to the answer. It streams at once, and is recorded with the next checkpoint."""
         if not isinstance(text, str):
             raise TypeError(f"an answer's text is a string, not a {type(text).__name__}: {text!r:.60}")
         if current_path.get():
@@ -132,7 +132,7 @@ class _Answering:
         self._writing = place, piece + 1
 
     def _next(self, count: int = 1) -> tuple[str, int]:
-        """Returns the part of the code that runs, and the place of its next checkpoint."""
+        """Returns the part or step that runs now, and the place of its next checkpoint."""
         within = current_path.get()
         first = self._places[within] + 1
         self._places[within] += count
@@ -187,11 +187,11 @@ class _Answering:
 
 
 class AgentContext(_Answering, AsyncToolContext):
-    """For agents written as `async def`. Beside what follows it has what tools have: files, storage, progress, logs.
+    """For agents written as `async def`. It also has the features of a tool's context: files, storage, progress, logs.
 
     `generate`, `run`, `call`, `step` and `map` are checkpoints: when a process dies, the function runs again from its
-    first line, and what was finished is read back. So the code between them must do the same again: put time, chance
-    and whatever reads the world into a `step`. Only `map` and `run` work on several things at a time.
+    first line, and finished checkpoints return their recorded values. The code between them must be deterministic: put
+    the clock, random numbers and code that reads the outside world into a `step`. Only `map` and `run` are concurrent.
     """
 
     def __init__(self, link: Link, info: CallInfo) -> None:
@@ -208,17 +208,17 @@ class AgentContext(_Answering, AsyncToolContext):
         model: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """Ask a model. Its text streams into the answer, and the reply joins the conversation.
+        """Ask a model. Its text streams into the answer, and the reply is added to the conversation.
 
-        messages: instead of the conversation; the reply then joins nothing. tools: names of tools to offer, and schemas
-        (OpenAI's) of functions that the agent runs by itself; None for those of the agent. show: whether the text is
-        part of the answer. parameters: of chat completions, passed on as they are: `{"temperature": 0}`. Raises
-        ToolError when the model fails.
+        messages: the input instead of the conversation; the reply is then not added to it. tools: names of tools to
+        offer, and schemas (OpenAI's) of functions that the agent runs itself; None for the agent's tools. show: whether
+        the text is part of the answer. parameters: chat completions parameters, passed on unchanged, such as
+        `{"temperature": 0}`. Raises ToolError when the model fails.
         """
         return _reply(await self._ask(self._generate(system, messages, tools, show, model, parameters)))
 
     async def run(self, calls: Sequence[Call]) -> list[Result]:
-        """Run tools in parallel. The results join the conversation; a tool that fails is a result that says so."""
+        """Run tools in parallel, and add their results to the conversation. A failed tool's result is its error."""
         found: Found = await self._ask(self._run(calls))
         return _results(calls, found)
 
@@ -230,7 +230,7 @@ class AgentContext(_Answering, AsyncToolContext):
         model: str | None = None,
         rounds: int = MAX_ROUNDS,
     ) -> Reply:
-        """Ask a model, and run what it calls, until it calls nothing more: the loop of an assistant."""
+        """Ask a model and run the tools that it calls, until it calls no more tools: the loop of an assistant."""
         for _ in range(rounds):
             reply = await self.generate(system, tools=tools, model=model)
             if not reply.calls:
@@ -239,7 +239,7 @@ class AgentContext(_Answering, AsyncToolContext):
         raise _without_end(rounds)
 
     async def call(self, name: str, /, **arguments: JSON) -> JSON:
-        """Run a tool, or another agent with `text=…` and settings, as a step. Returns its value; an agent's is a text.
+        """Run a tool, or another agent with `text=…` and settings, as a step. Returns its value, for an agent a string.
 
         Raises ToolError when it fails.
         """

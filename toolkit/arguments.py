@@ -18,7 +18,7 @@ from toolkit.wire import JSON
 MAX_PROBLEMS_SHOWN = 3
 """Problems in one error message; a form shows each at its field."""
 MAX_PROBLEMS = 100
-"""Problems that are reported, such as those of a long list of wrong values."""
+"""The maximum number of reported problems; a long list of wrong values has many."""
 MAX_PATH = 200
 UNSUPPORTED: dict[Any, str] = {
     inspect.Parameter.POSITIONAL_ONLY: "is positional-only",
@@ -115,7 +115,7 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Any,
 
 
 def _check_default(parameter: inspect.Parameter, hint: Any) -> None:
-    """None is taken beside any type: authors write `limit: int = None`."""
+    """None is accepted with any type, because authors write `limit: int = None`."""
     if parameter.default is inspect.Parameter.empty or parameter.default is None:
         return
     try:

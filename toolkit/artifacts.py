@@ -1,4 +1,4 @@
-"""Files that a tool hands to the user: their names, their media types and their way to the worker."""
+"""Files that a tool saves for the user: their names, their media types and their transfer to the worker."""
 
 import mimetypes
 import tempfile

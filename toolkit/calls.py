@@ -94,7 +94,7 @@ class Attempt:
     def __init__(self, number: int, call: Call, send: Callable[[ToHost], None], *, alone: bool) -> None:
         self.number = number
         self.call = call
-        self.alone = alone  # its host runs no other call, so this one causes whatever happens to the host
+        self.alone = alone  # its host runs no other call, so only this call can crash it
         self.over = asyncio.Event()  # the host no longer runs it
         self.begun = False  # the tool's code has started
         self.moved = False
@@ -129,7 +129,7 @@ class Attempt:
                 assert_never(message)
 
     def _begin(self, request: Request) -> None:
-        """Not after the call has moved: its cancel is on the way to the host."""
+        """Does nothing after the call has moved, because its cancel is already on the way to the host."""
         if not self.moved:
             self.begun = True
             self._send(Answer(call=self.number, request=request.request, reply=None))

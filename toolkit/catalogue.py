@@ -23,9 +23,9 @@ class ToolSpec:
     """The memory limit of the call's own process; None for no limit."""
     takes_context: bool = True
     has_partial: bool = False
-    """It saves what there is when it is stopped."""
+    """It saves its finished work when it is stopped."""
     limits: tuple[str, ...] = ()
-    """Parameters that say how far a call may go, not what it does: another value is no other work."""
+    """Parameters that only limit how far a call may go: with another value, the work is still the same."""
 
     kind: Kind = "tool"
 
@@ -40,11 +40,11 @@ class AgentSpec(ToolSpec):
 
     kind: Kind = "agent"
     tools: tuple[str, ...] | None = None
-    """Names of the tools that its models are offered; None for all."""
+    """Names of the tools that its models may call; None for all."""
     starters: tuple[str, ...] = ()
     """Messages that a new conversation suggests."""
     is_default: bool = False
-    """It answers where nobody has chosen an agent."""
+    """It answers if no agent was chosen."""
 
 
 def spec_of(told: Mapping[str, Any]) -> ToolSpec:

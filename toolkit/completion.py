@@ -4,7 +4,7 @@ from typing import Self
 
 
 class Completion(str):
-    """The model's text, with the tokens that it cost; None where the endpoint does not report them."""
+    """The model's text, with the tokens that it used; None if the endpoint does not report them."""
 
     __slots__ = ("input_tokens", "output_tokens")
 

@@ -1,4 +1,4 @@
-"""What a tool may ask of its worker: ToolContext for `def`, AsyncToolContext for `async def`."""
+"""The interface of a tool to its worker: ToolContext for `def`, AsyncToolContext for `async def`."""
 
 import asyncio
 import hashlib
@@ -51,16 +51,16 @@ class CallInfo:
     files: tuple[FileInfo, ...]
     """The files of the thread."""
     scratch: str
-    """The path of a directory of this attempt alone, which is created on demand and deleted at the attempt's end."""
+    """The path of a directory only for this attempt, which is created on demand and deleted at the attempt's end."""
     storage: str
     """A directory of the thread."""
     named_sites: tuple[str, ...] | None = None
     """The sites that a call by a model may visit; None when a person calls."""
     job: str | None = None
     step: str | None = None
-    """The job, and the step of it that is this call; for the log."""
+    """The job, and the step of the job for this call; for the log."""
     partial: bool = False
-    """The call was stopped, and this saves what there is: nothing new begins."""
+    """The call was stopped, and its `partial` saves the finished work: no new work starts."""
     offline: bool = False
     """No language model is connected."""
     turn: Turn | None = None
@@ -91,7 +91,7 @@ class Link(Protocol):
         """Add a piece to an agent's text. place: of the text among the checkpoints; piece: 0, 1, 2 … within it."""
 
     def interruptible(self) -> AbstractContextManager[None]:
-        """Within this, a cancel may interrupt the present thread, which works for the call."""
+        """Within this block, a cancel may interrupt the current thread, which works for the call."""
 
 
 def _status(index: int, at: int, skipped: Collection[int]) -> str:
@@ -101,12 +101,12 @@ def _status(index: int, at: int, skipped: Collection[int]) -> str:
 
 
 class _Context:
-    """The part that both contexts share."""
+    """The base of both contexts."""
 
     def __init__(self, link: Link, info: CallInfo) -> None:
         self._link = link
         self._info = info
-        self._seen: Counter[str] = Counter()  # how often each path was begun
+        self._seen: Counter[str] = Counter()  # how often each path was started
         self._files = [UploadedFile(file.id, file) for file in info.files]
         self._map_progress: MapProgress | None = None  # of the map that runs outside of steps and parts
         self._has_scale = False  # the code reports progress with a total
@@ -125,8 +125,8 @@ class _Context:
     def idempotency_key(self) -> str:
         """The same for every attempt at this call: pass it to services that would otherwise act twice.
 
-        A retry with other arguments has another one, unless only those have changed that the tool names as its
-        `limits`. A call has one key: add to it what distinguishes its requests (`f"{ctx.idempotency_key}/{row}"`).
+        A retry with other arguments has another key, unless only arguments changed that the tool declares as `limits`.
+        A call has one key: if it sends several requests, extend the key for each (`f"{ctx.idempotency_key}/{row}"`).
         """
         return self._info.idempotency_key
 
@@ -146,12 +146,12 @@ class _Context:
 
     @property
     def offline(self) -> bool:
-        """Whether no language model is connected: then `complete` returns sentences of the material."""
+        """Whether no language model is connected. `complete` then returns sentences from the material."""
         return self._info.offline
 
     @property
     def scratch(self) -> Path:
-        """A directory for the call's temporary files, empty at first, deleted however the call ends."""
+        """A directory for the call's temporary files: empty at first, and always deleted when the call ends."""
         directory = Path(self._info.scratch)
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory
@@ -170,7 +170,7 @@ class _Context:
 
     @property
     def records(self) -> Records:
-        """Values of the conversation that are kept between calls."""
+        """The conversation's values, which are kept between calls."""
         return Records(lambda asked: self._link.request(asked).result())
 
     @property
@@ -179,9 +179,9 @@ class _Context:
         return self._link.cancelled
 
     def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Report how far the call is, as often as you like: the newest report is sent, at most 20 a second.
+        """Report progress, as often as you like: the newest report is sent, at most 20 a second.
 
-        A `map` reports its finished parts by itself, unless the code has reported with a total before, or in its parts.
+        `map` reports its finished parts automatically, unless the code has reported with a total or inside its parts.
         """
         if not math.isfinite(done) or (total is not None and not math.isfinite(total)):
             raise ToolMisused(f"progress {done!r} of {total!r}: pass finite numbers, or None as the total")
@@ -197,9 +197,9 @@ class _Context:
         self._link.log(level, message[:MAX_LOG_LINE])
 
     def plan(self, items: Sequence[str], *, at: int = 0, skipped: Collection[int] = ()) -> None:
-        """Show what the call intends to do: the whole list each time, at most 100 items.
+        """Show the call's plan: pass the whole list each time, at most 100 items.
 
-        at: the index of the item that is being done; those before it are done. skipped: indexes of items left out.
+        at: the index of the item in progress; the items before it are done. skipped: indexes of items left out.
         """
         if len(items) > MAX_PLAN:
             raise ToolMisused(f"a plan of {len(items)} items: {MAX_PLAN} are the most")
@@ -209,7 +209,7 @@ class _Context:
     def source(
         self, title: str, *, url: str | None = None, file: UploadedFile | None = None, page: int | None = None
     ) -> None:
-        """Show something that the call has used: a web page, or a file of the user and a page of it, counted from 1."""
+        """Show a source that the call has used: a web page, or a file of the user with a page, counted from 1."""
         if url is not None and not url.startswith(("http://", "https://")):
             raise ToolMisused(f"the source's address {url[:100]!r} must begin with http:// or https://")
         if page is not None and page < 1:
@@ -242,7 +242,7 @@ class _Context:
 
     @contextmanager
     def _counting(self, parts: int) -> Iterator[MapProgress]:
-        """Yields the progress of a map. Of one in a step, in a part or beside another one, nothing is told."""
+        """Yields the progress of a map. A map inside a step or part, or beside another map, reports none."""
         if current_path.get() or self._map_progress is not None or parts <= 1:
             yield MapProgress(parts, self._link.progress, silent=True)
             return
@@ -253,7 +253,7 @@ class _Context:
             self._map_progress = None
 
     def _complete_path(self, instruction: str, material: str) -> str:
-        """Named by content, not by order: a tool that was changed or asks in another order gets no wrong answer."""
+        """Named by content, not by order, so that a changed tool or another order reads no wrong answer."""
         return self._numbered(_under(current_path.get(), f"complete:{_digest(instruction, material)}"))
 
     def _numbered(self, path: str) -> str:
@@ -267,8 +267,8 @@ class ToolContext(_Context):
 
     A call may run more than once: its host may die, the worker may be killed, the user may retry. Each attempt begins
     at the function's first line. Results that `step`, `map` and `complete` have recorded are read back; interrupted
-    ones run again. So put work that is slow, costs money or must not happen twice into a step, keep the code between
-    steps quick and free of side effects, and pass the `idempotency_key` to services that would otherwise act twice.
+    ones run again. Put work that is slow, costs money or must not happen twice into a step. Keep the code between steps
+    quick and free of side effects, and pass the `idempotency_key` to services that would otherwise act twice.
     """
 
     def step(self, name: str, fn: Callable[[], Value]) -> Value:
@@ -288,12 +288,12 @@ class ToolContext(_Context):
 
         Each part is a checkpoint, like a step, identified by its number: when the call runs again, finished parts are
         read back and at most `limit` interrupted ones run again. So the items must come in the same order every time.
-        With a `key`, parts are read back under the same key only: pass one when the items depend on arguments that a
-        retry may change. The first exception ends the map; parts under way finish and keep their checkpoints.
+        With a `key`, parts are read back only under the same key: pass one if the items depend on arguments that a
+        retry may change. The first exception ends the map; parts in progress finish and keep their checkpoints.
         """
         parts = list(items)
         base = self._map_path(key)
-        failed = threading.Event()  # no part begins after a failed one
+        failed = threading.Event()  # no part starts after one has failed
 
         def part(index: int, item: Item, counted: MapProgress) -> Value | None:
             if failed.is_set():
@@ -375,7 +375,7 @@ class AsyncToolContext(_Context):
         """Call `fn` with every item, `limit` at a time. Returns the values in the items' order.
 
         Checkpoints, order and `key` are as in ToolContext.map. The first exception ends the map and cancels the parts
-        under way.
+        in progress.
         """
         parts = list(items)
         base = self._map_path(key)
@@ -454,7 +454,7 @@ async def _all(work: Sequence[Awaitable[None]]) -> None:
 def _setting_on_error(flag: threading.Event) -> Iterator[None]:
     try:
         yield
-    except NotFinished:  # those behind it may be finished
+    except NotFinished:  # later ones may be finished
         raise
     except BaseException:
         flag.set()
@@ -462,7 +462,7 @@ def _setting_on_error(flag: threading.Event) -> Iterator[None]:
 
 
 def _results(futures: "Sequence[Future[Value | None]]") -> list[Value]:
-    """Returns all values, or raises the exception that ended the map: without one no part was skipped.
+    """Returns all values, or raises the exception that ended the map. Without an exception, no part was skipped.
 
     In a tool's `partial`, the values of finished parts.
     """

@@ -1,19 +1,19 @@
-"""Errors of tools, split by what happens next.
+"""Errors of tools, divided by how they are handled.
 
     ToolkitError
-    ├── ToolError                  a sentence for the person who called the tool; authors raise it too
-    │   ├── ToolArgumentsInvalid   the arguments do not fit the tool: say which, do not run it
+    ├── ToolError                  a sentence for the user who called the tool; authors raise it too
+    │   ├── ToolArgumentsInvalid   the arguments do not fit the tool, which is not run
     │   ├── ToolUnknown            no tool of that name is loaded
     │   ├── ToolCrashed            the tool's process ended during the call (os._exit, a segfault, out of memory)
-    │   ├── ToolIncomplete         the tool stops with its result so far; a retry goes on from there; authors raise it
+    │   ├── ToolIncomplete         the tool stops with a partial result; a retry continues; authors raise it
     │   ├── ToolTimeout            the tool exceeded its timeout_seconds
     │   ├── ToolHostsUnavailable   no tool host could be started
     │   ├── ToolMisused            inside a tool: its code called the context wrongly; also a ValueError
     │   ├── NotFinished            inside a tool's `partial`: the stopped call had not finished this step or completion
     │   └── RequestFailed          inside a tool: the worker could not fulfil a request of the context
     ├── ToolDefinitionError        the function cannot be a tool; its author reads this at start
-    └── NotJson                    a value that JSON cannot carry, so that it cannot leave the tool
-    CallCancelled                  inside a tool: the call was cancelled (`except Exception` lets it pass)
+    └── NotJson                    a value that JSON cannot represent, so it cannot leave the tool
+    CallCancelled                  inside a tool: the call was cancelled (`except Exception` does not catch it)
 
 Any other exception of a tool becomes a ToolError "The tool x failed unexpectedly."; its traceback goes to stderr only.
 """
@@ -27,7 +27,7 @@ class ToolkitError(Exception):
 
 
 class ToolError(ToolkitError):
-    """A sentence for the person who called the tool: `raise ToolError("The table has no column 'price'.")`."""
+    """A sentence for the user who called the tool: `raise ToolError("The table has no column 'price'.")`."""
 
 
 class ToolArgumentsInvalid(ToolError):
@@ -42,7 +42,7 @@ class ToolIncomplete(ToolError):
     """The tool stops before its end, with a result: `raise ToolIncomplete("the budget is used up", {"rows": 812})`.
 
     The reason is a sentence without a full stop, the result is JSON. Finished steps and parts are kept: a retry,
-    perhaps with other arguments, goes on from them.
+    possibly with other arguments, continues from them.
     """
 
     def __init__(self, reason: str, result: Any = None) -> None:
@@ -68,7 +68,7 @@ class ToolHostsUnavailable(ToolError):
 
 
 class NotFinished(ToolError):
-    """The stopped call had not finished this step or completion; raised in a tool's `partial` alone."""
+    """The stopped call had not finished this step or completion; raised only in a tool's `partial`."""
 
 
 class ToolMisused(ToolError, ValueError):
@@ -76,7 +76,7 @@ class ToolMisused(ToolError, ValueError):
 
 
 class RequestFailed(ToolError):
-    """A request of a tool to its worker failed; `request` is its number, by which the worker finds the cause."""
+    """A request of a tool to its worker failed; `request` is its number, which the worker uses to find the cause."""
 
     def __init__(self, message: str, request: int) -> None:
         super().__init__(message)
@@ -88,7 +88,7 @@ class ToolDefinitionError(ToolkitError):
 
 
 class NotJson(ToolkitError):
-    """JSON cannot carry the value; the message completes the sentence "… is not JSON: "."""
+    """JSON cannot represent the value; the message completes the sentence "… is not JSON: "."""
 
 
 class CallCancelled(BaseException):

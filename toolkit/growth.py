@@ -1,4 +1,4 @@
-"""How a shared host's memory grows over its calls: code that keeps what it should drop would fill the machine."""
+"""How a shared host's memory grows over its calls: code with a memory leak would otherwise fill the machine."""
 
 import os
 from pathlib import Path

@@ -8,7 +8,7 @@ from toolkit.uploads import FileInfo
 from toolkit.wire import JSON
 
 ABANDONED = "abandoned"
-"""The message with which a request is cancelled that the tool's code gave up, unlike one whose host is gone."""
+"""The message for cancelling a request that the tool's code gave up, unlike a request whose host is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Turn:
     at: float
     """Unix seconds at which they were sent."""
     tools: Sequence[str] = ()
-    """Names of the tools that the agent's models are offered."""
+    """Names of the tools that the agent's models may call."""
     indexed: bool = False
     """A tool has put documents of the conversation into its index."""
 
@@ -60,7 +60,7 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """A model's answer and the tokens that it cost; None where the endpoint does not report them."""
+    """A model's answer and the tokens that it used; None if the endpoint does not report them."""
 
     text: str
     input_tokens: int | None = None
@@ -87,7 +87,7 @@ class Generated:
 
 
 Reply: TypeAlias = Recorded | Completed | FileInfo | Found | Generated | None
-"""A worker's reply. None means done, for BeginStep that the step must run, in a `partial` that it was not finished."""
+"""A worker's reply. None means done; for BeginStep: the step must run, or in a `partial`: it is unfinished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,10 +237,10 @@ class CallHandler(Protocol):
     """
 
     async def wait_for_place(self) -> None:
-        """The call waits for others, until a process may run it: nothing of it has begun."""
+        """The call has not started: it waits until a process is free to run it."""
 
     async def go_on(self) -> None:
-        """A call that waited for a place has one."""
+        """The wait is over: a process runs the call."""
 
     async def progress(self, done: float, total: float | None, message: str) -> None: ...
 
@@ -278,10 +278,10 @@ class CallHandler(Protocol):
         """Returns key and version of each, in the order of their first puts."""
 
     async def of_agent(self, asked: AskedOfAgent) -> Found | Generated:
-        """Fulfils what only agents may ask. Raises ToolError for a tool."""
+        """Fulfils a request that only agents may make. Raises ToolError for a tool."""
 
     async def write(self, text: str, place: int, piece: int) -> None:
-        """Adds to the text of an agent's answer; the piece 0 begins it again."""
+        """Adds a piece to the text of an agent's answer; piece 0 starts the text again."""
 
 
 async def serve(handler: CallHandler, asked: Asked) -> Reply:

@@ -42,8 +42,8 @@ from toolkit.watchdog import IMPORTING, TOLD_SECONDS, Code, Stall, Watchdog
 from toolkit.wire import AGENTS_OPTION, MCP_OPTION, Channel
 
 NICENESS: Mapping[Kind, int] = {"tool": 19, "agent": 5}
-"""Tool code yields to the chat: a tool that burns every core must not slow other users' streams. Agents begin and end
-answers, so they yield less."""
+"""The priority of tool code is below the chat's: a tool that uses every core must not slow other users' streams. Agents
+start and end answers, so their priority is higher."""
 
 
 ADVICE = "use asyncio.to_thread or make it `def`"
@@ -125,7 +125,7 @@ class Host:
         data = messages.encode(message)
         try:
             self._channel.send(data)
-        except OSError:  # the worker is gone, and nobody else needs this process
+        except OSError:  # the worker is gone, so this process is no longer needed
             end_process_group()
 
     def _obey(self, message: ToHost) -> None:

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 BOOT = "import gc, sys; gc.disable(); sys.path[0] = sys.argv[1]; from toolkit.host import main; main(sys.argv[2:])"
 """A host imports from the directory above this package, whatever the current directory and PYTHONPATH are.
-Searching what is imported for garbage would take a seventh of its start: it begins when the tools are loaded."""
+Garbage collection during the imports would take a seventh of its start, so it is enabled when the tools are loaded."""
 ROOT = str(Path(__file__).resolve().parent.parent)
 
 MOVE_SECONDS = 1.0
@@ -97,7 +97,7 @@ class HostProcess:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", BOOT, ROOT, str(theirs.fileno()), *source),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # what tools print goes to the operator, with their tracebacks
+                stdout=2,  # output and tracebacks of tools go to the operator
                 env=environment,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,  # killed with its children; Ctrl-C is for the web process only
@@ -180,10 +180,10 @@ class HostProcess:
         await attempt.close()
         if attempt.over.is_set() or self.closed.is_set():
             return
-        if attempt.moved:  # the host lives on with other calls, and obeys when it can
+        if attempt.moved:  # the host continues with other calls, and obeys when it can
             self.send(CancelCall(call=attempt.number))
             return
-        # A separate task: a second cancel of the caller must not leave the tool running.
+        # A separate task, because a second cancel of the caller must not leave the tool running.
         stopping = asyncio.create_task(self._stop(attempt, grace_seconds))
         await asyncio.shield(stopping)
 

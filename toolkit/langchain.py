@@ -1,4 +1,4 @@
-"""Longhaul's models for LangChain: `prompt | chat_model(ctx) | parser` asks them by checkpoints. For authors."""
+"""Longhaul's models for LangChain: `prompt | chat_model(ctx) | parser`. Each model call is a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from toolkit.agent_context import AgentContext, Reply
 
 SHOWN = "shown"
-"""In a message's metadata: its text is part of the answer already."""
+"""In a message's metadata: its text is already part of the answer."""
 
 
 def chat_model(ctx: AgentContext, *, show: bool = True, model: str | None = None) -> ContextModel:
     """Returns a LangChain chat model whose calls are checkpoints of the agent.
 
-    show: whether its text streams into the answer. model: its name; None for the one that the user chose. It is asked
-    with `ainvoke` or `astream`, once at a time. It knows the tools that are bound to it, not those of the agent.
+    show: whether its text streams into the answer. model: its name; None for the model that the user chose. Call it
+    with `ainvoke` or `astream`, one call at a time. Bind tools to it; it is not offered those of the agent.
     """
     return ContextModel(ctx=ctx, show=show, chosen=model)
 
 
 class ContextModel(BaseChatModel):
-    """A model that the agent's worker asks. Parameters that are bound to it are passed on."""
+    """A model that the agent's worker calls. Bound parameters are passed on."""
 
     ctx: Any
     show: bool

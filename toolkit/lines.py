@@ -10,7 +10,7 @@ from typing import Any, Literal
 LineFormat = Literal["text", "json"]
 
 PLAIN = re.compile(r"[^\s\"=\x00-\x1f\x7f]+")
-"""What a value may consist of to stand in a line of text as it is; any other is quoted as JSON."""
+"""Values of these characters are written unquoted in a line of text; any other value is quoted as JSON."""
 
 
 def line_of(
@@ -40,5 +40,5 @@ def _value(value: object) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Nobody begins a line of our log with words of their own."""
+    """A message with line breaks must not be able to forge a line of the log."""
     return message.replace("\r", "\\r").replace("\n", "\\n")

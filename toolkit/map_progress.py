@@ -7,8 +7,8 @@ from collections.abc import Callable
 class MapProgress:
     """Reports how many parts are finished. Thread-safe. Silent beside code that reports progress on another scale.
 
-    Code that counts the parts by itself cannot know of those that another attempt has finished, as it is not run for
-    them: what it reports is raised to what is finished.
+    Code that counts the parts itself does not see those that another attempt has finished, because it does not run for
+    them. Its reports are therefore raised to the number of finished parts.
     """
 
     def __init__(self, total: int, report: Callable[[int, int, str], None], *, silent: bool = False) -> None:
@@ -17,7 +17,7 @@ class MapProgress:
         self._finished = 0
         self._fresh: set[int] = set()
         self._silent = silent
-        self._message = ""  # the newest of the code that counts the parts by itself
+        self._message = ""  # the newest report of code that counts the parts itself
         self._lock = threading.Lock()
 
     def begun(self, part: int) -> None:

@@ -96,7 +96,7 @@ class Stalled:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far the call is."""
+    """The progress of the call."""
 
     call: int
     done: float
@@ -115,7 +115,7 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the call intends to do: text and status of each item."""
+    """The call's plan: text and status of each item."""
 
     call: int
     items: Sequence[Sequence[str]]
@@ -123,7 +123,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Something that the call has used."""
+    """A source that the call has used."""
 
     call: int
     title: str
@@ -218,7 +218,7 @@ ToWorker: TypeAlias = Hello | Pong | Stalled | OfCall
 
 
 def encode(message: ToHost | ToWorker) -> bytes:
-    """Returns the message as bytes behind their length. Raises MessageTooLarge, NotJson."""
+    """Returns the message as bytes with their length in front. Raises MessageTooLarge, NotJson."""
     fields = _tagged(message)
     if isinstance(message, Request):
         fields["asked"] = _tagged(message.asked)

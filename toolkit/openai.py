@@ -1,4 +1,4 @@
-"""Longhaul's models behind OpenAI's client, for whatever is built on it: pydantic-ai, OpenAI Agents, an app's own loop.
+"""Longhaul's models behind OpenAI's client, for code built on it: pydantic-ai, OpenAI Agents, an app's own loop.
 For agents' authors."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ STREAMED = {"Content-Type": "text/event-stream"}
 
 
 def openai_client(ctx: AgentContext, *, show: bool = True) -> AsyncOpenAI:
-    """Returns OpenAI's client whose chat completions are checkpoints of the agent; it has nothing else.
+    """Returns an OpenAI client that has only chat completions, each of which is a checkpoint of the agent.
 
     show: whether the text streams into the answer. The model's name `default` means the one that the user chose.
     Parameters, such as `temperature`, are passed on.
@@ -84,7 +84,7 @@ def _usage(reply: Reply) -> dict[str, int]:
 
 
 def _chunks(reply: Reply, model: str | None, *, usage: bool) -> bytes:
-    """Returns the whole reply as one piece: people have read it already, word by word."""
+    """Returns the whole reply as one piece, because the page has already streamed it."""
     envelope = _envelope(".chunk", model)
     sent: list[dict[str, Any]] = [
         {**envelope, "choices": [{"index": 0, "delta": _message(reply), "finish_reason": None}]},

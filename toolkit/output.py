@@ -1,4 +1,4 @@
-"""The host's side: what tools print, and the tracebacks of those that fail, as lines of the log with their call."""
+"""The host's side: turns the output and tracebacks of tools into lines of the log that name the call."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ Fields = Mapping[str, str | None]
 
 
 class Output(io.TextIOBase):
-    """Takes the place of the host's stdout and stderr. What a tool's own child processes write passes by it."""
+    """Replaces the host's stdout and stderr. It does not see the output of a tool's child processes."""
 
     def __init__(self, stream: TextIO, form: LineFormat, call: Callable[[], Fields]) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""The places for tools that run in processes of their own: fair turns between those who wait for one."""
+"""The places for tools that run in separate processes, with fair turns between the waiting calls."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class _Waiter:
 class Places:
     """So many calls run at a time.
 
-    A free place goes to the owner of whom the fewest calls run; of equals, to the one who has waited longest. The last
-    place goes only to an owner of whom no call runs: nobody can fill them all, and who comes next need not wait.
+    A free place goes to the owner with the fewest running calls; among equals, to the longest wait. The last place goes
+    only to an owner without a running call: one owner cannot occupy all places, and the next owner need not wait.
     """
 
     def __init__(self, limit: int) -> None:
         self._free = limit
-        self._kept = 1 if limit > 1 else 0  # a single place is for everybody
+        self._kept = 1 if limit > 1 else 0  # a single place is for all owners
         self._running: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
 
@@ -53,7 +53,7 @@ class Places:
         else:
             self._free += 1
             self._running[waiter.owner] -= 1
-            self._running += Counter()  # forgets those of whom nothing runs
+            self._running += Counter()  # drops owners without running calls
         self._give()
 
     def _give(self) -> None:

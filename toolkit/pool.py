@@ -39,7 +39,7 @@ class HostPool:
         tool_dirs: Sequence[Path],
         *,
         environment: Mapping[str, str] | None = None,  # the hosts' whole environment; None: empty
-        kind: Kind = "tool",  # what the directories hold
+        kind: Kind = "tool",  # what the directories contain
         log_format: LineFormat = "text",  # of the lines that the hosts write to the log
         scratch: Path | None = None,  # holds the calls' temporary directories; None: the system's
         mcp_servers: Path | None = None,  # the file that names MCP servers
@@ -154,7 +154,7 @@ class HostPool:
                 return await self._run_shared(call, begin_seconds, suspects)
             except Moved as moved:
                 suspects = moved.suspects or suspects
-                begin_seconds *= 2  # on an overloaded machine every host is slow
+                begin_seconds *= 2  # on an overloaded machine, all hosts are slow
 
     def _must_be_alone(self, suspects: Suspects | None) -> bool:
         """Whether a call whose host died runs alone now: if that host dies too, the call is to blame.
@@ -176,7 +176,7 @@ class HostPool:
                 self._keep_warm()
 
     def _place(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """What a stopped call saves is short, and its Stop must not wait for others: it needs no place."""
+        """The `partial` of a stopped call is short and must not wait for other calls, so it needs no place."""
         if call.context.partial:
             return nullcontext()
         handler = call.handler
@@ -195,7 +195,7 @@ class HostPool:
 
     async def _run(self, host: HostProcess, call: Call, begin_seconds: float | None = None) -> JSON:
         try:
-            made = call.spec.run_in == "process"  # for its programs, too; others make it when they want it
+            made = call.spec.run_in == "process"  # also for its programs; other hosts create it on demand
             async with (
                 self._scratch.directory(made=made) as scratch,
                 asyncio.timeout(call.spec.timeout_seconds) as limit,
@@ -240,7 +240,7 @@ class HostPool:
             host.kill()
 
     def _retire(self, host: HostProcess) -> None:
-        """Give a host no further calls. It ends with those that it has."""
+        """Send a host no further calls. It ends when its calls have ended."""
         host.retiring = True
         self._replaced += 1
         fields = {
@@ -314,7 +314,7 @@ class HostPool:
 
 
 def _owner(context: CallContext) -> str:
-    """Returns between whom turns are fair: users, and without a login conversations."""
+    """Returns the owner for fair turns: the user, or without a login the conversation."""
     return f"thread {context.thread_id}" if context.user == SHARED_USER else f"user {context.user}"
 
 

@@ -1,4 +1,4 @@
-"""Says what is wrong with arguments, in words for the person who typed them."""
+"""Describes the problems of arguments for the user who typed them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 NO_REMOTE_SCHEMAS: Registry[Any] = Registry()
-"""Keeps this process from fetching what a schema refers to: the schema may come from an MCP server."""
+"""Prevents this process from fetching a schema's references: the schema may come from an MCP server."""
 
 MAX_ENTRY = 60
 MAX_ENTRIES = 3
@@ -66,7 +66,7 @@ def _explained(error: ValidationError) -> Iterable[tuple[str, str]]:
 
 
 def _cause(error: ValidationError) -> ValidationError:
-    """Returns the error of the nearest alternative; never that of null, which an empty field means and nobody types."""
+    """Returns the error of the nearest alternative, but never that of null: an empty field means null."""
     while error.context:
         nearest = [one for one in error.context if not (one.validator == "type" and one.validator_value == "null")]
         error = min(nearest or error.context, key=relevance)

@@ -1,4 +1,4 @@
-"""What a tool keeps between calls: JSON values of the conversation, which every machine's workers read alike."""
+"""Values that a tool keeps between calls: JSON of the conversation, in the database that all machines share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +11,16 @@ class Records:
     """Values by key, private to the conversation (to the job, if it has no thread) and deleted with it.
 
     A value is JSON of at most 1 MB; a key is printable and has at most 200 characters; a conversation has at most
-    10,000 records and 200 MB. Each write is whole or not there, and a call
-    that has lost its job, because its worker was taken for dead, writes nothing more. Methods block, and may be called
-    from any thread: in an `async def` tool use `asyncio.to_thread`. They raise `ToolError` beyond these limits.
+    10,000 records and 200 MB. Each write is atomic. After another worker has taken over the call, the old attempt can
+    no longer write. Methods block, and may be called from any thread: in an `async def` tool use `asyncio.to_thread`.
+    They raise `ToolError` beyond these limits.
     """
 
     def __init__(self, ask: Callable[[Asked], Any]) -> None:
         self._ask = ask
 
     def put(self, key: str, value: JSON) -> str:
-        """Keep the value, in place of an earlier one with this key. Returns its version."""
+        """Keep the value, and replace an earlier one with this key. Returns its version."""
         found: Found = self._ask(PutRecord(key=key, value=plain(value)))
         return str(found.value)
 

@@ -35,7 +35,7 @@ def argument_words(docstring: str) -> dict[str, str]:
     try:
         found = docstring_parser.parse(docstring)
     except docstring_parser.ParseError:
-        return {}  # of no style
+        return {}  # no known style
     return {one.arg_name: " ".join(one.description.split()) for one in found.params if one.description}
 
 

@@ -29,9 +29,9 @@ class Tool(Generic[P, R]):
     spec: ToolSpec
     is_async: bool
     partial: Callable[..., object] | None = None
-    """Called when the tool was stopped, with those of its arguments that it names; saves what there is."""
+    """Called when the tool was stopped, with those arguments that it declares; saves the finished work."""
     context: Callable[[Link, CallInfo], object] = ToolContext
-    """Makes what the function may ask of its worker."""
+    """Creates the function's context."""
 
     @property
     def name(self) -> str:
@@ -71,13 +71,13 @@ def tool(
 ) -> Any:
     """Make a function a tool.
 
-    run_in: by default `def` runs in a thread and `async def` on the loop of a host that tools share; "process" runs
-    each call in a separate process, as CPU-bound work needs. timeout_seconds: when to stop the call. memory_mb: how
-    much memory the call may allocate (process only). name: by default the function's. The docstring is the
-    description. partial: a function with the context and any of the tool's parameters, called after Stop to save what
-    there is within 10 s: finished steps, parts and completions are read back, others raise NotFinished (`map` leaves
-    them out). limits: names of parameters that only say how far a call may go, such as a budget: a retry with other
-    values of these has the same idempotency key. Raises ToolDefinitionError when the function cannot be a tool.
+    run_in: by default, `def` runs in a thread and `async def` on the event loop of a host that tools share; "process"
+    runs each call in a separate process, for CPU-bound work. timeout_seconds: the time limit of a call. memory_mb: the
+    memory that the call may allocate (process only). name: by default the function's name. The docstring is the
+    description. partial: a function with the context and any of the tool's parameters. It is called after Stop and has
+    10 s to save the finished work: finished steps, parts and completions are read back, others raise NotFinished
+    (`map` leaves them out). limits: names of parameters that only limit how far a call may go, such as a budget: a
+    retry with other values has the same idempotency key. Raises ToolDefinitionError if the function cannot be a tool.
     """
 
     def make(function: Callable[..., Any]) -> Tool[..., Any]:

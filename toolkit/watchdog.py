@@ -21,7 +21,7 @@ LONG_SECONDS = 1.0
 TOLD_SECONDS = 5.0
 """A stall that lasts this long is logged while it lasts, a shorter one at its end."""
 OWN_BEAT_SECONDS = 0.1
-"""For loops that are watched all the time: 10 beats a second cost next to nothing."""
+"""For loops that are always watched: 10 beats a second cost almost no CPU."""
 ROOT = Path(__file__).resolve().parent.parent
 
 

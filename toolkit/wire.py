@@ -1,4 +1,4 @@
-"""How bytes cross between a worker and its tool hosts: JSON values, each behind its length, on a socket pair."""
+"""The transport between a worker and its tool hosts: JSON values, each after its length, on a socket pair."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def plain(value: object) -> JSON:
 
 
 def with_length(body: bytes) -> bytes:
-    """Returns the body behind its length. Raises MessageTooLarge."""
+    """Returns the body with its length in front. Raises MessageTooLarge."""
     if len(body) > MAX_MESSAGE_BYTES:
         raise MessageTooLarge(len(body))
     return LENGTH.pack(len(body)) + body
@@ -64,7 +64,7 @@ async def read(reader: asyncio.StreamReader) -> bytes | None:
 
 
 class Channel:
-    """The host's end, for threads. Sending blocks while the worker is behind, which slows a talkative tool."""
+    """The host's end, for threads. Sending blocks while the worker is behind, which slows a tool that sends a lot."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

@@ -18,7 +18,7 @@ from toolkit.markdown import escaped
 from tools.documents import Document, attached_documents, read_attached
 
 STAGES = (
-    "Reload this page: the card stays, the work goes on",
+    "Reload this page: the card stays, the job continues",
     "Open this address in a second tab, and in a window as narrow as a phone; close this one and come back",
     "Kill the worker from a terminal: kill -9 {worker}",
     'Kill the server: pkill -9 -f "chainlit run app.py", then ./scripts/run again',
@@ -113,7 +113,7 @@ class _Tour:
         often = ", ".join(f"{word} ({count})" for word, count in total.most_common(WORDS))
         return (
             f"The tour is over: {len(counts)} pages of {escaped(self._document.name)}, {total.total():,} words. "
-            "The card says what happened meanwhile; no page that was finished was read again.\n\n"
+            "The card reports what happened in the meantime; no finished page was read again.\n\n"
             f"The most frequent words: {often}."
         )
 

@@ -1,1 +1,1 @@
-"""The MCP server: what any MCP client can call. The MCP servers whose tools we call are in the toolkit."""
+"""The MCP server, for any MCP client. The client of other MCP servers is in the toolkit."""

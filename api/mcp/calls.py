@@ -1,4 +1,4 @@
-"""`tools/call`: submits a job; the caller waits for it, or gets it as a task."""
+"""`tools/call`: submits a job; the caller waits for it, or receives it as a task."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from names import CHAT
 from services.web import WebServices
 
 QUICK_SECONDS = 1.0
-"""A caller that takes tasks gets the result itself of a job that ends within this time."""
+"""A caller that accepts tasks receives the result directly if the job ends within this time."""
 WAITING_PATIENCE_SECONDS = 30
-"""How long a call whose caller waits tries a failing endpoint again."""
+"""How long a call whose caller waits retries a failing endpoint."""
 RETRY_MS = 1_000
-"""How soon a caller whose stream was cut should come back."""
+"""How soon a caller should reconnect after its stream was cut."""
 STOPPING = "The server is stopping; the call may be repeated in a moment."
 DELETED = "The job was deleted."
 OURS_TO_TELL = (400, 404, 409, 413, 422, 429, 507)
@@ -49,7 +49,7 @@ class ChatArguments(BaseModel):
 
 
 class RefusedCall(Exception):
-    """The job was not accepted; the sentence is for the model that called."""
+    """The job was not accepted; the message is for the calling model."""
 
 
 async def begin(services: WebServices, call: Call, user: str, key: str | None) -> Job:
@@ -81,7 +81,7 @@ async def _request(services: WebServices, name: str, arguments: Payload, user: s
 
 
 async def _to_agent(services: WebServices, name: str, arguments: Payload, user: str, key: str | None) -> JobRequest:
-    """Returns what asks an agent: the words and files of a chat, the rest are its settings."""
+    """Returns the arguments for an agent: the text and files of a chat; all others are its settings."""
     asked = _chat_arguments({key: value for key, value in arguments.items() if key in ChatArguments.model_fields})
     settings = {key: value for key, value in arguments.items() if key not in ChatArguments.model_fields}
     files = [*asked.files, *await check_arguments(services, name, settings, user)]
@@ -90,7 +90,7 @@ async def _to_agent(services: WebServices, name: str, arguments: Payload, user: 
 
 
 def _patience_seconds(services: WebServices, call: Call) -> float:
-    """Nobody waits for a task, so that it may wait for a failing endpoint as long as the page does."""
+    """No caller waits for a task, so it may wait for a failing endpoint as long as the page does."""
     return services.settings.patience_seconds if TASKS in call.extensions else WAITING_PATIENCE_SECONDS
 
 
@@ -105,7 +105,7 @@ def _chat_arguments(arguments: Payload) -> ChatArguments:
 
 
 async def ended_soon(services: WebServices, job: Job) -> bool:
-    """Whether the job has ended by itself within `QUICK_SECONDS`."""
+    """Whether the job has ended within `QUICK_SECONDS`."""
     watching = asyncio.ensure_future(_until_end(services, job))
     try:
         await asyncio.wait({watching}, timeout=QUICK_SECONDS)
@@ -137,7 +137,7 @@ class Waiting:
     job: Job
     base_url: str
     resumable: bool
-    """Whether the caller may come back to the stream, so that its events are numbered."""
+    """Whether the caller may resume the stream; its events are then numbered."""
 
     async def frames(self, services: WebServices, *, after: int = 0) -> Frames:
         """Yields the messages, without those of events up to `after`. The stream begins at once."""
@@ -157,7 +157,7 @@ class Waiting:
             yield self._frame(None, refusal(RpcError(INTERNAL, STOPPING), self.call.id))
 
     def _opening(self, after: int) -> bytes:
-        """The number from which a caller can come back that was cut before anything happened."""
+        """The number from which a caller resumes whose stream was cut before the first event."""
         return b"id: %s\nretry: %d\ndata: \n\n" % (self._number(after), RETRY_MS) if self.resumable else b": begun\n\n"
 
     def _frame(self, seq: int | None, message: Payload) -> bytes:
@@ -165,12 +165,12 @@ class Waiting:
         return b"%sevent: message\ndata: %s\n\n" % (number, encode(message))
 
     def _number(self, seq: int) -> bytes:
-        """The job, the event, and what the stream repeats of the request: no process has to remember it."""
+        """The job, the event, and the part of the request that the stream repeats, so that no process stores it."""
         return json.dumps([self.job.id, seq, self.call.id, self.call.progress_token], separators=(",", ":")).encode()
 
 
 def read_number(text: str) -> tuple[str, int, Any, Any] | None:
-    """Returns the parts of an event's number, or None for one that is not ours."""
+    """Returns the parts of an event's number, or None if this server did not send it."""
     with contextlib.suppress(ApiError):
         parts = parse(text)
         if isinstance(parts, list) and len(parts) == 4 and isinstance(parts[0], str) and type(parts[1]) is int:
@@ -179,7 +179,7 @@ def read_number(text: str) -> tuple[str, int, Any, Any] | None:
 
 
 async def cancel_keyed(services: WebServices, user: str, key: str) -> None:
-    """Stops the user's job with this idempotency key, if one is still on its way."""
+    """Stops the user's job with this idempotency key, if it has not ended."""
     for status in (JobStatus.IN_PROGRESS, JobStatus.QUEUED):
         for job in await services.jobs.jobs(JobFilter(user=user, status=status, limit=200)):
             if job.request.key == key:

@@ -1,4 +1,4 @@
-"""`subscriptions/listen`: tells of tasks that change and of tools that come and go."""
+"""`subscriptions/listen`: reports changes of tasks and of the list of tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_TASKS = 100
 
 
 class Subscription:
-    """What one request listens to. It ends when all its tasks have ended, or this process is about to."""
+    """The subscriptions of one request. They end when all its tasks have ended, or when this process begins to end."""
 
     def __init__(self, services: WebServices, call: Call, user: str, *, base_url: str) -> None:
         self._services = services
@@ -29,7 +29,7 @@ class Subscription:
         self._queue: asyncio.Queue[Payload | None] = asyncio.Queue()
 
     async def jobs(self) -> list[Job]:
-        """Returns the jobs of the tasks that the caller may see. Raises `RpcError`."""
+        """Returns the jobs of those tasks that the caller may see. Raises `RpcError`."""
         ids = self._wanted.get("taskIds")
         if ids is None:
             return []
@@ -56,7 +56,7 @@ class Subscription:
         yield data_frame(response(self._call, {"_meta": self._mark()}))
 
     async def _merged(self, watchers: Sequence[Coroutine[None, None, None]]) -> Frames:
-        """Yields what the watchers tell, until each has ended."""
+        """Yields the notifications of the watchers, until all have ended."""
         tasks = [asyncio.ensure_future(self._until_done(watcher)) for watcher in watchers]
         try:
             running = len(tasks)

@@ -1,7 +1,7 @@
-"""JSON-RPC as MCP speaks it: a request that was checked, and the shapes of what is sent back.
+"""JSON-RPC as MCP uses it: a checked request, and the shapes of responses.
 
-The rules are those of https://modelcontextprotocol.io/specification/2026-07-28, and for callers that begin with
-`initialize` those of 2025-11-25. Both are served without any state between requests.
+It follows https://modelcontextprotocol.io/specification/2026-07-28, and for callers that begin with `initialize`
+version 2025-11-25. Both are served without any state between requests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Id = str | int
 
 
 class RpcError(Exception):
-    """The request is refused. `message` is a sentence for people; `status` is that of HTTP."""
+    """The request is refused. `message` is a sentence for people; `status` is the HTTP status."""
 
     def __init__(self, code: int, message: str, *, status: int = 400, data: Payload | None = None) -> None:
         super().__init__(message)
@@ -55,9 +55,9 @@ class Call:
     version: str
     """The protocol's."""
     extensions: frozenset[str]
-    """Those that the caller declares on this request."""
+    """The extensions that the caller declares on this request."""
     progress_token: Id | None
-    """Names the request in notifications of its progress; None: the caller wants none."""
+    """Identifies the request in progress notifications; None: the caller wants none."""
 
     @property
     def is_modern(self) -> bool:
@@ -85,7 +85,7 @@ class Call:
 
 
 def is_request(message: Any) -> bool:
-    """Whether the message wants a response. Raises `RpcError` if it is no message at all."""
+    """Whether the message needs a response. Raises `RpcError` if it is not a valid message."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, "Send one JSON-RPC 2.0 message.")
     if "method" not in message and ("result" in message or "error" in message):
@@ -96,7 +96,7 @@ def is_request(message: Any) -> bool:
 
 
 def id_of(message: Any) -> Id | None:
-    """Returns the id, or None for a message whose id cannot be told."""
+    """Returns the id, or None if the message has no valid id."""
     found = message.get("id") if isinstance(message, dict) else None
     return found if _is_id(found) else None
 
@@ -131,7 +131,7 @@ def _params_of(message: Payload) -> tuple[Payload, Payload]:
 
 
 def _version(method: str, meta: Payload, headers: Mapping[str, str]) -> str:
-    """Returns the protocol's version for this request; without any, that of the callers who say it only once."""
+    """Returns the protocol's version for this request; by default, that of callers who send it only at `initialize`."""
     told, header = meta.get(f"{PREFIX}protocolVersion"), headers.get("mcp-protocol-version")
     if told is None and method == "initialize":
         return LEGACY[0]
@@ -156,7 +156,7 @@ def _check_headers(method: str, params: Payload, headers: Mapping[str, str]) -> 
 
 
 def _decoded(value: str | None) -> str | None:
-    """Returns the value of a header, which is encoded when a header could not carry it."""
+    """Returns the decoded value of a header; values that a header cannot contain are encoded."""
     value = None if value is None else value.strip(" \t")  # the server's parser leaves it
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value

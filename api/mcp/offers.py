@@ -30,13 +30,13 @@ CHAT_OFFER: Offer = {
 
 
 def offers(tools: Sequence[Mapping[str, Any]], agents: Sequence[Mapping[str, Any]] = ()) -> list[Offer]:
-    """Returns tools and agents as MCP lists them, by name, behind the chat."""
+    """Returns the chat, then tools and agents by name, in the format of MCP."""
     found = [*map(_offer, tools), *map(_offer_agent, agents)]
     return [CHAT_OFFER, *sorted(found, key=lambda offer: str(offer["name"]))]
 
 
 def _offer_agent(agent: Mapping[str, Any]) -> Offer:
-    """An agent takes what the chat takes, and its settings."""
+    """An agent accepts the arguments of the chat, and its settings."""
     asked, settings = CHAT_OFFER["inputSchema"], agent["parameters"]
     properties = {**settings.get("properties", {}), **asked["properties"]}
     return {

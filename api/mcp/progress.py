@@ -29,7 +29,7 @@ class CallMessages:
         return self._progress(event)
 
     def _progress(self, event: JobEvent) -> Payload | None:
-        """A tool's own report passes as it is; the chat's steps are counted. The number must always grow."""
+        """A tool's own report is passed on unchanged; the chat's steps are counted. The number must always increase."""
         match event.payload:
             case Progress(step=step, done=done, total=total, message=message) if step == DIRECT_CALL:
                 return self._notify(done, total, message)

@@ -1,4 +1,4 @@
-"""The MCP server: `POST /mcp`. Every request stands alone, so that any web process can serve it."""
+"""The MCP server: `POST /mcp`. Requests are independent, so any web process can serve each of them."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ INSTRUCTIONS = (
     "Long calls are best made as tasks."
 )
 DISCOVERY_MS, LIST_MS = 3_600_000, 60_000
-"""How long a caller may keep what it was told."""
+"""How long a caller may cache a response."""
 
 
 class Door:
-    """One request, its caller, and what both may use."""
+    """One request, its caller, and the services for it."""
 
     def __init__(self, request: Request, services: WebServices, user: str, key: str | None) -> None:
         self.request = request
@@ -63,7 +63,7 @@ class Door:
 
     @property
     def session(self) -> str | None:
-        """A name that the caller was given at `initialize`; nothing is kept under it."""
+        """The session id that the caller received at `initialize`; no data is stored for it."""
         return self.request.headers.get(SESSION)
 
     def key_of(self, request_id: object) -> str | None:
@@ -107,7 +107,7 @@ async def post(request: Request, user: Caller, services: Services, key: Key = No
     ADDRESS,
     response_class=Response,
     responses={200: {"content": {"text/event-stream": {}}}, **errors(401, 404, 429, 503)},
-    summary="Go on with the stream of a call",
+    summary="Resume the stream of a call",
 )
 async def get(
     request: Request,
@@ -115,10 +115,10 @@ async def get(
     services: Services,
     last_event_id: Annotated[str | None, Header(description="The last event that was received.")] = None,
 ) -> Response:
-    """Go on with the stream of a `tools/call` that was cut. There is no other stream to listen to: 405."""
+    """Resume the stream of a `tools/call` after a cut. Other streams do not exist: 405."""
     parts = read_number(last_event_id) if last_event_id is not None else None
     if parts is None:
-        raise ApiError(405, "method_not_allowed", "Send POST; GET only goes on with a stream that was cut.")
+        raise ApiError(405, "method_not_allowed", "Send POST; GET only resumes a stream that was cut.")
     job_id, seq, request_id, token = parts
     job = await services.jobs.get(job_id, user)
     call = Call(
@@ -165,7 +165,7 @@ async def _call_tool(call: Call, door: Door) -> Response:
 
 
 async def _as_task(call: Call, job: Job, door: Door) -> Response:
-    """Returns the result of a quick job, otherwise the task: the job is stored, so that its id can be asked for."""
+    """Returns the result of a quick job, otherwise the task. Its job is already stored, so the id is valid."""
     await ended_soon(door.services, job)
     told = await _look(job.id, door)
     result: Payload = told.get("result") or {**told, "resultType": "task"}
@@ -173,7 +173,7 @@ async def _as_task(call: Call, job: Job, door: Door) -> Response:
 
 
 def _stream(door: Door, waiting: Waiting, *, after: int = 0) -> EventStream:
-    """The leaving of a caller that cannot come back stops the job, as the protocol demands."""
+    """If a caller that cannot resume disconnects, the job stops, as the protocol requires."""
 
     async def stop() -> None:
         await door.services.jobs.cancel(waiting.job.id, waiting.job.user)
@@ -228,7 +228,7 @@ async def _get_task(call: Call, door: Door) -> Payload:
 
 
 async def _update_task(call: Call, door: Door) -> Payload:
-    """Takes the answers to a job's questions. No job asks yet, and answers to what was not asked are ignored."""
+    """Accepts answers to a job's questions. Jobs do not ask questions yet, so answers are ignored."""
     call.require_tasks()
     call.mapping("inputResponses")
     await _job(call.text("taskId"), door)

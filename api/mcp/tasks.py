@@ -22,17 +22,17 @@ STATUSES: Mapping[JobStatus, str] = {
     JobStatus.QUEUED: "working",
     JobStatus.IN_PROGRESS: "working",  # a job that asks will be `input_required`, with the questions as inputRequests
     JobStatus.COMPLETED: "completed",
-    JobStatus.FAILED: "completed",  # the extension's `failed` is for errors of the protocol alone
+    JobStatus.FAILED: "completed",  # the extension reserves `failed` for protocol errors
     JobStatus.INCOMPLETE: "completed",
     JobStatus.CANCELLED: "cancelled",
 }
 POLLS: tuple[tuple[float, int], ...] = ((2, 250), (60, 1_000))
-"""How long a caller should wait between two looks, in milliseconds, at a task that is younger than so many seconds."""
+"""Age of a task in seconds → how long a younger task's caller waits between two polls, in milliseconds."""
 SLOW_POLL_MS = 5_000
 
 
 def task(job: Job, summary: Transcript, *, now: float, ttl_ms: int | None, base_url: str) -> Payload:
-    """Returns the task with its result if it has one. `base_url` is where the caller reaches this server."""
+    """Returns the task with its result if it has one. `base_url` is the server's address for the caller."""
     status = STATUSES[job.status]
     changed = job.finished_at or summary.heard_at or job.started_at or job.created_at
     told: Payload = {
@@ -81,7 +81,7 @@ def text(words: str) -> Payload:
 
 
 def _texts(value: Any) -> list[Payload]:
-    """A result that is an answer is told as its words, any other one whole."""
+    """An answer is shown as its text, any other result as JSON."""
     if isinstance(value, dict) and value.keys() <= {"text", "usage"} and isinstance(value.get("text"), str):
         value = value["text"]
     if value is None:

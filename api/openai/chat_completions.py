@@ -91,7 +91,7 @@ DESCRIBED: dict[int | str, dict[str, Any]] = {
 
 @router.post("", response_model=None, responses=DESCRIBED, summary="Create a chat completion")
 async def create(body: ChatRequest, request: Request, user: Caller, services: Services, key: Key = None) -> Response:
-    """Answer the last message: by the agent of that name, else by the model alone. Disconnecting early stops it."""
+    """Answer the last message with the named agent or model. Disconnecting early stops the answer."""
     if body.n not in (None, 1):
         raise refusal("n", "must be 1: there is one choice", "unsupported_value")
     ask = _to_agent if await is_agent(services, body.model) else _to_model
@@ -104,7 +104,7 @@ async def create(body: ChatRequest, request: Request, user: Caller, services: Se
 
 
 def _to_agent(body: ChatRequest, sent: Mapping[str, Any], user: str, key: str | None) -> JobRequest:
-    """The agent's models are offered the caller's tools beside its own."""
+    """The agent's models may call the caller's tools in addition to the agent's."""
     conversation = read_conversation(body.messages)
     return chat_request(
         user,
@@ -117,6 +117,6 @@ def _to_agent(body: ChatRequest, sent: Mapping[str, Any], user: str, key: str | 
 
 
 def _to_model(body: ChatRequest, sent: Mapping[str, Any], user: str, key: str | None) -> JobRequest:
-    """`sent` is the body as it came: the model reads its messages and parameters, and nothing else."""
+    """`sent` is the unchanged body. The model reads only its messages and parameters."""
     words = check_conversation(body.messages)
     return model_request(user, sent["messages"], body.of(sent), model=body.model, words=words, key=key, arguments=DOOR)

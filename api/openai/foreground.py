@@ -65,7 +65,7 @@ async def streamed(batches: Batches, rendering: ForegroundFrames) -> Frames:
 async def whole(batches: Batches, events: ResponseEvents) -> Frames:
     """Yields one frame when the answer has ended: the JSON of the response.
 
-    Raises `ApiError` when it fails, so that clients that read only `output_text` do not take a part for the whole.
+    Raises `ApiError` when it fails, because clients that read only `output_text` would mistake partial text for it.
     """
     async with contextlib.aclosing(batches):
         async for batch in batches:

@@ -22,7 +22,7 @@ NAME = r"^[^\s<|\\/>]{1,64}$"
 
 
 class Part(BaseModel):
-    """Text, or what a model may read besides. Types that the receiver does not take are refused later, by name."""
+    """Text, or another type of content for models. Types that the receiver refuses are refused later, by name."""
 
     model_config = ConfigDict(strict=True)
 
@@ -57,7 +57,7 @@ def _as_parts(value: Any) -> Any:
 
 Content = Annotated[
     list[Part] | None,
-    FailFast(),  # here and below: many wrong elements must not become as many errors
+    FailFast(),  # here and below: many wrong elements must not cause as many errors
     Field(max_length=MAX_PARTS),
     BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None),
 ]
@@ -93,7 +93,7 @@ Messages = Annotated[
 
 
 MEDIA = frozenset({"image_url", "input_audio", "file", "refusal"})
-"""Types of parts that only a model by itself takes. The endpoint loads what they point to."""
+"""Types of parts that only a direct model call accepts. The endpoint loads their addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +103,10 @@ class Conversation:
     question: str
     """The user's last message."""
     continues: bool = False
-    """The question is among the messages: the last of them are the results of the caller's tools."""
+    """The question is one of the messages, because the last messages are results of the caller's tools."""
 
     def arguments(self, tools: Sequence[Any]) -> dict[str, Any]:
-        """Returns what the agent's job keeps of it. `tools` are the caller's, in the form of chat completions."""
+        """Returns the conversation for the agent's job. `tools` are the caller's, in the format of chat completions."""
         return {
             **({"client_tools": list(tools)} if tools else {}),
             **({"continues": True} if self.continues else {}),
@@ -137,7 +137,7 @@ def last_words(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tool_calls(calls: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Returns the calls of a job's result, {id, name, arguments}, as a message of chat completions has them."""
+    """Returns the calls of a job's result, {id, name, arguments}, in the format of chat completions."""
     return [
         {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
         for call in calls
@@ -145,12 +145,12 @@ def tool_calls(calls: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
 
 
 def check_conversation(messages: Sequence[Message]) -> str | None:
-    """Returns the user's last words in a conversation for a model by itself; None if there are none.
+    """Returns the user's last text in a conversation for a direct model call; None if there is none.
 
-    Raises `ApiError` 400 for one that a model would reject.
+    Raises `ApiError` 400 for a conversation that a model would reject.
     """
     told = list(_told(messages, MEDIA))
-    newest = messages[-1].model_dump(include={"role", "content"})  # with its images, which may be all that it has
+    newest = messages[-1].model_dump(include={"role", "content"})  # with its images, because it may have no text
     check_says([newest], len(messages), "messages")
     words = last_words(told)
     return words if words.strip() else None

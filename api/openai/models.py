@@ -13,7 +13,7 @@ from api.submit import check_model
 from services.agents import find as find_agent
 
 AGENTS = "longhaul-agents"
-"""Who owns the names of agents; all other names are the endpoint's models."""
+"""The owner of agents' names; all other names are models of the endpoint."""
 
 router = APIRouter(prefix="/v1/models", tags=["openai"])
 
@@ -39,7 +39,7 @@ async def find(user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG
 
 
 @router.get(
-    "/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503), summary="Look at a model"
+    "/{name:path}", response_model=ModelView, responses=openai_errors(401, 404, 429, 503), summary="Get a model"
 )
 async def get(name: str, user: Caller, services: Services) -> dict[str, Any]:  # noqa: ARG001
     """Show the model with this name."""

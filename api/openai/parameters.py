@@ -1,4 +1,4 @@
-"""What callers ask of a model besides the messages: checked for its type, and passed on as it is."""
+"""The parameters of a model call besides the messages: their types are checked, and they are passed on unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELSEWHERE = frozenset({"context_management", "messages", "n", "prompt_cache_rete
 
 Name = Annotated[str, Field(max_length=200)]
 LOGPROBS = "message.output_text.logprobs"
-"""What a response includes when it is asked for."""
+"""Values of `include` that add data to a response."""
 
 
 def _listed(value: Any) -> Any:
@@ -39,7 +39,7 @@ ToolChoice = Annotated[dict[str, Any] | None, BeforeValidator(_chosen, json_sche
 
 
 class Parameters(BaseModel):
-    """The parameters of both routes. An agent takes no part in them: its author and the operator decide."""
+    """The parameters of both routes. Agents ignore them: their authors and the operator decide."""
 
     model_config = ConfigDict(strict=True)
 
@@ -71,7 +71,7 @@ class Parameters(BaseModel):
 
 
 SAME = set(Parameters.model_fields) - {"tool_choice", "top_logprobs"}
-"""Parameters that both routes call by the same name, and mean the same by."""
+"""Parameters with the same name and meaning in both routes."""
 
 
 class ChatFunction(BaseModel):
@@ -84,7 +84,7 @@ class ChatFunction(BaseModel):
 
 
 class ChatTool(BaseModel):
-    """A function of the caller: the model asks for calls of it, and the caller runs them."""
+    """A function of the caller: the model calls it, and the caller runs it."""
 
     model_config = ConfigDict(strict=True)
 
@@ -93,7 +93,7 @@ class ChatTool(BaseModel):
 
 
 class ChatParameters(Parameters):
-    """Those of chat completions."""
+    """The parameters of chat completions."""
 
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -108,7 +108,7 @@ class ChatParameters(Parameters):
     prediction: dict[str, Any] | None = None
 
     def of(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the parameters of the body as the caller wrote them: those that are checked here, and `others`."""
+        """Returns the parameters of the body as the caller wrote them: the checked ones and `others`."""
         known = {name: body[name] for name in ChatParameters.model_fields if body.get(name) is not None}
         return {name: value for name, value in known.items() if value != []} | self.others(body)
 
@@ -141,7 +141,7 @@ class ResponseParameters(Parameters):
         return {name: value for name, value in super().others(body).items() if name not in ELSEWHERE}
 
     def for_chat(self) -> dict[str, Any]:
-        """Returns them as chat completions has them. Raises `ApiError` 400 for what a model by itself does not do."""
+        """Returns them in the format of chat completions. Raises `ApiError` 400 for unsupported values."""
         text, reasoning = self.text or {}, self.reasoning or {}
         wants_logprobs = LOGPROBS in (self.include or ()) or bool(self.top_logprobs)
         asked = {

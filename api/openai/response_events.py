@@ -63,7 +63,7 @@ UNASKED: Mapping[str, Any] = {
     "prompt_cache_key": None,
     "user": None,
 }
-"""The request's fields that a response repeats, with what it says when they were not sent."""
+"""The request's fields that a response repeats → their values if the request had none."""
 RESPONSE_ID = re.compile(r"resp_([0-9a-f]{24})")
 JOB_ID = re.compile(r"job_([0-9a-f]{24})")
 ERROR_CODES: Mapping[str, str] = {"model_rate_limited": "rate_limit_exceeded"}
@@ -111,7 +111,7 @@ class Heading:
     metadata: Mapping[str, str]
     previous_response_id: str | None
     asked: Mapping[str, Any]
-    """Other fields of the request, which are returned as they came."""
+    """Other fields of the request, which are returned unchanged."""
 
     @classmethod
     def of(cls, job: Job, *, model: str) -> Heading:
@@ -167,7 +167,7 @@ class ResponseEvents:
         self._heading = heading
         self._transcript = Transcript()
         self._messages: dict[str, Message] = {}  # by step, without withdrawn ones
-        self._calls: list[Payload] = []  # what the caller is to run, once the job has ended
+        self._calls: list[Payload] = []  # the calls for the caller to run, once the job has ended
         self._opened = 0
         self._number = 0
         self._status = "queued" if heading.background else "in_progress"
@@ -313,7 +313,7 @@ class ResponseEvents:
         yield self._lifecycle(ENDS[status])
 
     def _call(self, call: Mapping[str, str]) -> Iterator[Payload]:
-        """A call is told whole: the model's step is recorded before anybody may run it."""
+        """A call is sent whole, because the caller may run it only once the model's step is recorded."""
         index, self._opened = self._opened, self._opened + 1
         item: Payload = {
             "id": f"fc_{self._heading.id.removeprefix('resp_')}{index:02x}",

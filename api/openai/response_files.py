@@ -1,4 +1,4 @@
-"""Uploaded files in the input of a response: a model by itself reads their content."""
+"""Uploaded files in the input of a response, whose content a direct model call reads."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from jobs.transcript import Transcript
 from names import MODEL
 
 FILE = "file:"
-"""How the place of an uploaded file's content begins, until `with_files` has read it."""
+"""The prefix of the placeholder for an uploaded file's content, until `with_files` has read it."""
 UNSUPPORTED = "unsupported_content"
 UNKEPT = "unsupported_parameter"
 ROLES = ("system", "developer", "user", "assistant")
@@ -76,7 +76,10 @@ Content = Annotated[
 
 
 class InputItem(BaseModel):
-    """A message of either side, a call of the model, its result, or a reference to one. Others are refused by name."""
+    """A message of either side, a call by the model, its result, or a reference to an earlier item.
+
+    Other types are refused later, by name.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -156,7 +159,7 @@ def check_kept(asked: NewResponse) -> None:
 
 
 def for_agent(messages: Sequence[dict[str, Any]], number: int) -> Conversation:
-    """Returns a conversation for an agent, of whose last input item this is the `number`.
+    """Returns a conversation for an agent. `number` is the number of its last input item.
 
     Raises `ApiError` 400 for one that a model would reject.
     """
@@ -178,7 +181,7 @@ def _as_text(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
-    """Returns the items as messages of chat completions; those calls that follow each other are in one message."""
+    """Returns the items as messages of chat completions; consecutive calls are in one message."""
     messages: list[dict[str, Any]] = []
     for number, item in enumerate(items):
         place = f"input.{number}"
@@ -190,7 +193,7 @@ def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
             case "function_call_output":
                 messages.append(_result(item, place))
             case "reasoning":
-                pass  # of another endpoint: nothing here can read it
+                pass  # of another endpoint, so it cannot be read here
             case _:
                 raise refusal(
                     f"{place}.type", f"messages and function calls are accepted, not {item.type[:40]!r}", UNSUPPORTED
@@ -249,7 +252,7 @@ def _part(part: InputPart, place: str) -> dict[str, Any]:
 
 
 def _data(part: InputPart, url: str | None, place: str) -> str:
-    """Returns the data URL, or the id of an uploaded file, whose content is put in its place."""
+    """Returns the data URL, or a placeholder for the content of an uploaded file."""
     if part.file_id:
         return FILE + part.file_id
     if url is None or not url.startswith("data:"):
@@ -309,7 +312,7 @@ def _answered(text: str, result: JSON) -> dict[str, Any] | None:
 
 
 def messages_of(job: Job) -> list[Mapping[str, Any]]:
-    """Returns what the job was asked with. Drops instructions, which apply to one response only."""
+    """Returns the job's input without instructions, which apply to one response only."""
     messages: list[Mapping[str, Any]] = list(job.request.arguments.get("messages") or [])
     if (job.request.arguments.get(ASKED) or {}).get("instructions"):
         del messages[0]

@@ -71,7 +71,7 @@ async def create(body: NewResponse, request: Request, user: Caller, services: Se
     "/{response_id}",
     response_model=None,
     responses={**DESCRIBED, **openai_errors(400, 401, 404, 429, 503)},
-    summary="Look at a response, or rejoin its stream",
+    summary="Get a response, or resume its stream",
 )
 async def get(
     response_id: ResponseId,
@@ -93,7 +93,7 @@ async def get(
     "/{response_id}/input_items",
     response_model=InputItemsView,
     responses=openai_errors(400, 401, 404, 429, 503),
-    summary="List what a response was asked with",
+    summary="List the input of a response",
 )
 async def input_items(
     response_id: ResponseId,
@@ -101,9 +101,9 @@ async def input_items(
     services: Services,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Annotated[Literal["asc", "desc"], Query(description="Newest first, unless `asc`.")] = "desc",
-    after: Annotated[str | None, Query(max_length=200, description="The id of an item: those behind it.")] = None,
+    after: Annotated[str | None, Query(max_length=200, description="The id of an item: return those after it.")] = None,
 ) -> dict[str, Any]:
-    """List the messages, calls and results that the model or agent was given, without instructions."""
+    """List the messages, calls and results that the model or agent received, without instructions."""
     items = items_of(messages_of(await _find(services, response_id, user)))
     if order == "desc":
         items.reverse()

@@ -1,4 +1,4 @@
-"""Appends: events written behind their jobs' fences, in a few statements for all."""
+"""Appends of events behind the fences of their jobs, in a few statements for all."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def append_all(connection: Connection, appends: Sequence[Append]) -> list[Append
 
 @dataclass(kw_only=True)
 class _Head:
-    """The end of a job's log, and what the job row needs of it."""
+    """The end of a job's log, and its values for the job's row."""
 
     job_id: str
     epoch: int

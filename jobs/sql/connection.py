@@ -1,4 +1,4 @@
-"""What a transaction asks of a database: SQL that SQLite and PostgreSQL both understand, with `?` for each value."""
+"""The database interface of a transaction: SQL that both SQLite and PostgreSQL understand, with `?` for each value."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ the number of jobs. `search`: grows with everything that a user has ever said.""
 
 
 class Database(Protocol):
-    """Runs transactions on threads of its own. Raises `StoreUnavailable` when the database fails."""
+    """Runs transactions on separate threads. Raises `StoreUnavailable` when the database fails."""
 
     def open(self, told: Callable[[bool], None]) -> None:
         """Connect, and bring the tables up to date.
@@ -74,4 +74,4 @@ class Database(Protocol):
         """Queue an append from any thread. Its result and its errors are dropped."""
 
     async def read(self, query: Transaction[T], lane: Lane = "short") -> T:
-        """Run a query that changes nothing, beside others; those of one lane may wait for each other."""
+        """Run a read-only query beside others; those of one lane may wait for each other."""

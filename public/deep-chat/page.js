@@ -35,7 +35,7 @@ function say(problem) {
 function show() {
   const chat = document.createElement("deep-chat");
   const conversation = longhaul(chat, { key, onStatus: (text) => (find("status").textContent = text) });
-  chat.introMessage = { text: "What shall I work on? Attach documents or tables if it is about them." };
+  chat.introMessage = { text: "What can I do for you? Attach documents or tables if your request is about them." };
   chat.mixedFiles = { files: { maxNumberOfFiles: 20 } };
   chat.textInput = { placeholder: { text: "Ask something long", style: { color: "var(--quiet)" } }, styles: INPUT };
   chat.style.fontFamily = "var(--font)"; // without one, the component asks another host for its own
@@ -100,7 +100,7 @@ async function open() {
   try {
     await load(content, dataset);
   } catch {
-    return say("The Deep Chat component is not there: run scripts/install on the server, where npm can fetch it.");
+    return say("The Deep Chat component is missing: run scripts/install on the server, which fetches it with npm.");
   }
   const refused = await refusal();
   if (!refused) show();

@@ -68,6 +68,6 @@ class Waiting:
             raise cut
         if self._since is None:
             self._since = now
-            self._notice("The connection is lost; the job goes on. Trying again …")
+            self._notice("The connection is lost; the job continues. Trying again …")
         time.sleep(max(self._pause, min(cut.retry_after, MAX_PAUSE_SECONDS)))
         self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)

@@ -83,7 +83,7 @@ class Screen:
         self._began_at = self._began_at or at
         self._steps.clear()
         if attempt > 1:
-            self.notice("The job lost its worker; another one goes on from the last finished step.")
+            self.notice("The job lost its worker; another one continues from the last finished step.")
 
     def _step_started(self, started: events.StepStarted) -> None:
         self._steps[started.step] = Step(name=started.name, kind=started.kind)

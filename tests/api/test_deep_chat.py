@@ -65,7 +65,7 @@ RENDERED: dict[str, tuple[list[Piece], bytes]] = {
     ),
     "an answer of which nothing is left": (
         [Text(text="wrong"), Replaced(text=""), WHOLE],
-        b'data: {"text":"wrong"}\n\ndata: {"error":"The model gave no answer; ask again."}\n\n',
+        b'data: {"text":"wrong"}\n\ndata: {"error":"The model returned no answer; ask again."}\n\n',
     ),
 }
 

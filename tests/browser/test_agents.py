@@ -76,7 +76,7 @@ async def test_a_job_whose_task_no_worker_has_says_so_on_its_card_and_over_the_a
 ) -> None:
     (tmp_path / "parrot.py").write_text(PARROT)
     server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
-    nobody = "no running worker has 'parrot': start one, or look whether its file loads"
+    nobody = "no running worker has 'parrot': start one, or check that its file loads"
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
 
         async def ask(**fields: str) -> str:

@@ -72,7 +72,7 @@ async def test_the_page_follows_what_grows_until_a_person_scrolls_away(
     shared_endpoint.release(question)
     await chat.sees_word(249, word="f")
     assert (await scrolled())["top"] == top
-    await chat.button("To the newest message").click()
+    await chat.button("Go to the newest message").click()
     await until(at_end, within=10, what="the page is at its end again")
     shared_endpoint.release(question)
     await chat.sees_word(299, word="f")

@@ -64,8 +64,8 @@ def append(path: Path, decorator: str, parameter: str = "") -> int:
 
 
 PORT = ("--port", "0")
-AGENT = "What it does belongs into an agent, in agents/: docs/porting.md shows how."
-LOGIN = "Who may log in is a setting: docs/accounts.md."
+AGENT = "Move its code to an agent in agents/; docs/porting.md shows how."
+LOGIN = "Settings control who may log in: docs/accounts.md."
 
 
 @pytest.mark.parametrize(

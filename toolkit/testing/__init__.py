@@ -4,8 +4,8 @@
                             tools={"search_documents": lambda query: []}, crash_after=1)
     assert run.text == "Hello."
 
-The contexts are those of production; behind them stands a worker that keeps its records in memory. A host of its own,
-its limits of memory and time, and rates are not there.
+The contexts are those of production, with a worker that keeps its records in memory. The separate host process, its
+limits of memory and time, and rates are not simulated.
 """
 
 import inspect
@@ -49,7 +49,7 @@ MAX_CRASHES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a run did. After a crash: the attempt that came to its end, and `prompts` and `artifacts` of all."""
+    """The result of a run. After a crash: of the last attempt, with the `prompts` and `artifacts` of all."""
 
     value: JSON
     """What the tool returned, as JSON; None for an agent."""
@@ -63,7 +63,7 @@ class Run:
     steps: Sequence[str]
     """Names of the steps and parts that ran, in order; not of those that were read back."""
     checkpoints: int
-    """How many were recorded: steps, parts, model calls, calls of tools."""
+    """The number of recorded checkpoints: steps, parts, model calls, tool calls."""
     prompts: Sequence[Prompt]
     """What the model was asked."""
     plan: Sequence[tuple[str, str]]
@@ -95,15 +95,15 @@ async def run(
 ) -> Run:
     """Run a tool with its arguments, or an agent with a message and its settings.
 
-    Values may be positional; `arguments` takes those whose names this function uses. A file is named as in `files`, or
-    is a Path. model: an answer for each time that the model is asked (a text, a Call, a list of them, a Reply, a
-    ToolError, a function of the Prompt), or one function. tools: what an agent may call: functions, tools, agents.
-    history: earlier messages. records: what `ctx.records` holds already. directory: where files and `storage` are, by
-    default a temporary directory.
+    Values may be positional; use `arguments` for names that this function itself uses. A file is a name from `files` or
+    a Path. model: one answer for each model call (a string, a Call, a list of them, a Reply, a ToolError, a function of
+    the Prompt), or one function. tools: the functions, tools and agents that an agent may call. history: earlier
+    messages. records: the initial content of `ctx.records`. directory: where files and `storage` are, by default a
+    temporary directory.
 
-    crash_after: the run is cut off as soon as so many checkpoints are finished, and begun again with what was recorded;
-    at its end it begins once more with everything recorded. Raises AssertionError when something finished is done
-    again, or when value or text differ. Otherwise raises what the tool raises.
+    crash_after: interrupt the run after this many finished checkpoints, and run the function again with the recorded
+    values; then run it once more with all values recorded. Raises AssertionError if finished work is done again, or if
+    value or text differ. Otherwise raises what the tool raises.
     """
     with tempfile.TemporaryDirectory(prefix="testing-") as temporary:
         place = Path(temporary) if directory is None else directory
@@ -133,9 +133,9 @@ async def run(
 
 
 async def crash_everywhere(tool: Tool[..., Any], *values: Any, **options: Any) -> list[Run]:
-    """Run a tool or agent without a crash, then once for each of its checkpoints with a crash behind it.
+    """Run a tool or agent without a crash, then once for each checkpoint with a crash after it.
 
-    Takes what `run` takes. Raises AssertionError when a run returns another value or text than the first one.
+    Accepts the arguments of `run`. Raises AssertionError when a run returns another value or text than the first one.
     """
     runs = [await run(tool, *values, **options)]
     for crash_after in range(1, min(runs[0].checkpoints, MAX_CRASHES) + 1):

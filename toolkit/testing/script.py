@@ -21,7 +21,7 @@ class Prompt:
     messages: Sequence[Mapping[str, JSON]]
     """In OpenAI's form; for `complete` the material, as a message of the user."""
     tools: Sequence[str] = ()
-    """Names of what it may call."""
+    """Names of the tools that it may call."""
     model: str | None = None
     """The model that the agent named."""
     parameters: Mapping[str, JSON] = field(default_factory=dict)
@@ -37,11 +37,11 @@ Answer: TypeAlias = str | Call | Reply | ToolError | Sequence[str | Call]
 """A text, a call, several of these in one answer, a whole Reply, or an error that the model fails with."""
 Scripted: TypeAlias = Answer | Callable[[Prompt], Answer | Awaitable[Answer]]
 Model: TypeAlias = Sequence[Scripted] | Callable[[Prompt], Answer | Awaitable[Answer]]
-"""An answer for each time that the model is asked, or a function that gives them all."""
+"""One answer for each model call, or a function that returns each answer."""
 
 
 class Script:
-    """Gives the answers of one run."""
+    """Returns the answers of one run."""
 
     def __init__(self, model: Model) -> None:
         if isinstance(model, str):

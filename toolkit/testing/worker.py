@@ -1,4 +1,4 @@
-"""The worker of a test: what it records outlives an attempt, as a job's log outlives a process."""
+"""The worker of a test. Its records outlive an attempt, as a job's log outlives a process."""
 
 import inspect
 import json
@@ -47,13 +47,13 @@ class Worker:
     recorded: dict[str, Checkpoint] = field(default_factory=dict)
     """By path."""
     places: dict[tuple[str, int], Checkpoint] = field(default_factory=dict)
-    """What an agent did at each place, by what stands around it and the number in there."""
+    """What an agent did at each place, by the enclosing part and the number within it."""
     artifacts: dict[str, bytes] = field(default_factory=dict)
     records: dict[str, JSON] = field(default_factory=dict)
     inner: dict[str, "Worker"] = field(default_factory=dict)
     """The workers of the tools that an agent called, by path."""
     failure: AssertionError | None = None
-    """Why the test fails, whatever the tool's code makes of the exception."""
+    """Why the test fails, even if the tool's code catches the exception."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def fail(self, sentence: str) -> AssertionError:
@@ -62,7 +62,7 @@ class Worker:
         return self.failure
 
     def expect(self, within: str, place: int, kind: Kind, name: str) -> None:
-        """Raises AssertionError when an agent does something else at this place than before."""
+        """Raises AssertionError if an agent does not do the same at this place as before."""
         with self.lock:
             now = Checkpoint(kind=kind, name=name, output=None)
             before = self.places.setdefault((within, place), now)
@@ -94,7 +94,7 @@ class Worker:
 
 
 async def value_of(function: Callable[..., Any], arguments: Mapping[str, JSON]) -> Any:
-    """Returns what a test's function in a tool's place returns."""
+    """Returns the value of a test's function that replaces a tool."""
     returned: object | Awaitable[object] = function(**arguments)
     return await returned if inspect.isawaitable(returned) else returned
 
@@ -105,5 +105,5 @@ def content_of(value: JSON) -> str:
 
 
 def is_tool(function: Callable[..., Any]) -> bool:
-    """Whether it is a `@tool` or `@agent`, which runs as in production, and not a function in its place."""
+    """Whether it is a `@tool` or `@agent`, which runs as in production, and not a function that replaces one."""
     return isinstance(function, Tool)
