@@ -7,7 +7,7 @@ import ipaddress
 from accounts.guard import Scope
 
 FORWARDING = frozenset({b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip"})
-"""Headers that proxies add, besides those that begin with `X-Forwarded-`. Browsers never add them."""
+"""Headers that proxies add, in addition to those that begin with `X-Forwarded-`. Browsers never add them."""
 UNKNOWN_CHARACTERS = 100
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

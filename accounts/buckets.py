@@ -42,7 +42,7 @@ class Buckets:
         return (1 - bucket.tokens) / self._per_second
 
     def give_back(self, name: Hashable) -> None:
-        """Returns a token that was taken for a request that turned out to cost nothing."""
+        """Returns a token that was taken for a request without cost."""
         bucket = self._filled(name)
         bucket.tokens = min(self._burst, bucket.tokens + 1)
 

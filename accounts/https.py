@@ -1,4 +1,4 @@
-"""What browsers are told once they call by https: never to call otherwise, and never to send a cookie otherwise."""
+"""Headers for callers over https: browsers then call, and send cookies, only over https."""
 
 from __future__ import annotations
 

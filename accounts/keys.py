@@ -54,7 +54,7 @@ def new_key() -> str:
 
 
 def digest_of(key: str) -> str:
-    """Returns what the file stores. A slow hash protects what people invent; nobody can guess 256 random bits."""
+    """Returns what the file stores. A slow hash protects invented passwords; 256 random bits cannot be guessed."""
     return hashlib.sha256(_bytes(key)).hexdigest()
 
 
@@ -75,7 +75,7 @@ def parse(text: str) -> dict[str, StoredKey]:
 class KeysFile:
     """The keys that `scripts/keys` writes. It is read again when it has changed, looked at once a second at most.
 
-    A file that has become unusable changes nothing, so that a slip of an editor locks nobody out.
+    A file that has become unusable changes nothing, so that an editing error does not lock users out.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,7 +124,7 @@ class ApiKeys:
         return bool(self._fixed) or self._file is not None
 
     def user_of(self, key: str) -> str | None:
-        """Returns the key's user. Compares all keys in constant time, so that the duration tells nothing about them."""
+        """Returns the key's user. Compares all keys in constant time, so the duration reveals nothing."""
         if len(key) > MAX_KEY_CHARACTERS:
             return None
         found = None

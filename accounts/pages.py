@@ -1,4 +1,4 @@
-"""Security headers of pages: a page loads nothing from other origins, whatever content it shows."""
+"""Security headers of pages: a page loads nothing from other origins, regardless of its content."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class UsersFile:
         self._turn = asyncio.Semaphore(MAX_CHECKS)
 
     def mark(self, name: str) -> str | None:
-        """Returns a digest that changes with the user's password; None when there is no such user."""
+        """Returns a digest that changes with the user's password; None if there is no such user."""
         stored = self._current().get(name)
         return None if stored is None else hashlib.blake2b(stored.encode(), digest_size=16).hexdigest()
 

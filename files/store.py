@@ -31,12 +31,12 @@ NAME_BYTES = 200
 RECORD_BYTES = 64
 LOCK_SECONDS = 10.0
 COPY_TRIES = 3
-"""While somebody writes into a folder, what its list names may be gone before it is read."""
+"""While another process writes into a folder, listed files may disappear before they are read."""
 
 WRITER_FILE = ".writer"
 """Beside the artifacts, whose names never begin with a dot."""
 Writer = tuple[int, int]
-"""Who writes artifacts: the number of the job, and the epoch. The greater one is later."""
+"""The writer of artifacts: the number of the job, and the epoch. The greater value is later."""
 
 StorageOf = Literal["thread", "job"]
 
@@ -110,7 +110,7 @@ class FileStore(Protocol):
         """
 
     async def begin_artifacts(self, root_id: str, writer: Writer) -> None:
-        """Refuses earlier writers from now on. Raises `WriterStale` when a later one has begun, and `NoSpace`."""
+        """Refuses earlier writers from now on. Raises `WriterStale` when a later one has started, and `NoSpace`."""
 
     def artifact_path(self, root_id: str, name: str) -> Path:
         """Returns the artifact's path on this machine. Raises `StoredFileNotFound` when there is none."""
@@ -125,7 +125,7 @@ class FileStore(Protocol):
         """
 
     async def copy_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> StorageCopy:
-        """Copies the directory, into which somebody may be writing. Raises `NoSpace`, and leaves nothing behind."""
+        """Copies the directory while another process may write into it. Raises `NoSpace`, and leaves nothing behind."""
 
     async def drop_storage(self, owner: str, kind: StorageOf, id: str, name: str) -> None:
         """Deletes the directory of this name; does nothing when there is none."""
@@ -348,7 +348,7 @@ def _show(draft: Path, target: Path, writer: Writer | None) -> None:
 
 @contextlib.contextmanager
 def _newest_writer(folder: Path, writer: Writer) -> Iterator[None]:
-    """While it is open, nobody else writes. Raises `WriterStale` when the folder has had a later writer."""
+    """While it is open, no other writer can write. Raises `WriterStale` when the folder has had a later writer."""
     with (folder / WRITER_FILE).open("a+b") as record:
         _lock(record.fileno())
         known = os.pread(record.fileno(), RECORD_BYTES, 0)
@@ -375,7 +375,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _copy_folder(source: Path, target: Path) -> bool:
-    """Returns whether everything could be read. Files that vanish meanwhile are their writer's, who has lost them."""
+    """Returns whether everything could be read. Files that vanish belong to a writer that has lost the job."""
     with full_disk_told():
         make_folder(target.parent)
         target.mkdir(mode=0o700)

@@ -44,6 +44,6 @@ class Liveness(Protocol):
 
 
 async def declare_stopped(store: JobStore, worker: WorkerRecord) -> None:
-    """Say that the worker stands still. Of several observers, the first writes the line."""
+    """Record that the worker stands still. Of several observers, the first writes the line."""
     if await store.declare_stopped(worker.id, worker.beat):
         logger.warning("worker declared stopped", extra={"fields": {"worker": worker.id}})

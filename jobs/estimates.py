@@ -33,7 +33,7 @@ class Run:
 
 
 def unit_of(report: Progress) -> str:
-    """Returns the word behind the total in a report such as `12 of 300 rows, 900 tokens`."""
+    """Returns the word after the total in a report such as `12 of 300 rows, 900 tokens`."""
     found = re.search(rf"\bof {report.total:,g} (\w+)", report.message) if report.total else None
     return found[1] if found else ""
 

@@ -273,7 +273,7 @@ KnownPayload = (
     | Terminal
 )
 EventPayload = KnownPayload | UnknownEvent
-"""What readers match on."""
+"""The payloads that readers match on."""
 
 
 TERMINAL: Mapping[str, JobStatus] = {

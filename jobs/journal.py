@@ -53,5 +53,5 @@ def write(transition: Transition) -> None:
 
 
 def _seconds(begun: float, ended: float | None) -> float:
-    """A clock that was set back meanwhile must not make them negative."""
+    """A clock that was set back must not make them negative."""
     return round(max(0.0, (ended or begun) - begun), 3)

@@ -101,7 +101,7 @@ def is_free(directory: Path, worker: str) -> bool:
 
 
 class LocalLiveness:
-    """Tells which workers are alive. The observer times signs of life that stand still by its own clock while awake.
+    """Determines which workers are alive. The observer measures with its own clock how long signs of life stand still.
 
     A worker's sign is its counter; on this machine, also its file, which is touched even while another program holds
     the database's lock. The lock of a worker on this machine shows its death at once; of one elsewhere, only the
@@ -196,7 +196,7 @@ class LocalDispatcher:
         isolate: Callable[[str], None] | None = None,
         only: str | None = None,
     ) -> None:
-        """isolate: starts a worker of its own for a job that may be the cause of deaths; None: nothing does.
+        """isolate: starts a separate worker for a job that may have caused deaths; None: no separate workers.
 
         only: the job in progress that this worker takes over, and nothing else.
         """

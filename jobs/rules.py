@@ -78,7 +78,7 @@ class Eligibility:
     running: Collection[str]
     """Ids of the jobs that the claiming worker runs. Others that it claimed without getting the reply are free."""
     suspects: Collection[str] | None = None
-    """Ids of the suspects that may be taken over; None: any of them. The others get workers of their own."""
+    """Ids of the suspects that may be taken over; None: any of them. The others run in separate workers."""
     only: str | None = None
     """The id of the one job in progress that may be taken over, and nothing else; None: any."""
     protocols: Collection[int] = PROTOCOLS
@@ -191,7 +191,7 @@ class DeathsAlone:
 
     @property
     def too_many(self) -> bool:
-        """Whether the job is taken for the cause of the workers' deaths."""
+        """Whether the job is considered the cause of the workers' deaths."""
         return self._count >= MAX_DEATHS_ALONE
 
 

@@ -100,7 +100,7 @@ class JobStore(Protocol):
         """Take the next eligible job: raise its epoch and write `job.started`. Ends a cancelled job instead."""
 
     async def renew(self, job_id: str, epoch: int) -> Job:
-        """Begin the job anew as its holder, under the next epoch. Writes that are still on their way are then refused.
+        """Start the job again as its holder, under the next epoch. Writes that are still on their way are then refused.
 
         Ends a cancelled job instead. Raises `EpochStale`, `JobNotFound`.
         """

@@ -103,7 +103,7 @@ class _Batches:
             if read.events.done():
                 await asyncio.sleep(0)  # lets others run between the batches of a long log
             events = await asyncio.shield(read.events)  # a follower that leaves must not cancel the others' read
-            # A short batch that was begun before this call may lack events written since.
+            # A short batch that was started before this call may lack events written since.
             if len(events) == MAX_BATCH or read.begun > came:
                 return events
 
@@ -159,7 +159,7 @@ class Tails:
     async def follow(self, job_id: str, after: int) -> AsyncGenerator[list[JobEvent], None]:
         """Yields batches of the events after `after`, stored ones first, then live ones, up to the terminal event.
 
-        The caller pulls, so a slow one delays nobody; it resumes from its own position. Raises `JobNotFound`, also
+        The caller pulls, so a slow one delays no others; it resumes from its own position. Raises `JobNotFound`, also
         when the job is deleted meanwhile.
         """
         with self._tail(job_id) as tail:

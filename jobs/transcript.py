@@ -84,7 +84,7 @@ class Transcript:
         self.sources: dict[Source, None] = {}
         """Those that the steps have used, each once."""
         self.waiting: StepWaiting | None = None
-        """What the job waits for, if its last event says so."""
+        """The reason of the wait, if the job's last event is one."""
         self.end: Terminal | None = None
         self.heard_at: float | None = None
         """Unix seconds of the last event; only in a summary."""

@@ -20,7 +20,7 @@ class Change(StrEnum):
     """Submitted again as a retry; `job` is the new job."""
     CLAIMED = "claimed"
     TAKEN_OVER = "taken over"
-    """Claimed from a worker that had begun it."""
+    """Claimed from a worker that had started it."""
     BEGUN_AGAIN = "begun again"
     """Started again by its holder, because the store had failed."""
     CANCEL_REQUESTED = "cancel requested"

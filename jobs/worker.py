@@ -277,7 +277,7 @@ class Worker:
         except (EpochStale, JobNotFound, StoreUnavailable):
             raise
         except Exception as failure:
-            if held.told:  # it was told to leave: what failed meanwhile is stopped, or runs again elsewhere
+            if held.told:  # it was told to leave: a step that failed since then is stopped, or runs again elsewhere
                 return JobCancelled(stopped=context.stopped) if context.cancelled else None
             if isinstance(failure, JobFailed):
                 return JobFailedEvent(error=failure.as_json())

@@ -12,7 +12,7 @@ from language.terms import Terms
 ASKS_FOR_SQL = "Write one SELECT statement"
 """How an instruction begins that wants a question as SQL."""
 NOT_UNDERSTOOD = " -- not understood: "
-"""Stands behind a statement, before the words of the question that it leaves aside."""
+"""Follows a statement, before the words of the question that it ignores."""
 MAX_GROUPS = 100
 _MAX_MATCHING_VALUES = 12
 
@@ -97,7 +97,7 @@ _BEYOND: Final = _any(
     r"\b(?:nicht|kein\w*|ohne|außer|oder|über|unter|zwischen|seit|bis|vor|mehr als|weniger als|mindestens|höchstens)\b",
     r"anteil|prozent|unterschied|differenz|wachstum|veränder|\berste[nrs]?\b|\bletzte[nrs]?\b",
 )
-"""What one plain figure cannot express."""
+"""Words of questions that one plain figure cannot answer."""
 _USUAL: Final = (
     "total",
     "revenue",
@@ -124,7 +124,7 @@ def sql_for(question: str, tables: Sequence[Table], terms: Terms) -> str | None:
 
 
 class _Statement:
-    """What a question asks of one table."""
+    """The parts of a question about one table."""
 
     def __init__(self, question: str, table: Table, terms: Terms) -> None:
         self._question = question

@@ -1,4 +1,4 @@
-"""What a question asks for, and which sentences look like an answer of that kind."""
+"""The kind of answer that a question asks for, and the sentences that look like such an answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Want(StrEnum):
 
 
 LISTED: Final = frozenset({Want.DECISIONS, Want.ACTIONS, Want.RISKS, Want.PRESENT})
-"""Asked for without a topic, all of them are the answer."""
+"""If they are asked for without a topic, all of them are the answer."""
 
 
 def _any(*words: str) -> re.Pattern[str]:
@@ -152,10 +152,10 @@ def says(want: Want, sentence: str, heading: str = "") -> bool:
 
 
 def is_formality(sentence: str) -> bool:
-    """Whether the sentence tells who was there, thanks, apologises or opens a meeting, which is no news."""
+    """Whether the sentence lists attendees, thanks, apologises or opens a meeting, and so has no news."""
     return bool(_FORMALITIES.search(sentence[:_MAX_CHARACTERS]))
 
 
 def is_opening(heading: str) -> bool:
-    """Whether a section of that heading tells what the whole text is about."""
+    """Whether a section with that heading summarises the whole text."""
     return bool(_OPENING.search(heading))

@@ -16,9 +16,9 @@ from language.terms import Terms, words_of
 BESIDE, ABOVE = 0.45, 0.6
 """How much a word of the question counts in the neighbouring sentence and in the heading, compared to the own one."""
 FOUND_BONUS = 0.45
-"""What a sentence gains by looking like an answer of the kind that is asked for."""
+"""The bonus of a sentence that looks like the requested kind of answer."""
 PHRASE_BONUS = 0.15
-"""What it gains for each of at most two pairs of words that it has just as the question has them."""
+"""The bonus for each word pair that it shares with the question, for at most two pairs."""
 NAMED = 0.3
 """How much a word counts that may only say which document is meant."""
 MIN_SHARE = 0.5
@@ -75,7 +75,7 @@ class Question:
         )
 
     def parts(self, terms: Terms) -> list[Question]:
-        """Returns the questions that are joined in this one, `Who repairs it, and by when?`, each about the same."""
+        """Returns the joined questions about one subject, as in `Who repairs it, and by when?`."""
         pieces = [piece.strip() for piece in _JOINED.split(self.words) if piece.strip()]
         if len(pieces) < 2:
             return [self]

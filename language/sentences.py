@@ -7,7 +7,7 @@ import re
 import sentencex
 
 LEADERS = re.compile(r"(?:\. ?){5,}|…{2,}|_{4,}")
-"""What marks a line of a table of contents or of a form, which is not a sentence."""
+"""The mark of a line of a table of contents or of a form, which is not a sentence."""
 _ITEM = re.compile(
     r"^\s*(?:[-*+•–]|\(?\d{1,3}(?:\.\d{1,2})*[.)]|\(?[a-z][.)]|\d{1,2}(?:\.\d{1,2})+|\d{1,2}:\d{2}(?=\s{2}))\s+"
 )

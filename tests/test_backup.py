@@ -175,7 +175,7 @@ def test_what_cannot_be_a_backup_or_hold_one_is_refused(stored: DataDir, tmp_pat
     (tmp_path / "full" / "something").touch()
     for data, folder, sentence in [
         (stored, tmp_path / "full", "exists already"),
-        (stored, stored.path / "backup", "outside of"),
+        (stored, stored.path / "backup", "outside "),
         (DataDir(tmp_path / "none"), tmp_path / "b", "nothing to back up"),
     ]:
         with pytest.raises(BackupRefused, match=sentence):

@@ -1,4 +1,4 @@
-"""The tool that compares two documents: what stands in one of them and not in the other."""
+"""The tool that compares two documents and lists their differences."""
 
 import asyncio
 from collections.abc import Sequence

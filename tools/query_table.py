@@ -204,7 +204,7 @@ class _Query:
 
 
 def _left_aside(sql: str) -> list[str]:
-    """Returns what the offline model says it has not understood of the question, behind its statement."""
+    """Returns the words of the question that the offline model lists after its statement as not understood."""
     _, mark, words = sql.partition(NOT_UNDERSTOOD)
     return [f"Not understood, and left aside: {escaped(words)}."] if mark else []
 

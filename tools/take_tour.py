@@ -1,4 +1,4 @@
-"""The tool behind the tour: real work, slowed down, which says at each stage how to try to break it."""
+"""The tool of the tour: real work, slowed down, that suggests at each stage how to interrupt it."""
 
 import asyncio
 import csv
@@ -25,9 +25,9 @@ STAGES = (
     "Follow it from a terminal, with your port: curl -N http://localhost:8000/api/events",
     "Press Stop, or Esc, then Retry on this card: finished pages are not read again",
 )
-"""What to try, each for the same time."""
+"""Suggestions, each shown for the same time."""
 WORDS = 12
-"""The most frequent ones, which the result tells."""
+"""The number of most frequent words in the result."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ class Connection(Protocol):
     """A connection inside a transaction."""
 
     def lock_jobs(self, job_ids: Collection[str], /) -> None:
-        """Nobody else changes these jobs or their logs until the transaction ends; its next statement sees them as
+        """No other transaction changes these jobs or their logs until this one ends; its next statement sees them as
         they are."""
 
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Result: ...

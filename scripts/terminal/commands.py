@@ -19,7 +19,7 @@ from scripts.terminal.words import as_json, printable
 if TYPE_CHECKING:
     from scripts.terminal.server import Server
 
-# What only some commands need is imported by them: the help would wait for it.
+# Commands import what only they need, so that the help does not wait for it.
 
 USAGE_CODE = 2
 INTERRUPTED_CODE = 130
@@ -31,25 +31,25 @@ examples:
   scripts/jobs tail job_5f0c          the beginning of an id is enough
   scripts/jobs get job_5f0c paths.csv
 
-Only answers go to standard output. A job goes on without its terminal: Ctrl-C only stops following it.
-The server is that of --url or LONGHAUL_URL; LONGHAUL_API_KEY holds the key, if the server requires one.
+Only answers go to standard output. A job continues without its terminal: Ctrl-C only stops following it.
+--url or LONGHAUL_URL sets the server; LONGHAUL_API_KEY holds the key, if the server requires one.
 Exit codes: 0 completed, 1 failed or incomplete, 2 wrong usage or no server, 3 cancelled.
 """
 
 Status = Literal["queued", "in_progress", "completed", "failed", "cancelled", "incomplete"]
 Id = Annotated[str, typer.Argument(metavar="ID", help="the beginning of it is enough")]
-File = Annotated[str | None, typer.Argument(metavar="FILE", help="one of those that it made")]
+File = Annotated[str | None, typer.Argument(metavar="FILE", help="one of the job's files")]
 Tool = Annotated[str | None, typer.Argument(metavar="TOOL")]
 Task = Annotated[str, typer.Argument(metavar="TASK", help="chat, or the name of an agent or a tool")]
 Words = Annotated[list[str] | None, typer.Argument(metavar="WORD", help="the message (- reads it), or name=value …")]
 Changes = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="arguments to change")]
 Url = Annotated[str | None, typer.Option("--url", envvar="LONGHAUL_URL", help="the server's address")]
 Json = Annotated[str | None, typer.Option("--json", metavar="OBJECT", help="a tool's arguments as JSON")]
-Detach = Annotated[bool, typer.Option("--detach", help="print the id and leave")]
+Detach = Annotated[bool, typer.Option("--detach", help="print the id and exit")]
 Thread = Annotated[str | None, typer.Option(metavar="ID", help="the thread that the job belongs to")]
 Files = Annotated[list[Path] | None, typer.Option(exists=True, dir_okay=False, metavar="PATH", help="may be repeated")]
 Output = Annotated[str | None, typer.Option("-o", "--output", metavar="PATH", help="- is standard output")]
-Force = Annotated[bool, typer.Option("--force", help="replace a file that is there already")]
+Force = Annotated[bool, typer.Option("--force", help="replace an existing file")]
 
 app = typer.Typer(
     epilog=EPILOG,
@@ -133,12 +133,12 @@ def run(
     detach: Detach = False,
     url: Url = None,
 ) -> None:
-    """Begin a job and follow it: run chat TEXT, or run TOOL name=value …"""
+    """Start a job and follow it: run chat TEXT, or run TOOL name=value …"""
     from scripts.terminal import bodies
 
     with session(url) as server:
         body = bodies.beginning(server, task, words or [], json, file or [], thread)
-        # With the key, asking a busy server again makes no second job.
+        # With the key, a repeated request to a busy server creates no second job.
         job = server.call("POST", "/api/jobs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
         code = begun(server, job["id"], detach=detach)
     raise typer.Exit(code)
@@ -146,7 +146,7 @@ def run(
 
 @app.command()
 def retry(id: Id, words: Changes = None, json: Json = None, detach: Detach = False, url: Url = None) -> None:
-    """Go on with a job that failed, was stopped or is incomplete."""
+    """Retry a job that failed, was stopped or is incomplete."""
     from scripts.terminal import bodies
 
     with session(url) as server:
@@ -175,7 +175,7 @@ def rm(id: Id, url: Url = None) -> None:
 
 
 def begun(server: Server, job_id: str, *, detach: bool) -> int:
-    """Says which job was begun, and follows it unless it is left. Returns the exit code."""
+    """Prints the id of the new job, and follows it unless detached. Returns the exit code."""
     from scripts.terminal.watch import watch
 
     if detach:
@@ -188,7 +188,7 @@ def begun(server: Server, job_id: str, *, detach: bool) -> int:
 
 @contextlib.contextmanager
 def target(output: str, name: str, *, force: bool) -> Iterator[BinaryIO]:
-    """Yields where the output goes: standard output for `-`, else a new file, of that name in a folder."""
+    """Yields the output: standard output for `-`, else a new file, in a folder under the given name."""
     from scripts.terminal.transfers import new_file
 
     if output == "-":
@@ -202,7 +202,7 @@ def target(output: str, name: str, *, force: bool) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def session(url: str | None) -> Iterator[Server]:
-    """Yields the server. What goes wrong is told in a sentence and ends the process with its exit code."""
+    """Yields the server. An error prints a sentence and ends the process with its exit code."""
     from scripts.terminal.server import Refused, Server
 
     try:
@@ -214,7 +214,7 @@ def session(url: str | None) -> Iterator[Server]:
         raise typer.Exit(USAGE_CODE) from None
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tell("Interrupted; scripts/jobs ls shows whether a job was begun.")
+        tell("Interrupted; scripts/jobs ls shows whether a job was started.")
         raise typer.Exit(INTERRUPTED_CODE) from None
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -250,7 +250,7 @@ class Crawler:
         return {"title": page.title, "passages": stored.passages, "hash": digest}
 
     def _check_first(self, target: Target, error: Skipped) -> None:
-        """Without its first page there is no crawl. Nothing is recorded then, so that a retry asks again."""
+        """The crawl fails without its first page. No record is kept then, so a retry requests it again."""
         if target.depth == 0 and not isinstance(error, _LeftOut):
             raise ToolError(f"{str(target.url)[:200]!r} cannot be crawled: {error}.") from error
 

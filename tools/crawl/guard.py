@@ -1,4 +1,4 @@
-"""The guard between a crawl and the network: only public servers are reached, whatever pages or DNS answers say."""
+"""The guard between a crawl and the network. It allows only public servers, regardless of pages and DNS answers."""
 
 import asyncio
 import ipaddress

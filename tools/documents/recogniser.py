@@ -1,4 +1,4 @@
-"""Text recognition, as a program of its own: `recogniser.py FILE [PAGE …]` writes a line of JSON for each page.
+"""Text recognition, as a separate program: `recogniser.py FILE [PAGE …]` writes a line of JSON for each page.
 
 FILE is a PDF, of which the pages are counted from 1, or a picture. Each line is `{"page": …, "lines": […]}`; a page
 that cannot be read has no lines. Recognition takes seconds of all cores for each page, so it is kept out of the host.

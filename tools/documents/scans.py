@@ -30,7 +30,7 @@ def recognise(path: Path, name: str, pages: Sequence[int], watch: Watch) -> dict
     """
     found: dict[int, list[str]] = {}
     count = max(1, len(pages))
-    # -P: the modules beside the program would hide those of the standard library.
+    # -P: otherwise the modules beside the program would hide those of the standard library.
     command = [sys.executable, "-P", str(_RECOGNISER), str(path), *map(str, pages)]
     with (
         subprocess.Popen(
@@ -73,7 +73,7 @@ def _watched(process: subprocess.Popen[str], watch: Watch, found: Sized) -> Iter
 
 
 def _is_told(line: str) -> bool:
-    """Libraries print lines of their own."""
+    """Ignores other lines, which libraries print."""
     return line.startswith('{"page"')
 
 

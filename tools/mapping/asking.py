@@ -23,7 +23,7 @@ MAX_PROMPT_CHARACTERS = 100_000
 CHARACTERS_PER_TOKEN = 4
 """Used when the model does not count tokens."""
 EXTRA_SHARE = 0.25
-"""Additional rows, as a share of the concurrency, that are begun or recorded meanwhile, because writing takes time."""
+"""Additional rows, as a share of the concurrency, that are started or recorded, because writing takes time."""
 MIN_FAILURES = 5
 """If at least this many rows in succession fail, the cause is not in the rows."""
 
@@ -114,10 +114,10 @@ class Asking:
 
     def _over(self) -> bool:
         """Whether to begin no further row; sets `stopped` to the reason."""
-        if self._missed > self._patience + self._at_work:  # the stopped call has begun none of the rows behind these
+        if self._missed > self._patience + self._at_work:  # the stopped call has started none of the later rows
             return True
         if self._spent() and (not self._replayed or self._refused > self._patience):
-            # Rows after a failed one may be recorded: those are read whatever the budget.
+            # Rows after a failed one may be recorded: those are read regardless of the budget.
             self.stopped = self._why_refused
             return True
         least = self._patience if self.answers.counts["done"] else MIN_FAILURES

@@ -1,4 +1,4 @@
-"""What differs between two documents, sentence by sentence."""
+"""The differences between two documents, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What differs between two documents."""
+    """The differences between two documents."""
 
     changed: Sequence[tuple[Said, Said]]
     only_first: Sequence[Said]

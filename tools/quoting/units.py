@@ -13,7 +13,7 @@ from tools.documents.document import Document, Place
 _MAX_HEADING = 90
 _RULE = re.compile(r"^[\s|:=+_*~-]*$")
 _HEAD_RULE = re.compile(r"^\|?\s*:?-{3}[\s|:-]*$")
-"""What Markdown writes below the head of a table."""
+"""The line of Markdown below the head of a table."""
 _ENDS = re.compile(r"[.!?;,。！？；，]$")
 _MARK = re.compile(r"^(?:[-*+•–]\s+)+")
 _NUMBERED = re.compile(r"^(?:§\s*)?\d{1,2}(?:\.\d{1,2})*[.)]?\s+\S")

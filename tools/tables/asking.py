@@ -12,7 +12,7 @@ from tools.tables.names import quoted
 from tools.tables.types import is_number, is_whole, kind_of
 
 _MAX_VALUES = 100
-"""Texts of a column that the model is told; of a column with more, none."""
+"""The maximum number of texts of a column that the model receives; of a column with more, it receives none."""
 _MAX_VALUE = 60
 _KEY = re.compile(r"(?:^|[_\W])(?:id|no|nr|key|code)$|^(?:id|nummer|number)$", re.IGNORECASE)
 _MIN_ROWS, _KEY_SHARE = 20, 0.9
@@ -45,7 +45,7 @@ def fitting_chart(columns: Sequence[Column]) -> Literal["none", "line", "bar"]:
 
 
 def described(table: Table, database: Database) -> dict[str, Any]:
-    """Returns the table as the model is told of it."""
+    """Returns the description of the table for the model."""
     return {"name": table.name, "rows": table.rows, "columns": [*_columns_described(table, database)]}
 
 

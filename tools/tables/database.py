@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 RESULT = "memory.main.result"
 """The table for a statement's result once the tables are locked."""
 
-# Nothing may be fetched, stored or read besides the loaded tables.
+# Only the loaded tables may be read; fetching and storing are not allowed.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY_LIMIT,
     "threads": THREADS,

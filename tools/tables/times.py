@@ -35,7 +35,7 @@ class Series:
     """The start of each period that has rows, as ISO text."""
     rows: tuple[int, ...]
     measures: tuple[tuple[str, tuple[float | None, ...]], ...]
-    """What was measured of number columns: `sum of total`, `mean of price`."""
+    """Measures of number columns: `sum of total`, `mean of price`."""
     empty: int
     """Number of periods without rows between the first and the last."""
 

@@ -72,7 +72,7 @@ def _check_size(size: int, name: str) -> None:
 
 
 def _inflated(file: BinaryIO, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yields the entry's real content, whatever size its header states."""
+    """Yields the entry's real content, regardless of the size in its header."""
     file.seek(entry.header_offset)
     header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\x03\x04":
