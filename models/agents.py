@@ -217,15 +217,16 @@ class AgentCall(JobCall):
         self._of_models: set[int] = set()  # the parts that a model wrote
         self._cut_off: tuple[int, str] | None = None  # where and why a model's text ended too early
         self._writing: Writing | None = None
+        self._writing_at = 0  # its place
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop_models()
-        if kind is not None and not issubclass(kind, Exception):
-            await self._leave_writing()
-        else:
+        if kind is None:
             await self._end_writing()
+        else:  # not whole: the next attempt writes it again
+            await self._leave_writing()
         await super().__aexit__(kind, error, trace)
 
     async def stop_models(self) -> None:
@@ -252,8 +253,7 @@ class AgentCall(JobCall):
         if isinstance(asked, ReadMessages):
             messages = self._messages(asked.within, asked.place)
             return Found(value=convert_to_openai_messages(messages))
-        if not asked.within:
-            await self._end_writing()
+        await self._end_writing_before(asked.within, asked.place)
         match asked:
             case Generate():
                 return await self._generate(asked)
@@ -267,14 +267,12 @@ class AgentCall(JobCall):
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         self._check_alive()
         within, _, last = path.rpartition("/")
-        if (within.rpartition("/")[0] == "" and within.startswith("map:")) or not within:
-            await self._end_writing()
         kind, _, number = last.partition(":")
-        if kind == "step":
-            self._expect(within, int(number), "step", name)
-        else:  # a part: its map has the place
-            above, _, here = within.rpartition("/")
-            self._expect(above, int(here.partition(":")[2]), "map", "")
+        if kind != "step":  # a part: its map has the place
+            within, _, last = within.rpartition("/")
+            kind, _, number = last.partition(":")
+        await self._end_writing_before(within, int(number))
+        self._expect(within, int(number), "step" if kind == "step" else "map", name if kind == "step" else "")
         return await super().begin_step(path, name)
 
     async def write(self, text: str, place: int, piece: int) -> None:
@@ -296,7 +294,7 @@ class AgentCall(JobCall):
     async def _write(self, path: str, place: int, piece: int, text: str) -> None:
         if self._writing is None or self._writing.path != path:
             await self._end_writing()
-            self._writing = await Writing(self._ctx, path).opened()
+            self._writing, self._writing_at = await Writing(self._ctx, path).opened(), place
         elif piece == 0:  # the function runs again, in another host
             await self._writing.restart()
         self._texts[place] += text
@@ -311,6 +309,14 @@ class AgentCall(JobCall):
             return text
         self.failure = JobIncomplete(TOO_LONG, None)
         return text.encode()[: max(0, room)].decode("utf-8", "ignore")
+
+    async def _end_writing_before(self, within: str, place: int) -> None:
+        """Finishes the text when the agent has come to a later place.
+
+        An agent that runs again in another host passes the earlier places first; then its text is not whole yet.
+        """
+        if not within and place > self._writing_at:
+            await self._end_writing()
 
     async def _end_writing(self) -> None:
         writing, self._writing = self._writing, None

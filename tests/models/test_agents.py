@@ -161,6 +161,27 @@ async def test_a_model_goes_on_while_its_agent_s_host_dies(desk: Desk, agents: H
     assert len(await desk.events(ctx, "step.started")) == 1
 
 
+async def test_a_text_is_whole_although_its_agent_s_host_dies_in_the_middle_of_it(desk: Desk, tmp_path: Path) -> None:
+    ctx = await ask(desk, "dying", folder=str(tmp_path))
+    running = asyncio.create_task(desk.run(ctx))
+    await until(lambda: desk.events(ctx, "text.delta"), within=30, what="the text has begun")
+    (tmp_path / "written").touch()
+    assert await running == {"text": "one two "}
+    assert Transcript.of(await desk.events(ctx)).answer == "one two "
+    assert (tmp_path / "died").exists()
+
+
+async def test_a_text_in_the_middle_of_which_an_agent_failed_is_whole_in_the_retry(desk: Desk, tmp_path: Path) -> None:
+    ctx = await ask(desk, "stumbling", folder=str(tmp_path))
+    with pytest.raises(JobFailed, match="went wrong"):
+        await desk.run(ctx)
+    assert Transcript.of(await desk.events(ctx)).answer == "one "
+    await desk.store.retry(ctx.job.id, ctx.job.user)
+    again = await desk.take()
+    assert await desk.run(again) == {"text": "one two "}
+    assert Transcript.of(await desk.events(again)).answer == "one two "
+
+
 @pytest.mark.parametrize(("version", "outcome"), [("2", "warning"), ("3", "failure")])
 async def test_code_that_has_changed_is_told(desk: Desk, tmp_path: Path, version: str, outcome: str) -> None:
     (tmp_path / "version").write_text("1")

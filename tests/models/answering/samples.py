@@ -180,3 +180,37 @@ async def precise(ctx: AgentContext) -> None:
     """Asks with parameters of its own."""
     form = {"type": "json_object"}
     await ctx.generate(parameters={"temperature": 0, "response_format": form, "stop": ["END"], "seed": 3})
+
+
+@agent
+async def dying(ctx: AgentContext, folder: str = "") -> None:
+    """Ends its process in the middle of a text, behind a checkpoint."""
+    mark = Path(folder) / "died"
+    await ctx.step("one", _one)
+    ctx.write("one ")
+    if not mark.exists():
+        await _until_written(folder)
+        mark.touch()
+        os._exit(7)
+    ctx.write("two ")
+
+
+@agent
+async def stumbling(ctx: AgentContext, folder: str = "") -> None:
+    """Fails once in the middle of a text."""
+    mark = Path(folder) / "failed"
+    ctx.write("one ")
+    if not mark.exists():
+        mark.touch()
+        raise ToolError("This went wrong.")
+    ctx.write("two ")
+
+
+async def _one() -> int:
+    return 1
+
+
+async def _until_written(folder: str) -> None:
+    """Until the test has seen the text in the log."""
+    while not (Path(folder) / "written").exists():
+        await asyncio.sleep(0.01)
