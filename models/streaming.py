@@ -231,7 +231,7 @@ class Answer:
         function = piece.get("function") or {}
         name, arguments = function.get("name"), function.get("arguments") or ""
         call = self._call(piece.get("index"), piece.get("id"), name)
-        call.name = call.name or self._tokens.within_limit(name or "")
+        call.name = call.name or storable(self._tokens.within_limit(name or ""))
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call.arguments.append(self._tokens.within_limit(text))
 
@@ -258,13 +258,13 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _whole(call: _Call) -> tuple[str, Any]:
     """Returns the call's name and its arguments: an object, or the text if it is not a JSON object."""
-    text = call.text
+    name, text = call.name, call.text
     try:
         arguments = json.loads(text or "{}", strict=False)
         json.dumps(arguments, allow_nan=False)  # Python accepts NaN and infinities, JSON does not
     except (ValueError, RecursionError):
-        return call.name, text
-    return call.name, arguments if isinstance(arguments, dict) else text
+        return name, text
+    return name, arguments if isinstance(arguments, dict) else text
 
 
 def _usage(usage: Mapping[str, Any]) -> UsageMetadata:

@@ -70,6 +70,11 @@ async def data_of(*pieces: bytes) -> list[bytes]:
     return [one async for data in _chunks(stream()) for one in data]
 
 
+def test_a_half_character_in_the_name_of_a_call_can_be_stored() -> None:
+    [(name, _)] = calls_of(calling(piece("look\ud800", "{}", index=0, id="a")))
+    name.encode()
+
+
 def test_what_came_before_a_chunk_that_is_none_is_said_also_when_both_came_together() -> None:
     tokens = TokenStream(None, limit_bytes=LIMIT_BYTES)
     chunks = [said("a").encode(), said("b").encode(), b"{no chunk", said("c").encode()]
