@@ -166,6 +166,8 @@ class Answer:
         self._tokens = tokens
         self._verbatim = verbatim
         self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        """The newest call of each index: a search through thousands of calls would hold up the loop."""
         self._half = ""
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
@@ -230,19 +232,27 @@ class Answer:
         self._tokens.started = True
         function = piece.get("function") or {}
         name, arguments = function.get("name"), function.get("arguments") or ""
-        call = self._call(piece.get("index"), piece.get("id"), name)
+        index = piece.get("index")
+        call = self._call(None if isinstance(index, list | dict) else index, piece.get("id"), name)
         call.name = call.name or storable(self._tokens.within_limit(name or ""))
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call.arguments.append(self._tokens.within_limit(text))
 
     def _call(self, index: int | None, id: str | None, name: str | None) -> _Call:
         """Returns the piece's call. Endpoints send an index per call, one index for all, only ids, or neither."""
-        call = next((call for call in reversed(self._calls) if index in (None, call.index)), None)
+        call = self._newest(index)
         if call is None or call.ends_before(id, name):
             self._tokens.within_limit(" " * CALL_BYTES)
             call = _Call(index=index, id=id)
             self._calls.append(call)
+            if index is not None:
+                self._by_index[index] = call
         return call
+
+    def _newest(self, index: int | None) -> _Call | None:
+        if index is not None:
+            return self._by_index.get(index)
+        return self._calls[-1] if self._calls else None
 
 
 def _parsed(chunk: bytes) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -73,6 +74,22 @@ async def data_of(*pieces: bytes) -> list[bytes]:
 def test_a_half_character_in_the_name_of_a_call_can_be_stored() -> None:
     [(name, _)] = calls_of(calling(piece("look\ud800", "{}", index=0, id="a")))
     name.encode()
+
+
+def test_an_index_that_is_no_number_counts_as_none() -> None:
+    assert calls_of(calling(piece("look", "{}", index=[0]), piece("see", "{}", index={}))) == [
+        ("look", {}),
+        ("see", {}),
+    ]
+
+
+def test_thousands_of_calls_take_time_in_proportion() -> None:
+    chunks = [calling(piece("look", "{}", index=number, id=str(number))).encode() for number in range(20_000)]
+    answer = Answer(TokenStream(None, limit_bytes=100_000_000))
+    began = time.process_time()
+    answer.take(chunks, REQUEST)
+    assert time.process_time() - began < 2
+    assert len(answer.message().tool_calls) == len(chunks)
 
 
 def test_what_came_before_a_chunk_that_is_none_is_said_also_when_both_came_together() -> None:
