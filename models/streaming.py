@@ -36,6 +36,8 @@ LATER_SECONDS = 0.5
 MOVE_SECONDS = 0.25
 """The limit is moved at most this often, so it may fire this much earlier; less than `LATER_SECONDS`. (A timer for
 each chunk takes a twelfth of a worker's time.)"""
+MAX_CALLS = 256
+"""Calls in one answer, which run at once. An answer with more ends there, like one with too many words."""
 CALL_BYTES = 64
 """The size that a call adds to an answer, in addition to its name and its arguments."""
 END_SECONDS = 0.1
@@ -166,8 +168,6 @@ class Answer:
         self._tokens = tokens
         self._verbatim = verbatim
         self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-        """The newest call of each index: a search through thousands of calls would hold up the loop."""
         self._half = ""
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
@@ -232,27 +232,22 @@ class Answer:
         self._tokens.started = True
         function = piece.get("function") or {}
         name, arguments = function.get("name"), function.get("arguments") or ""
-        index = piece.get("index")
-        call = self._call(None if isinstance(index, list | dict) else index, piece.get("id"), name)
+        call = self._call(piece.get("index"), piece.get("id"), name)
         call.name = call.name or storable(self._tokens.within_limit(name or ""))
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         call.arguments.append(self._tokens.within_limit(text))
 
     def _call(self, index: int | None, id: str | None, name: str | None) -> _Call:
         """Returns the piece's call. Endpoints send an index per call, one index for all, only ids, or neither."""
-        call = self._newest(index)
+        call = next((call for call in reversed(self._calls) if index in (None, call.index)), None)
         if call is None or call.ends_before(id, name):
             self._tokens.within_limit(" " * CALL_BYTES)
             call = _Call(index=index, id=id)
-            self._calls.append(call)
-            if index is not None:
-                self._by_index[index] = call
+            if len(self._calls) < MAX_CALLS:
+                self._calls.append(call)
+            else:
+                self._tokens.is_too_long = True
         return call
-
-    def _newest(self, index: int | None) -> _Call | None:
-        if index is not None:
-            return self._by_index.get(index)
-        return self._calls[-1] if self._calls else None
 
 
 def _parsed(chunk: bytes) -> Any:

@@ -212,5 +212,5 @@ async def _one() -> int:
 
 async def _until_written(folder: str) -> None:
     """Until the test has seen the text in the log."""
-    while not (Path(folder) / "written").exists():
+    while not (Path(folder) / "written").exists():  # noqa: ASYNC110 - the test is in another process
         await asyncio.sleep(0.01)
