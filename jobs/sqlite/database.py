@@ -27,7 +27,7 @@ BUSY_TIMEOUT_SECONDS = 30
 TELL_SECONDS = 2.0
 """A lock of another process is told of in the log when it has lasted so long."""
 LOG_BYTES = 16_000_000
-"""SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because somebody has read for long."""
+"""SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because of a long read."""
 IDLE_SECONDS = 5.0
 """A writer with nothing to do looks so often whether the log is to be cut."""
 MAX_GROUP = 500
@@ -157,7 +157,7 @@ class SqliteDatabase:
             return 0
 
     def _cut_log(self) -> None:
-        """Nobody waits for this: what takes long needs no lock, and what needs one is left when others use the file."""
+        """No caller waits for this: slow work needs no lock, and locked work is skipped while others use the file."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._wait_at_most(0)
