@@ -11,7 +11,7 @@ CALLER: ContextVar[str | None] = ContextVar("audited_caller", default=None)
 ADDRESS: ContextVar[str | None] = ContextVar("audited_address", default=None)
 """Where that request or socket comes from."""
 NOBODY = ""
-"""For `who`: somebody unknown, whoever the request's caller is."""
+"""For `who`: an unknown user, instead of the request's caller."""
 MAX_CHARACTERS = 200
 """Of each value: some are what strangers sent."""
 

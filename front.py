@@ -55,7 +55,7 @@ class Front:
         self.api = create_api(settings, self._lifecycle, browser_user=browser_user)
 
     def refuse_foreign_handlers(self) -> None:
-        """End the process when somebody registers handlers beside ours: one of the two would never be called."""
+        """End the process when other code registers handlers beside ours: one of the two would never be called."""
         from handlers.foreign import foreign_handler
 
         if (sentence := foreign_handler()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 SHARED_USER = "local"
-"""The one user of a server without a login; nobody can log in under this name."""
+"""The one user of a server without a login; no user can log in under this name."""
 CHAT = "chat"
 """The task of a job that the default agent answers; any other task is the name of an agent or a tool."""
 MODEL = "model"

@@ -92,7 +92,7 @@ ALLOWED_ENTRY = re.compile(r"\*|group:\S.*|[^@\s]+@[^@\s]+|@?[\w-]+(\.[\w-]+)+|[
 
 
 def _oauth_allow(entries: tuple[str, ...]) -> tuple[str, ...]:
-    """Entries that fit in no form would let nobody in."""
+    """Invalid entries would match no user."""
     if not all(ALLOWED_ENTRY.fullmatch(entry) for entry in entries):
         raise ValueError("addresses, domains such as @example.org, groups (group:NAME), separated by commas; or *")
     return entries
@@ -266,13 +266,13 @@ class Settings(BaseSettings):
     oauth_allow: Annotated[tuple[str, ...], NoDecode, AfterValidator(_oauth_allow)] = Field(
         (), validation_alias="LONGHAUL_OAUTH_ALLOW"
     )
-    """Who may log in by OAuth: confirmed addresses, domains, groups, separated by commas; `*`: anybody."""
+    """Who may log in by OAuth: confirmed addresses, domains, groups, separated by commas; `*`: any user."""
     session_days: float = Field(15, gt=0, le=3650, validation_alias="LONGHAUL_SESSION_DAYS")
     """How long a login in a browser lasts at most."""
     admins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ADMINS")
-    """Users who may see, stop and delete everybody's jobs, separated by commas."""
+    """Users who may see, stop and delete all users' jobs, separated by commas."""
     allow_anonymous: bool = Field(False, validation_alias="LONGHAUL_ALLOW_ANONYMOUS")
-    """Serve other machines even without a login, where everybody is the one user `local`."""
+    """Serve other machines even without a login; all callers are then the one user `local`."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(LOOPBACK, validation_alias="LONGHAUL_ALLOWED_HOSTS")
     """`Host` values that are served, separated by commas, without ports; anything else is answered 421."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias="LONGHAUL_ALLOWED_ORIGINS")
@@ -399,7 +399,7 @@ class Settings(BaseSettings):
 
     @property
     def one_tenant(self) -> bool:
-        """Whether Microsoft lets in the accounts of one tenant only; otherwise anybody's."""
+        """Whether Microsoft accepts only the accounts of one tenant; otherwise it accepts all."""
         return bool(os.environ.get("OAUTH_AZURE_AD_ENABLE_SINGLE_TENANT"))
 
     @property
@@ -409,7 +409,7 @@ class Settings(BaseSettings):
 
     @property
     def public_providers(self) -> list[str]:
-        """The configured providers at which anybody has an account or can make one."""
+        """The configured providers where anyone has an account or can create one."""
         public = ["GOOGLE"]
         if not os.environ.get("OAUTH_GITHUB_AUTH_URL"):
             public.append("GITHUB")
@@ -421,7 +421,7 @@ class Settings(BaseSettings):
 
     @property
     def has_login(self) -> bool:
-        """Whether people must log in, so that nobody is the shared user."""
+        """Whether people must log in, so that no caller is the shared user."""
         return self.users_file is not None or self.has_oauth
 
     @property
@@ -431,7 +431,7 @@ class Settings(BaseSettings):
 
     @property
     def api_only(self) -> bool:
-        """Whether programs may call with a key but nobody can log in, so that no page is served."""
+        """Whether programs may call with a key but there is no login, so that no page is served."""
         without_login = not self.has_login and not self.allow_anonymous
         return without_login and bool(self.public_names) and self.has_keys
 
@@ -476,7 +476,7 @@ class Settings(BaseSettings):
             if os.environ.get(variable):
                 refuse(f"{variable} cannot be used: this version does not support it yet. Unset it.")
         for provider in OAUTH_VARIABLES:
-            # Chainlit ignores such a provider, and would ask nobody to log in.
+            # Chainlit ignores such a provider, and would not ask users to log in.
             if os.environ.get(f"OAUTH_{provider}_CLIENT_ID") and (missing := _missing(provider)):
                 refuse(f"OAUTH_{provider}_CLIENT_ID cannot be used: {' and '.join(missing)} must be set as well.")
         if os.environ.get(f"OAUTH_{POSTED}_CLIENT_ID"):
@@ -557,7 +557,7 @@ def is_loopback(name: str) -> bool:
 def require_login(settings: Settings, host: str) -> None:
     """Refuse to start an unguarded server that other machines can reach, or are meant to reach.
 
-    Without a login, everybody who reaches the page is the user `local`. API keys guard the API, and turn the page off
+    Without a login, every caller of the page is the user `local`. API keys guard the API, and turn the page off
     once the allowed hosts name the server for other machines (`api_only`).
     """
     if settings.has_login or settings.allow_anonymous or settings.api_only:

@@ -20,8 +20,8 @@ PARTIAL = ("range", "if-none-match", "if-modified-since")
 class KeepAssets:
     """ASGI middleware. Names under `/assets` contain a hash of the content, so the files never change.
 
-    Chainlit compresses each file anew for each request, on the event loop: all streams stood still for 0.3 s whenever
-    somebody opened the page for the first time.
+    Chainlit compresses each file again for each request, on the event loop: all streams stood still for 0.3 s whenever
+    a user opened the page for the first time.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -54,8 +54,8 @@ def install_chat(
 ) -> None:
     """Register once, at import; what is registered asks the lifecycle for the chat, which is opened later.
 
-    With neither `users` nor `oauth` everybody at this machine is logged in automatically, as the one user `local`;
-    everybody anywhere if `anonymous`, and nobody if `api_only`.
+    With neither `users` nor `oauth`, all callers at this machine are logged in automatically as the one user `local`;
+    with `anonymous` callers from anywhere, and with `api_only` none.
     """
     logins = Logins(
         users=users,

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class Sessions:
     """`async with Sessions(logins, store)`: reads the ended logins, then watches until it is closed.
 
-    Without a login there is nothing to watch: everybody is `local` again at the next page.
+    Without a login there is nothing to watch: every caller is `local` again at the next page.
     """
 
     def __init__(self, logins: Logins, store: ChatStore) -> None:

@@ -22,7 +22,7 @@ from jobs.client import UNSERVED_SECONDS
 LIVE = "longhaul"
 """Our own event of the page's socket (`public/live.js`), with the server's time as `now`: `running`, the turns that
 have not ended; `job`, one of them as far as it has changed; or `gone`, a deleted thread. Chainlit's `element` would
-draw the card anew, and parse the thread's Markdown."""
+draw the card again, and parse the thread's Markdown."""
 TELL_SECONDS = 0.25
 
 

@@ -1,5 +1,5 @@
-"""Dispatch: the jobs table is the queue; heartbeat counters show which workers live, and locked files which of this
-machine do, also while nobody can write to the database."""
+"""Dispatch: the jobs table is the queue; heartbeat counters show which workers are alive. For workers of this
+machine, locked files show it too, also while the database cannot be written."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OBSERVE_SECONDS = 1.0
 """How often each process looks at the others' heartbeats."""
 MAX_LOOK_SECONDS = 2.5
 """A counter is seen to stand still for at most this from one look to the next: after an outage of the database, during
-which nobody could advance one, nobody looks dead."""
+which no counter could be advanced, no worker looks dead."""
 FORGET_SECONDS = 3600.0
 """The record of another machine's stopped worker is removed after this time."""
 

@@ -157,7 +157,7 @@ def is_next_turn(head: JobHead, waiting: Iterable[JobHead]) -> bool:
 def isolated(suspects: Iterable[JobHead], alive: Collection[str]) -> tuple[list[JobHead], list[str]]:
     """Returns the suspects that need workers of their own now, and the ids of those that go on among others.
 
-    Of those that nobody runs, the ones with the most deaths come first, then the newest: all was well before it came.
+    Of those without a worker, the ones with the most deaths come first, then the newest, the most likely cause.
     """
     suspects = list(suspects)
     places = MAX_ALONE - sum(is_alone(head.worker) and head.worker in alive for head in suspects)
@@ -269,7 +269,7 @@ class Reuse:
     """The events that a retry reuses: the last attempt of each step that finished without an error, and the artifacts.
 
     Of a finished step inside an unfinished one only the checkpoint is reused: its text, progress and log lines belong
-    to a call that begins anew. With `cut_off`, the last model step, which ended the job too early, runs again.
+    to a call that starts again. With `cut_off`, the last model step, which ended the job too early, runs again.
     """
 
     def __init__(self, milestones: Sequence[JobEvent], *, cut_off: bool) -> None:

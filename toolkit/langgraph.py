@@ -40,9 +40,9 @@ class Saver(InMemorySaver):
         self._key = f"langgraph/{name}"
 
     async def restore(self, thread_id: str) -> bool:
-        """Load the state that the last whole answer left. Returns whether there is one.
+        """Load the state of the last complete answer. Returns whether there is one.
 
-        Reading it is a step: an answer that begins again must not find the state that it has kept itself.
+        Reading it is a step, so that an answer that runs again does not read the state that it has stored itself.
         """
         kept = await self._ctx.step("read the graph's state", self._kept)
         if kept is None:
@@ -52,7 +52,7 @@ class Saver(InMemorySaver):
         return True
 
     async def keep(self, thread_id: str) -> None:
-        """Keep the last state. Beyond the limits of records the log says that it was not kept."""
+        """Store the last state. If it exceeds the limits of records, it is not stored, and the log says so."""
         found = await self.aget_tuple(_config(thread_id))
         if found is None:
             return
@@ -70,9 +70,9 @@ class Saver(InMemorySaver):
 def saver(ctx: AgentContext, name: str = "graph") -> Saver:
     """Returns a checkpointer that keeps the graph's state from one answer of the conversation to the next.
 
-    name: tells the states of several graphs in one conversation apart. Within an answer the state needs no record:
-    after a crash the graph runs again from its first node, and what its models, its `ctx.step` and its `ctx.call` have
-    returned is read back from the job.
+    name: distinguishes the states of several graphs in one conversation. Within an answer, the state needs no record:
+    after a crash, the graph runs again from its first node, and the recorded results of its models, `ctx.step` and
+    `ctx.call` are read back from the job.
     """
     return Saver(ctx, name)
 
@@ -82,10 +82,10 @@ async def run_graph(
 ) -> Any:
     """Run a compiled graph once, and return its last state.
 
-    input: of the graph; None for `{"messages": …}`, which is the conversation, or its newest message alone when
-    `saver(ctx)` has a state to go on from. What `chat_model(ctx)` says streams into the answer. The text of the last
-    message is written if it was not shown yet, because no model of ours wrote it. Nodes run one at a time: an agent's
-    checkpoints are known by their order.
+    input: the graph's input; None for `{"messages": …}` with the conversation, or with only its newest message if
+    `saver(ctx)` has a state to continue from. The text of `chat_model(ctx)` streams into the answer. The text of the
+    last message is written if it was not shown yet, because another model wrote it. Nodes run one at a time, because
+    an agent's checkpoints are identified by their order.
     """
     own = {"recursion_limit": MAX_STEPS, **(config or {}), "max_concurrency": 1}
     own["configurable"] = {"thread_id": ctx.thread_id or "job", **own.get("configurable", {})}

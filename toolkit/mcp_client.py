@@ -1,4 +1,4 @@
-"""A connection to one MCP server: opened when it is needed, and again after the server has died."""
+"""A connection to one MCP server: opened on demand, and again after the server has died."""
 
 import asyncio
 import contextvars

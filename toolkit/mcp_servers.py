@@ -1,4 +1,4 @@
-"""Reads the file of MCP servers, whose form most MCP clients share."""
+"""Reads the file of MCP servers, whose format most MCP clients share."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 CALL_SECONDS = 600.0
-"""How long a call of a server's tool may take if the server's entry has no `timeout`."""
+"""The time limit for a call of a server's tool if the server's entry has no `timeout`."""
 
 TYPES = {"http": "http", "streamable-http": "http", "streamable_http": "http", "sse": "sse", "stdio": "stdio"}
 

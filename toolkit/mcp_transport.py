@@ -107,7 +107,7 @@ async def _write(
 
 
 async def _end(process: Process) -> None:
-    """Close its input first, as the protocol demands, which also reaches a server behind a wrapper; then kill it."""
+    """Close its input first, as the protocol requires, which also ends a server behind a wrapper; then kill it."""
     assert process.stdin is not None
     process.stdin.close()
     try:

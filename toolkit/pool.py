@@ -160,7 +160,7 @@ class HostPool:
         """Whether a call whose host died runs alone now: if that host dies too, the call is to blame.
 
         Tools do so at once, and those beyond `process_limit` wait. Agents do not wait, as many answers are in one host
-        and most of them only wait for a model: they go on in halves, until the half that dies again is one call.
+        and most of them only wait for a model: they run again in halves, until the half that dies is one call.
         """
         return suspects is not None and (self._kind == "tool" or suspects.size == 1)
 

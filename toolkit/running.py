@@ -301,7 +301,7 @@ class RunningCall:
         if isinstance(error, OSError) and error.errno in FULL:
             return f"The {self._named} could not write a file: the disk is full. Retry when there is room."
         self._output.line("error", "tool failed unexpectedly", self.fields, "".join(traceback.format_exception(error)))
-        if self._info.user == SHARED_USER:  # without a login the author, and nobody else, reads the job's log
+        if self._info.user == SHARED_USER:  # without a login, only the author reads the job's log
             where = own_lines(error, self._directories)[-MAX_LOG_LINE:]
             self._send(Log(call=self.id, level="error", message=where))
         return f"The {self._named} failed unexpectedly."

@@ -12,7 +12,7 @@ from toolkit.parameters import Kind, Parameter
 from toolkit.wire import JSON
 
 MAX_NUMBER = 60
-"""Characters of a number. Nobody types more, and the error at Python's own limit is not made for users."""
+"""Characters of a number. Users do not type more, and the error at Python's own limit is not meant for users."""
 NAME = re.compile(r"(?<!\S)(\w+)=")
 VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
 ENTRY = r"(?:\"[^\"]*\"|'[^']*'|[^\s,]*)"

@@ -285,7 +285,7 @@ class Writer:
             connection.close()
 
     def _was_committed(self) -> bool:
-        """Looks for the transaction whose COMMIT was not answered. Raises `OperationalError` when nobody can tell.
+        """Looks for the transaction whose COMMIT was not answered. Raises `OperationalError` if its state is unknown.
 
         Locking the row waits for the transaction's own end, if the server still works at it.
         """

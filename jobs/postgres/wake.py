@@ -27,7 +27,7 @@ PAYLOAD_BYTES = 7_900
 PAUSE_SECONDS = 0.5
 """Between two attempts to connect."""
 ALL_BUT_JOBS = frozenset({"queue", "cancel", "workers"})
-"""What may have changed while nobody listened. Followers of jobs look by themselves every second."""
+"""Topics that may have changed while nothing listened. Followers of jobs poll every second."""
 
 
 class PostgresWake:

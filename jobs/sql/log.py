@@ -113,7 +113,7 @@ def changed_jobs(connection: Connection, user: str | None, since: float, until: 
 
 
 def _of_user(user: str | None) -> tuple[str, list[str]]:
-    """Returns the condition on a job, and its values; None is everybody."""
+    """Returns the condition on a job, and its values; None means all users."""
     return ("true", []) if user is None else ('"user" = ?', [user])
 
 

@@ -74,7 +74,7 @@ class SqlStore:
     ) -> None:
         """`transitions` receives, on a thread of the database, the changes that calls of this object make.
 
-        `limits`: of each user; None: nobody is limited.
+        `limits`: of each user; None: no limits.
         """
         self._database = database
         self._wake = wake

@@ -20,7 +20,7 @@ def find(connection: Connection, thread_id: str, owner: str | None) -> Thread:
 
 
 def retitle(connection: Connection, before: Job, after: Job) -> None:
-    """Let the title follow the words of the job that it was taken from, unless somebody has renamed the thread."""
+    """Let the title follow the words of the job that it was taken from, unless a user has renamed the thread."""
     if before.thread_id is None or before.turn != 1:
         return
     title, old = find(connection, before.thread_id, None).title, storable(title_of(before.request))

@@ -33,7 +33,7 @@ SOON_SECONDS = 0.1
 """After so long, the attempts become rarer."""
 LONG_WAIT_SECONDS = 0.01
 LOG_BYTES = 16_000_000
-"""SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because somebody has read for long."""
+"""SQLite's log (`-wal`), usually 4 MB, is cut to this when it has grown because of a long read."""
 IDLE_SECONDS = 5.0
 """A writer with nothing to do looks so often whether the log is to be cut."""
 MAX_GROUP = 500
@@ -163,7 +163,7 @@ class SqliteDatabase:
             return 0
 
     def _cut_log(self) -> None:
-        """Nobody waits for this: what takes long needs no lock, and what needs one is left when others use the file."""
+        """No caller waits for this: slow work needs no lock, and locked work is skipped while others use the file."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

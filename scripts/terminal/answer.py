@@ -22,7 +22,7 @@ class Answer:
         self._printed: list[str] = []
         self._is_in_mid_line = False
         self._is_behind = False
-        """Whether a step began anew and has not yet written as much as was printed."""
+        """Whether a step started again and has not yet written as much as was printed."""
 
     def feed(self, payload: EventPayload) -> None:
         """Prints what the event adds to the answer; a result without any text is printed itself."""
