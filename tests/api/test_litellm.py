@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from benchmarks.peers.litellm import ENVIRONMENT
 from tests.api.conftest import KEYS
+from tests.environments import Environment
 from tests.server import Server
 
 NAMES = ("test-model", "assistant")
+ENVIRONMENT = Environment.named("litellm-client", Path(__file__).with_name("litellm.txt"))
 PROGRAM = Path(__file__).with_name("litellm_client.py")
 ARGUMENTS = '{"word": "sea"}'
 ANSWER = "The tool answered: wet w0 w1 "
