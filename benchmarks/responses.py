@@ -59,13 +59,10 @@ def prepared(options: Options) -> Part:
 async def measure_pair(plan: Plan, bench: Bench) -> Pair:
     direct = await measure_direct(bench.url, plan.load)
     folder = bench.fresh()
-    ours, peer = (
-        partial(Longhaul, folder / "ours", bench.url, LEAST_SLOTS),
-        partial(AzureAgentServer, folder / "peer", bench.url, LEAST_SLOTS),
-    )
-    return await measure(plan, ours, "/v1/responses", direct, bench), await measure(
-        plan, peer, "/responses", direct, bench
-    )
+    ours = partial(Longhaul, folder / "ours", bench.url, LEAST_SLOTS)
+    peer = partial(AzureAgentServer, folder / "peer", bench.url, LEAST_SLOTS)
+    measured = await measure(plan, ours, "/v1/responses", direct, bench)
+    return measured, await measure(plan, peer, "/responses", direct, bench)
 
 
 async def measure(plan: Plan, new: Callable[[], App], path: str, direct: Measured, bench: Bench) -> Measured:

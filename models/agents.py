@@ -217,7 +217,6 @@ class AgentCall(JobCall):
         self._of_models: set[int] = set()  # the parts that a model wrote
         self._cut_off: tuple[int, str] | None = None  # where and why a model's text ended too early
         self._writing: Writing | None = None
-        self._writing_at = 0  # its place
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -266,13 +265,12 @@ class AgentCall(JobCall):
 
     async def begin_step(self, path: str, name: str) -> Recorded | None:
         self._check_alive()
-        within, _, last = path.rpartition("/")
-        kind, _, number = last.partition(":")
-        if kind != "step":  # a part: its map has the place
-            within, _, last = within.rpartition("/")
-            kind, _, number = last.partition(":")
-        await self._end_writing_before(within, int(number))
-        self._expect(within, int(number), "step" if kind == "step" else "map", name if kind == "step" else "")
+        within, place = _around(path)
+        await self._end_writing_before(within, place)
+        if path.rpartition("/")[2].startswith("step:"):
+            self._expect(within, place, "step", name)
+        else:
+            self._expect(within, place, "map", "")
         return await super().begin_step(path, name)
 
     async def write(self, text: str, place: int, piece: int) -> None:
@@ -294,7 +292,7 @@ class AgentCall(JobCall):
     async def _write(self, path: str, place: int, piece: int, text: str) -> None:
         if self._writing is None or self._writing.path != path:
             await self._end_writing()
-            self._writing, self._writing_at = await Writing(self._ctx, path).opened(), place
+            self._writing = await Writing(self._ctx, path, place).opened()
         elif piece == 0:  # the function runs again, in another host
             await self._writing.restart()
         self._texts[place] += text
@@ -315,7 +313,7 @@ class AgentCall(JobCall):
 
         An agent that runs again in another host passes the earlier places first; then its text is not whole yet.
         """
-        if not within and place > self._writing_at:
+        if not within and self._writing is not None and place > self._writing.place:
             await self._end_writing()
 
     async def _end_writing(self) -> None:

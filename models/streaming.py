@@ -263,13 +263,13 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> str:
 
 def _whole(call: _Call) -> tuple[str, Any]:
     """Returns the call's name and its arguments: an object, or the text if it is not a JSON object."""
-    name, text = call.name, call.text
+    text = call.text
     try:
         arguments = json.loads(text or "{}", strict=False)
         json.dumps(arguments, allow_nan=False)  # Python accepts NaN and infinities, JSON does not
     except (ValueError, RecursionError):
-        return name, text
-    return name, arguments if isinstance(arguments, dict) else text
+        return call.name, text
+    return call.name, arguments if isinstance(arguments, dict) else text
 
 
 def _usage(usage: Mapping[str, Any]) -> UsageMetadata:

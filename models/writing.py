@@ -14,8 +14,9 @@ BETWEEN_STEPS = "\n\n"
 class Writing(OpenStep):
     """An open step of kind `text`."""
 
-    def __init__(self, ctx: JobContext, path: str) -> None:
+    def __init__(self, ctx: JobContext, path: str, place: int) -> None:
         super().__init__(ctx, path, name="text", kind="text")
+        self.place = place
         self._pieces: list[str] = []
 
     @staticmethod

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Literal, Self
 
 from background import cancel_and_wait, keep_running
-from settings import refuse
+from settings import MEGABYTE, refuse
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
-LEAST_BYTES = 1_000_000
+LEAST_BYTES = MEGABYTE
 """What a start needs: SQLite makes files, sockets and locks are files, too."""
-MEGABYTE = 1_000_000
 
 Room = Literal["ok", "low"]
 

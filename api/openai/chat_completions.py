@@ -32,7 +32,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(ChatParameters):
-    """Other fields go to a model by itself as they are; an agent ignores them."""
+    """Other fields are passed on unchanged in a direct model call; an agent ignores them."""
 
     model_config = ConfigDict(
         strict=True,

@@ -93,16 +93,15 @@ class ChunkWriter:
         return self._before + encode(text) + self._behind
 
     def _end(self, end: Ended) -> bytes:
-        last = self._chunk({}, end.finish_reason)
-        if end.calls:
-            last = (
-                self._chunk({"tool_calls": [{"index": at, **call} for at, call in enumerate(tool_calls(end.calls))]})
-                + last
-            )
-        if end.refusal:
-            last = self._chunk({"refusal": end.refusal}) + last
+        last = b""
         if end.logprobs:
-            last = self._chunk({}, logprobs=end.logprobs) + last
+            last += self._chunk({}, logprobs=end.logprobs)
+        if end.refusal:
+            last += self._chunk({"refusal": end.refusal})
+        if end.calls:
+            calls = [{"index": at, **call} for at, call in enumerate(tool_calls(end.calls))]
+            last += self._chunk({"tool_calls": calls})
+        last += self._chunk({}, end.finish_reason)
         if not self._usage:
             return last + DONE
         usage = self._envelope.around("chat.completion.chunk", choices=[], usage=usage_of(end))

@@ -166,7 +166,7 @@ def check_last(messages: Sequence[Mapping[str, Any]], number: int, field: str) -
 def check_says(messages: Sequence[Mapping[str, Any]], number: int, field: str) -> None:
     """Raises `ApiError` 400 if the last message, the `number`th of the field, is the user's and empty.
 
-    For a model by itself it may be anybody's: a model goes on with words that are put into its mouth.
+    In a direct model call it may also be the assistant's, which the model then continues, or the system's.
     """
     last = messages[-1]
     content = last["content"]

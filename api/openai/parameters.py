@@ -58,7 +58,7 @@ class Parameters(BaseModel):
     tool_choice: ToolChoice = None
 
     def others(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the fields of the body that OpenAI's routes do not have, such as `top_k`, for a model by itself.
+        """Returns the fields of the body that OpenAI's routes do not have, such as `top_k`, for a direct model call.
 
         Raises `ApiError` 400 for too much of them.
         """

@@ -277,15 +277,13 @@ class ResponseEvents:
     def _end_step(self, end: StepFinished) -> Iterator[Payload]:
         record = self._transcript.steps.get(end.step)
         refusal = refusal_of(end.output) if record is not None and record.in_answer else ""
-        if refusal:
+        if refusal and end.step not in self._messages:
             yield from self._open(end.step)
         if (message := self._messages.get(end.step)) is not None:
             message.refusal, message.logprobs = refusal, _logprobs(end.output)
             yield from self._close(message, "completed" if end.error is None else "incomplete")
 
     def _open(self, step: str) -> Iterator[Payload]:
-        if step in self._messages:
-            return
         message = self._messages[step] = self._next()
         item = message.as_json(empty=True)
         yield {"type": "response.output_item.added", "output_index": message.index, "item": item}

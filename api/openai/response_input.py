@@ -122,7 +122,7 @@ Metadata = Annotated[
 
 
 class NewResponse(ResponseParameters):
-    """Other fields go to a model by itself as they are; an agent ignores them."""
+    """Other fields are passed on unchanged in a direct model call; an agent ignores them."""
 
     model_config = ConfigDict(
         strict=True,

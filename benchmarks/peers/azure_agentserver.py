@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
-
 from benchmarks.apps import App
 from tests.environments import Environment
 
@@ -21,6 +19,3 @@ class AzureAgentServer(App):
     def command(self) -> list[str]:
         program = str(Path(__file__).with_name("azure_agentserver_app.py"))
         return [str(ENVIRONMENT.python), program, str(self.port)]
-
-    async def ready(self, http: httpx.AsyncClient) -> bool:
-        return (await http.get(self.page)).status_code == 200

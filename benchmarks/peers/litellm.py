@@ -10,7 +10,7 @@ import httpx
 from benchmarks.apps import App
 from tests.environments import Environment
 
-ENVIRONMENT = Environment.named("litellm", Path(__file__).with_name("requirements.txt"))
+ENVIRONMENT = Environment.named("litellm", Path(__file__).with_name("litellm.txt"))
 
 
 class LiteLLM(App):
