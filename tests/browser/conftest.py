@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
 ARGUMENTS = ["--no-sandbox", "--renderer-process-limit=1"]
 """One process draws all tabs: each further one, and the spare that is kept ready, costs the tests processor time."""
+STORED = "local_storage,indexeddb,cache_storage,service_workers"
 CANDIDATES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -39,19 +40,35 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def used_context(browser: Browser) -> BrowserContext:
+    """The browser that most tests share: it has the page's scripts compiled, which is half of the work of a load."""
+    context = await new_context(browser)
+    await context.new_page()  # its process stays while no test has a tab
+    return context
+
+
+async def new_context(browser: Browser) -> BrowserContext:
+    context = await browser.new_context(reduced_motion="reduce")  # animations are drawn by the processor
+    await context.add_init_script(RECORDER)
+    return context
+
+
 OpenChat = Callable[..., Awaitable[Chat]]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_chat(browser: Browser, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[OpenChat]:
-    """`await open_chat(url, path="/")` opens a tab in the same browser as the tabs before, or in a fresh one."""
-    contexts: list[BrowserContext] = []
+async def open_chat(
+    browser: Browser, used_context: BrowserContext, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[OpenChat]:
+    """`await open_chat(url, path="/")` opens a tab in the same browser as the tabs before; with `fresh` in a new one,
+    where the later ones are opened, too."""
+    contexts = [used_context]
     tabs: list[Chat] = []
 
     async def open_one(base: str, path: str = "/", *, fresh: bool = False) -> Chat:
-        if fresh or not contexts:
-            contexts.append(await browser.new_context(reduced_motion="reduce"))  # animations are drawn by the processor
-            await contexts[-1].add_init_script(RECORDER)
+        if fresh:
+            contexts.append(await new_context(browser))
         tab = Chat(await contexts[-1].new_page(), base)
         tabs.append(tab)
         await tab.open(path)
@@ -64,9 +81,24 @@ async def open_chat(browser: Browser, tmp_path: Path, request: pytest.FixtureReq
     if leaks or request.session.testsfailed > failed:
         for index, tab in enumerate(open_tabs):
             await tab.page.screenshot(path=tmp_path / f"tab-{index}.png")
-    for context in contexts:
+    await make_as_new(used_context, {tab.base for tab in tabs})
+    for context in contexts[1:]:
         await context.close()
     assert not leaks, f"a traceback on the page: {leaks}"
+
+
+async def make_as_new(context: BrowserContext, origins: set[str]) -> None:
+    """Closes the tabs and forgets what these origins have stored."""
+    first, *tabs = context.pages
+    for tab in tabs:
+        await tab.close()
+    await context.unroute_all()
+    await context.clear_permissions()
+    await context.clear_cookies()
+    devtools = await context.new_cdp_session(first)
+    for origin in origins:
+        await devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": STORED})
+    await devtools.detach()
 
 
 @pytest.fixture(scope="session")

@@ -206,7 +206,7 @@ async def test_other_tabs_show_where_a_job_runs_and_a_long_one_is_told_when_nobo
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, errors: list[str]
 ) -> None:
     question = script(tokens=20, rate=200, hold=10)
-    chat = await open_chat(shared_server.url)
+    chat = await open_chat(shared_server.url, fresh=True)
     watch(chat.page, errors)
     await chat.page.context.add_init_script(NOTICES + UNSEEN)
     await chat.reload()
@@ -241,7 +241,7 @@ async def test_a_job_that_ends_before_somebodys_eyes_gives_no_notice(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:
     question = script(tokens=20, rate=200, hold=10)
-    chat = await open_chat(shared_server.url)
+    chat = await open_chat(shared_server.url, fresh=True)
     await chat.page.context.add_init_script(NOTICES + UNSEEN)
     await chat.reload()
     await chat.send(question)

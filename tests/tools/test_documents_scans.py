@@ -15,6 +15,7 @@ LETTER = (
     "The spare mantle was found in the boat house.\n"
     "Decision: a second mantle is kept in the lantern room, at a cost of 48 pounds."
 )
+PAGES = 12
 GERMAN = "Der Leuchtturmwärter meldet: Die Lampe war von zwei bis vier Uhr aus. Größere Schäden gab es nicht."
 
 
@@ -32,29 +33,29 @@ def test_a_scanned_pdf_is_read_page_by_page_with_its_pages(tmp_path: Path) -> No
     assert document.remarks == ("letter.pdf: pages 1, 2 read by text recognition, which can make mistakes.",)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_a_picture_of_text_is_read(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / f"photo.{kind.lower()}"
-    making.picture_of(LETTER).save(path, format=kind)
-    assert "spare mantle" in text_of(read(path), 1)
+def test_a_picture_of_text_is_read(tmp_path: Path) -> None:
+    making.picture_of(LETTER).save(tmp_path / "photo.jpeg")
+    assert "spare mantle" in text_of(read(tmp_path / "photo.jpeg"), 1)
 
 
 def test_a_picture_without_text_and_one_that_is_broken_are_refused_with_a_sentence(tmp_path: Path) -> None:
-    making.picture_of("").save(tmp_path / "white.png")
-    with pytest.raises(DocumentError, match=r"There is no text to be seen in 'white.png'"):
-        read(tmp_path / "white.png")
+    white = making.picture_of("")
+    white.save(tmp_path / "white.tiff")
+    with pytest.raises(DocumentError, match=r"There is no text to be seen in 'white.tiff'"):
+        read(tmp_path / "white.tiff")
+    white.save(tmp_path / "white.png")
     (tmp_path / "broken.png").write_bytes((tmp_path / "white.png").read_bytes()[:60])
     with pytest.raises(DocumentError, match=r"'broken.png' could not be read by text recognition"):
         read(tmp_path / "broken.png")
 
 
 def test_a_stopped_call_ends_the_recognition(tmp_path: Path) -> None:
-    path = making.scanned(tmp_path / "letter.pdf", [LETTER] * 30)
+    path = making.scanned(tmp_path / "letter.pdf", [LETTER] * PAGES)
     seen: list[int] = []
-    watch = Watch(page=lambda done, _: seen.append(done), stopped=lambda: len(seen) > 32)
+    watch = Watch(page=lambda done, _: seen.append(done), stopped=lambda: len(seen) > PAGES)  # each is looked at first
     with pytest.raises(DocumentError, match="was stopped"):
         read(path, watch)
-    assert len(seen) < 40
+    assert len(seen) < 2 * PAGES
 
 
 def test_without_text_recognition_scans_and_pictures_say_how_to_install_it(

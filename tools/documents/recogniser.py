@@ -4,6 +4,7 @@ FILE is a PDF, of which the pages are counted from 1, or a picture. Each line is
 that cannot be read has no lines. Recognition takes seconds of all cores for each page, so it is kept out of the host.
 """
 
+import functools
 import json
 import os
 import sys
@@ -21,15 +22,20 @@ MIN_SCORE = 0.5
 
 def main(path: str, pages: list[int]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from rapidocr import RapidOCR
-
-    engine = RapidOCR(params={"Global.log_level": "error"})
     for number, picture in _pictures(path, pages):
         try:
-            lines = _lines(engine(picture)) if picture is not None else []
+            lines = _lines(_engine()(picture)) if picture is not None else []
         except Exception:  # noqa: BLE001 - the library refuses some shapes, each in its own way
             lines = []
         print(json.dumps({"page": number, "lines": lines}), flush=True)  # noqa: T201 - read by the parent process
+
+
+@functools.cache
+def _engine() -> Any:
+    """Loads its models, which takes seconds: not for a file that turns out to be broken."""
+    from rapidocr import RapidOCR
+
+    return RapidOCR(params={"Global.log_level": "error"})
 
 
 def _end_with_parent() -> None:
