@@ -43,6 +43,12 @@ class Text(NamedTuple):
     text: str
 
 
+class Reasoning(NamedTuple):
+    """The next text of what the model writes before its answer. What it wrote in vain is not told a second time."""
+
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replaced:
     """A resumed step started again: `text` is now the whole answer, and text sent earlier may be wrong."""
@@ -67,6 +73,8 @@ class Ended:
     logprobs: Sequence[JSON] = ()
     refusal: str = ""
     """Why the model does not answer, in its words."""
+    reasoning: str = ""
+    """What the model wrote before its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +89,7 @@ class Failed:
         return of_failure(self.code, self.message)
 
 
-Piece = Text | Replaced | Ended | Failed
+Piece = Text | Reasoning | Replaced | Ended | Failed
 
 
 class AnswerPieces:
@@ -105,7 +113,9 @@ class AnswerPieces:
                 return Failed(code=error["code"], message=error["message"])
             case JobCancelled():
                 return Failed(code=STOPPED[0], message=STOPPED[1])
-            case TextDelta() | StepStarted() | StepFinished():
+            case TextDelta(step=step, text=text):
+                return Reasoning(text) if self._transcript.reasons(step, again=False) else None
+            case StepStarted() | StepFinished():
                 return None  # handled above
             case (
                 JobQueued()
@@ -134,6 +144,7 @@ class AnswerPieces:
             calls=calls,
             logprobs=result.get("logprobs") or () if isinstance(result, dict) else (),
             refusal=refusal_of(result),
+            reasoning=self._transcript.reasoning,
         )
 
 

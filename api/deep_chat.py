@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from api import deep_chat_page
 from api.access import Caller, Services
-from api.answer import Ended, Failed, Piece, Replaced, Text, follow_answer
+from api.answer import Ended, Failed, Piece, Reasoning, Replaced, Text, follow_answer
 from api.deep_chat_body import Attachments, read_question, schema_of_json
 from api.errors import ApiError
 from api.owned_answer import OwnedAnswer
@@ -109,6 +109,8 @@ class Rendering:
                 return self._text(text, overwrite=self._stale)
             case Replaced(text=text):
                 return self._text(text, overwrite=self._shown)
+            case Reasoning():
+                return b""  # the component has no place for it
             case Ended():
                 return b"" if self._shown and not self._stale else self._failure(NO_ANSWER)
             case Failed():

@@ -51,6 +51,7 @@ class UiChunks:
         self._numbers = 0  # of started message steps
         self._open: dict[str, str] = {}  # step → id of its open text part
         self._texts: dict[str, list[str]] = {}  # step → ids of the text parts of its attempt
+        self._reasoning: dict[str, str] = {}  # step → id of its open part of reasoning
         self._others = False  # whether the message's current step holds more than the text of that step
         self._announced: dict[str, int] = {}  # tool's step → number of the message step that shows its call
         self._parts = 0  # of text
@@ -70,14 +71,14 @@ class UiChunks:
         if change is not None:
             yield from self._change(change)
         match payload:
+            case TextDelta():
+                yield from self._reason(payload)
             case StepStarted():
                 yield from self._start(payload)
             case StepFinished():
                 yield from self._finish(payload)
-            case Progress(step=step, done=done, total=total, message=message):
-                yield self._data("progress", step, {"done": done, "total": total, "message": message})
-            case Plan(step=step, items=items):
-                yield self._data("plan", step, {"items": items})
+            case Progress() | Plan():
+                yield self._report(payload)
             case Artifact(name=name, mime=mime):
                 self._others = True
                 yield {"type": "file", "url": f"/api/jobs/{self._job_id}/artifacts/{quote(name)}", "mediaType": mime}
@@ -85,10 +86,8 @@ class UiChunks:
                 yield self._source(payload)
             case JobCompleted() | JobFailedEvent() | JobCancelled() | JobIncompleteEvent():
                 yield from self._end(payload)
-            case (
-                TextDelta() | JobQueued() | JobEdited() | JobStarted() | JobCancelling() | Log() | StepWaiting()
-            ) | UnknownEvent():
-                pass  # text is handled above; other events are not part of a message
+            case JobQueued() | JobEdited() | JobStarted() | JobCancelling() | Log() | StepWaiting() | UnknownEvent():
+                pass  # not part of a message
             case _:
                 assert_never(payload)
 
@@ -113,6 +112,7 @@ class UiChunks:
         """The SDK can withdraw only the message's whole current step. Otherwise the chunks name the withdrawn parts."""
         open_part, parts = self._open.pop(step, None), self._texts.pop(step, [])
         if step == self._step and not self._others:
+            self._reasoning.clear()
             yield {"type": "reset-step"}
             return
         if open_part is not None:
@@ -122,7 +122,9 @@ class UiChunks:
             yield {"type": "data-withdrawn", "data": {"id": part}}
 
     def _start(self, started: StepStarted) -> Iterator[Chunk]:
-        if started.kind == "tool" and self._is_shown(started.parent):
+        if started.kind == "reasoning":
+            yield from self._start_reasoning(started.step)
+        elif started.kind == "tool" and self._is_shown(started.parent):
             yield from self._announce(started)
         elif self._transcript.steps[started.step].in_answer and started.step not in self._begun:
             yield from self._close_step()
@@ -130,6 +132,21 @@ class UiChunks:
             self._begun.add(started.step)
             self._numbers += 1
             yield {"type": "start-step"}
+
+    def _start_reasoning(self, step: str) -> Iterator[Chunk]:
+        """What a model wrote in vain stays, and a later try is not shown: the SDK cannot withdraw it."""
+        yield from self._end_reasoning(step)
+        if self._transcript.reasons(step, again=False):
+            part = self._reasoning[step] = f"reasoning-{step}"
+            yield {"type": "reasoning-start", "id": part}
+
+    def _reason(self, delta: TextDelta) -> Iterator[Chunk]:
+        if delta.step in self._reasoning:
+            yield {"type": "reasoning-delta", "id": self._reasoning[delta.step], "delta": delta.text}
+
+    def _end_reasoning(self, step: str) -> Iterator[Chunk]:
+        if (part := self._reasoning.pop(step, None)) is not None:
+            yield {"type": "reasoning-end", "id": part}
 
     def _is_shown(self, parent: str | None) -> bool:
         """Whether a call belongs to the job or to a model call of its answer, and not to another tool call."""
@@ -150,6 +167,7 @@ class UiChunks:
         }
 
     def _finish(self, finished: StepFinished) -> Iterator[Chunk]:
+        yield from self._end_reasoning(finished.step)
         if (part := self._open.pop(finished.step, None)) is not None:
             yield {"type": "text-end", "id": part}
         step = self._transcript.steps.get(finished.step)
@@ -163,6 +181,8 @@ class UiChunks:
             yield {"type": "tool-output-available", **told, "output": finished.output}
 
     def _close_step(self) -> Iterator[Chunk]:
+        for step in [*self._reasoning]:
+            yield from self._end_reasoning(step)
         for part in self._open.values():
             yield {"type": "text-end", "id": part}
         self._open.clear()
@@ -177,10 +197,13 @@ class UiChunks:
             return {"type": "source-url", **told, "url": source.url}
         return {"type": "source-document", **told, "mediaType": "application/octet-stream"}
 
-    def _data(self, kind: str, step: str | None, data: Chunk) -> Chunk:
+    def _report(self, report: Progress | Plan) -> Chunk:
         """A part that the next part with its id replaces."""
         self._others = True
-        return {"type": f"data-{kind}", "id": f"{kind}-{step}", "data": data}
+        if isinstance(report, Plan):
+            return {"type": "data-plan", "id": f"plan-{report.step}", "data": {"items": report.items}}
+        data = {"done": report.done, "total": report.total, "message": report.message}
+        return {"type": "data-progress", "id": f"progress-{report.step}", "data": data}
 
     def _end(self, end: Terminal) -> Iterator[Chunk]:
         yield from self._close_step()

@@ -43,6 +43,8 @@ ARTIFACTS = "/project/artifact"
 """The route of a job's files."""
 DRAWN = {PLOTLY_MIME: "plotly", TABLE_MIME: "dataframe"}
 """Chainlit's kinds of elements, by the type of a file's name."""
+REASONING_SECONDS = 1.0
+"""Between two changes of the card for more of a model's reasoning."""
 MAX_TEXT = 4_000
 """Characters of arguments or of a result that the card shows; the log holds the rest."""
 MAX_LINES = 50
@@ -111,6 +113,9 @@ class JobCard:
         self._cost: float | None = 0.0  # None as soon as a model without a price was asked
         self._progress: Progress | None = None
         self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
+        self._reasons: str | None = None  # the step whose reasoning was told last
+        self._reasoning = ""  # its last characters
+        self._reasoned_at = 0.0  # when the card last showed more of it
         self._changed: set[str] = set()
         self._is_draft = job.status is JobStatus.INCOMPLETE and job.started_at is None  # its form shows all there is
         self.wanted = False
@@ -168,9 +173,9 @@ class JobCard:
 
     def _take_of_step(self, payload: OfStep, at: float) -> bool:
         match payload:
-            case TextDelta(step=path):
+            case TextDelta(step=path, text=text):
                 self._goes_on(path)
-                return False
+                return self._reason(path, text, at)
             case StepStarted():
                 self._start_step(payload, at)
             case StepFinished():
@@ -285,7 +290,7 @@ class JobCard:
 
     def _start_step(self, started: StepStarted, at: float) -> None:
         path = started.step
-        if started.kind == "tool" or (started.kind == "part" and not started.parent):
+        if started.kind in ("tool", "reasoning") or (started.kind == "part" and not started.parent):
             self.wanted = True
         elif started.kind == "model":
             self._models[path] = started.name
@@ -308,7 +313,20 @@ class JobCard:
             parts=known.parts if known else 0,
             parts_done=known.parts_done if known else 0,
         )
-        self._do(path, "thinking" if started.kind == "model" else "tool")
+        self._do(path, _doing(started.kind))
+
+    def _reason(self, path: str, text: str, at: float) -> bool:
+        """Takes text of a step; returns whether it is reasoning of which the card now shows more."""
+        step = self._steps.get(path)
+        if step is None or step.kind != "reasoning":
+            return False
+        self._reasoning = (self._reasoning + text)[-MAX_TEXT:] if self._reasons == path else text
+        self._reasons = path
+        if at - self._reasoned_at < REASONING_SECONDS:
+            return False
+        self._reasoned_at, step.result = at, self._reasoning
+        self._changed.add(path)
+        return True
 
     def _whole_of(self, started: StepStarted, at: float) -> CardStep | None:
         """Returns the line into which the step is folded: that of a tool call, or of a map of the agent."""
@@ -348,13 +366,15 @@ class JobCard:
                 self._goes_on(whole.id)
             return
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
+        if step.kind == "reasoning":
+            text = finished.output["text"]
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
         self._changed.add(path)
         if self._progress is not None and self._progress.step == path:
             self._head.pop("progress", None)
         running = [one for one in self._steps.values() if one.state == "running"]
         if running:
-            self._do(running[-1].id, "tool")
+            self._do(running[-1].id, _doing(running[-1].kind))
         else:
             self._do(None, "thinking")
 
@@ -471,6 +491,10 @@ def _innermost(paths: Iterable[str]) -> list[str]:
     """Returns the paths that contain no other one."""
     all_paths = [*paths]
     return [path for path in all_paths if not any(other.startswith(f"{path}/") for other in all_paths)]
+
+
+def _doing(kind: StepKind) -> str:
+    return "thinking" if kind in ("model", "reasoning") else "tool"
 
 
 def _cut(text: str) -> str:

@@ -31,7 +31,7 @@ from jobs.events import (
 from jobs.journal import of_job
 from jobs.models import JSON, Folder, InboxMessage, Job
 from jobs.store import JobStore
-from jobs.transcript import Transcript
+from jobs.transcript import Transcript, reasoning_path
 from jobs.writer import LogWriter
 
 logger = logging.getLogger(__name__)
@@ -63,10 +63,27 @@ class Step:
         self.path = path
         self.attempt = attempt
         self._go_on: asyncio.Event | None = None
+        self._reasoning: Reasoning | None = None
 
     def text(self, text: str) -> None:
         """Stream a piece of text. Never waits: pieces are coalesced and written in order."""
+        if self._reasoning is not None:
+            self.end_reasoning()
         self._context.deltas.add(self.path, text)
+
+    def reasoning(self, text: str, *, anew: bool) -> None:
+        """Stream a piece of what the model writes before its answer, as a step inside this one that ends with the first
+        text. Never waits. `anew`: the model begins, and what it wrote in an earlier try is withdrawn.
+        """
+        if anew or self._reasoning is None:
+            self._reasoning = Reasoning(self._context, self.path)
+        self._reasoning.write(text)
+
+    def end_reasoning(self) -> None:
+        """End the step inside this one, if it is open."""
+        if self._reasoning is not None:
+            self._reasoning.end()
+            self._reasoning = None
 
     def room(self) -> Awaitable[object] | None:
         """Returns an awaitable that is done when more text may be produced, or None while the store keeps up."""
@@ -97,6 +114,33 @@ class Step:
         """Withdraw the step's text."""
         self.attempt += 1
         await self._context.begin_again(self.path, self.attempt)
+
+
+class Reasoning:
+    """The open step of a model's reasoning. It holds no step's place: it is written as it comes and never read back."""
+
+    def __init__(self, context: JobContext, parent: str) -> None:
+        self._context = context
+        self._path = reasoning_path(parent)
+        self._pieces: list[str] = []
+        self._begun = time.monotonic()
+        context.post(
+            StepStarted(
+                step=self._path,
+                name="reasoning",
+                kind="reasoning",
+                attempt=context.attempts(self._path) + 1,
+                parent=parent,
+            )
+        )
+
+    def write(self, text: str) -> None:
+        self._pieces.append(text)
+        self._context.deltas.add(self._path, text)
+
+    def end(self) -> None:
+        seconds = round(time.monotonic() - self._begun, 3)
+        self._context.post(StepFinished(step=self._path, seconds=seconds, output={"text": "".join(self._pieces)}))
 
 
 class JobContext:
@@ -170,6 +214,11 @@ class JobContext:
         """
         self.deltas.flush()
         return await self._writer.append([self._heard(payload) for payload in payloads])
+
+    def post(self, payload: KnownPayload) -> None:
+        """As `emit`, without waiting for the store. A failure shows in `failure`."""
+        self.deltas.flush()
+        self._writer.post([payload])
 
     def _heard(self, payload: KnownPayload) -> KnownPayload:
         """Counts a step's event as a sign of life of the tool call around it, and adds when the job is stalled."""
@@ -270,6 +319,11 @@ class JobContext:
     def recorded(self, path: str) -> bool:
         return self._transcript.finished(path) is not None
 
+    def attempts(self, path: str) -> int:
+        """How often the step has started."""
+        step = self._transcript.steps.get(path)
+        return 0 if step is None else step.started.attempt
+
     def begun(self, path: str) -> bool:
         """Whether the log has the step."""
         return path in self._transcript.steps
@@ -300,8 +354,7 @@ class JobContext:
         if (record := self._transcript.finished(path)) is not None:
             return _replay(record)
         await self._wait_while_draining(path)
-        before = self._transcript.steps.get(path)
-        attempt = 1 if before is None else before.started.attempt + 1
+        attempt = self.attempts(path) + 1
         if kind == "tool":
             self._paces[path] = Pace(name, await self._store.runs(name), time.monotonic())
         await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
@@ -309,9 +362,11 @@ class JobContext:
             audit.record("tool called", who=self.job.user, tool=name, job=self.job.id, step=path)
         self._running.add(path)
         begun = time.monotonic()
+        step = Step(self, path, attempt)
         try:
-            output = await run(Step(self, path, attempt))
+            output = await run(step)
         except StepFailed as failure:
+            step.end_reasoning()
             await self._finish(path, begun, error=failure.record)
             raise
         except asyncio.CancelledError:
@@ -322,6 +377,7 @@ class JobContext:
             pace = self._paces.pop(path, None)
             if (timer := self._late_timers.pop(path, None)) is not None:
                 timer.cancel()
+        step.end_reasoning()
         await self._finish(path, begun, output=output)
         if pace is not None:
             self._store.add_run(pace.run(time.monotonic()))

@@ -16,7 +16,8 @@ Interruption = Literal["worker_died", "handed_over", "stalled"]
 """`stalled`: the worker stood still, or could not reach its store."""
 WaitReason = Literal["rate_limited", "endpoint_failed", "slot"]
 """The reason of a wait: the endpoint's limit, the endpoint's recovery, a free slot on this machine."""
-StepKind = Literal["model", "tool", "part", "text"]
+StepKind = Literal["model", "tool", "part", "text", "reasoning"]
+"""`reasoning`: what a model writes before its answer, inside of the step of its call."""
 
 
 class JobEvent(NamedTuple):

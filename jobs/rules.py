@@ -268,8 +268,9 @@ def retry_request(failed: JobRequest, arguments: Mapping[str, JSON] | None, file
 class Reuse:
     """The events that a retry reuses: the last attempt of each step that finished without an error, and the artifacts.
 
-    Of a finished step inside an unfinished one only the checkpoint is reused: its text, progress and log lines belong
-    to a call that starts again. With `cut_off`, the last model step, which ended the job too early, runs again.
+    Of a finished step inside an unfinished one only the checkpoint is reused, and of a model's reasoning there nothing:
+    its text, progress and log lines belong to a call that starts again. With `cut_off`, the last model step, which
+    ended the job too early, runs again.
     """
 
     def __init__(self, milestones: Sequence[JobEvent], *, cut_off: bool) -> None:
@@ -284,6 +285,8 @@ class Reuse:
         if cut_off:
             models = [path for path, (_, one) in self._starts.items() if one.kind == "model" and not one.parent]
             self._finished -= set(models[-1:])
+        reasoning = {path for path, (_, one) in self._starts.items() if one.kind == "reasoning"}
+        self._finished -= {path for path in reasoning if self._is_inside_unfinished(path)}
 
     def entries(self, log: Iterable[JobEvent]) -> Iterator[tuple[KnownPayload, float]]:
         """Yields the payloads of the new log with their times. Consecutive text of a step is joined into few pieces."""

@@ -65,6 +65,11 @@ class StepRecord:
         return self.started.kind in ("model", "text") and not self.started.parent
 
 
+def reasoning_path(step: str) -> str:
+    """Returns the path of the step with the reasoning of a model's call."""
+    return f"{step}/reasoning"
+
+
 class Transcript:
     """Feed the payloads of a log in order, from its beginning.
 
@@ -114,6 +119,20 @@ class Transcript:
         """{input_tokens, output_tokens}: as the end states, else the sum over the steps."""
         told = self.end.usage if isinstance(self.end, JobCompleted) else None
         return told or self._spent or None
+
+    def reasons(self, path: str, *, again: bool = True) -> bool:
+        """Whether the step is the reasoning of a model's call in the answer, with `again` also in a later try."""
+        step = self.steps.get(path)
+        if step is None or step.started.kind != "reasoning" or (step.started.attempt > 1 and not again):
+            return False
+        return (call := self.steps.get(step.started.parent or "")) is not None and call.in_answer
+
+    @property
+    def reasoning(self) -> str:
+        """What models wrote before their parts of the answer, as far as it has ended."""
+        records = (self.finished(reasoning_path(path)) for path, step in self.steps.items() if step.in_answer)
+        texts = [record.output["text"] for record in records if record is not None]
+        return "\n\n".join(texts)
 
     def finished(self, path: str) -> StepFinished | None:
         """The step's checkpoint."""

@@ -427,6 +427,7 @@ class AgentCall(JobCall):
                 ask,
                 model=asked.model or self._model,
                 on_text=writer.write,
+                on_reasoning=step.reasoning if shown else None,
                 patience=patience_of(step, self._ctx.job.request.patience_seconds, withdrawn=writer.begin),
                 room=step.room,
                 sent_bytes=len(self.text.encode()) if shown else 0,

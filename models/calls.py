@@ -22,6 +22,11 @@ Room = Awaitable[object]
 """Done when the store has written enough of the text."""
 
 
+class OnReasoning(Protocol):
+    def __call__(self, text: str, *, anew: bool) -> None:
+        """Takes a piece of what a model writes before its answer; `anew`: the first one of a try."""
+
+
 class TokenStream(AsyncCallbackHandler):
     """Collects the text of one call as it arrives, its finish reason and its usage."""
 
@@ -29,10 +34,17 @@ class TokenStream(AsyncCallbackHandler):
     run_inline = True
 
     def __init__(
-        self, on_text: Callable[[str], None] | None, *, limit_bytes: int, room: Callable[[], Room | None] | None = None
+        self,
+        on_text: Callable[[str], None] | None,
+        *,
+        limit_bytes: int,
+        room: Callable[[], Room | None] | None = None,
+        on_reasoning: OnReasoning | None = None,
     ) -> None:
-        """limit_bytes: of the answer, its text and the arguments of its calls, in UTF-8."""
+        """limit_bytes: of the answer, its reasoning, its text and the arguments of its calls, in UTF-8."""
         self._on_text = on_text
+        self._on_reasoning = on_reasoning
+        self._reasons = False
         self._room = room
         self._pieces: list[str] = []
         self._left_bytes = limit_bytes
@@ -64,6 +76,12 @@ class TokenStream(AsyncCallbackHandler):
             self._pieces.append(storable_text)
             if self._on_text is not None:
                 self._on_text(storable_text)
+
+    def reason(self, text: str) -> None:
+        """Passes on what precedes the answer, which does not start it: a call that breaks off here is retried."""
+        if self._on_reasoning is not None and (storable_text := self.within_limit(storable(text))):
+            self._on_reasoning(storable_text, anew=not self._reasons)
+            self._reasons = True
 
     @property
     def refusal(self) -> str:
@@ -111,6 +129,7 @@ async def call_model(
     patience: Patience,
     limit_bytes: int,
     on_text: Callable[[str], None] | None = None,
+    on_reasoning: OnReasoning | None = None,
     room: Callable[[], Room | None] | None = None,
 ) -> ModelReply:
     """Calls the model, with retries until the answer begins to arrive. An answer that broke off is requested again if
@@ -122,7 +141,7 @@ async def call_model(
     cuts = 0
     failures: Counter[tuple[str, bool]] = Counter()
     while True:
-        stream = TokenStream(on_text, limit_bytes=limit_bytes, room=room)
+        stream = TokenStream(on_text, limit_bytes=limit_bytes, room=room, on_reasoning=on_reasoning)
         try:
             return _reply(await ask(source.model(model, purpose, stream)), stream)
         except Exception as error:  # the source decides which errors are faults

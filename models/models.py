@@ -19,7 +19,7 @@ from models.rates import Rate
 from models.replies import TOO_LONG, ModelReply
 
 if TYPE_CHECKING:
-    from models.calls import Ask, ModelSource, Room
+    from models.calls import Ask, ModelSource, OnReasoning, Room
     from models.patience import Patience
 
 RANKING_DELAY_SECONDS = 5.0
@@ -85,6 +85,7 @@ class Models:
         *,
         model: str | None,
         on_text: Callable[[str], None],
+        on_reasoning: OnReasoning | None,
         patience: Patience,
         room: Callable[[], Room | None],
         sent_bytes: int,
@@ -103,6 +104,7 @@ class Models:
             model=model,
             purpose="chat",
             on_text=on_text,
+            on_reasoning=on_reasoning,
             patience=patience,
             room=room,
             limit_bytes=max(0, self.settings.max_answer_bytes - sent_bytes),

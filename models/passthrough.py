@@ -42,6 +42,7 @@ async def pass_through(ctx: JobContext, models: Models) -> JSON:
             _ask(request.arguments, offline=models.settings.offline),
             model=request.model,
             on_text=step.text,
+            on_reasoning=step.reasoning,
             patience=patience_of(step, request.patience_seconds),
             room=step.room,
             sent_bytes=0,

@@ -218,6 +218,8 @@ class Answer:
         if isinstance(logprobs := choice.get("logprobs"), dict):
             self._tokens.logprobs += logprobs.get("content") or ()
         delta = choice.get("delta") or {}
+        if isinstance(reasoning := delta.get("reasoning_content") or delta.get("reasoning"), str):
+            self._tokens.reason(reasoning)  # OpenAI's API has no field for it; endpoints use one of these
         for call in delta.get("tool_calls") or ():
             if call:
                 self._add(call)

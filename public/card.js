@@ -109,9 +109,11 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
       lines.map(([level, message], index) => h('li', { key: index, 'data-level': level }, message)),
     );
 
+  const NAMES = { model: 'Model', reasoning: 'Reasoning' };
+
   const Step = ({ step }) => {
     const builtIn = step.kind === 'model' && step.name === 'offline';
-    const name = builtIn ? 'Built-in answer' : step.kind === 'model' ? 'Model' : step.name;
+    const name = builtIn ? 'Built-in answer' : (NAMES[step.kind] ?? step.name);
     const parts = step.parts ? counted(step.parts_done ?? 0, 'part').replace(/ parts?$/, ` of ${step.parts} parts`) : '';
     const summary = [
       h('span', { key: 'mark', className: 'job-mark', 'aria-hidden': true }),
@@ -130,7 +132,8 @@ const make = ({ createElement: h, Fragment, useEffect, useReducer, useState }) =
         h('summary', { className: 'job-step' }, summary),
         step.arguments && h('pre', { 'aria-label': `Arguments of ${name}` }, step.arguments),
         step.log && h(Lines, { lines: step.log }),
-        step.result && h('pre', { 'aria-label': `Result of ${name}` }, step.result),
+        step.result && step.kind === 'reasoning' && h('p', { className: 'job-reasoning' }, step.result),
+        step.result && step.kind !== 'reasoning' && h('pre', { 'aria-label': `Result of ${name}` }, step.result),
       ),
     );
   };

@@ -67,10 +67,18 @@ const take = ({ now: there, job: card, running: cards, gone }) => {
   tell();
 };
 
+// The page gives a conversation its address, by which a reload finds it again, only where it draws the list of
+// conversations: not on a phone. The address alone is changed, as going there would draw the conversation anew.
+const begin = (thread) => {
+  begun = thread ?? begun;
+  if (!begun || location.pathname !== '/' || document.querySelector('#thread-history')) return;
+  history.replaceState(history.state, '', `/thread/${encodeURIComponent(begun)}`);
+};
+
 const hear = (frame) => {
   if (typeof frame !== 'string') return;
   if (frame.startsWith(EVENT)) take(JSON.parse(frame.slice(2))[1]);
-  else if (frame.startsWith(BEGINS)) begun = JSON.parse(frame.slice(2))[1].thread_id ?? begun;
+  else if (frame.startsWith(BEGINS)) begin(JSON.parse(frame.slice(2))[1].thread_id);
   else if (frame.startsWith(SIGN)) {
     const [first] = active();
     if (first) first.heard_at = now();

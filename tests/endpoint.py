@@ -17,6 +17,9 @@ The last user message is the script: `key=value` words anywhere in it.
     say=10          ten words s0 … s9 before each round of calls
     same_ids=1      every round of calls uses the same ids
     refuse=1        the words are a refusal
+    think=30        so many words t0 … before the answer, in the field `reasoning_content`, or think_as=FIELD
+    hold_think=20   wait after 20 of them until the test calls `release`
+    cut_think=20    drop the connection after 20 of them, like the faults above
     cached=3        so many tokens had been read before, and with reasoning=2 so many were written besides
 
 After tool results the answer starts with "The tool answered: …".
@@ -33,6 +36,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,7 +44,7 @@ from tests.waiting import until
 
 HOLD_SECONDS = 120
 FLOOD = "never ending words, "
-FAULTS = ("delay", "hang", "cut", "eof", "malformed", "error", "status", "retry_after", "finish")
+FAULTS = ("cut_think", "delay", "hang", "cut", "eof", "malformed", "error", "status", "retry_after", "finish")
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
 
@@ -137,8 +141,8 @@ class Endpoint:
         """Open the next `hold` of this script, for every request that waits at it or will come to it."""
         self._released[script] += 1
 
-    def is_held(self, script: str, hold: int) -> bool:
-        return self._released[script] <= hold
+    def is_released(self, script: str, hold: int = 0) -> bool:
+        return self._released[script] > hold
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -265,6 +269,7 @@ class Answer:
         self.writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         await self._delta({"role": "assistant", "content": ""})
         await self._flood()
+        await self._think()
         if await self._stream_text():
             for index, call in enumerate(self.calls):
                 await self._stream_call(index, call)
@@ -284,6 +289,19 @@ class Answer:
             self.writer.write(block)
             await self.writer.drain()
             self.request.tokens_sent += 100
+
+    async def _think(self) -> None:
+        field, hold = self.script.options.get("think_as", "reasoning_content"), self.script.after("hold_think")
+        for index in range(int(self.script.number("think"))):
+            if index == self.script.after("cut_think"):
+                raise ConnectionCut
+            if index == hold:
+                text = self.request.script
+                released = partial(self.endpoint.is_released, text)
+                await until(released, within=HOLD_SECONDS, what=f"release {text}")
+            await self._delta({field: f"t{index} "})
+            if rate := self.script.number("rate"):
+                await asyncio.sleep(1 / rate)
 
     async def _stream_text(self) -> bool:
         """Sends the tokens; false when the script ends the stream early."""
@@ -331,7 +349,7 @@ class Answer:
         begin = time.monotonic()
         if index in holds and self.request.turn == self.script.number("hold_turn", self.request.turn):
             waited = self.request.script, holds.index(index)
-            await until(lambda: not self.endpoint.is_held(*waited), within=HOLD_SECONDS, what=f"release {waited}")
+            await until(partial(self.endpoint.is_released, *waited), within=HOLD_SECONDS, what=f"release {waited}")
         return time.monotonic() - begin
 
     def _words(self) -> list[str]:

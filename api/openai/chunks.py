@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from api.answer import Ended, Failed, Piece, Replaced, Text
+from api.answer import Ended, Failed, Piece, Reasoning, Replaced, Text
 from api.errors import ApiError, openai_error
 from api.openai.messages import tool_calls
 from api.owned_answer import Abandoned
@@ -62,6 +62,9 @@ class ChunkWriter:
             match piece:
                 case Text():
                     text += piece.text
+                case Reasoning():
+                    yield self._opening() + self._words(text) + self._chunk({"reasoning_content": piece.text})
+                    text = ""
                 case Replaced():
                     text = self._behind_sent(piece.text)
                 case Ended():
@@ -135,6 +138,8 @@ async def whole(batches: Batches, envelope: Envelope) -> Frames:
 def completion(envelope: Envelope, end: Ended) -> dict[str, Any]:
     content = end.text or None if end.calls or end.refusal else end.text
     message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": end.refusal or None}
+    if end.reasoning:
+        message["reasoning_content"] = end.reasoning
     if end.calls:
         message["tool_calls"] = tool_calls(end.calls)
     choice = {

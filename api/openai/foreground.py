@@ -15,7 +15,7 @@ from jobs.events import JobFailedEvent
 
 Batches = AsyncGenerator[Sequence[JobEvent], None]
 
-FIRST = frozenset({"response.output_text.delta", *ENDS.values()})
+FIRST = frozenset({"response.output_text.delta", "response.reasoning_text.delta", *ENDS.values()})
 """The events that start a stream; earlier ones wait for the first of them."""
 
 

@@ -132,7 +132,7 @@ class Heading:
 
 @dataclass(kw_only=True)
 class Message:
-    """One item of the output: the text of one model step."""
+    """One item of the output: the text of one step."""
 
     id: str
     index: int
@@ -160,13 +160,24 @@ class Message:
         return {"id": self.id, "type": "message", "role": "assistant", "status": self.status, "content": content}
 
 
+class ReasoningItem(Message):
+    """What a model wrote before its message."""
+
+    def text(self) -> Payload:
+        return {"type": "reasoning_text", "text": "".join(self.pieces)}
+
+    def as_json(self, *, empty: bool = False) -> Payload:
+        content = [] if empty else self.parts()
+        return {"id": self.id, "type": "reasoning", "status": self.status, "summary": [], "content": content}
+
+
 class ResponseEvents:
     """Renders a log, fed in order from its first event. `response()` returns the response's current state."""
 
     def __init__(self, heading: Heading) -> None:
         self._heading = heading
         self._transcript = Transcript()
-        self._messages: dict[str, Message] = {}  # by step, without withdrawn ones
+        self._messages: dict[str, Message] = {}  # by step, without withdrawn ones; reasoning is one of its own
         self._calls: list[Payload] = []  # the calls for the caller to run, once the job has ended
         self._opened = 0
         self._number = 0
@@ -228,8 +239,10 @@ class ResponseEvents:
             yield from self._close(self._messages.pop(change.step), "incomplete")
         match payload:
             case TextDelta(step=step, text=text):
-                if change is not None:
+                if change is not None or self._transcript.reasons(step):
                     yield from self._write(step, text)
+            case StepStarted(step=step, kind="reasoning") if step in self._messages:
+                yield from self._close(self._messages.pop(step), "incomplete")
             case StepFinished():
                 yield from self._end_step(payload)
             case JobStarted():
@@ -272,7 +285,10 @@ class ResponseEvents:
             yield {"type": "response.content_part.added", **message.place(), "part": message.text()}
         message = self._messages[step]
         message.pieces.append(text)
-        yield {"type": "response.output_text.delta", **message.place(), "delta": text, "logprobs": []}
+        if isinstance(message, ReasoningItem):
+            yield {"type": "response.reasoning_text.delta", **message.place(), "delta": text}
+        else:
+            yield {"type": "response.output_text.delta", **message.place(), "delta": text, "logprobs": []}
 
     def _end_step(self, end: StepFinished) -> Iterator[Payload]:
         record = self._transcript.steps.get(end.step)
@@ -284,13 +300,16 @@ class ResponseEvents:
             yield from self._close(message, "completed" if end.error is None else "incomplete")
 
     def _open(self, step: str) -> Iterator[Payload]:
-        message = self._messages[step] = self._next()
+        message = self._messages[step] = self._next(step)
         item = message.as_json(empty=True)
         yield {"type": "response.output_item.added", "output_index": message.index, "item": item}
 
-    def _next(self) -> Message:
+    def _next(self, step: str) -> Message:
         index, self._opened = self._opened, self._opened + 1
-        return Message(id=f"msg_{self._heading.id.removeprefix('resp_')}{index:02x}", index=index)
+        made = f"{self._heading.id.removeprefix('resp_')}{index:02x}"
+        if self._transcript.reasons(step):
+            return ReasoningItem(id=f"rs_{made}", index=index)
+        return Message(id=f"msg_{made}", index=index)
 
     def _close(self, message: Message, status: str) -> Iterator[Payload]:
         if message.status != "in_progress":
@@ -340,6 +359,8 @@ def _told(part: Payload, place: Payload) -> Iterator[Payload]:
         yield {"type": "response.content_part.added", **place, "part": {**part, "refusal": ""}}
         yield {"type": "response.refusal.delta", **place, "delta": part["refusal"]}
         yield {"type": "response.refusal.done", **place, "refusal": part["refusal"]}
+    elif part["type"] == "reasoning_text":
+        yield {"type": "response.reasoning_text.done", **place, "text": part["text"]}
     else:
         said = {"text": part["text"], "logprobs": part["logprobs"]}
         yield {"type": "response.output_text.done", **place, **said}

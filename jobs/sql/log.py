@@ -262,6 +262,7 @@ def _waiting(connection: Connection, head: JobHead) -> list[JobHead]:
 
 def work_done(connection: Connection, job_id: str) -> WorkDone:
     steps = Transcript.of(milestones(connection, job_id)).steps
+    steps = {path: step for path, step in steps.items() if step.started.kind != "reasoning"}  # of its model's call
     again = [path for path, step in steps.items() if step.finished is None]
     return WorkDone(kept=len(steps) - len(again), again=again)
 

@@ -81,7 +81,8 @@ def response(events: Sequence[JobEvent]) -> dict[str, Any]:
 
 
 def output_text(response: dict[str, Any]) -> str:
-    return "".join(part["text"] for item in response["output"] for part in item["content"])
+    messages = [item for item in response["output"] if item["type"] == "message"]
+    return "".join(part["text"] for item in messages for part in item["content"])
 
 
 def kinds(payloads: Sequence[dict[str, Any]]) -> list[str]:
@@ -202,6 +203,20 @@ FINISHES: list[dict[str, Any]] = [{"output": STEP_USAGE}, {"error": {"code": "x"
 
 
 @st.composite
+def reasoning(draw: st.DrawFn, step: str, attempt: int, *, ends: bool) -> Entries:
+    """None, or some that ended, or was interrupted if the attempt has no text."""
+    texts = draw(TEXTS)
+    if not texts:
+        return []
+    path = f"{step}/reasoning"
+    entries = [
+        begun(path, attempt, name="reasoning", kind="reasoning", parent=step),
+        *(said(path, text) for text in texts),
+    ]
+    return entries + [finished(path, output={"text": "".join(texts)})] * (ends or draw(st.booleans()))
+
+
+@st.composite
 def model_steps(draw: st.DrawFn, number: int, first_attempt: int) -> tuple[Entries, int]:
     """One step of the model with the attempts that it took, and a tool's call behind it."""
     step, attempt, entries = f"model:{number}", first_attempt, Entries()
@@ -209,7 +224,11 @@ def model_steps(draw: st.DrawFn, number: int, first_attempt: int) -> tuple[Entri
         if entries:
             attempt += 1
             entries.append(started(attempt))
-        entries += [begun(step, attempt), *(said(step, text) for text in texts)]
+        entries += [
+            begun(step, attempt),
+            *draw(reasoning(step, attempt, ends=bool(texts))),
+            *(said(step, text) for text in texts),
+        ]
     how: dict[str, Any] = draw(st.sampled_from(FINISHES))
     entries.append(finished(step, **how))
     if draw(st.booleans()):
@@ -254,10 +273,10 @@ def test_every_item_is_opened_filled_and_closed_once(events: list[JobEvent]) -> 
             case "output_item.added":
                 assert index == len(texts)
                 texts[index] = ""
-            case "output_text.delta":
+            case "output_text.delta" | "reasoning_text.delta":
                 assert index not in done
                 texts[index] += payload["delta"]
-            case "output_text.done":
+            case "output_text.done" | "reasoning_text.done":
                 assert payload["text"] == texts[index]
             case "output_item.done":
                 assert index not in done

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Locator, Page
+from playwright.async_api import Locator, Page, ViewportSize
 
 from tests.waiting import until
+
+PHONE = ViewportSize(width=360, height=740)
 
 # Runs in every document before anything else. Looks at the page after each change and keeps: when each numbered word
 # of the last answer was first seen (ms), which words went away again, and which were there twice.

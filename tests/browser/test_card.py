@@ -321,6 +321,28 @@ async def test_a_deleted_thread_leaves_every_page_that_shows_it(shared_server: S
         assert await tab.questions() == []
 
 
+async def test_reasoning_grows_in_the_card_before_the_answer_and_is_there_after_a_reload(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat, errors: list[str]
+) -> None:
+    question = script(tokens=20, think=40, rate=200, hold_think=20)
+    chat = await open_chat(shared_server.url)
+    watch(chat.page, errors)
+    await chat.send(question)
+    line = chat.card.locator("[data-kind=reasoning]")
+    await line.locator("summary").click()
+    await expect(line.locator(".job-reasoning")).to_contain_text("t0")
+    await expect(chat.page.locator("#longhaul-dock")).to_contain_text("thinking")
+    assert await chat.words() == []
+    shared_endpoint.release(question)
+    await chat.has_words(20)
+    await chat.reload()
+    await chat.has_words(20)
+    await chat.card.get_by_role("button", name="Details").click()
+    await line.locator("summary").click()
+    await expect(line.locator(".job-reasoning")).to_have_text(re.compile("^t0 t1 .* t39 $"))
+    assert "t0" not in "".join(text for kind, text in await chat.steps() if kind == "assistant_message")
+
+
 async def test_a_plain_answer_has_the_dock_alone(
     shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
 ) -> None:

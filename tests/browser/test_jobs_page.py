@@ -2,13 +2,12 @@
 
 import re
 
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser, expect
 
 from tests.browser.conftest import OpenChat
+from tests.browser.page import PHONE
 from tests.endpoint import Endpoint, script
 from tests.server import Server
-
-PHONE = ViewportSize(width=360, height=740)
 
 
 async def test_jobs_of_all_threads_are_shown_live_and_can_be_stopped_retried_and_deleted(

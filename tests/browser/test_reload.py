@@ -3,6 +3,7 @@
 from playwright.async_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenChat
+from tests.browser.page import PHONE
 from tests.endpoint import Endpoint, script
 from tests.server import Server
 from tests.waiting import until
@@ -44,6 +45,30 @@ async def test_a_finished_answer_is_there_in_a_new_tab(shared_server: Server, op
     second = await open_chat(shared_server.url, await first.in_thread())
     await second.has_words(120)
     assert await second.questions() == await first.questions()
+
+
+async def test_on_a_phone_which_draws_no_list_a_reload_in_mid_stream_finds_each_conversation_again(
+    shared_server: Server, shared_endpoint: Endpoint, open_chat: OpenChat
+) -> None:
+    chat = await open_chat(shared_server.url)
+    await chat.page.set_viewport_size(PHONE)
+    await chat.reload()
+    threads = []
+    for _ in range(2):
+        question = script(tokens=40, rate=200, hold=20)
+        await chat.send(question)
+        await chat.sees_word(19)
+        threads.append(await chat.in_thread())
+        assert (await chat.record())["doubled"] == []
+        await chat.reload()
+        await chat.sees_word(19)
+        shared_endpoint.release(question)
+        await chat.has_words(40)
+        assert await chat.questions() == [question]
+        await chat.page.locator("#new-chat-button").click()
+        await chat.page.wait_for_url(f"{chat.base}/")
+        await chat.ready()
+    assert threads[0] != threads[1]
 
 
 async def test_a_link_to_a_thread_works_in_a_fresh_browser(shared_server: Server, open_chat: OpenChat) -> None:

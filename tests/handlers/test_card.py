@@ -244,3 +244,26 @@ def test_a_job_that_no_worker_has_a_task_for_gets_a_card_that_says_so_until_it_s
     card.feed(begun, begun.payload)
     assert "unserved" not in card.head()
     assert not card.note_unserved(True)
+
+
+def test_reasoning_is_a_line_of_the_timeline_whose_end_grows_once_a_second() -> None:
+    path = "model:1/reasoning"
+    opening = [*BEGUN, started("model:1"), started(path, "reasoning", name="reasoning", parent="model:1")]
+    card = card_of(*opening)
+    assert (card.wanted, card.head()["doing"]) == (True, {"what": "thinking", "name": ""})
+    card = card_of(*opening, *(text(path, f"t{number} ") for number in range(5)))  # each event is a second later
+    [_, line] = card.snapshot()["steps"]
+    assert (line["kind"], line["state"], line["result"]) == ("reasoning", "running", "t0 t1 t2 t3 t4 ")
+    assert card.head()["doing"]["what"] == "thinking"
+    long = "x" * 5_000
+    card = card_of(*opening, text(path, long), finished(path, output={"text": long}))
+    [_, line] = card.snapshot()["steps"]
+    assert (line["state"], len(line["result"])) == ("done", 4_002)
+    assert card.head()["doing"]["what"] == "thinking"
+
+
+def test_a_burst_of_reasoning_changes_the_card_once() -> None:
+    path = "model:1/reasoning"
+    card = card_of(*BEGUN, started("model:1"), started(path, "reasoning", name="reasoning", parent="model:1"))
+    changed = [card.feed(one._replace(at=100.0), one.payload) for one in log(*(text(path, "t ") for _ in range(9)))]
+    assert changed == [True, *[False] * 8]

@@ -33,7 +33,13 @@ class Chat:
             return await model.ainvoke([("user", script)])
 
         return await models.chat(
-            ask, model=None, on_text=self._take, patience=Patience(), room=self._room, sent_bytes=sent_bytes
+            ask,
+            model=None,
+            on_text=self._take,
+            on_reasoning=None,
+            patience=Patience(),
+            room=self._room,
+            sent_bytes=sent_bytes,
         )
 
     def _take(self, text: str) -> None:
