@@ -180,6 +180,8 @@ class Transcript:
         step = self.steps.setdefault(started.step, StepRecord(started=started))
         step.started, step.finished = started, None
         step.withdrawn = bool(step.pieces)
+        if (reasoning := self.steps.get(reasoning_path(started.step))) is not None:
+            reasoning.finished = None
 
     def _say(self, delta: TextDelta) -> AnswerChange | None:
         step = self.steps.get(delta.step)

@@ -38,7 +38,7 @@ from jobs.events import (
     TextDelta,
     UnknownEvent,
 )
-from jobs.transcript import Transcript
+from jobs.transcript import Transcript, reasoning_path
 
 Payload = dict[str, Any]
 
@@ -241,8 +241,8 @@ class ResponseEvents:
             case TextDelta(step=step, text=text):
                 if change is not None or self._transcript.reasons(step):
                     yield from self._write(step, text)
-            case StepStarted(step=step, kind="reasoning") if step in self._messages:
-                yield from self._close(self._messages.pop(step), "incomplete")
+            case StepStarted(step=step):
+                yield from self._withdraw_reasoning(step)
             case StepFinished():
                 yield from self._end_step(payload)
             case JobStarted():
@@ -253,7 +253,6 @@ class ResponseEvents:
                 JobQueued()
                 | JobEdited()
                 | JobCancelling()
-                | StepStarted()
                 | Progress()
                 | Log()
                 | StepWaiting()
@@ -290,7 +289,15 @@ class ResponseEvents:
         else:
             yield {"type": "response.output_text.delta", **message.place(), "delta": text, "logprobs": []}
 
+    def _withdraw_reasoning(self, step: str) -> Iterator[Payload]:
+        """The step that starts again is a model's call, or its reasoning."""
+        for path in (step, reasoning_path(step)):
+            if isinstance(self._messages.get(path), ReasoningItem):
+                yield from self._close(self._messages.pop(path), "incomplete")
+
     def _end_step(self, end: StepFinished) -> Iterator[Payload]:
+        if (reasoning := self._messages.get(reasoning_path(end.step))) is not None:
+            yield from self._close(reasoning, "incomplete")
         record = self._transcript.steps.get(end.step)
         refusal = refusal_of(end.output) if record is not None and record.in_answer else ""
         if refusal and end.step not in self._messages:

@@ -282,9 +282,8 @@ def test_every_item_is_opened_filled_and_closed_once(events: list[JobEvent]) -> 
                 assert index not in done
                 done[index] = payload["item"]
     if events[-1].terminal:
-        assert [item for item in done.values() if item in payloads[-1]["response"]["output"]] == (
-            payloads[-1]["response"]["output"]
-        )
+        output = payloads[-1]["response"]["output"]
+        assert [done[index] for index in sorted(done) if done[index] in output] == output
         assert done.keys() == texts.keys()
 
 
