@@ -144,7 +144,7 @@ class _Drawing:
         if self._begun_steps > MAX_STEPS:
             return
         # Parts are named after files and addresses, which are user content.
-        name = kind if kind == "part" else f"{kind} {started.name}"
+        name = kind if kind in ("part", "reasoning") else f"{kind} {started.name}"
         parent = self._ids.get(started.parent or "", attempt.id)
         attributes: Attributes = {"longhaul.step.kind": kind, "longhaul.step.attempt": started.attempt}
         self._steps[path] = self._opened(event, parent, name, attributes)

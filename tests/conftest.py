@@ -1,18 +1,19 @@
 """What every test has: a clean environment, loops that must not block, the scripted endpoint, the real server."""
 
 import contextlib
+import functools
 import gc
 import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.blocking import BlockedLoops
 from tests.endpoint import Endpoint
-from tests.environments import hide_authorities
 from tests.postgres import PrivatePostgres, temporary_postgres
 from tests.server import Server
 
@@ -46,10 +47,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Property tests take their number of examples from here."""
-    hide_authorities()
+    share_certificates()
     examples = THOROUGH_EXAMPLES if config.getoption("--thorough") else QUICK_EXAMPLES
     settings.register_profile("longhaul", deadline=None, max_examples=examples, suppress_health_check=SLOW)
     settings.load_profile("longhaul")
+
+
+def share_certificates() -> None:
+    """Makes all HTTP clients of this process use one context. To read the certificates of all authorities takes 20 ms
+    of processor time, and a test that waits for its server makes dozens of clients."""
+    transports = httpx._transports.default
+    transports.create_ssl_context = functools.cache(transports.create_ssl_context)  # type: ignore[attr-defined]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

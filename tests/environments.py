@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,25 +16,6 @@ from typing import Any
 from tests.server import ROOT
 
 RUN_SECONDS = 120
-AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-HIDDEN = "HIDDEN_"
-NOBODY = Path(__file__).parent
-"""A folder without certificates."""
-
-
-def hide_authorities() -> None:
-    """Makes every client of this process and of those that it starts trust nobody, as no test speaks TLS: reading the
-    certificates of all authorities takes 20 ms of processor time for each client. Installers read them again."""
-    for name in AUTHORITIES:
-        if (value := os.environ.pop(name, None)) not in (None, str(NOBODY)):
-            os.environ[HIDDEN + name] = value
-    os.environ["SSL_CERT_DIR"] = str(NOBODY)
-
-
-def _shown_authorities() -> dict[str, str]:
-    """Returns the environment as it was before `hide_authorities`."""
-    shown = {name: value for name, value in os.environ.items() if name not in AUTHORITIES}
-    return shown | {name: shown.pop(HIDDEN + name) for name in AUTHORITIES if HIDDEN + name in shown}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,4 +82,4 @@ class Environment:
 
 
 def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, capture_output=True, env=_shown_authorities())
+    subprocess.run(command, check=True, capture_output=True)

@@ -110,6 +110,23 @@ async def test_a_conversation_goes_on_after_it_and_the_model_does_not_see_it_aga
         assert "t39" not in str(request.messages)
 
 
+async def test_reasoning_in_the_messages_of_a_completion_reaches_the_model_as_it_came(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint
+) -> None:
+    question = script(tokens=1)
+    sent = [
+        {"role": "user", "content": "Before."},
+        {"role": "assistant", "content": "It was.", "reasoning_content": "Was it?"},
+        {"role": "user", "content": question},
+    ]
+    for model in (MODEL, "assistant"):  # an agent's conversation has its own form
+        body = {"model": model, "messages": sent}
+        assert (await ada.post("/v1/chat/completions", json=body)).status_code == 200
+    direct, of_agent = api_endpoint.requests(question)
+    assert direct.body["messages"] == sent
+    assert "Was it?" not in str(of_agent.body["messages"])
+
+
 async def test_the_sdk_of_langchain_sees_the_answer_alone(api_server: Server) -> None:
     model = ChatOpenAI(
         model=MODEL, base_url=f"{api_server.url}/v1", api_key=SecretStr(KEYS["ada"]), streaming=True, max_retries=0
