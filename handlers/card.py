@@ -113,8 +113,7 @@ class JobCard:
         self._cost: float | None = 0.0  # None as soon as a model without a price was asked
         self._progress: Progress | None = None
         self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
-        self._reasons: str | None = None  # the step whose reasoning was told last
-        self._reasoning = ""  # its last characters
+        self._reasoning: dict[str, str] = {}  # step → the last characters of what a model writes before its answer
         self._reasoned_at = 0.0  # when the card last showed more of it
         self._changed: set[str] = set()
         self._is_draft = job.status is JobStatus.INCOMPLETE and job.started_at is None  # its form shows all there is
@@ -297,6 +296,8 @@ class JobCard:
         if started.kind == "text":
             self._do(None, "writing")
             return
+        if started.kind == "reasoning":
+            self._reasoning.pop(path, None)
         if (whole := self._whole_of(started, at)) is not None:
             if started.kind == "part" and path not in self._parts:
                 self._parts.add(path)
@@ -320,11 +321,10 @@ class JobCard:
         step = self._steps.get(path)
         if step is None or step.kind != "reasoning":
             return False
-        self._reasoning = (self._reasoning + text)[-MAX_TEXT:] if self._reasons == path else text
-        self._reasons = path
+        self._reasoning[path] = (self._reasoning.get(path, "") + text)[-MAX_TEXT:]
         if at - self._reasoned_at < REASONING_SECONDS:
             return False
-        self._reasoned_at, step.result = at, self._reasoning
+        self._reasoned_at, step.result = at, self._reasoning[path]
         self._changed.add(path)
         return True
 
@@ -368,6 +368,7 @@ class JobCard:
         text, failed = tool_output(finished) if step.kind == "tool" else ("", finished.error is not None)
         if step.kind == "reasoning":
             text = finished.output["text"]
+            self._reasoning.pop(path, None)
         step.seconds, step.result, step.state = finished.seconds, _cut(text), "failed" if failed else "done"
         self._changed.add(path)
         if self._progress is not None and self._progress.step == path:

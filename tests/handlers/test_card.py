@@ -255,6 +255,8 @@ def test_reasoning_is_a_line_of_the_timeline_whose_end_grows_once_a_second() -> 
     [_, line] = card.snapshot()["steps"]
     assert (line["kind"], line["state"], line["result"]) == ("reasoning", "running", "t0 t1 t2 t3 t4 ")
     assert card.head()["doing"]["what"] == "thinking"
+    card = card_of(*opening, text(path, "in vain "), *opening[-2:], text(path, "t0 "))
+    assert card.snapshot()["steps"][1]["result"] == "t0 "
     long = "x" * 5_000
     card = card_of(*opening, text(path, long), finished(path, output={"text": long}))
     [_, line] = card.snapshot()["steps"]
