@@ -14,8 +14,8 @@ def greet(ctx: ToolContext, name: str = "you") -> str:
 
 @tool
 async def slow_compute(ctx: AsyncToolContext, seconds: float = 0, label: str = "") -> str:
-    """Take so many seconds, and half of that again: the suite expects a task of a call that takes one second, and a call
-    that ends within that time is none."""
+    """Take so many seconds."""
+    # And half of that again: the suite expects a task of a call of one second, and a call that ends by then is none.
     await asyncio.sleep(seconds * 1.5)
     return f"computed {label}"
 
