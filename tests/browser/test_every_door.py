@@ -28,7 +28,7 @@ async def test_what_begins_in_the_browser_can_be_followed_by_a_program(
     async with httpx.AsyncClient(base_url=shared_server.url, timeout=30) as program:
         [job] = (await program.get("/api/jobs", params={"thread_id": thread})).json()["data"]
         assert (job["status"], job["user"]) == ("in_progress", "local")
-        beginning = await follow(program, job["id"], at_most=8)
+        beginning = await follow(program, job["id"], at_most=4)  # a busy machine writes the 60 words in few events
         shared_endpoint.release(question)
         rest = await follow(program, job["id"], after=int(beginning[-1].id or 0))
         assert_words(numbers(text_of(beginning + rest)), 120)
