@@ -218,7 +218,7 @@ class JobContext:
     def post(self, payload: KnownPayload) -> None:
         """As `emit`, without waiting for the store. A failure shows in `failure`."""
         self.deltas.flush()
-        self._writer.post([payload])
+        self._writer.post([self._heard(payload)])
 
     def _heard(self, payload: KnownPayload) -> KnownPayload:
         """Counts a step's event as a sign of life of the tool call around it, and adds when the job is stalled."""
@@ -266,8 +266,7 @@ class JobContext:
         self._late_timers.pop(step, None)
         if (report := self._late_progress.pop(step, None)) is not None and self.failure is None:
             self._progress_at[step] = time.monotonic()
-            self.deltas.flush()
-            self._writer.post([self._heard(report)])
+            self.post(report)
 
     async def plan(self, items: Sequence[Mapping[str, str]], *, step: str) -> None:
         await self.emit(Plan(step=step, items=items))
@@ -357,7 +356,11 @@ class JobContext:
         attempt = self.attempts(path) + 1
         if kind == "tool":
             self._paces[path] = Pace(name, await self._store.runs(name), time.monotonic())
-        await self.emit(StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input))
+        started = StepStarted(step=path, name=name, kind=kind, attempt=attempt, parent=parent, input=input)
+        if kind == "model":
+            self.post(started)  # a model may be asked twice, so its call need not wait for the store
+        else:
+            await self.emit(started)
         if kind == "tool":
             audit.record("tool called", who=self.job.user, tool=name, job=self.job.id, step=path)
         self._running.add(path)

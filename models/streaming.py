@@ -31,11 +31,9 @@ STARTS = (DATA, codecs.BOM_UTF8 + DATA)
 DONE = b"[DONE]"
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """No chunk is this long: a longer line means that the body is not a stream of chunks."""
-LATER_SECONDS = 0.5
-"""Our limit on silence is at most this much longer than aiohttp's."""
 MOVE_SECONDS = 0.25
-"""The limit is moved at most this often, so it may fire this much earlier; less than `LATER_SECONDS`. (A timer for
-each chunk takes a twelfth of a worker's time.)"""
+"""The limit on silence is moved at most this often, so it is this much longer than asked for. (A timer for each chunk
+takes a twelfth of a worker's time.)"""
 MAX_CALLS = 256
 """Calls in one answer, which run at once. An answer with more ends there, like one with too many words."""
 CALL_BYTES = 64
@@ -50,9 +48,12 @@ class StreamedChat(ChatOpenAI):
     Raises the SDK's errors, and Python's own errors (such as `TypeError`) for malformed chunks.
     """
 
+    idle_seconds: float
+    """A call fails after so many seconds without data, or `MOVE_SECONDS` later."""
     _tokens: TokenStream = PrivateAttr()
 
     def with_tokens(self, tokens: TokenStream) -> StreamedChat:
+        _ = self._serialized  # copies take LangChain's description of the model along: each making its own is slow
         model = self.model_copy()
         model._tokens = tokens
         return model
@@ -89,7 +90,9 @@ class StreamedChat(ChatOpenAI):
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
         # `extra_body` skips the SDK's check of the payload against its types, which takes as long as everything else.
         sent = {"model": payload["model"], "messages": [], "stream": True, "extra_body": payload}
-        loop, longest = asyncio.get_running_loop(), self._longest_silence
+        # One limit for all phases: aiohttp's own does not run while a request is sent, is lost when its parser fails in
+        # the middle of an answer, and costs a timer for each chunk.
+        loop, tokens, longest = asyncio.get_running_loop(), self._tokens, self.idle_seconds + MOVE_SECONDS
         async with (
             asyncio.timeout(longest) as silence,
             self.async_client.with_streaming_response.create(**sent) as response,
@@ -100,23 +103,13 @@ class StreamedChat(ChatOpenAI):
                     moved = loop.time()
                     silence.reschedule(moved + longest)
                 answer.take(chunks, request)
-                if self._tokens.is_too_long:
+                if tokens.is_too_long:
                     return
-                if (room := self._tokens.room()) is not None:
+                if (room := tokens.room()) is not None:
                     silence.reschedule(None)  # the silence is ours
                     await room
                     moved = loop.time()
                     silence.reschedule(moved + longest)
-
-    @property
-    def _longest_silence(self) -> float:
-        """Seconds without data after which a call fails, or `MOVE_SECONDS` earlier.
-
-        aiohttp's own timeout is a little shorter, but it does not run while a request is sent, and is lost when the
-        parser fails in the middle of an answer.
-        """
-        assert isinstance(self.request_timeout, httpx2.Timeout)
-        return (self.request_timeout.read or 0.0) + LATER_SECONDS
 
     @property
     def _request(self) -> httpx2.Request:

@@ -33,7 +33,7 @@ class Upstream:
     def __init__(self, settings: ModelSettings) -> None:
         self.name = settings.model
         self._settings = settings
-        self._timeout = openai.Timeout(settings.idle_seconds, connect=min(CONNECT_SECONDS, settings.idle_seconds))
+        self._timeout = openai.Timeout(None, connect=min(CONNECT_SECONDS, settings.idle_seconds))
         url = httpx2.URL(settings.base_url or OPENAI_URL)
         self._url = str(url.copy_with(username=None, password=None))
         # aiohttp takes a name and password only as a header, not in the address.
@@ -66,8 +66,8 @@ class Upstream:
             base_url=self._url,
             api_key=SecretStr(settings.api_key or NO_KEY),
             http_async_client=self._client,
-            # Without it the SDK disables the client's timeout, which bounds the silence between two reads.
-            timeout=self._timeout,
+            timeout=self._timeout,  # else the SDK takes its own
+            idle_seconds=settings.idle_seconds,
             stream_chunk_timeout=None,
             max_retries=0,  # our own retries are shown to the user and end at the first token
             streaming=False,  # LangChain asks for the whole answer; the tokens arrive through `with_tokens`

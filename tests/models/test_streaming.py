@@ -345,7 +345,6 @@ async def test_an_answer_that_is_no_http_is_an_endpoint_out_of_reach(monkeypatch
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_an_endpoint_that_does_not_read_the_request_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "ONCE", ())
-    monkeypatch.setattr(streaming, "LATER_SECONDS", 0.1)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
