@@ -16,3 +16,5 @@ DIRECT_CALL = "call:0"
 """The step that calls the tool, in a job whose task is a tool."""
 KEY_LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) (?P<expires>\d{1,11}|never) (?P<name>\S(?:.*\S)?)")
 """A line of the file of API keys: the key's SHA-256, the Unix second from which it is refused, its user."""
+REASONING = ("reasoning_content", "reasoning")
+"""The fields in which endpoints send a model's reasoning; OpenAI's API has none for it."""

@@ -44,7 +44,7 @@ class Text(NamedTuple):
 
 
 class Reasoning(NamedTuple):
-    """The next text of what the model writes before its answer. What it wrote in vain is not told a second time."""
+    """The next piece of the model's reasoning. When the model begins again, no more of it is reported."""
 
     text: str
 
@@ -74,7 +74,7 @@ class Ended:
     refusal: str = ""
     """Why the model does not answer, in its words."""
     reasoning: str = ""
-    """What the model wrote before its answer."""
+    """The model's reasoning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +156,11 @@ def calls_of(result: JSON) -> Sequence[Mapping[str, str]]:
 def refusal_of(result: JSON) -> str:
     """Returns why the model did not answer, from the result of its job or step; empty if it did."""
     return str(result.get("refusal") or "") if isinstance(result, dict) else ""
+
+
+def reasoning_of(result: JSON) -> Mapping[str, str]:
+    """Returns the field with the reasoning before a model's calls, from the job's result; empty if there is none."""
+    return result.get("reasoning") or {} if isinstance(result, dict) else {}
 
 
 def usage_details_of(result: JSON) -> Mapping[str, int]:

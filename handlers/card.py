@@ -113,7 +113,7 @@ class JobCard:
         self._cost: float | None = 0.0  # None as soon as a model without a price was asked
         self._progress: Progress | None = None
         self._before: Progress | None = None  # the progress of the attempt before, which a new one catches up with
-        self._reasoning: dict[str, str] = {}  # step → the last characters of what a model writes before its answer
+        self._reasoning: dict[str, str] = {}  # step → the last characters of a model's reasoning
         self._reasoned_at = 0.0  # when the card last showed more of it
         self._changed: set[str] = set()
         self._is_draft = job.status is JobStatus.INCOMPLETE and job.started_at is None  # its form shows all there is
@@ -240,9 +240,7 @@ class JobCard:
         self._head.pop("doing", None)
         self._head.pop("until", None)
         for step in self._steps.values():
-            if step.state == "running":
-                step.state, step.seconds = "stopped", round(at - step.started_at, 3)
-                self._changed.add(step.id)
+            self._stop(step, at)
         match end:
             case JobCompleted():
                 self._head["state"] = "completed"
@@ -293,6 +291,7 @@ class JobCard:
             self.wanted = True
         elif started.kind == "model":
             self._models[path] = started.name
+            self._stop_reasoning(path, at)
         if started.kind == "text":
             self._do(None, "writing")
             return
@@ -315,6 +314,17 @@ class JobCard:
             parts_done=known.parts_done if known else 0,
         )
         self._do(path, _doing(started.kind))
+
+    def _stop(self, step: CardStep, at: float) -> None:
+        if step.state == "running":
+            step.state, step.seconds = "stopped", round(at - step.started_at, 3)
+            self._changed.add(step.id)
+
+    def _stop_reasoning(self, call: str, at: float) -> None:
+        """The call begins again, perhaps without the reasoning of its earlier attempt."""
+        for step in self._steps.values():
+            if step.kind == "reasoning" and step.id.startswith(f"{call}/"):
+                self._stop(step, at)
 
     def _reason(self, path: str, text: str, at: float) -> bool:
         """Takes text of a step; returns whether it is reasoning of which the card now shows more."""

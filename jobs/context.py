@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
+MAX_REASONED = 20
+"""Steps of reasoning in one model's call. The last one goes on beside the text, however often they alternate."""
 PROGRESS_SECONDS = 0.1
 """The shortest time between two progress events of one step; a step's last report is always written."""
 
@@ -64,19 +66,24 @@ class Step:
         self.attempt = attempt
         self._go_on: asyncio.Event | None = None
         self._reasoning: Reasoning | None = None
+        self._reasoned = 0  # how often the model has begun to reason in its present try
 
     def text(self, text: str) -> None:
         """Stream a piece of text. Never waits: pieces are coalesced and written in order."""
-        if self._reasoning is not None:
+        if self._reasoning is not None and self._reasoned < MAX_REASONED:
             self.end_reasoning()
         self._context.deltas.add(self.path, text)
 
     def reasoning(self, text: str, *, anew: bool) -> None:
-        """Stream a piece of what the model writes before its answer, as a step inside this one that ends with the first
-        text. Never waits. `anew`: the model begins, and what it wrote in an earlier try is withdrawn.
+        """Stream a piece of the model's reasoning, as a step inside this one that ends with the next text. Never waits.
+
+        anew: the first piece of a try; what the model wrote in an earlier one is withdrawn.
         """
+        if anew:
+            self._reasoned = 0
         if anew or self._reasoning is None:
-            self._reasoning = Reasoning(self._context, self.path)
+            self._reasoning = Reasoning(self._context, self.path, self._reasoned)
+            self._reasoned += 1
         self._reasoning.write(text)
 
     def end_reasoning(self) -> None:
@@ -119,20 +126,14 @@ class Step:
 class Reasoning:
     """The open step of a model's reasoning. It holds no step's place: it is written as it comes and never read back."""
 
-    def __init__(self, context: JobContext, parent: str) -> None:
+    def __init__(self, context: JobContext, parent: str, number: int) -> None:
+        """number: how often the model has reasoned before in this try, which is one attempt at all of them."""
         self._context = context
-        self._path = reasoning_path(parent)
+        self._path = reasoning_path(parent, number)
         self._pieces: list[str] = []
         self._begun = time.monotonic()
-        context.post(
-            StepStarted(
-                step=self._path,
-                name="reasoning",
-                kind="reasoning",
-                attempt=context.attempts(self._path) + 1,
-                parent=parent,
-            )
-        )
+        attempt = context.attempts(reasoning_path(parent)) + (number == 0)
+        context.post(StepStarted(step=self._path, name="reasoning", kind="reasoning", attempt=attempt, parent=parent))
 
     def write(self, text: str) -> None:
         self._pieces.append(text)

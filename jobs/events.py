@@ -17,7 +17,7 @@ Interruption = Literal["worker_died", "handed_over", "stalled"]
 WaitReason = Literal["rate_limited", "endpoint_failed", "slot"]
 """The reason of a wait: the endpoint's limit, the endpoint's recovery, a free slot on this machine."""
 StepKind = Literal["model", "tool", "part", "text", "reasoning"]
-"""`reasoning`: what a model writes before its answer, inside of the step of its call."""
+"""`reasoning`: a model's, inside the step of its call."""
 
 
 class JobEvent(NamedTuple):

@@ -285,8 +285,9 @@ class Reuse:
         if cut_off:
             models = [path for path, (_, one) in self._starts.items() if one.kind == "model" and not one.parent]
             self._finished -= set(models[-1:])
-        reasoning = {path for path, (_, one) in self._starts.items() if one.kind == "reasoning"}
-        self._finished -= {path for path in reasoning if self._is_inside_unfinished(path)}
+        self._finished -= {
+            path for path, (_, one) in self._starts.items() if one.kind == "reasoning" and self._is_vain(path)
+        }
 
     def entries(self, log: Iterable[JobEvent]) -> Iterator[tuple[KnownPayload, float]]:
         """Yields the payloads of the new log with their times. Consecutive text of a step is joined into few pieces."""
@@ -323,6 +324,12 @@ class Reuse:
 
     def _is_of_last_attempt(self, seq: int, path: str) -> bool:
         return path in self._finished and seq >= self._starts[path][0]
+
+    def _is_vain(self, reasoning: str) -> bool:
+        """Whether its model's call has begun again since, or has not finished."""
+        seq, started = self._starts[reasoning]
+        call, _ = self._starts.get(started.parent or "", (0, None))
+        return seq < call or self._is_inside_unfinished(reasoning)
 
     def _is_inside_unfinished(self, path: str) -> bool:
         above = self._starts[path][1].parent

@@ -5,6 +5,7 @@ The page, the API, the terminal, thread history, the search and the stored answe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
@@ -65,9 +66,9 @@ class StepRecord:
         return self.started.kind in ("model", "text") and not self.started.parent
 
 
-def reasoning_path(step: str) -> str:
-    """Returns the path of the step with the reasoning of a model's call."""
-    return f"{step}/reasoning"
+def reasoning_path(call: str, number: int = 0) -> str:
+    """Returns the path of a step with reasoning of a model's call. A model may reason again after some text."""
+    return f"{call}/reasoning:{number}" if number else f"{call}/reasoning"
 
 
 class Transcript:
@@ -127,12 +128,20 @@ class Transcript:
             return False
         return (call := self.steps.get(step.started.parent or "")) is not None and call.in_answer
 
+    def reasoning_of(self, call: str) -> list[str]:
+        """Returns the paths of the steps with the reasoning of a model's call."""
+        paths = (reasoning_path(call, number) for number in itertools.count())
+        return list(itertools.takewhile(self.steps.__contains__, paths))
+
     @property
     def reasoning(self) -> str:
-        """What models wrote before their parts of the answer, as far as it has ended."""
-        records = (self.finished(reasoning_path(path)) for path, step in self.steps.items() if step.in_answer)
-        texts = [record.output["text"] for record in records if record is not None]
-        return "\n\n".join(texts)
+        """The reasoning of the models' parts of the answer, as far as it has ended."""
+        texts = (self._reasoning_of(call) for call, step in self.steps.items() if step.in_answer)
+        return "\n\n".join(filter(None, texts))
+
+    def _reasoning_of(self, call: str) -> str:
+        ends = map(self.finished, self.reasoning_of(call))
+        return "".join([end.output["text"] for end in ends if end is not None])
 
     def finished(self, path: str) -> StepFinished | None:
         """The step's checkpoint."""
@@ -180,8 +189,8 @@ class Transcript:
         step = self.steps.setdefault(started.step, StepRecord(started=started))
         step.started, step.finished = started, None
         step.withdrawn = bool(step.pieces)
-        if (reasoning := self.steps.get(reasoning_path(started.step))) is not None:
-            reasoning.finished = None
+        for path in self.reasoning_of(started.step):
+            self.steps[path].finished = None
 
     def _say(self, delta: TextDelta) -> AnswerChange | None:
         step = self.steps.get(delta.step)

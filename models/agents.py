@@ -403,7 +403,7 @@ class AgentCall(JobCall):
         if replayed and output.get("prompt") not in (None, prompt):
             await self._ctx.log("warning", PROMPT_CHANGED, step=path)
         reply = ModelReply.from_json(output)
-        self._take(path, asked, reply, shown=shown)
+        self._take(path, asked, reply, name, shown=shown)
         return Generated(
             text=reply.text,
             calls=output["tool_calls"],
@@ -449,8 +449,19 @@ class AgentCall(JobCall):
         if asked.messages is None:
             messages = self._messages(asked.within, asked.place)
         else:
-            messages = convert_to_messages([dict(message) for message in asked.messages])
+            messages = self._with_reasoning(convert_to_messages([dict(message) for message in asked.messages]))
         return [SystemMessage(system), *messages] if system else messages
+
+    def _with_reasoning(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        """Adds the reasoning to messages with calls that we know, because the agent's own form of them has none."""
+        known = [*self.conversation.messages, *(asked.said.message for asked in self._asked.values())]
+        said = {call["id"]: one for one in known if isinstance(one, AIMessage) for call in one.tool_calls}
+        for message in messages:
+            calls = message.tool_calls if isinstance(message, AIMessage) else ()
+            if calls and (before := said.get(calls[0]["id"])) is not None:
+                message.additional_kwargs |= before.additional_kwargs
+                message.response_metadata |= before.response_metadata
+        return messages
 
     def _offers(self, asked: Generate) -> list[dict[str, Any]]:
         """Returns the tools that the model may call, in OpenAI's schema."""
@@ -463,7 +474,7 @@ class AgentCall(JobCall):
             if isinstance(tool, dict) or tool in known
         ]
 
-    def _take(self, path: str, asked: Generate, reply: ModelReply, *, shown: bool) -> None:
+    def _take(self, path: str, asked: Generate, reply: ModelReply, model: str, *, shown: bool) -> None:
         if path not in self._counted:  # once, even if the agent runs again
             self._counted.add(path)
             count_usage(self._ctx, reply)
@@ -473,7 +484,7 @@ class AgentCall(JobCall):
                 self._texts[asked.place] = self._separator(asked.place) + reply.text
                 self._of_models.add(asked.place)
             self._cut_off = (asked.place, reply.finish_reason) if reply.finish_reason in CUT_OFF else None
-        said = _Said(message=ai_message(reply))
+        said = _Said(message=ai_message(reply, model=model))
         if asked.messages is None:
             self._said[asked.within, asked.place] = said
         for index, call in enumerate(reply.calls):
@@ -650,6 +661,7 @@ def _numbered(reply: ModelReply, asked: Generate) -> ModelReply:
         finish_reason=reply.finish_reason,
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
+        reasoning=reply.reasoning if calls else {},
     )
 
 

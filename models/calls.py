@@ -24,7 +24,7 @@ Room = Awaitable[object]
 
 class OnReasoning(Protocol):
     def __call__(self, text: str, *, anew: bool) -> None:
-        """Takes a piece of what a model writes before its answer; `anew`: the first one of a try."""
+        """Takes a piece of a model's reasoning; `anew`: the first one of a try."""
 
 
 class TokenStream(AsyncCallbackHandler):
@@ -44,7 +44,8 @@ class TokenStream(AsyncCallbackHandler):
         """limit_bytes: of the answer, its reasoning, its text and the arguments of its calls, in UTF-8."""
         self._on_text = on_text
         self._on_reasoning = on_reasoning
-        self._reasons = False
+        self._thoughts: list[str] = []
+        self._thoughts_field = ""
         self._room = room
         self._pieces: list[str] = []
         self._left_bytes = limit_bytes
@@ -77,11 +78,18 @@ class TokenStream(AsyncCallbackHandler):
             if self._on_text is not None:
                 self._on_text(storable_text)
 
-    def reason(self, text: str) -> None:
-        """Passes on what precedes the answer, which does not start it: a call that breaks off here is retried."""
-        if self._on_reasoning is not None and (storable_text := self.within_limit(storable(text))):
-            self._on_reasoning(storable_text, anew=not self._reasons)
-            self._reasons = True
+    def reason(self, text: str, field: str) -> None:
+        """Passes on reasoning, which does not start the answer: a call that breaks off here is retried."""
+        self._thoughts_field = field
+        if storable_text := self.within_limit(storable(text)):
+            if self._on_reasoning is not None:
+                self._on_reasoning(storable_text, anew=not self._thoughts)
+            self._thoughts.append(storable_text)
+
+    @property
+    def reasoning(self) -> dict[str, str]:
+        """The reasoning, by the endpoint's name of the field; empty if the endpoint does not send the field."""
+        return {self._thoughts_field: "".join(self._thoughts)} if self._thoughts_field else {}
 
     @property
     def refusal(self) -> str:
@@ -173,10 +181,10 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
     if finish_reason is None:
         raise CutShort
     assert isinstance(message, AIMessage)
-    usage = stream.usage
+    usage, calls = stream.usage, _tool_calls(message)
     return ModelReply(
         text=stream.text,
-        calls=_tool_calls(message),
+        calls=calls,
         finish_reason=finish_reason,
         input_tokens=usage["input_tokens"] if usage else None,
         output_tokens=usage["output_tokens"] if usage else None,
@@ -184,6 +192,7 @@ def _reply(message: BaseMessage, stream: TokenStream) -> ModelReply:
         reasoning_tokens=(usage.get("output_token_details") or {}).get("reasoning", 0) if usage else 0,
         logprobs=stream.logprobs,
         refusal=stream.refusal,
+        reasoning=stream.reasoning if calls else {},
     )
 
 

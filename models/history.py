@@ -22,14 +22,16 @@ from langchain_core.messages.utils import count_tokens_approximately
 from files.errors import StoredFileNotFound
 from files.store import FileStore, StoredFile
 from jobs.context import JobContext, Turn
-from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished
+from jobs.events import JobCancelled, JobCompleted, JobFailedEvent, JobIncompleteEvent, StepFinished, StepStarted
 from jobs.models import JSON, Job, JobStatus
 from models.replies import ModelReply
 from models.sites import named_sites, own_words
+from names import REASONING
 
 MODEL_STEP, TEXT_STEP = re.compile(r"model:(\d+)"), re.compile(r"text:(\d+)")
 INDEXING_TOOLS = frozenset({"index_documents", "crawl_site"})
 """These tools make documents searchable."""
+CHARACTERS_PER_TOKEN = 4
 RESULT_CHARACTERS = 40_000
 """The model reads at most this much of a tool's result; the log holds all of it."""
 
@@ -68,7 +70,7 @@ async def read_conversation(ctx: JobContext, files: FileStore, *, max_tokens: in
     earlier = [message for turn in turns for message in turn_messages(turn, known)] + _brought_along(ctx.job)
     # A caller that sends the results of its tools continues after them, without a new message.
     newest = [] if ctx.job.request.arguments.get("continues") else [_question(ctx.job, known)]
-    room = max(0, max_tokens - count_tokens_approximately(newest))
+    room = max(0, max_tokens - count_tokens(newest))
     kept = _fitting(earlier, room)
     return Conversation(
         messages=[*kept, *newest],
@@ -83,14 +85,18 @@ def _fitting(messages: Sequence[BaseMessage], room: int) -> list[BaseMessage]:
     """Returns the newest messages that fit, and all system messages: their rules apply to the whole conversation."""
     talk = [message for message in messages if not isinstance(message, SystemMessage)]
     instructions = [message for message in messages if isinstance(message, SystemMessage)]
-    room = max(0, room - count_tokens_approximately(instructions))
-    if count_tokens_approximately(talk) <= room:
+    room = max(0, room - count_tokens(instructions))
+    if count_tokens(talk) <= room:
         return list(messages)
-    kept = trim_messages(
-        talk, max_tokens=room, token_counter=count_tokens_approximately, strategy="last", start_on="human"
-    )
+    kept = trim_messages(talk, max_tokens=room, token_counter=count_tokens, strategy="last", start_on="human")
     dropped = {id(message) for message in talk[: len(talk) - len(kept)]}
     return [message for message in messages if id(message) not in dropped]
+
+
+def count_tokens(messages: Sequence[BaseMessage]) -> int:
+    """Returns about how many tokens the messages have, with the reasoning that goes back to the model."""
+    reasoning = sum(len(message.additional_kwargs.get(name, "")) for message in messages for name in REASONING)
+    return count_tokens_approximately(messages) + reasoning // CHARACTERS_PER_TOKEN
 
 
 def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessage]:
@@ -102,7 +108,7 @@ def turn_messages(turn: Turn, files: Mapping[str, StoredFile]) -> list[BaseMessa
     messages: list[BaseMessage] = [_question(turn.job, files)]
     for path, output in outputs.items():
         if MODEL_STEP.fullmatch(path) and output is not None and not output.get("hidden"):
-            messages += _reply_messages(turn.job, path, ModelReply.from_json(output), outputs)
+            messages += _reply_messages(turn.job, steps[path].started, ModelReply.from_json(output), outputs)
         elif TEXT_STEP.fullmatch(path) and output is not None:
             messages.append(AIMessage(output["text"].strip()))
     if not (isinstance(messages[-1], AIMessage) and messages[-1].text):
@@ -117,18 +123,24 @@ def _joined(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         last = joined[-1] if joined else None
         if isinstance(last, AIMessage) and isinstance(message, AIMessage) and not last.tool_calls:
             text = "\n\n".join(part for part in (last.text, message.text) if part)
-            joined[-1] = AIMessage(content=text, tool_calls=message.tool_calls)
+            joined[-1] = message.model_copy(update={"content": text})
         else:
             joined.append(message)
     return joined
 
 
-def ai_message(reply: ModelReply, *, prefix: str = "") -> AIMessage:
+def ai_message(reply: ModelReply, *, model: str = "", prefix: str = "") -> AIMessage:
+    """model: the name of the model that replied, which alone is sent its reasoning again."""
     calls = [
         {"id": prefix + call.id, "name": call.name, "args": dict(call.arguments or {}), "type": "tool_call"}
         for call in reply.calls
     ]
-    return AIMessage(content=reply.text, tool_calls=calls)
+    return AIMessage(
+        content=reply.text,
+        tool_calls=calls,
+        additional_kwargs=dict(reply.reasoning),
+        response_metadata={"model_name": model},
+    )
 
 
 def tool_message(output: Mapping[str, JSON], *, call_id: str, name: str) -> ToolMessage:
@@ -149,12 +161,12 @@ def shortened(content: str) -> str:
 
 
 def _reply_messages(
-    job: Job, step: str, reply: ModelReply, outputs: Mapping[str, JSON]
+    job: Job, step: StepStarted, reply: ModelReply, outputs: Mapping[str, JSON]
 ) -> Iterable[AIMessage | ToolMessage]:
     prefix = f"turn_{job.turn}_"  # call ids start again in every turn
-    yield ai_message(reply, prefix=prefix)
+    yield ai_message(reply, model=step.name, prefix=prefix)
     for index, call in enumerate(reply.calls):
-        output = outputs.get(f"{step}/call:{index}") or {"content": "(This call was not finished.)", "error": True}
+        output = outputs.get(f"{step.step}/call:{index}") or {"content": "(This call was not finished.)", "error": True}
         yield tool_message(output, call_id=prefix + call.id, name=call.name)
 
 

@@ -20,7 +20,7 @@ from models.rates import book
 from models.replies import CUT_OFF, ModelReply
 
 STEP = "model:1"
-BESIDES = ("refusal", "tool_calls", "logprobs", "usage_details")
+BESIDES = ("refusal", "tool_calls", "reasoning", "logprobs", "usage_details")
 """What an answer may have beside its text."""
 MAX_SENTENCE = 300
 """The maximum number of characters of an endpoint's refusal that are passed on."""
@@ -32,7 +32,8 @@ MAX_LOGPROBS = 20_000
 async def pass_through(ctx: JobContext, models: Models) -> JSON:
     """Returns `{"text"}`, and `refusal`, `tool_calls`, `logprobs` and `usage_details` if the model sent any.
 
-    A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Raises
+    A tool call is `{"id", "name", "arguments"}`; the arguments are the text that the model wrote. Beside calls,
+    `reasoning` is the field with the model's reasoning, which some endpoints require with the results. Raises
     `JobIncomplete` when the model reached its limit, `StepFailed` when it fails.
     """
     request = ctx.job.request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.models import JSON
 
@@ -75,6 +75,9 @@ class ModelReply:
     """The probabilities of the text's tokens, in OpenAI's format, if they were requested."""
     refusal: str = ""
     """Why the model does not answer, where a caller asked the model itself; otherwise that is text like any other."""
+    reasoning: Mapping[str, str] = field(default_factory=dict)
+    """The reasoning before the calls, by the endpoint's name of the field. Some endpoints refuse the calls' results
+    without it. Empty without calls."""
 
     @property
     def tokens(self) -> int:
@@ -86,7 +89,8 @@ class ModelReply:
         usage = None
         if self.input_tokens is not None:
             usage = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens or 0}
-        return {"text": self.text, "tool_calls": calls, "finish_reason": self.finish_reason, "usage": usage}
+        told = {"text": self.text, "tool_calls": calls, "finish_reason": self.finish_reason, "usage": usage}
+        return {**told, "reasoning": dict(self.reasoning)} if self.reasoning else told
 
     @classmethod
     def from_json(cls, recorded: Mapping[str, JSON]) -> ModelReply:
@@ -97,4 +101,5 @@ class ModelReply:
             finish_reason=recorded["finish_reason"],
             input_tokens=usage.get("input_tokens"),
             output_tokens=usage.get("output_tokens"),
+            reasoning=recorded.get("reasoning") or {},
         )

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from openai import AsyncAPIResponse
 from pydantic import PrivateAttr
 
 from models.calls import TokenStream, storable
+from names import REASONING
 
 DATA = b"data:"
 STARTS = (DATA, codecs.BOM_UTF8 + DATA)
@@ -74,6 +76,7 @@ class StreamedChat(ChatOpenAI):
             payload = {**verbatim, **kwargs, "model": self.model_name, "stream": True}
         else:
             payload = self._get_request_payload(messages, stop=stop, **kwargs, stream=True)
+            self._return_reasoning(messages, payload["messages"])
         answer = Answer(self._tokens, verbatim=verbatim is not None)
         try:
             await self._read(payload, answer)
@@ -86,6 +89,12 @@ class StreamedChat(ChatOpenAI):
         except aiohttp.ClientError as error:  # the SDK's transport does not translate these
             raise openai.APIConnectionError(request=self._request) from error
         return ChatResult(generations=[ChatGeneration(message=answer.message())])
+
+    def _return_reasoning(self, messages: Sequence[BaseMessage], sent: Sequence[dict[str, Any]]) -> None:
+        """Adds this model's reasoning to its earlier calls. LangChain leaves it out, and some endpoints require it."""
+        for message, one in zip(messages, sent, strict=True):
+            if message.response_metadata.get("model_name") == self.model_name:
+                one.update({name: text for name, text in message.additional_kwargs.items() if name in REASONING})
 
     async def _read(self, payload: Mapping[str, Any], answer: Answer) -> None:
         # `extra_body` skips the SDK's check of the payload against its types, which takes as long as everything else.
@@ -162,16 +171,19 @@ class Answer:
         self._verbatim = verbatim
         self._calls: list[_Call] = []
         self._half = ""
+        self._texts: list[str] = []  # of chunks, not yet passed on
 
     def take(self, chunks: list[bytes], request: httpx2.Request) -> None:
         """Adds chunks that arrived together. Passes their text on as one piece, even if a later one is malformed."""
-        texts = [self._half]
         try:
-            texts.extend(self._read(_parsed(chunk), request) for chunk in chunks)
+            for chunk in chunks:
+                self._texts.append(self._read(_parsed(chunk), request))
         finally:
-            self._pass_on("".join(texts))
+            self._pass_on()
 
-    def _pass_on(self, text: str) -> None:
+    def _pass_on(self) -> None:
+        text = self._half + "".join(self._texts)
+        self._texts.clear()
         # An emoji may arrive as two halves of a surrogate pair: keep the first half until the second arrives.
         self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
         if self._half:
@@ -211,8 +223,8 @@ class Answer:
         if isinstance(logprobs := choice.get("logprobs"), dict):
             self._tokens.logprobs += logprobs.get("content") or ()
         delta = choice.get("delta") or {}
-        if isinstance(reasoning := delta.get("reasoning_content") or delta.get("reasoning"), str):
-            self._tokens.reason(reasoning)  # OpenAI's API has no field for it; endpoints use one of these
+        if any(name in delta for name in REASONING):
+            self._reason(delta)
         for call in delta.get("tool_calls") or ():
             if call:
                 self._add(call)
@@ -222,6 +234,12 @@ class Answer:
         elif refusal and not content:
             content = refusal
         return content if isinstance(content, str) else _joined(content)
+
+    def _reason(self, delta: Mapping[str, Any]) -> None:
+        said = [(delta[name], name) for name in REASONING if isinstance(delta.get(name), str)]
+        if said:
+            self._pass_on()  # the text before it
+            self._tokens.reason(*next(filter(itemgetter(0), said), said[0]))
 
     def _add(self, piece: Mapping[str, Any]) -> None:
         self._tokens.started = True

@@ -18,6 +18,8 @@ The last user message is the script: `key=value` words anywhere in it.
     same_ids=1      every round of calls uses the same ids
     refuse=1        the words are a refusal
     think=30        so many words t0 … before the answer, in the field `reasoning_content`, or think_as=FIELD
+    think_again=10  … and so many more after 10 tokens of the answer
+    think_back=1    refuse rounds of calls that come back without what was thought before them
     hold_think=20   wait after 20 of them until the test calls `release`
     cut_think=20    drop the connection after 20 of them, like the faults above
     cached=3        so many tokens had been read before, and with reasoning=2 so many were written besides
@@ -245,10 +247,17 @@ class Answer:
         self.request.status = status
         if status != 200:
             await self._refuse(status)
+        elif self._forgets_thoughts():
+            await answer_json(self.writer, 400, openai_error("reasoning must be passed back", "invalid_request_error"))
         elif self.request.body.get("stream"):
             await self._stream()
         else:
             await self._whole()
+
+    def _forgets_thoughts(self) -> bool:
+        name = self.script.options.get("think_as", "reasoning_content")
+        asked = [message for message in self.request.messages if message.get("tool_calls")]
+        return bool(self.script.number("think_back")) and any(not one.get(name) for one in asked)
 
     async def _refuse(self, status: int) -> None:
         retry_after = self.script.options.get("retry_after")
@@ -290,9 +299,9 @@ class Answer:
             await self.writer.drain()
             self.request.tokens_sent += 100
 
-    async def _think(self) -> None:
+    async def _think(self, first: int = 0) -> None:
         field, hold = self.script.options.get("think_as", "reasoning_content"), self.script.after("hold_think")
-        for index in range(int(self.script.number("think"))):
+        for index in range(first, first + int(self.script.number("think"))):
             if index == self.script.after("cut_think"):
                 raise ConnectionCut
             if index == hold:
@@ -307,6 +316,8 @@ class Answer:
         """Sends the tokens; false when the script ends the stream early."""
         async for token in self._tokens():
             sent = self.request.tokens_sent
+            if sent == self.script.after("think_again"):
+                await self._think(int(self.script.number("think")))
             if sent == self.script.after("eof"):
                 return False
             if sent == self.script.after("error"):

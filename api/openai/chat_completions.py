@@ -56,7 +56,7 @@ class AnswerMessage(BaseModel):
     role: str = "assistant"
     content: str | None = Field(description="None when the model only calls tools.")
     refusal: str | None = None
-    reasoning_content: str | None = Field(None, description="What the model wrote before its answer.")
+    reasoning_content: str | None = Field(None, description="The model's reasoning.")
     tool_calls: list[ToolCall] | None = None
 
 

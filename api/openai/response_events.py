@@ -38,7 +38,7 @@ from jobs.events import (
     TextDelta,
     UnknownEvent,
 )
-from jobs.transcript import Transcript, reasoning_path
+from jobs.transcript import Transcript
 
 Payload = dict[str, Any]
 
@@ -291,13 +291,14 @@ class ResponseEvents:
 
     def _withdraw_reasoning(self, step: str) -> Iterator[Payload]:
         """The step that starts again is a model's call, or its reasoning."""
-        for path in (step, reasoning_path(step)):
+        for path in (step, *self._transcript.reasoning_of(step)):
             if isinstance(self._messages.get(path), ReasoningItem):
                 yield from self._close(self._messages.pop(path), "incomplete")
 
     def _end_step(self, end: StepFinished) -> Iterator[Payload]:
-        if (reasoning := self._messages.get(reasoning_path(end.step))) is not None:
-            yield from self._close(reasoning, "incomplete")
+        for path in self._transcript.reasoning_of(end.step):
+            if (reasoning := self._messages.get(path)) is not None:
+                yield from self._close(reasoning, "incomplete")
         record = self._transcript.steps.get(end.step)
         refusal = refusal_of(end.output) if record is not None and record.in_answer else ""
         if refusal and end.step not in self._messages:

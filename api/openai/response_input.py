@@ -193,7 +193,7 @@ def read_items(items: Sequence[InputItem]) -> list[dict[str, Any]]:
             case "function_call_output":
                 messages.append(_result(item, place))
             case "reasoning":
-                pass  # endpoints differ: some refuse it in a message, and another's may be encrypted
+                pass  # `with_reasoning` adds what the endpoint itself sent
             case _:
                 raise refusal(
                     f"{place}.type", f"messages and function calls are accepted, not {item.type[:40]!r}", UNSUPPORTED

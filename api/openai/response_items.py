@@ -1,22 +1,28 @@
-"""Items of earlier responses in the input of another, named by their ids."""
+"""Items of earlier responses in the input of another: those named by their ids, and the reasoning before calls."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from api.answer import reasoning_of
 from api.errors import ApiError
 from api.openai.messages import refusal
 from api.openai.response_events import Heading, ResponseEvents
 from api.openai.response_input import InputItem
-from jobs import JobClient, JobNotFound
+from jobs import Job, JobClient, JobNotFound
+from jobs.events import JobCompleted, Terminal
+from names import MODEL, REASONING
 
 REFERENCE = "item_reference"
-ITEM_ID = re.compile(r"(?:msg|fc)_([0-9a-f]{24})[0-9a-f]{2,8}")
+ITEM_ID = re.compile(r"(?:msg|fc|rs)_([0-9a-f]{24})[0-9a-f]{2,8}")
+CALL_ID = re.compile(r"call_([0-9a-f]{24})_\d+")
 MAX_RESPONSES = 100
 """Whose items one request may name: the log of each is read."""
 
+Message = Mapping[str, Any]
 Outputs = dict[str, dict[str, Any]]
 """Items by id."""
 
@@ -35,6 +41,35 @@ async def with_references(items: Sequence[InputItem], jobs: JobClient, user: str
         else:
             found.append(item)
     return found
+
+
+async def with_reasoning(messages: Sequence[Message], jobs: JobClient, user: str, *, model: str) -> list[Message]:
+    """Returns the messages, those with calls by this model with the reasoning before the calls, as some endpoints
+    require. The reasoning of other models is left out.
+    """
+    ids = list(dict.fromkeys(filter(None, map(_caller_of, messages))))
+    earlier: list[Job] = []
+    for job_id in ids[-MAX_RESPONSES:]:
+        with contextlib.suppress(JobNotFound):
+            earlier.append(await jobs.get(job_id, user))
+    own = [job for job in earlier if job.request.task == MODEL and job.request.model == model]
+    reasoning = {job_id: _reasoning(log.end) for job_id, log in (await jobs.summaries(own)).items()}
+    return [{**_without_reasoning(message), **reasoning.get(_caller_of(message), {})} for message in messages]
+
+
+def _caller_of(message: Message) -> str:
+    """Returns the id of the job whose model made the message's calls; empty if there is none."""
+    calls = message.get("tool_calls") or ()
+    match = CALL_ID.fullmatch(calls[0]["id"]) if calls else None
+    return f"job_{match[1]}" if match is not None else ""
+
+
+def _reasoning(end: Terminal | None) -> Mapping[str, str]:
+    return reasoning_of(end.result) if isinstance(end, JobCompleted) else {}
+
+
+def _without_reasoning(message: Message) -> Message:
+    return {name: value for name, value in message.items() if name not in REASONING}
 
 
 async def _item(id: str, place: str, jobs: JobClient, user: str, read: dict[str, Outputs]) -> dict[str, Any]:

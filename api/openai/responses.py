@@ -28,7 +28,7 @@ from api.openai.response_input import (
     messages_of,
     read_items,
 )
-from api.openai.response_items import with_references
+from api.openai.response_items import with_reasoning, with_references
 from api.openai.response_view import DeletedView, InputItemsView, ResponseView
 from api.owned_answer import OwnedAnswer
 from api.stream import BARE_PING, EventStream
@@ -172,6 +172,7 @@ async def _request(
         )
     check_says(said, len(body.input), "input")
     said = await with_files(said, services, user)
+    said = await with_reasoning(said, services.jobs, user, model=str(body.model))
     check_length(said, max_bytes=services.settings.max_body_bytes)
     return model_request(
         user,

@@ -1,4 +1,4 @@
-"""What a model writes before its answer: a text of its own at every door, told once, and never part of the answer."""
+"""A model's reasoning: a text of its own at every door, told once, and never part of the answer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.server import Server
 from tests.waiting import until
 
 MODEL = "test-model"
+CALL = 'call block_the_loop {"seconds": 0.01}'
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 THOUGHTS = [f"t{index}" for index in range(40)]
 WORDS = [f"w{index}" for index in range(20)]
@@ -155,6 +156,28 @@ async def test_the_ai_sdks_stream_has_it_as_a_part_that_begins_and_ends_before_t
     assert len({chunk["id"] for chunk in chunks if chunk["type"].startswith("reasoning-")}) == 1
 
 
+async def test_a_model_that_reasons_again_after_some_words_loses_nothing(ada: httpx.AsyncClient) -> None:
+    twice, options = [f"t{index}" for index in range(80)], {"rate": 200, "think_again": 10}
+    address, body = streamed_completion(thoughtful(**options))
+    chunks = await streamed(ada, address, body)
+    assert deltas(chunks, "reasoning_content") == twice
+    assert deltas(chunks, "content") == WORDS
+
+    whole = (await ada.post(address, json=body | {"stream": False, **fresh(**options)})).json()["choices"][0]
+    assert whole["message"]["reasoning_content"].split() == twice
+    assert whole["message"]["content"].split() == WORDS
+
+    address, body = whole_response(thoughtful(**options))
+    first, message, second = (await ada.post(address, json=body)).json()["output"]
+    assert [one["content"][0]["text"].split() for one in (first, second)] == [THOUGHTS, twice[40:]]
+    assert message["content"][0]["text"].split() == WORDS
+
+    question = {"id": "m", "role": "user", "parts": [{"type": "text", "text": thoughtful(**options)}]}
+    told = (await streamed(ada, "/api/ui/chat", {"id": script("reasons"), "messages": [question]}))[:-1]
+    assert "".join(chunk["delta"] for chunk in told if chunk["type"] == "reasoning-delta").split() == twice
+    assert len({chunk["id"] for chunk in told if chunk["type"] == "reasoning-start"}) == 2
+
+
 async def test_a_call_that_breaks_off_in_it_is_tried_again_and_it_is_told_once(ada: httpx.AsyncClient) -> None:
     address, body = streamed_completion(thoughtful(cut_think=20, times=1, rate=200))
     chunks = await streamed(ada, address, body)
@@ -201,3 +224,43 @@ async def test_a_worker_that_dies_in_it_costs_no_word_and_doubles_none(
             event.data for event in await follow(client, "job_" + made.json()["id"][5:]) if event.name == "job.started"
         ][1:]
         assert (started["kept"], started["again"]) == (0, ["model:1"])
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_the_calls_of_an_agents_model_come_back_to_it_with_its_reasoning_in_later_turns_too(
+    ada: httpx.AsyncClient, api_endpoint: Endpoint, field: str
+) -> None:
+    question = script(CALL, tokens=20, think=5, think_as=field, think_back=1)
+    turn = {"task": "chat", "thread_id": f"reasons-{field}"}
+    job = (await ada.post("/api/jobs", json=turn | {"input": question})).json()
+    [*_, end] = await follow(ada, job["id"])
+    assert "slept 0.01 seconds" in end.data["result"]["text"], end.data
+    again = script(tokens=1, think_as=field, think_back=1)
+    job = (await ada.post("/api/jobs", json=turn | {"input": again})).json()
+    [*_, end] = await follow(ada, job["id"])
+    assert end.data["type"] == "job.completed", end.data
+    [request] = api_endpoint.requests(again)
+    assert [message.get(field) for message in request.messages if message.get("tool_calls")] == ["t0 t1 t2 t3 t4 "]
+
+
+async def test_a_response_that_goes_on_after_calls_returns_the_reasoning_to_the_model(
+    python: openai.AsyncOpenAI, bob: httpx.AsyncClient
+) -> None:
+    tool: Any = {"type": "function", "name": "look_up", "parameters": {"type": "object"}}
+    question = script("call look_up {}", tokens=1, think=5, think_back=1)
+    first = await python.responses.create(model=MODEL, input=question, tools=[tool])
+    call = first.output[-1]
+    assert call.type == "function_call"
+    result: Any = [{"type": "function_call_output", "call_id": call.call_id, "output": "wet"}]
+    again = {"role": "user", "content": question}
+    named = [{"type": "item_reference", "id": item.id} for item in first.output]
+    for asked in (
+        {"previous_response_id": first.id, "input": result},
+        {"input": [again, *first.output, *result]},
+        {"input": [again, *named, *result]},
+        {"input": [again, call, *result]},
+    ):
+        answer = await python.responses.create(model=MODEL, tools=[tool], **asked)
+        assert answer.output_text == "The tool answered: wet w0 "
+    stolen = {"model": MODEL, "tools": [tool], "input": [again, call.to_dict(), *result]}
+    assert "reasoning must be passed back" in (await bob.post("/v1/responses", json=stolen)).text

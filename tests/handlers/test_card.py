@@ -264,6 +264,17 @@ def test_reasoning_is_a_line_of_the_timeline_whose_end_grows_once_a_second() -> 
     assert card.head()["doing"]["what"] == "thinking"
 
 
+def test_reasoning_of_a_call_that_begins_again_runs_no_longer() -> None:
+    opening = [*BEGUN, started("model:1")]
+    thoughts = [
+        started(path, "reasoning", name="reasoning", parent="model:1")
+        for path in ("model:1/reasoning", "model:1/reasoning:1")
+    ]
+    end = finished("model:1/reasoning", output={"text": "t0"})
+    card = card_of(*opening, thoughts[0], end, thoughts[1], started("model:1", attempt=2))
+    assert [step["state"] for step in card.snapshot()["steps"]] == ["running", "done", "stopped"]
+
+
 def test_a_burst_of_reasoning_changes_the_card_once() -> None:
     path = "model:1/reasoning"
     card = card_of(*BEGUN, started("model:1"), started(path, "reasoning", name="reasoning", parent="model:1"))

@@ -527,6 +527,27 @@ async def test_only_the_last_attempt_of_a_step_is_copied_into_a_retry(engine: En
     assert words == ["kept"]
 
 
+async def test_reasoning_that_a_later_attempt_did_not_repeat_is_not_copied_into_a_retry(engine: Engine) -> None:
+    reasoning = ["model:1/reasoning", "model:1/reasoning:1"]
+    thoughts = [
+        StepStarted(step=one, name="reasoning", kind="reasoning", attempt=1, parent="model:1") for one in reasoning
+    ]
+    ends = [finished(one, {"text": one}) for one in reasoning]
+    again = replace(thoughts[0], attempt=2)
+    failed = await ended(
+        engine,
+        step("model:1"),
+        *(event for pair in zip(thoughts, ends, strict=True) for event in pair),
+        step("model:1", attempt=2),
+        *(again, ends[0]),
+        finished("model:1"),
+        FAILED,
+    )
+    retry = await engine.store.retry(failed, "ada")
+    paths = [fields(e)["step"] for e in await engine.store.read(retry.id, 0, 100) if e.type == "step.finished"]
+    assert paths == ["model:1/reasoning", "model:1"]
+
+
 async def test_a_retry_asks_again_for_an_answer_that_was_cut_off(engine: Engine) -> None:
     cut_off = await ended(
         engine,

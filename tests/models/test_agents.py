@@ -77,6 +77,14 @@ async def test_an_agent_is_offered_its_own_tools_and_reads_its_settings(desk: De
     assert asked.messages[0] == {"role": "system", "content": "Be full."}
 
 
+async def test_a_conversation_that_the_agent_keeps_returns_the_models_reasoning_too(
+    desk: Desk, endpoint: Endpoint
+) -> None:
+    text = await answer(desk, "composing", 'tokens=1 think=3 think_back=1 call echo {"text": "hi"}')
+    assert text.endswith("w0 ")
+    assert endpoint.requests()[-1].messages[1]["reasoning_content"] == "t0 t1 t2 "
+
+
 async def test_an_agent_calls_an_agent_as_a_step(desk: Desk) -> None:
     ctx = await ask(desk, "delegating", "one two")
     assert await desk.run(ctx) == {"text": "It said: ONE TWO "}

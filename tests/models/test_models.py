@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from httpx2 import Request, Response
+from langchain_core.messages import HumanMessage
 from openai import RateLimitError
 
 from jobs.errors import StepFailed
 from models.calls import storable
 from models.faults import LIMITED
+from models.history import ai_message, tool_message
 from models.models import Models, open_models
 from models.patience import Patience
 from models.replies import ModelReply, ToolCall
@@ -66,6 +68,31 @@ async def test_a_request_may_name_another_model(endpoint: Endpoint, call: Call) 
     async with open_models(settings_for(endpoint.url)) as models:
         await call(models, "tokens=1", model="larger")
     assert endpoint.requests()[0].body["model"] == "larger"
+
+
+async def test_reasoning_goes_back_to_the_model_that_wrote_it_and_to_no_other(endpoint: Endpoint) -> None:
+    reasoned = ModelReply(
+        text="", calls=(ToolCall(id="a", name="echo", arguments={}),), reasoning={"reasoning_content": "So."}
+    )
+    said = [
+        HumanMessage("tokens=1"),
+        ai_message(reasoned, model="test-model"),
+        tool_message({"content": "hi"}, call_id="a", name="echo"),
+    ]
+    async with open_models(settings_for(endpoint.url)) as models:
+        for name in ("test-model", "another"):
+            await models.chat(
+                lambda model: model.ainvoke(said),
+                model=name,
+                on_text=lambda text: None,
+                on_reasoning=None,
+                patience=Patience(),
+                room=lambda: None,
+                sent_bytes=0,
+            )
+    own, others = [request.messages[1] for request in endpoint.requests()]
+    assert own == others | {"reasoning_content": "So."}
+    assert "reasoning_content" not in others
 
 
 async def test_the_key_is_sent_to_the_endpoint_and_shown_nowhere(endpoint: Endpoint, call: Call) -> None:

@@ -53,6 +53,18 @@ async def support(ctx: AgentContext, tone: Literal["brief", "full"] = "brief") -
 
 
 @agent
+async def composing(ctx: AgentContext) -> None:
+    """Keeps the conversation itself."""
+    messages: list[Message] = script(ctx.text)
+    while (reply := await ctx.generate(messages=messages, tools=["echo"])).calls:
+        for call, result in zip(reply.calls, await ctx.run(reply.calls), strict=True):
+            function = {"name": call.name, "arguments": json.dumps(call.arguments)}
+            calls = [{"id": call.id, "type": "function", "function": function}]
+            messages.append({"role": "assistant", "content": None, "tool_calls": calls})
+            messages.append({"role": "tool", "tool_call_id": call.id, "content": str(result)})
+
+
+@agent
 async def delegating(ctx: AgentContext) -> None:
     """Has another agent answer."""
     ctx.write(f"It said: {await ctx.call('shout', text=ctx.text)}")
