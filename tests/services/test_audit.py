@@ -26,7 +26,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "logs.md"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The records between two writes: while one runs, its last line may be there in part."""
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        return [json.loads(line) for line in file]
 
 
 def test_a_record_says_who_did_what_when_and_from_where(tmp_path: Path) -> None:
