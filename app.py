@@ -12,7 +12,7 @@ import starting
 starting.begin()
 
 from front import Front
-from settings import Settings, require_login
+from settings import Settings, check_port, require_login
 
 settings = Settings.load()
 front = Front(settings)
@@ -28,3 +28,4 @@ require_login(settings, config.run.host)
 app.middleware_stack = ApiOrChat(api=front.api, chat=app.build_middleware_stack())
 event_loop.take_over()
 front.open_with_chainlit()
+check_port(config.run.host, config.run.port)

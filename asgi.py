@@ -28,8 +28,8 @@ def listening_on() -> str:
 
 
 settings = Settings.load()
-require_login(settings, listening_on())
 front = Front(settings)
+require_login(settings, listening_on())
 
 from chainlit.utils import mount_chainlit
 from fastapi import FastAPI

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import errno
 import ipaddress
+import logging
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self
@@ -15,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from names import KEY_LINE, SHARED_USER
 
+logger = logging.getLogger(__name__)
+
 ROOT = Path(__file__).parent
 MEGABYTE = 1_000_000
 
@@ -24,6 +30,9 @@ OFFLINE_MODEL = "offline"
 
 NOT_YET = ("LONGHAUL_FILES_URL",)
 """Variables of later versions. An operator who sets one relies on it, so the start is refused."""
+
+CLIENT_VARIABLES = frozenset({"LONGHAUL_URL", "LONGHAUL_API_KEY", "LONGHAUL_CLUSTER_DIR"})
+"""Variables of the scripts, which a shell may also pass to the server."""
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MAX_NAME_CHARACTERS = 100
@@ -106,7 +115,7 @@ def _directories(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     """A mistyped one would leave the server without tools, and jobs waiting for them."""
     for path in paths:
         if not (ROOT / path).is_dir():
-            raise ValueError(f"directories that exist; {str(path)!r} does not")
+            raise ValueError(f"there is no directory {str(path)!r}")
     return paths
 
 
@@ -561,6 +570,8 @@ def require_login(settings: Settings, host: str) -> None:
     once the allowed hosts name the server for other machines (`api_only`).
     """
     if settings.has_login or settings.allow_anonymous or settings.api_only:
+        if not is_loopback(host) and not settings.public_names:
+            logger.warning("LONGHAUL_ALLOWED_HOSTS has no name of this server; other machines are answered 421")
         return
     if settings.public_names:
         refuse(
@@ -575,6 +586,27 @@ def require_login(settings: Settings, host: str) -> None:
             "or set LONGHAUL_ALLOW_ANONYMOUS=1 to serve everyone, "
             "and LONGHAUL_ALLOWED_HOSTS to the host names of this server."
         )
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse to start where another program listens: Chainlit would end as if all had gone well."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                refuse(f"Port {port} is in use. End the program that uses it, or choose another port with --port.")
+
+
+def warn_of_unknown_variables() -> None:
+    """A misspelt variable has no effect."""
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    for name in sorted(os.environ):
+        if name.startswith("LONGHAUL_") and name not in known | CLIENT_VARIABLES:
+            similar = next(iter(difflib.get_close_matches(name, known, n=1)), None)
+            logger.warning("unknown variable ignored", extra={"fields": {"variable": name, "similar": similar}})
 
 
 def refuse_chainlits_fields() -> None:

@@ -50,11 +50,14 @@ class RequestGuard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "").lower()
         if _without_port(host) not in self._hosts and "*" not in self._hosts:
-            return MISDIRECTED, "misdirected_request", "This server does not answer to that host name."
+            return MISDIRECTED, "misdirected_request", SENTENCE.format(_without_port(host)[:100])
         origin = headers.get("origin", "").lower()
         if origin and origin not in self._origins and _host_of(origin) != host:
             return FORBIDDEN, "foreign_origin", "Pages of that origin may not call this server."
         return None
+
+
+SENTENCE = "This server does not answer to the host name {!r}. Its operator can add it to LONGHAUL_ALLOWED_HOSTS."
 
 
 def _host_of(origin: str) -> str:

@@ -53,7 +53,7 @@ def commands_of(tools: Sequence[Mapping[str, JSON]]) -> list[dict[str, Any]]:
 
 
 def _command(form: ToolForm) -> dict[str, Any]:
-    headline = form.headline
+    headline = form.headline.replace("`", "")  # the list shows plain text
     short = headline if len(headline) <= DESCRIPTION_CHARACTERS else headline[: DESCRIPTION_CHARACTERS - 1] + "…"
     return {"id": form.name, "description": short, "icon": "file-text" if form.takes_files else "wrench"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -33,6 +34,8 @@ from handlers.oauth import OAuthLogin, OAuthRules, entry_digest
 from handlers.privacy import OwnPages
 from handlers.uploads import UPLOADS, upload_routes
 from services.lifecycle import Lifecycle, NotServing, Phase
+
+logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2
 """The wait that a caller is told while the server starts or ends."""
@@ -88,6 +91,10 @@ def install_chat(
 def install_lifespan(open: Callable[[], AbstractAsyncContextManager[None]], *, check: Callable[[], None]) -> None:
     """Register what Chainlit's server opens at its start and closes at its end, after a `check` of all that is
     registered by then."""
+    if config.run.watch:
+        # Chainlit would load app.py again into the process that serves, and end it.
+        config.run.watch = False
+        logger.warning("--watch is ignored; restart the server to load changed files, and its jobs continue")
     opened = AsyncExitStack()
     whole = app.router.lifespan_context
 

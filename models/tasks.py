@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from files.store import FileStore
@@ -43,19 +43,28 @@ def build_tasks(models: Models, tools: HostPool, agents: HostPool, files: FileSt
         return await pass_through(ctx, models)
 
     specs = [spec for spec in agents.catalogue if isinstance(spec, AgentSpec)]
-    named = [*(spec.name for spec in specs), *(spec.name for spec in tools.catalogue)]
-    names = [*named, CHAT, *{MODEL, models.settings.model}]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"The name {name!r} is used twice, by agents, tools, the model, `chat` or `model`: rename one."
-            )
+    _check_names(
+        [
+            *((spec.name, "an agent") for spec in specs),
+            *((spec.name, "a tool") for spec in tools.catalogue),
+            (CHAT, "the task of conversations"),
+            (MODEL, "the task of plain model calls"),
+            *((name, "the model") for name in {models.settings.model} - {MODEL}),
+        ]
+    )
     tasks: dict[str, TaskFunction] = {spec.name: tool_task(toolbox, spec.name) for spec in tools.catalogue}
     tasks |= {spec.name: answering(spec.name) for spec in specs}
     tasks[MODEL] = model
     if (default := default_agent(specs)) is not None:
         tasks[CHAT] = answering(default.name)
     return tasks
+
+
+def _check_names(named: Iterable[tuple[str, str]]) -> None:
+    known: dict[str, str] = {}
+    for name, what in named:
+        if known.setdefault(name, what) != what:
+            raise ValueError(f"{name!r} is the name of {known[name]} and of {what}: rename one of them.")
 
 
 def default_agent(specs: list[AgentSpec]) -> AgentSpec | None:

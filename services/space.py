@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from background import cancel_and_wait, keep_running
+from files.durable import make_folder
 from settings import MEGABYTE, refuse
 
 logger = logging.getLogger(__name__)
@@ -56,14 +57,22 @@ class FreeSpace:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def check_room(directory: Path) -> None:
-    """End the process when it could not begin: its databases cannot be opened on a full disk."""
+def check_data_dir(directory: Path) -> None:
+    """Make the directory. End the process where it could not begin: databases cannot be opened on a full disk."""
     made = next(one for one in (directory, *directory.parents) if one.exists())
-    if free_bytes(made) < LEAST_BYTES:
+    if not made.is_dir():
+        refuse(f"LONGHAUL_DATA_DIR = {str(directory)!r} cannot be used: {str(made)!r} is not a directory.")
+    if os.statvfs(made).f_blocks and free_bytes(made) < LEAST_BYTES:
         refuse(
             "The disk that holds LONGHAUL_DATA_DIR is full. Make room, at least 1 MB, and start again; "
             "nothing that was stored is lost."
         )
+    try:
+        make_folder(directory)
+    except OSError as error:
+        refuse(f"LONGHAUL_DATA_DIR = {str(directory)!r} cannot be used: {error.strerror}.")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        refuse(f"LONGHAUL_DATA_DIR = {str(directory)!r} cannot be used: this user may not write to it.")
 
 
 def free_bytes(directory: Path) -> int:

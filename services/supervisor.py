@@ -13,6 +13,7 @@ from jobs import WorkerRecord
 from jobs.dispatch import Liveness, declare_stopped
 from jobs.store import JobStore
 from services import children
+from settings import refuse
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +30,21 @@ REPLACED_SECONDS = 30.0
 """A worker that was replaced because it stood still is killed when it has not ended by then."""
 
 
+REFUSED = 2
+"""The exit code of a worker that cannot start with these settings, agents and tools. It has said why."""
+
+
 class Ended(NamedTuple):
     """The end of a worker."""
 
     how: str
     """For the log."""
-    by_signal: bool
+    code: int | None = None
+    """Its exit code: negative after a signal, None if it did not start."""
+
+    @property
+    def by_signal(self) -> bool:
+        return self.code is not None and self.code < 0
 
 
 class Supervisor:
@@ -87,6 +97,8 @@ class Supervisor:
             ended = await self._run_one()
             if ended is None or self._closing:
                 return
+            if ended.code == REFUSED and not self.restarts:
+                refuse("No worker can start. Its message above says why.")
             if loop.time() - begun > STEADY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
             pause = min(backoff, KILLED_BACKOFF_SECONDS) if ended.by_signal else backoff
@@ -101,13 +113,13 @@ class Supervisor:
         try:
             child = await self._start()
         except OSError as error:  # out of memory or processes: treated as an immediate end
-            return Ended(f"could not be started ({error.strerror})", by_signal=False)
+            return Ended(f"could not be started ({error.strerror})")
         code = await child.wait()
         self._children.discard(child)
         if child in self._retired:
             self._retired.discard(child)
             return None
-        return Ended(f"ended with exit code {code}", by_signal=code < 0)
+        return Ended(f"ended with exit code {code}", code)
 
     async def _start(self) -> asyncio.subprocess.Process:
         child = await children.start(*self._command)

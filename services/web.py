@@ -21,11 +21,11 @@ from services.housekeeping import Housekeeping
 from services.metrics import Metrics
 from services.permissions import keep_private
 from services.prices import Prices, read_prices
-from services.space import FreeSpace, check_room
+from services.space import FreeSpace, check_data_dir
 from services.supervisor import Supervisor
 from services.tracing import Traces
 from services.uploads import Uploads
-from settings import Settings, provide_to_chainlit, refuse_chainlits_fields
+from settings import Settings, provide_to_chainlit, refuse, refuse_chainlits_fields, warn_of_unknown_variables
 from toolkit.watchdog import LoopWatchdog
 
 __all__ = [
@@ -79,8 +79,11 @@ class WebServices:
 def prepare(settings: Settings) -> None:
     """Call before Chainlit is imported. Prepares its environment, the data dir, and the secret of its cookie."""
     refuse_chainlits_fields()
+    warn_of_unknown_variables()
+    if (file := settings.mcp_file) is not None and not file.is_file():
+        refuse(f"LONGHAUL_MCP_SERVERS = {str(settings.mcp_servers)!r} cannot be used: there is no such file.")
     keep_private(DataDir(settings.data))
-    check_room(settings.data)
+    check_data_dir(settings.data)
     provide_to_chainlit(auth_secret=auth_secret(settings.data))
 
 

@@ -23,9 +23,10 @@ from services.backend import open_backend
 from services.data_dir import DataDir
 from services.permissions import keep_private
 from services.solitary import SolitaryWorkers
-from services.space import check_room
+from services.space import check_data_dir
 from services.tracing import Traces
 from settings import MEGABYTE, Settings, refuse
+from toolkit.catalogue import AgentSpec
 from toolkit.pool import HostPool
 from toolkit.watchdog import LoopWatchdog
 
@@ -39,7 +40,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
     """
     data = DataDir(settings.data)
     keep_private(data)
-    check_room(data.path)
+    check_data_dir(data.path)
     starting.allow_open_files()
     async with AsyncExitStack() as stack:
         stack.enter_context(AuditLog(data.audit))
@@ -63,6 +64,7 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
             log_format=settings.log_format,
         )
         await asyncio.gather(*(stack.enter_async_context(one) for one in (pool, agents)))  # each imports for a while
+        warn_of_unknown_tools(pool, agents)
         models = await stack.enter_async_context(open_models(model_settings(settings)))
         stack.push_async_callback(cancel_and_wait, asyncio.create_task(_guard_loop(models), name="watchdog"))
         tasks = _tasks(models, pool, agents, backend.files)
@@ -82,6 +84,14 @@ async def run_worker(settings: Settings, *, supervised: bool, alone: str | None 
         logger.info("worker started", extra={"fields": offers})
         await _run_until_told(worker, solitary, settings.drain_seconds, supervised=supervised)
         logger.info("worker stopped", extra={"fields": {"worker": dispatcher.worker_id}})
+
+
+def warn_of_unknown_tools(pool: HostPool, agents: HostPool) -> None:
+    known = {spec.name for spec in pool.catalogue}
+    for spec in agents.catalogue:
+        if isinstance(spec, AgentSpec) and (unknown := set(spec.tools or ()) - known):
+            fields = {"agent": spec.name, "unknown": ", ".join(sorted(unknown))}
+            logger.warning("agent names unknown tools", extra={"fields": fields})
 
 
 def _tasks(models: Models, tools: HostPool, agents: HostPool, files: FileStore) -> Mapping[str, TaskFunction]:

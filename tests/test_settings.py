@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -24,7 +25,9 @@ from settings import (
     Settings,
     describe,
     require_login,
+    warn_of_unknown_variables,
 )
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -138,6 +141,71 @@ def test_the_server_refuses_to_listen_where_others_can_reach_it(tmp_path: Path) 
     ended = start(chainlit, "run", "app.py", "-h", "--host", "0.0.0.0", LONGHAUL_DATA_DIR=str(tmp_path))
     assert ended.returncode == 2
     assert "LONGHAUL_ALLOW_ANONYMOUS=1" in ended.stderr
+
+
+def refused(tmp_path: Path, *options: str, **environment: str) -> list[str]:
+    """The lines of a server that does not start."""
+    chainlit = str(Path(sys.executable).parent / "chainlit")
+    ended = start(
+        chainlit, "run", "app.py", "-h", *options, **{"LONGHAUL_DATA_DIR": str(tmp_path / "data"), **environment}
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    return [line.removeprefix("longhaul: ") for line in ended.stderr.splitlines()]
+
+
+def test_a_data_dir_where_nothing_can_be_stored_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for path, why in [(file, f"{str(file)!r} is not a directory"), (Path("/proc/data"), "No such file or directory")]:
+        [line] = refused(tmp_path, LONGHAUL_DATA_DIR=str(path))
+        assert line == f"LONGHAUL_DATA_DIR = {str(path)!r} cannot be used: {why}."
+
+
+def test_a_missing_file_of_mcp_servers_is_refused_in_one_line(tmp_path: Path) -> None:
+    [line] = refused(tmp_path, LONGHAUL_MCP_SERVERS="nowhere.json")
+    assert line == "LONGHAUL_MCP_SERVERS = 'nowhere.json' cannot be used: there is no such file."
+
+
+def test_a_port_in_use_is_refused_in_one_line_and_watch_is_ignored_in_another(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        watched, line = refused(tmp_path, "--watch", "--port", str(port))
+    assert watched.endswith(
+        "WARNING --watch is ignored; restart the server to load changed files, and its jobs continue"
+    )
+    assert line.startswith(f"Port {port} is in use. End the program that uses it, or choose another port")
+
+
+def test_a_name_that_is_an_agents_and_a_tools_stops_the_server(tmp_path: Path) -> None:
+    (tmp_path / "query_table.py").write_text(
+        "from toolkit import AgentContext, agent\n\n"
+        '@agent\nasync def query_table(ctx: AgentContext) -> None:\n    """Hi."""\n'
+    )
+    *_, why, line = refused(tmp_path, "--port", str(free_port()), LONGHAUL_AGENT_DIRS=str(tmp_path))
+    assert why == "'query_table' is the name of an agent and of a tool: rename one of them."
+    assert line == "No worker can start. Its message above says why."
+
+
+def test_misspelt_variables_are_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("LONGHAUL_DATA_DRI", "here")
+    monkeypatch.setenv("LONGHAUL_API_KEY", "a client's")
+    warn_of_unknown_variables()
+    (record,) = caplog.records
+    assert record.__dict__["fields"] == {"variable": "LONGHAUL_DATA_DRI", "similar": "LONGHAUL_DATA_DIR"}
+
+
+def test_a_server_for_others_without_a_name_of_its_own_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("LONGHAUL_ALLOW_ANONYMOUS", "1")
+    require_login(Settings.load(), "127.0.0.1")
+    assert not caplog.records
+    require_login(Settings.load(), "0.0.0.0")
+    assert "other machines are answered 421" in caplog.text
+    monkeypatch.setenv("LONGHAUL_ALLOWED_HOSTS", "longhaul.example")
+    caplog.clear()
+    require_login(Settings.load(), "0.0.0.0")
+    assert not caplog.records
 
 
 KEY = "a-key-of-at-least-20-letters"

@@ -78,7 +78,9 @@ async def test_a_model_endpoint_that_does_not_answer_is_told_and_does_not_make_i
 
 async def test_a_foreign_host_and_a_foreign_page_are_refused(server: Server) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:
-        assert (await client.get("/", headers={"Host": "evil.example"})).status_code == 421
+        misdirected = await client.get("/", headers={"Host": "evil.example"})
+        assert misdirected.status_code == 421
+        assert "add it to LONGHAUL_ALLOWED_HOSTS" in misdirected.json()["error"]["message"]
         refused = await client.get("/healthz", headers={"Origin": "https://evil.example"})
         assert refused.status_code == 403
         assert refused.json()["error"]["code"] == "foreign_origin"

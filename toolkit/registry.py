@@ -1,6 +1,7 @@
 """Loads directories of tools. A file that cannot be loaded is reported as a problem; the others are offered."""
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,9 +88,13 @@ def _check_documented(found: Iterable[Tool[..., Any]]) -> None:
             raise ToolDefinitionError(f"{one.name!r} has no docstring: say in one line what it does")
 
 
-def _check_new(found: Iterable[str], known: Iterable[str]) -> None:
-    for name in set(found) & set(known):
-        raise ToolDefinitionError(f"there is another tool {name!r}: rename one of them")
+def _check_new(found: Mapping[str, Tool[..., Any]], known: Mapping[str, Tool[..., Any]]) -> None:
+    for name in found.keys() & known.keys():
+        first = known[name]
+        file = Path(inspect.getfile(first.function))
+        raise ToolDefinitionError(
+            f"{file.parent.name}/{file.name} has another {first.spec.kind} {name!r}: rename one of them"
+        )
 
 
 def _where(error: BaseException, file: Path) -> str:
@@ -105,5 +110,6 @@ def _where(error: BaseException, file: Path) -> str:
 
 
 def _what(error: BaseException) -> str:
-    text = str(error).splitlines()[0] if str(error) else ""
+    said = str(error.msg if isinstance(error, SyntaxError) else error)  # the place is known
+    text = said.splitlines()[0] if said else ""
     return text if isinstance(error, ToolDefinitionError) else f"{type(error).__name__}: {text}".rstrip(": ")

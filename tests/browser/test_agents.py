@@ -8,9 +8,9 @@ import httpx
 from playwright.async_api import expect
 
 from tests.browser.conftest import OpenChat
-from tests.browser.page import Chat
+from tests.browser.page import PHONE, Chat
 from tests.conftest import StartServer
-from tests.endpoint import script
+from tests.endpoint import Endpoint, script
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,11 +37,13 @@ async def parrot(ctx: AgentContext, voice: Literal["low", "high"] = "low", times
 
 
 async def test_an_agent_is_chosen_beside_send_and_its_conversation_keeps_it_with_its_settings(
-    start_server: StartServer, open_chat: OpenChat, tmp_path: Path
+    start_server: StartServer, open_chat: OpenChat, endpoint: Endpoint, tmp_path: Path
 ) -> None:
+    endpoint.models = ["test-model", "larger-model"]
     (tmp_path / "parrot.py").write_text(PARROT)
     server = await start_server(LONGHAUL_AGENT_DIRS=os.pathsep.join([str(ROOT / "agents"), str(tmp_path)]))
     chat = await open_chat(server.url)
+    await all_fits_on_a_phone(chat)
     await chat.page.locator(PICKER).click()
     assert [text.split("\n") for text in await chat.page.get_by_role("option").all_inner_texts()] == [
         ["assistant", "Answers questions and works on your documents and tables with all tools."],
@@ -58,6 +60,23 @@ async def test_an_agent_is_chosen_beside_send_and_its_conversation_keeps_it_with
     await chat.says("It said: HELLO HELLO")
     await chat.send("again")
     await chat.says("It said: AGAIN AGAIN")
+
+
+async def all_fits_on_a_phone(chat: Chat) -> None:
+    """With a choice of agents and of models, Send and both lists of commands are within the screen."""
+    page = chat.page
+    before = page.viewport_size
+    await page.set_viewport_size(PHONE)
+    await page.locator("#mode-picker-trigger-model").wait_for()
+    await expect(page.locator("#chat-submit")).to_be_in_viewport(ratio=1)
+    await page.fill("#chat-input", "/")
+    await expect(page.locator(".command-item").first).to_be_in_viewport(ratio=1)
+    await page.fill("#chat-input", "")
+    await page.locator("#command-button").click()
+    await expect(page.locator("#command-popover")).to_be_in_viewport(ratio=1)
+    await page.keyboard.press("Escape")
+    assert before is not None
+    await page.set_viewport_size(before)
 
 
 async def test_a_starter_of_an_agent_asks_that_agent(

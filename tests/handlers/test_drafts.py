@@ -186,5 +186,5 @@ def test_what_is_a_command(chosen: str | None, text: str, command: tuple[str, st
 
 
 def test_the_list_shows_the_first_line_of_each_description() -> None:
-    [command] = commands_of([SAVE])
+    [command] = commands_of([{**SAVE, "description": "Save `money`."}])
     assert (command["id"], command["description"], command["icon"]) == ("save", "Save money.", "file-text")

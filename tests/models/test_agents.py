@@ -293,5 +293,5 @@ async def test_a_name_that_means_two_things_is_refused(desk: Desk, agents: HostP
         'from toolkit import AgentContext, agent\n\n@agent\nasync def echo(ctx: AgentContext) -> None:\n    """Hi."""\n'
     )
     async with HostPool([tmp_path], kind="agent", spare_hosts=0) as clashing:
-        with pytest.raises(ValueError, match="The name 'echo' is used twice"):
+        with pytest.raises(ValueError, match="'echo' is the name of an agent and of a tool"):
             build_tasks(desk.models, desk.pool, clashing, desk.files)

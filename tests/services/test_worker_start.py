@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from pathlib import Path
 
+import pytest
+
+from services.worker import warn_of_unknown_tools
 from tests.conftest import StartServer
 from tests.jobs.engine import sqlite_engine
-from tests.server import Server
+from tests.server import FIXTURE_TOOLS, Server
+from toolkit.pool import HostPool
 
 FEW = 512
 
@@ -46,3 +51,18 @@ async def test_a_worker_is_known_before_it_is_warm_and_tells_when_it_is(tmp_path
         await dispatcher.tell_warm()
         (record,) = await engine.store.workers()
         assert record.warm
+
+
+async def test_an_agent_that_names_a_tool_nobody_has_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "helper.py").write_text(
+        "from toolkit import AgentContext, agent\n\n"
+        '@agent(tools=["quote", "qoute"])\nasync def helper(ctx: AgentContext) -> None:\n    """Hi."""\n'
+    )
+    pools = HostPool([FIXTURE_TOOLS], spare_hosts=0), HostPool([tmp_path], kind="agent", spare_hosts=0)
+    async with pools[0] as tools, pools[1] as agents:
+        with caplog.at_level(logging.WARNING, "services.worker"):
+            warn_of_unknown_tools(tools, agents)
+    (record,) = (one for one in caplog.records if one.name == "services.worker")
+    assert record.__dict__["fields"] == {"agent": "helper", "unknown": "qoute"}
