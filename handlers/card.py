@@ -244,6 +244,8 @@ class JobCard:
         match end:
             case JobCompleted():
                 self._head["state"] = "completed"
+                if failed := self._failed_tools():
+                    self._head["why"] = f"{', '.join(failed)} failed"
             case JobFailedEvent(error=error):
                 self._head["state"] = "failed"
                 self._head["why"] = error["message"]
@@ -261,6 +263,11 @@ class JobCard:
                     self._head["why"] = describe_reason(reason)
             case _:
                 assert_never(end)
+
+    def _failed_tools(self) -> list[str]:
+        """Names the tools whose last call failed. The answer of a model may hide that."""
+        last = {step.name: step.state for step in self._steps.values() if step.kind == "tool"}
+        return [name for name, state in last.items() if state == "failed"]
 
     def _offer_editing(self, words: str) -> None:
         if len(words) <= MAX_EDITED:

@@ -41,7 +41,7 @@ export const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ?
 
 const WAITS = {
   rate_limited: 'the model endpoint accepts no more requests for now',
-  endpoint_failed: 'the model endpoint does not answer',
+  endpoint_failed: 'the model endpoint is failing',
   slot: 'this machine is busy',
 };
 

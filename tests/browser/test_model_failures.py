@@ -113,7 +113,7 @@ async def test_a_turn_waits_for_a_model_that_is_down_and_says_so_until_it_is_bac
     await chat.send(script(tokens=120, rate=240))
 
     await expect(chat.card).to_have_attribute("data-state", "waiting")
-    await expect(chat.card.get_by_test_id("job-doing")).to_contain_text("the model endpoint does not answer; next try")
+    await expect(chat.card.get_by_test_id("job-doing")).to_contain_text("the model endpoint is failing; next try")
     assert not [sign for sign in INTERNALS if sign in await chat.card.inner_text()]
     await expect(chat.page.get_by_test_id("job-stop")).to_be_visible()
     with Endpoint(port):

@@ -136,6 +136,14 @@ def test_a_part_that_runs_again_after_a_crash_is_counted_once() -> None:
     assert (tool["parts"], tool["parts_done"]) == (2, 1)
 
 
+def test_a_tool_that_failed_is_named_although_the_answer_is_there() -> None:
+    failed = finished(CALL, error={"code": "tool_failed", "message": "No such file."})
+    head = card_of(*BEGUN, TOOL, failed, COMPLETED).head()
+    assert (head["state"], head["why"]) == ("completed", "map_table failed")
+    again = started("model:2/call:0", "tool", name="map_table")
+    assert "why" not in card_of(*BEGUN, TOOL, failed, again, finished("model:2/call:0"), COMPLETED).head()
+
+
 def test_the_receipt_says_what_was_stopped_where_and_how_fast() -> None:
     card = card_of(*BEGUN, TOOL, progress(CALL, 88, 300, "88 of 300 rows"), STOPPED)
     assert card.head()["receipt"] == {"ms": 30, "what": ["map_table"], "done": 88, "total": 300, "unit": "rows"}
