@@ -133,4 +133,5 @@ def _path(problem: ErrorDetails) -> str:
 
 
 def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:].rstrip(".")
+    plain = message.split(" after validation", 1)[0]  # "List should have at least 1 item after validation, not 0"
+    return plain[:1].lower() + plain[1:].rstrip(".")

@@ -5,15 +5,17 @@ import contextlib
 import contextvars
 import faulthandler
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, assert_never
+from typing import Any, NoReturn, TextIO, assert_never
 
 import starting
 from toolkit import messages
@@ -40,6 +42,9 @@ from toolkit.running import CallThreads, RunningCall, current_call
 from toolkit.tool import Tool
 from toolkit.watchdog import IMPORTING, TOLD_SECONDS, Code, Stall, Watchdog
 from toolkit.wire import AGENTS_OPTION, MCP_OPTION, Channel
+
+FORGOTTEN = re.compile(r"coroutine '(?:Agent|AsyncTool)Context\.(\w+)' was never awaited")
+"""Python's warning, which only the log would show."""
 
 NICENESS: Mapping[Kind, int] = {"tool": 19, "agent": 5}
 """The priority of tool code is below the chat's: a tool that uses every core must not slow other users' streams. Agents
@@ -233,6 +238,28 @@ def _offer_to_be_killed() -> None:
         Path("/proc/self/oom_score_adj").write_text("800")
 
 
+def _notice_forgotten_awaits() -> None:
+    """Make a call fail that ends although its `ctx.respond(…)`, without `await`, never ran."""
+    show = warnings.showwarning
+
+    def notice(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        call = current_call.get()
+        if call is not None and (method := FORGOTTEN.match(str(message))):
+            call.forgotten = method[1]
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.filterwarnings("always", FORGOTTEN.pattern, RuntimeWarning)
+    warnings.showwarning = notice
+
+
 def _tell_of_exits(output: Output) -> None:
     """Make `os._exit` in a tool's code say which line ended the process, and with it the calls of others."""
     end = os._exit
@@ -261,6 +288,7 @@ def main(arguments: list[str]) -> None:
     faulthandler.enable(sys.stderr)  # a crash in C leaves the lines that ran, in the log
     output = take_over(options.log_format, _fields_of_call)
     _tell_of_exits(output)
+    _notice_forgotten_awaits()
     sys.path.extend(str(directory.resolve()) for directory in options.directories)
     try:
         Host(Channel(socket.socket(fileno=options.control)), options, output).run()

@@ -19,7 +19,15 @@ from typing import Any
 
 from names import SHARED_USER
 from toolkit.context import MAX_LOG_LINE
-from toolkit.errors import CallCancelled, NotJson, RequestFailed, ToolArgumentsInvalid, ToolError, ToolIncomplete
+from toolkit.errors import (
+    CallCancelled,
+    NotJson,
+    RequestFailed,
+    ToolArgumentsInvalid,
+    ToolError,
+    ToolIncomplete,
+    ToolMisused,
+)
 from toolkit.handler import Asked, Begin, OpenFile, Reply
 from toolkit.messages import (
     Abandon,
@@ -89,6 +97,7 @@ class RunningCall:
         self._pending: dict[int, Future[Reply]] = {}
         self._threads: set[int] = set()
         self._interrupting = threading.Lock()
+        self.forgotten: str | None = None  # the method of the context that was called without `await`
         self.tasks: set[asyncio.Task[Any]] = set()  # on the loop: the tool's own and all that it started
 
     @property
@@ -273,6 +282,9 @@ class RunningCall:
     # -- ends
 
     def _succeeded(self, value: object) -> None:
+        if self.forgotten is not None:
+            self._failed(ToolMisused(f"`{self.forgotten}` never ran: write `await ctx.{self.forgotten}(…)`"))
+            return
         self._reports.flush()
         self._on_end(self)
         self._send_value(Result(call=self.id, value=value))

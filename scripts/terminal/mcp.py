@@ -74,6 +74,7 @@ class Bridge:
         self._out = out
         self._version = ""  # of a client that tells it only once
         self._relays: dict[str | int, Relay] = {}
+        self._has_told = False
 
     async def run(self, lines: AsyncIterator[bytes]) -> None:
         """Serves until the client closes its side; its calls that still wait are stopped then, its tasks are not."""
@@ -149,7 +150,7 @@ class Bridge:
                         if "method" not in message:
                             return
                 except Cut:
-                    pass
+                    self._tell_once()
                 patience = ABSENT_SECONDS if relay.job_id is None else PATIENCE_SECONDS
                 if loop.time() - lost_at > patience:
                     self._write(relay.refused or _error(relay, INTERNAL, ABSENT))
@@ -185,6 +186,12 @@ class Bridge:
         if relay.message["method"] == "initialize":
             self._version = message.get("result", {}).get("protocolVersion", self._version)
         self._write(message)
+
+    def _tell_once(self) -> None:
+        """Clients show stderr in their log; the response comes only when there is nothing left to wait for."""
+        if not self._has_told:
+            print(f"{ABSENT} Trying again.", file=sys.stderr, flush=True)
+        self._has_told = True
 
     def _write(self, message: Message) -> None:
         self._out.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")

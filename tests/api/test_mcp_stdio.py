@@ -88,7 +88,9 @@ async def test_it_ends_when_its_client_closes_it(api_server: Server, tmp_path: P
         assert await process.stderr.read() == b""
 
 
-async def test_a_server_that_is_not_there_is_told_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_is_not_there_is_told_at_once_in_the_log_and_after_a_while_to_the_client(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(mcp, "ABSENT_SECONDS", 0.3)
     out = io.BytesIO()
 
@@ -99,3 +101,4 @@ async def test_a_server_that_is_not_there_is_told_after_a_while(monkeypatch: pyt
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as client:
         await mcp.Bridge(client, out).run(typed())
     assert json.loads(out.getvalue())["error"]["message"].startswith("The server does not answer")
+    assert capsys.readouterr().err.count("Trying again.") == 1

@@ -123,6 +123,11 @@ async def test_an_agent_s_own_error_fails_the_job_and_its_text_stays(desk: Desk)
     assert Transcript.of(await desk.events(ctx)).answer == "so far"
 
 
+async def test_an_agent_that_forgets_to_await_the_model_fails_with_a_sentence(desk: Desk) -> None:
+    with pytest.raises(JobFailed, match=r"^`respond` never ran: write `await ctx\.respond\(…\)`$"):
+        await answer(desk, "forgetful", "hello")
+
+
 async def test_an_agent_that_ends_its_process_fails_alone(desk: Desk) -> None:
     desk.alive = ["worker_1", "worker_2"]
     other = asyncio.create_task(answer(desk, "support", "tokens=40 rate=40"))

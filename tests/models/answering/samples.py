@@ -90,6 +90,12 @@ async def crashing(ctx: AgentContext) -> None:
 
 
 @agent
+async def forgetful(ctx: AgentContext) -> None:
+    """Does not await its model."""
+    ctx.respond()  # type: ignore[unused-coroutine]
+
+
+@agent
 async def waiting(ctx: AgentContext) -> None:
     """Gives up on a model that takes long, and asks another time."""
     try:
