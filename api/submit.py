@@ -46,7 +46,12 @@ async def check_model(services: WebServices, name: str | None) -> None:
         return
     if await find(services.jobs, name) is not None:
         return
-    raise ApiError(404, "model_not_found", f"There is no model {name[:80]!r} here; use {configured!r}.", param="model")
+    raise ApiError(
+        404,
+        "model_not_found",
+        f"There is no model {name[:80]!r} here; use {configured!r}, or an agent's name.",
+        param="model",
+    )
 
 
 def model_request(

@@ -165,7 +165,7 @@ async def test_progress_log_and_files_are_told_beside_the_answer(shell: Shell) -
     assert await shell.run("run", "draw", "name=my chart") == 0
     assert shell.out == "Drawn.\n"
     job_id = shell.err.split()[0]
-    assert f"Made my chart.csv (19 bytes): scripts/jobs get {job_id} 'my chart.csv'\n" in shell.err
+    assert f"Made my chart.csv (19 bytes): ./scripts/jobs get {job_id} 'my chart.csv'\n" in shell.err
     for code in (0, 2):
         assert await shell.run("get", job_id[:16], "my chart.csv") == code
     assert shell.err == "'my chart.csv' exists already: choose another name with -o, or pass --force.\n"
@@ -182,7 +182,8 @@ async def test_a_failed_job_ends_with_1_and_its_retry_with_other_arguments_with_
     assert shell.out == ""
     job_id = shell.err.split()[0]
     assert (
-        f"Failed: This title brings bad luck; choose another one. Go on with: scripts/jobs retry {job_id}" in shell.err
+        f"Failed: This title brings bad luck; choose another one. Retry with: ./scripts/jobs retry {job_id}"
+        in shell.err
     )
     assert await shell.run("retry", job_id, "title=lucky") == 0
     assert shell.out.startswith("lucky: 9, ")
@@ -229,7 +230,7 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell,
         assert await process.wait() == 130
     job_id, *_, last = shell.err.splitlines()
     assert last == (
-        f"The job continues. Follow it with: scripts/jobs tail {job_id} Stop it with: scripts/jobs stop {job_id}"
+        f"The job continues. Follow it with: ./scripts/jobs tail {job_id} Stop it with: ./scripts/jobs stop {job_id}"
     )
     model.release(asked)
     assert await shell.run("tail", job_id) == 0

@@ -31,7 +31,7 @@ def _message(words: Sequence[str], json: str | None, files: Sequence[Path]) -> B
     if json is not None:
         raise Refused("A chat has no arguments: leave out --json.")
     if not text.strip() and not files:
-        raise Refused('Say something: scripts/jobs run chat "TEXT".')
+        raise Refused('Say something: ./scripts/jobs run chat "TEXT".')
     return {"input": text}
 
 

@@ -26,10 +26,10 @@ INTERRUPTED_CODE = 130
 PIPE_CODE = 141
 EPILOG = """\
 examples:
-  scripts/jobs run chat "What does it say about leave?" --file handbook.pdf
-  scripts/jobs run simulate_portfolio years=30 paths=1000000
-  scripts/jobs tail job_5f0c          the beginning of an id is enough
-  scripts/jobs get job_5f0c paths.csv
+  ./scripts/jobs run chat "What does it say about leave?" --file handbook.pdf
+  ./scripts/jobs run simulate_portfolio years=30 paths=1000000
+  ./scripts/jobs tail job_5f0c          the beginning of an id is enough
+  ./scripts/jobs get job_5f0c paths.csv
 
 Only answers go to standard output. A job continues without its terminal: Ctrl-C only stops following it.
 --url or LONGHAUL_URL sets the server; LONGHAUL_API_KEY holds the key, if the server requires one.
@@ -180,7 +180,7 @@ def begun(server: Server, job_id: str, *, detach: bool) -> int:
 
     if detach:
         print(job_id)
-        tell(f"Follow it with: scripts/jobs tail {job_id}")
+        tell(f"Follow it with: ./scripts/jobs tail {job_id}")
         return 0
     tell(job_id)
     return watch(server, job_id)
@@ -214,7 +214,7 @@ def session(url: str | None) -> Iterator[Server]:
         raise typer.Exit(USAGE_CODE) from None
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tell("Interrupted; scripts/jobs ls shows whether a job was started.")
+        tell("Interrupted; ./scripts/jobs ls shows whether a job was started.")
         raise typer.Exit(INTERRUPTED_CODE) from None
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

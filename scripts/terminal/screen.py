@@ -52,10 +52,10 @@ class Screen:
         self.close()
         transcript, seconds = self._answer.transcript, event.at - (self._began_at or event.at)
         for name, artifact in transcript.artifacts.items():
-            command = f"scripts/jobs get {self._job_id} {shlex.quote(name)}"
+            command = f"./scripts/jobs get {self._job_id} {shlex.quote(name)}"
             self.notice(f"Made {name} ({decimal(artifact.size)}): {command}")
         if transcript.end is not None:
-            self.notice(ending(transcript.end, seconds, reason, f"scripts/jobs retry {self._job_id}"))
+            self.notice(ending(transcript.end, seconds, reason, f"./scripts/jobs retry {self._job_id}"))
 
     def _show(self, payload: events.EventPayload, at: float) -> None:
         match payload:

@@ -26,9 +26,9 @@ def ending(end: events.Terminal, seconds: float, reason: str | None, again: str)
         case events.JobCompleted():
             return f"Completed in {duration(seconds)}."
         case events.JobFailedEvent(error=error):
-            return f"Failed: {error['message']} Go on with: {again}"
+            return f"Failed: {error['message']} Retry with: {again}"
         case events.JobIncompleteEvent():
-            return f"Incomplete: {reason} Go on with: {again}"
+            return f"Incomplete: {reason} Retry with: {again}"
         case events.JobCancelled(stopped=stopped):
             named = ", ".join(f"{one['name']} in {one['seconds']:.1f} s" for one in stopped)
             return f"Cancelled; stopped {named}." if named else "Cancelled."

@@ -137,7 +137,7 @@ class Server:
         if WHOLE_ID.fullmatch(text):
             return text
         if not re.fullmatch(r"[\w.:-]{1,200}", text, re.ASCII):
-            raise Refused(f"{text!r} is not the id of a job: see scripts/jobs ls.")
+            raise Refused(f"{text!r} is not the id of a job: see ./scripts/jobs ls.")
         fitting = [job["id"] for job in self.jobs(PAGE) if job["id"].startswith((text, f"job_{text}"))]
         if len(fitting) > 1:
             raise Refused(f"{text!r} fits {len(fitting)} jobs: type more of the id.")

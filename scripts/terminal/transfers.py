@@ -53,7 +53,7 @@ def download(server: Server, job_id: str, name: str, target: BinaryIO) -> None:
     """Writes a job's file to the target. Raises `Refused`."""
     sizes = {one["name"]: one["size"] for one in server.job(job_id)["artifacts"]}
     if name not in sizes:
-        raise Refused(f"The job has no file {name!r}: scripts/jobs get {job_id} lists its files.")
+        raise Refused(f"The job has no file {name!r}: ./scripts/jobs get {job_id} lists its files.")
     address = f"/api/jobs/{job_id}/artifacts/{quote(name, safe='')}"
     with server.stream(address) as response, bar(sizes[name], sys.stderr) as progress:
         task = progress.add_task(one_line(name), total=sizes[name])

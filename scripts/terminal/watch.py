@@ -24,7 +24,7 @@ def watch(server: Server, job_id: str) -> int:
             screen.end(event, _reason(server, job_id, event))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the message
-        tell(f"The job continues. Follow it with: scripts/jobs tail {job_id}  Stop it with: scripts/jobs stop {job_id}")
+        tell(f"The job continues. Follow it: ./scripts/jobs tail {job_id}  Stop it: ./scripts/jobs stop {job_id}")
         return INTERRUPTED_CODE
     return EXIT_CODES[TERMINAL[event.type]]
 
