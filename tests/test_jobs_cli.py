@@ -230,7 +230,7 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell,
         assert await process.wait() == 130
     job_id, *_, last = shell.err.splitlines()
     assert last == (
-        f"The job continues. Follow it with: ./scripts/jobs tail {job_id} Stop it with: ./scripts/jobs stop {job_id}"
+        f"The job continues. Follow it: ./scripts/jobs tail {job_id} Stop it: ./scripts/jobs stop {job_id}"
     )
     model.release(asked)
     assert await shell.run("tail", job_id) == 0
