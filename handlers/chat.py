@@ -37,11 +37,11 @@ OVERLAP = {
     "options": [
         {
             "id": "next",
-            "name": "Next",
+            "name": "Queue",
             "description": "The message waits for the running answer",
             "default": True,
         },
-        {"id": "instead", "name": "Instead", "description": "The message stops the answer and runs at once"},
+        {"id": "instead", "name": "Interrupt", "description": "The message stops the running answer and runs at once"},
     ],
 }
 """Chainlit's mode, beside Send."""

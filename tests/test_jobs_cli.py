@@ -229,9 +229,7 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(shell: Shell,
             process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
     job_id, *_, last = shell.err.splitlines()
-    assert last == (
-        f"The job continues. Follow it: ./scripts/jobs tail {job_id} Stop it: ./scripts/jobs stop {job_id}"
-    )
+    assert last == (f"The job continues. Follow it: ./scripts/jobs tail {job_id} Stop it: ./scripts/jobs stop {job_id}")
     model.release(asked)
     assert await shell.run("tail", job_id) == 0
     assert shell.out == f"{words(20)}\n"

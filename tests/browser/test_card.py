@@ -298,7 +298,7 @@ async def test_a_message_sent_instead_stops_the_turn_keeps_its_text_and_is_answe
     await chat.send(script(tokens=40, rate=200, word="a", hold=20))
     await chat.sees_word(19, word="a")
     await chat.page.locator("#mode-picker-trigger-overlap").click()
-    await chat.page.get_by_text("Instead", exact=True).click()
+    await chat.page.get_by_text("Interrupt", exact=True).click()
     await chat.send(script(tokens=40, rate=200, word="b"))
     await chat.sees_word(39, word="b")
     await chat.finishes()
