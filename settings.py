@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from names import KEY_LINE, SHARED_USER
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("longhaul")
 
 ROOT = Path(__file__).parent
 MEGABYTE = 1_000_000

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import time
 from collections.abc import Sequence
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 import httpx
 
+from background import cancel_and_wait
 from settings import Settings
+
+logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 10.0
 TIMEOUT_SECONDS = 2.0
@@ -19,6 +24,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 MAX_MODELS = 200
 MAX_NAME = 200
 MAX_BYTES = 4_000_000
+REFUSALS = (401, 403)
 _NO_CHAT = re.compile(
     r"embed|tts|whisper|dall-e|image|audio|realtime|moderation|transcri|rerank|sora|speech", re.IGNORECASE
 )
@@ -42,12 +48,15 @@ class ModelProbe:
         self.is_listed = False
         """Whether the endpoint has listed its models since the start."""
         self._asking = asyncio.Lock()
+        self._told: str | None = None
 
     async def __aenter__(self) -> Self:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
+        self._starting = asyncio.create_task(self.state(), name="model probe")  # so that the log tells what is wrong
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await cancel_and_wait(self._starting)
         await self._http.aclose()
 
     async def state(self) -> ModelState:
@@ -71,11 +80,20 @@ class ModelProbe:
                 self._http.stream("GET", self._url, headers=self._headers) as response,
             ):
                 content = await _beginning(response)
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
+            self._tell("not reachable")
             return "unreachable"
+        self._tell("refuses the key" if response.status_code in REFUSALS else None)
         if response.is_success and (names := _chat_models(content)) is not None:
             self._names, self.is_listed = names, True
         return "ok"
+
+    def _tell(self, problem: str | None) -> None:
+        """Log a problem that is new."""
+        if problem is not None and problem != self._told:
+            fields = {"endpoint": urlsplit(self._url).hostname, "problem": problem}
+            logger.warning("model endpoint unusable", extra={"fields": fields})
+        self._told = problem
 
 
 async def _beginning(response: httpx.Response) -> bytes:

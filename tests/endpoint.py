@@ -116,6 +116,7 @@ class Endpoint:
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
         self.models = ["test-model"]
+        self.key = ""  # the only one that lists the models, if set
         """What it lists."""
         self._requests: list[Request] = []
         self._calls: Counter[tuple[str, int]] = Counter()
@@ -179,6 +180,9 @@ class Endpoint:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:]) if name}
         content = await reader.readexactly(int(headers.get("content-length", 0)))
         if (method, path) == ("GET", "/v1/models"):
+            if self.key and headers.get("authorization") != f"Bearer {self.key}":
+                await answer_json(writer, 401, openai_error("Incorrect API key provided.", "invalid_request_error"))
+                return b""
             await answer_json(
                 writer, 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
             )
