@@ -5,6 +5,8 @@ The log already holds the messages, steps and elements that Chainlit asks to sto
 
 from __future__ import annotations
 
+import logging
+import time
 import uuid
 from typing import Any
 
@@ -13,6 +15,7 @@ from chainlit.element import Element, ElementDict
 from chainlit.step import StepDict
 from chainlit.types import Feedback, PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from handlers.callers import CALLER
@@ -22,6 +25,8 @@ from handlers.turns import Turns
 from handlers.view import thread_dict
 from handlers.words import iso, without_surrogates
 from jobs import JobClient, JobNotFound, Thread, ThreadNotFound
+
+logger = logging.getLogger(__name__)
 
 TITLE_CHARACTERS = 200
 PAGE_THREADS = 100
@@ -38,7 +43,11 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
     # --- users ------------------------------------------------------------------------------------------------
 
     async def get_user(self, identifier: str) -> PersistedUser | None:
-        stored = await self._chat.user(identifier)
+        try:
+            stored = await self._chat.user(identifier)
+        except SQLAlchemyError:  # Chainlit would log the driver's text, and know the user from the token alone
+            logger.warning("users cannot be read")
+            return persisted(StoredUser(identifier=identifier, metadata={}, created_at=time.time()))
         return None if stored is None else persisted(stored)
 
     async def create_user(self, user: User) -> PersistedUser:
@@ -90,9 +99,14 @@ class DataLayer(BaseDataLayer):  # type: ignore[misc]  # Chainlit is not typed
         metadata: dict[str, Any] | None = None,  # noqa: ARG002  # session data does not belong to the thread
         tags: list[str] | None = None,  # noqa: ARG002
     ) -> None:
-        """Renames the thread. Ignores Chainlit's call (with a user id) at the first message: submit sets the title."""
+        """Renames the thread. Ignores Chainlit's call (with a user id) at the first message: submit sets the title.
+
+        Chainlit also calls it when a page leaves, without a name, and would keep the session for ever if that raised.
+        """
+        if not name or user_id is not None:
+            return
         thread = await self._thread(thread_id)
-        if thread is not None and name and user_id is None:
+        if thread is not None:
             await self._jobs.rename_thread(thread_id, thread.owner, without_surrogates(name)[:TITLE_CHARACTERS])
 
     async def delete_thread(self, thread_id: str) -> None:

@@ -33,6 +33,7 @@ from handlers.login import install_logins
 from handlers.oauth import OAuthLogin, OAuthRules, entry_digest
 from handlers.privacy import OwnPages
 from handlers.uploads import UPLOADS, upload_routes
+from jobs import StoreUnavailable
 from services.lifecycle import Lifecycle, NotServing, Phase
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def install_chat(
         config.features.spontaneous_file_upload.max_size_mb = upload_mb  # the page checks this before it uploads
     app.add_exception_handler(ClientDisconnect, _unheard)
     app.add_exception_handler(NotServing, not_serving)
+    app.add_exception_handler(StoreUnavailable, not_serving)
     put_first(upload_routes(lifecycle))
     put_first([*artifact_routes(lifecycle), answer_route(lifecycle), jobs_route(frame_ancestors)])
 
@@ -183,6 +185,7 @@ def _register_socket_events(lifecycle: Lifecycle, message_bytes: int) -> None:
             await lifecycle.get(Chat).on_stop(session)
 
     sockets.tune(message_bytes=message_bytes)
+    sockets.cut_failed_connects()
     sockets.after_connect(connected)
     sockets.before_message(accept)
     sockets.on_stop(stop)

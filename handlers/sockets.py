@@ -12,6 +12,7 @@ from chainlit.chat_context import chat_contexts
 from chainlit.server import sio
 from chainlit.session import WebsocketSession
 from engineio.packet import MESSAGE, Packet
+from socketio import exceptions
 
 from handlers.connections import current
 from jobs.encoding import encode
@@ -138,7 +139,28 @@ def after_connect(shown: Callable[[WebsocketSession], Awaitable[None]]) -> None:
         if session is not None:
             await shown(session)
 
-    sio.on("connection_successful", connection_successful)
+    sio.on("connection_successful", _or_cut(connection_successful))
+
+
+def cut_failed_connects() -> None:
+    """Lets a page connect again when its session cannot be opened, for example while the database is away. Without an
+    answer it would wait for ever."""
+    sio.on("connect", _or_cut(sio.handlers["/"]["connect"]))
+
+
+def _or_cut(handler: Handler) -> Handler:
+    async def handle(*arguments: Any) -> Any:
+        try:
+            return await handler(*arguments)
+        except exceptions.ConnectionRefusedError:
+            raise
+        except Exception as error:
+            if (connection := current.get()) is None:
+                raise
+            connection.cut(f"its session cannot be opened ({type(error).__name__})")
+            return False
+
+    return handle
 
 
 def before_message(accept: Callable[[WebsocketSession, Any], Awaitable[bool]]) -> None:

@@ -15,7 +15,7 @@ from tests.endpoint import Endpoint
 from tests.server import Server
 
 HERE = Path(__file__).parent
-expect.set_options(timeout=30_000)  # Playwright's own five seconds fail on a busy machine
+expect.set_options(timeout=60_000)  # Playwright's own five seconds fail on a busy machine
 ARGUMENTS = ["--no-sandbox", "--renderer-process-limit=1"]
 """One process draws all tabs: each further one, and the spare that is kept ready, costs the tests processor time."""
 STORED = "local_storage,indexeddb,cache_storage,service_workers"
@@ -50,6 +50,7 @@ async def used_context(browser: Browser) -> BrowserContext:
 
 async def new_context(browser: Browser) -> BrowserContext:
     context = await browser.new_context(reduced_motion="reduce")  # animations are drawn by the processor
+    context.set_default_timeout(60_000)  # a machine may stand still for a while
     await context.add_init_script(RECORDER)
     return context
 

@@ -138,13 +138,13 @@ class Chat:
         """The numbers of the numbered words in the last answer, as shown."""
         return numbers(await self.answer(), word)
 
-    async def sees_word(self, number: int, *, within: float = 30, word: str = "w") -> None:
+    async def sees_word(self, number: int, *, within: float = 60, word: str = "w") -> None:
         async def shown() -> bool:
             return number in await self.words(word)
 
         await until(shown, within=within, what=f"{word}{number} on the page")
 
-    async def says(self, *texts: str, within: float = 30) -> str:
+    async def says(self, *texts: str, within: float = 60) -> str:
         """Waits until the last answer contains all the texts, whatever their case; gives the answer."""
 
         async def contained() -> str:
@@ -161,20 +161,20 @@ class Chat:
         """The job card of the last turn that has one."""
         return self.page.get_by_test_id("job-card").last
 
-    async def shows_step(self, name: str, *, within: float = 30) -> None:
+    async def shows_step(self, name: str, *, within: float = 60) -> None:
         """Waits until the card shows a tool's step while the job runs."""
         step = self.card.get_by_test_id("job-step").filter(has_text=name)
         await step.first.wait_for(timeout=within * 1000)
         await self.runs()
 
-    async def finishes(self, *, within: float = 30) -> None:
+    async def finishes(self, *, within: float = 60) -> None:
         """Waits until nothing runs any more for this tab."""
         await self.stop_button.wait_for(state="hidden", timeout=within * 1000)
 
-    async def runs(self, *, within: float = 30) -> None:
+    async def runs(self, *, within: float = 60) -> None:
         await self.stop_button.wait_for(state="visible", timeout=within * 1000)
 
-    async def has_words(self, count: int, *, within: float = 30, word: str = "w") -> None:
+    async def has_words(self, count: int, *, within: float = 60, word: str = "w") -> None:
         """Waits for the last word and the end, then every word must be there once, in order."""
         await self.sees_word(count - 1, within=within, word=word)
         await self.finishes()

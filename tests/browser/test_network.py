@@ -7,7 +7,9 @@ from playwright.async_api import Route, expect
 
 from tests.browser.conftest import OpenChat
 from tests.browser.page import Chat
+from tests.conftest import StartServer
 from tests.endpoint import Endpoint, Request, script
+from tests.postgres import PrivatePostgres
 from tests.server import Server
 from tests.sockets import Proxy
 from tests.waiting import until
@@ -53,6 +55,26 @@ async def test_a_job_that_ends_while_the_socket_is_cut_shows_its_end(
 
         await repaired(chat, proxy, request, since=cut_at)
         await whole(chat, shared_endpoint, request)
+
+
+async def test_a_page_that_connects_while_the_database_is_away_goes_on_when_it_is_back(
+    start_server: StartServer, private_postgres: PrivatePostgres, open_chat: OpenChat
+) -> None:
+    server = await start_server(DATABASE_URL=private_postgres.url)
+    server.expected_noise = ("background work failed", "Traceback")
+    async with Proxy(server.port) as proxy:
+        chat = await open_chat(proxy.url)
+        await chat.send(script(tokens=20, rate=240))
+        await chat.has_words(20)
+
+        await asyncio.to_thread(private_postgres.stop, immediately=True)
+        await proxy.cut()
+        await proxy.restore()
+        await until(lambda: "its session cannot be opened" in server.log(), within=60, what="the page was cut off")
+        await asyncio.to_thread(private_postgres.start)
+
+        await chat.send(script(tokens=40, rate=240))
+        await chat.has_words(40)
 
 
 async def test_a_half_open_socket_is_noticed_and_replaced(
