@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import AsyncGeneratorType
 from typing import Any, cast
 
 from sse_starlette import EventSourceResponse
-from sse_starlette.sse import SendTimeoutError
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
@@ -55,25 +55,30 @@ class EventStream(EventSourceResponse):
             media_type="text/event-stream; charset=utf-8",
             ping=ping_seconds * PING_SHARE,
             ping_message_factory=lambda: ping,  # type: ignore[arg-type, return-value]  # bytes pass as they are
-            send_timeout=slow_seconds,
             client_close_handler_callable=self._on_client_close,
             # The frames end on their own when the server drains, given this time.
             shutdown_grace_period=SHUTDOWN_SECONDS,
         )
         self._frames = frames
         self._on_leave = on_leave
+        self._slow_seconds = slow_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, _while_admitted(scope, send))
+            async with _while_read(send, self._slow_seconds) as send_in_time:
+                await super().__call__(scope, receive, _while_admitted(scope, send_in_time))
         except NotAdmittedAnyMore:
             await self._report_leaving()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except SendTimeoutError:
+        except TimeoutError:
             await self._report_leaving()
             await abort(scope, receive)
         finally:
             await self._frames.aclose()
+
+    async def _send_with_timeout(self, send: Send, message: Message) -> None:
+        """The library sets a timer for each frame, a fifth of the web process's work while answers stream."""
+        await send(message)
 
     async def _on_client_close(self, _: object) -> None:
         frames = cast(AsyncGeneratorType[bytes, None], self._frames)
@@ -84,6 +89,37 @@ class EventStream(EventSourceResponse):
     async def _report_leaving(self) -> None:
         if self._on_leave is not None:
             await asyncio.shield(asyncio.ensure_future(self._on_leave()))
+
+
+@asynccontextmanager
+async def _while_read(send: Send, slow_seconds: float) -> AsyncIterator[Send]:
+    """Yields a `send` whose calls one timer watches. Raises `TimeoutError` when one of them takes too long."""
+    loop = asyncio.get_running_loop()
+    sending_since: float | None = None
+    timer: asyncio.TimerHandle
+
+    async def watched(message: Message) -> None:
+        nonlocal sending_since
+        sending_since = loop.time()
+        try:
+            await send(message)
+        finally:
+            sending_since = None
+
+    def look() -> None:
+        nonlocal timer
+        end = (sending_since or loop.time()) + slow_seconds
+        if end <= loop.time():
+            limit.reschedule(end)
+        else:
+            timer = loop.call_at(end, look)
+
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(slow_seconds, look)
+        try:
+            yield watched
+        finally:
+            timer.cancel()
 
 
 class NotAdmittedAnyMore(Exception):
