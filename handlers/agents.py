@@ -47,13 +47,13 @@ def chosen_agent(modes: Any) -> str | None:
 
 
 def panel(agents: Sequence[Agent], last: JobRequest | None) -> list[dict[str, Any]]:
-    """Returns the inputs of Chainlit's settings, a tab for each agent that has some."""
+    """Returns the inputs of Chainlit's settings. Beside other agents, each has a tab with its name."""
     tabs = [
         {"id": agent["name"], "label": agent["name"], "inputs": inputs}
         for agent in agents
         if (inputs := _inputs(agent, last))
     ]
-    return tabs if len(tabs) != 1 else list(tabs[0]["inputs"])
+    return list(tabs[0]["inputs"]) if tabs and len(agents) == 1 else tabs
 
 
 def settings_in(agent: Agent, panel: Mapping[str, Any]) -> dict[str, Any]:

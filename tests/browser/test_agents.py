@@ -121,6 +121,7 @@ async def test_a_job_whose_task_no_worker_has_says_so_on_its_card_and_over_the_a
 async def set_voice(chat: Chat, voice: str, *, times: str) -> None:
     await chat.page.locator("#chat-settings-open-modal").click()
     dialog = chat.page.get_by_role("dialog")
+    await expect(dialog.get_by_role("tab", name="parrot")).to_be_visible()
     await dialog.get_by_role("combobox").click()
     await chat.page.get_by_role("option", name=voice).click()
     await dialog.get_by_role("textbox").fill(times)
