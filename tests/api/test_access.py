@@ -221,6 +221,6 @@ async def test_the_audit_log_says_who_did_what_from_where_and_holds_no_content(s
     def in_order(one: dict[str, str | None]) -> str:
         return json.dumps(one, sort_keys=True)
 
-    await until(lambda: len(written()) >= len(expected), within=10, what="all is written")
+    await until(lambda: len(written()) >= len(expected), within=30, what="all is written")
     assert sorted(written(), key=in_order) == sorted(expected, key=in_order)
     assert not [word for word in (secret, note["text"], note["file"], "a-key-of-nobody") if word in file.read_text()]

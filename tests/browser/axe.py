@@ -22,5 +22,5 @@ async def violations(page: Page) -> list[str]:
         return not found
 
     with contextlib.suppress(AssertionError):
-        await until(none, within=10, what="axe finds nothing")
+        await until(none, within=30, what="axe finds nothing")
     return found

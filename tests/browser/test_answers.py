@@ -59,7 +59,7 @@ async def test_the_page_follows_what_grows_until_a_person_scrolls_away(
     await chat.send(question)
     await chat.sees_word(149, word="f")
     await chat.page.locator(".js-plotly-plot .barlayer").wait_for()
-    await until(at_end, within=10, what="the last word in sight, although a chart was drawn late")
+    await until(at_end, within=30, what="the last word in sight, although a chart was drawn late")
     await chat.send(script(tokens=2, word="waits"))
     await chat.page.get_by_test_id("job-remove").wait_for()
     await expect(chat.page.get_by_text(re.compile(r"\bf148\b"))).to_be_in_viewport()
@@ -67,17 +67,17 @@ async def test_the_page_follows_what_grows_until_a_person_scrolls_away(
 
     await chat.page.mouse.move(600, 300)
     await chat.page.mouse.wheel(0, -400)
-    await until(lambda: scrolled_away(scrolled), within=10, what="the page scrolls up")
+    await until(lambda: scrolled_away(scrolled), within=30, what="the page scrolls up")
     top = (await scrolled())["top"]
     shared_endpoint.release(question)
     await chat.sees_word(249, word="f")
     assert (await scrolled())["top"] == top
     await chat.button("Go to the newest message").click()
-    await until(at_end, within=10, what="the page is at its end again")
+    await until(at_end, within=30, what="the page is at its end again")
     shared_endpoint.release(question)
     await chat.sees_word(299, word="f")
     await chat.finishes()
-    await until(at_end, within=10, what="the page follows again")
+    await until(at_end, within=30, what="the page follows again")
 
 
 async def scrolled_away(scrolled: Callable[[], Awaitable[dict[str, float]]]) -> bool:

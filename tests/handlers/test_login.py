@@ -52,7 +52,7 @@ class LoginServer(Server):
     @asynccontextmanager
     async def browser(self, name: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
         """Where `name` has logged in."""
-        async with httpx.AsyncClient(base_url=self.url, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
             if name is not None:
                 answer = await log_in(client, name, PEOPLE[name])
                 assert (answer.status_code, answer.json()) == (200, {"success": True})

@@ -238,7 +238,7 @@ async def test_each_of_two_tools_at_once_is_judged_by_its_own_silence(
             return (left := await stalled_in()) is not None and left <= 0
 
         try:
-            await until(stalls, within=10, what="the job to be stalled although one of its tools talks")
+            await until(stalls, within=30, what="the job to be stalled although one of its tools talks")
         finally:
             released.set()
         log = await engine.log(job.id)

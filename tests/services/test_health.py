@@ -28,7 +28,7 @@ async def test_the_log_names_an_endpoint_that_is_away_or_refuses_the_key_at_the_
     refusing = Settings(OPENAI_BASE_URL=endpoint.url, OPENAI_API_KEY="wrong")
     for number, settings in enumerate((away, refusing), 1):
         async with ModelProbe(settings):
-            await until(lambda: len(caplog.records) == number, within=10, what="a line")  # noqa: B023  # awaited here
+            await until(lambda: len(caplog.records) == number, within=30, what="a line")  # noqa: B023  # awaited here
     assert [record.__dict__["fields"] for record in caplog.records] == [
         {"endpoint": "127.0.0.1", "problem": "not reachable"},
         {"endpoint": "127.0.0.1", "problem": "refuses the key"},

@@ -57,7 +57,7 @@ async def test_a_signal_drains_and_reaches_whoever_listened_before() -> None:
     try:
         with lifecycle.drained_by_signals(), lifecycle.serving(Part()):
             signal.raise_signal(signal.SIGTERM)
-            await until(lambda: lifecycle.phase is Phase.DRAINING, within=5, what="it drains")
+            await until(lambda: lifecycle.phase is Phase.DRAINING, within=30, what="it drains")
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM]
