@@ -47,6 +47,10 @@ class Stream:
         finally:
             self.closed.set()
 
+    async def timing_out(self) -> Frames:
+        yield b"data: 1\n\n"
+        raise TimeoutError
+
     async def failing(self) -> Frames:
         raise ApiError(429, "model_rate_limited", "Wait a little.")
         yield b""
@@ -107,6 +111,19 @@ async def test_a_reader_that_takes_nothing_is_dropped_in_silence(caplog: pytest.
                 assert not await read_to_the_end(client), "the connection is cut, the answer is not ended"
     assert stream.sent < 200, "what nobody reads must not pile up"
     assert not caplog.records, caplog.text
+
+
+async def test_a_timeout_behind_the_stream_is_not_taken_for_a_slow_reader(caplog: pytest.LogCaptureFixture) -> None:
+    stream = Stream()
+
+    async def answer(request: Request) -> Response:
+        return EventStream(stream.timing_out(), ping_seconds=5, on_leave=stream.on_leave)
+
+    async with serving(answer) as port, httpx.AsyncClient() as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get(f"http://127.0.0.1:{port}/api/stream")
+        await until(lambda: caplog.records, within=30, what="the log tells of the defect")
+    assert not stream.left.is_set()
 
 
 async def test_a_client_that_leaves_is_noticed_at_once(caplog: pytest.LogCaptureFixture) -> None:
