@@ -17,7 +17,7 @@ from tests.waiting import until
 
 ADDRESS = "/v1/chat/completions"
 MODEL = "test-model"
-SOON_SECONDS = 15
+SOON_SECONDS = 5
 
 
 def asking(text: str, **fields: Any) -> dict[str, Any]:

@@ -133,7 +133,7 @@ async def test_a_message_may_have_files_alone(ada: httpx.AsyncClient, api_endpoi
     assert len(api_endpoint.requests(name)) == 1
 
 
-SOON_SECONDS = 15
+SOON_SECONDS = 5
 DETACH = {"detach": "1"}
 JSON = {"Content-Type": "application/json"}
 WRONG: dict[str, tuple[int, dict[str, Any]]] = {

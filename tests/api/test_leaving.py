@@ -26,7 +26,7 @@ from tests.endpoint import Endpoint, Request, script
 from tests.server import Server
 from tests.waiting import until
 
-SOON_SECONDS = 30
+SOON_SECONDS = 10
 PATIENCE = 30
 
 Moment = tuple[str, Callable[[Request], bool]]

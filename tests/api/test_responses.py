@@ -27,7 +27,7 @@ MODEL = "test-model"
 DELTA = "response.output_text.delta"
 STRICT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 LEAVING_SECONDS = 30
-SOON_SECONDS = 15
+SOON_SECONDS = 5
 NOWHERE = "resp_" + "0" * 24
 
 

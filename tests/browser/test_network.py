@@ -16,7 +16,7 @@ from tests.waiting import until
 
 RATE = 16
 OUTAGE_SECONDS = 5
-REPAIR_SECONDS = 30
+REPAIR_SECONDS = 15
 HALF_OPEN_SECONDS = 30
 
 
