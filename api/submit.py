@@ -49,7 +49,7 @@ async def check_model(services: WebServices, name: str | None) -> None:
     raise ApiError(
         404,
         "model_not_found",
-        f"There is no model {name[:80]!r} here; use {configured!r}, or an agent's name.",
+        f"There is no model {name[:80]!r} here; use {configured!r} or the name of an agent.",
         param="model",
     )
 

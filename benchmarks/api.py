@@ -28,8 +28,8 @@ from benchmarks.streaming import (
 from benchmarks.usage import Meter
 
 IDLE_HERE = "tool hosts"
-START_SECONDS = 5.0
-"""After the start, an app's processes still import modules, which is no cost of a stream."""
+WARM_SECONDS = 5.0
+"""How long a server that has started may go on importing modules before it is measured."""
 FEW_TOKENS = script(tokens=3, rate=100)
 """Sent once through each door before it is measured."""
 
@@ -122,7 +122,7 @@ async def measure_app(app: App, loads: Sequence[tuple[Load, Measured]], bench: B
     measured: Measured = {}
     async with app:
         bench.ran_with.update(app.ran_with())
-        await asyncio.sleep(START_SECONDS)
+        await asyncio.sleep(WARM_SECONDS)
         for load, direct in loads:
             tell(f"{app.name}: {load}")
             measured |= await measure(app, load, direct, bench.conditions)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.api import Stream, measure_direct, measure_door
+from benchmarks.api import WARM_SECONDS, Stream, measure_direct, measure_door
 from benchmarks.apps import LEAST_SLOTS, App, Longhaul
 from benchmarks.caller import Call, call
 from benchmarks.endpoint import script
@@ -27,8 +27,6 @@ from tests.waiting import until
 
 WORD = re.compile(r"\bw(\d+)@")
 DATA = re.compile(rb"^data: (\{.*\})\r?$", re.MULTILINE)
-WARM_SECONDS = 5.0
-"""For the last imports of either server."""
 PATIENCE_SECONDS = 60
 RATE = 20
 
